@@ -1,0 +1,1 @@
+"""Builders of kernels and root file systems, their slimming, their cache keys."""

@@ -1,0 +1,1 @@
+"""HornetOS conformance and benchmark suite: the library. It imports no pytest."""

@@ -1,0 +1,54 @@
+"""Errors that a user can act on: what is wrong, and what to do next."""
+
+from __future__ import annotations
+
+
+class HornetError(Exception):
+    """Base of every error that the suite reports to its user.
+
+    `message` names the thing, the value found and what was expected; `hint` is the next step.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  next: {self.hint}" if self.hint else self.message
+
+
+class SpecError(HornetError):
+    """A wrong key or value in hornetos.toml or an overlay."""
+
+
+class HostError(HornetError):
+    """The host lacks something: root, a tool, a package, disk space, a lane."""
+
+
+class CommandError(HornetError):
+    """A command of the host failed, is missing, or ran into its time limit."""
+
+
+class BuildError(HornetError):
+    """A kernel or an image could not be built, or is not what was asked for."""
+
+
+class NetworkError(HornetError):
+    """A namespace, an interface, a route or a rule could not be made."""
+
+
+class VMError(HornetError):
+    """A virtual machine did not start, answer, stop or restore."""
+
+
+class GuestError(HornetError):
+    """A guest could not be reached, or a command in it could not be run."""
+
+
+class SnapshotError(HornetError):
+    """A snapshot bundle is incomplete, foreign, or does not belong together."""
+
+
+class Ext4Error(HornetError):
+    """A file is not an ext4 image, or can't be judged."""

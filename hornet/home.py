@@ -1,0 +1,63 @@
+"""HORNET_HOME: where artifacts, snapshots, reports and run-time state lie (guide: Directory Structure)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths below HORNET_HOME; each is made when first asked for."""
+
+    root: Path
+
+    @classmethod
+    def from_env(cls) -> Home:
+        """HORNET_HOME, or .hornet/ in the checkout."""
+        return cls(Path(os.environ.get("HORNET_HOME") or CHECKOUT / ".hornet").resolve())
+
+    def _dir(self, *parts: str) -> Path:
+        path = self.root.joinpath(*parts)
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    @property
+    def images(self) -> Path:
+        """Kernels, by their published names."""
+        return self._dir("images")
+
+    @property
+    def snapshots(self) -> Path:
+        """snapshots/<version>/: the bundles."""
+        return self._dir("snapshots")
+
+    @property
+    def build(self) -> Path:
+        """The content-addressed store of built artifacts and their logs."""
+        return self._dir("build")
+
+    @property
+    def cache(self) -> Path:
+        """Downloads, ccache: may be deleted at any time."""
+        return self._dir("cache")
+
+    @property
+    def reports(self) -> Path:
+        """reports/<run>/, and `latest`."""
+        return self._dir("reports")
+
+    @property
+    def run(self) -> Path:
+        """State of what runs now: VM ids, VM directories."""
+        return self._dir("run")
+
+    @property
+    def keys(self) -> Path:
+        """The SSH key pair with which this home's VMs are reached; readable by the owner only."""
+        path = self._dir("keys")
+        path.chmod(0o700)
+        return path

@@ -1,0 +1,253 @@
+"""The typed specification: hornetos.toml, validated, with overlays.
+
+A wrong key or value is an error that names the file, the key, the value found and what is allowed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import tomllib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hornet.errors import SpecError
+
+SPEC_PATH = Path(__file__).resolve().parent.parent / "hornetos.toml"
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return text
+
+
+def _mac(text: str) -> str:
+    if not re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", text):
+        raise ValueError("expected six lower-case hex pairs joined by colons, as in 02:48:4f:00:00:01")
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Mac = Annotated[str, AfterValidator(_mac)]
+Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Za-z0-9_]*$")]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Table(BaseModel):
+    """A TOML table: unknown keys are errors, values can't change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Metric(Table):
+    """A target metric (guide: Design Goals, Target Metrics). Values are in `unit`; MB is 10^6 bytes."""
+
+    title: str
+    unit: Literal["MB", "ms", "VMs"]
+    direction: Literal["lower", "higher"]
+    baseline: Positive
+    baseline_quote: str
+    target: Positive
+    target_quote: str
+    stretch: Positive | None = None
+    needs: Literal["any", "kvm"]
+
+    def holds(self, value: float) -> bool:
+        """Whether `value`, in this metric's unit, meets the target."""
+        return value <= self.target if self.direction == "lower" else value >= self.target
+
+
+class Machine(Table):
+    """What a VM is given. Times in seconds, memory in MiB."""
+
+    memory_mib: Annotated[int, Field(ge=32, le=1 << 20)]
+    vcpus: Annotated[int, Field(ge=1, le=32)]
+    boot_args: str
+    boot_timeout_s: Positive
+    ssh_timeout_s: Positive
+    shutdown_timeout_s: Positive
+
+
+class Network(Table):
+    """The address plan (guide: Network Topology, IP Addressing Scheme)."""
+
+    guest_address: ipaddress.IPv4Interface
+    gateway_address: ipaddress.IPv4Interface
+    dns: list[ipaddress.IPv4Address]
+    hostname: str
+    uplink_base: ipaddress.IPv4Network
+    uplink_prefix_length: Annotated[int, Field(ge=8, le=30)]
+    uplink_namespace_host: Annotated[int, Field(ge=1)]
+    uplink_host_host: Annotated[int, Field(ge=1)]
+    max_vm_id: Annotated[int, Field(ge=1)]
+    namespace_name: str
+    bridge_name: str
+    tap_name: str
+    namespace_veth_name: str
+    host_veth_name: str
+    guest_interface: str
+    gateway_mac: Mac
+    guest_mac: Mac
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Network:
+        if self.guest_address.network != self.gateway_address.network:
+            raise ValueError(
+                f"guest_address {self.guest_address} and gateway_address {self.gateway_address} "
+                "must be in one network"
+            )
+        for key in ("namespace_name", "namespace_veth_name", "host_veth_name"):
+            if "{n}" not in getattr(self, key):
+                raise ValueError(f"{key} must contain {{n}}, the VM id")
+        return self
+
+
+class SnapshotFiles(Table):
+    """Names of the three files (guide: Snapshot Anatomy)."""
+
+    rootfs_file: str
+    memory_file: str
+    state_file: str
+    restore_timeout_s: Positive
+
+
+class Tier(Table):
+    """A tier (guide: HornetOS Tiers). Sizes in MB; `keeps` names removals that do not apply to this tier."""
+
+    title: str
+    min_mb: Positive
+    max_mb: Positive
+    use_case: str
+    components: dict[str, Positive]
+    keeps: list[str] = []
+
+
+class Tool(Table):
+    """A required capability (guide: Design Goals, Required Capabilities)."""
+
+    title: str
+    purpose: str
+    needs: list[str]
+    version_command: str
+    version_pattern: Pattern
+
+
+class Removal(Table):
+    """What an image must not contain (guide: Design Goals, What We Remove). `paths` are absolute globs."""
+
+    title: str
+    reason: str
+    paths: list[str]
+
+
+class Kernel(Table):
+    """Kernel flags by group, without CONFIG_ (guide: Phase 3, Required Kernel Features)."""
+
+    version: str
+    max_mb: Positive
+    required: dict[str, list[Symbol]]
+    removed: dict[str, list[Symbol]]
+
+    @cached_property
+    def required_symbols(self) -> list[str]:
+        return [symbol for group in self.required.values() for symbol in group]
+
+    @cached_property
+    def removed_symbols(self) -> list[str]:
+        return [symbol for group in self.removed.values() for symbol in group]
+
+    @model_validator(mode="after")
+    def _no_conflict(self) -> Kernel:
+        both = set(self.required_symbols) & set(self.removed_symbols)
+        if both:
+            raise ValueError(f"required and removed at the same time: {', '.join(sorted(both))}")
+        return self
+
+
+class Spec(Table):
+    """The whole specification."""
+
+    schema_version: Annotated[Literal[1], Field(alias="schema")]
+    name: str
+    metrics: dict[str, Metric]
+    machine: Machine
+    network: Network
+    snapshot: SnapshotFiles
+    tiers: dict[str, Tier]
+    tools: dict[str, Tool]
+    removals: dict[str, Removal]
+    kernel: Kernel
+
+    def tier(self, name: str) -> Tier:
+        """The tier of that name. Raises SpecError for an unknown one."""
+        try:
+            return self.tiers[name]
+        except KeyError:
+            raise SpecError(f"unknown tier {name!r}", f"use one of: {', '.join(self.tiers)}") from None
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such file", "name an existing spec or overlay") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: can't be read: {error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path}: not valid TOML: {error}", "correct the line named above") from error
+
+
+def _merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
+    """Tables merge key by key; any other value of the overlay replaces that of the base."""
+    merged = dict(base)
+    for key, value in overlay.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _explain(error: ValidationError, origins: Sequence[tuple[Path, dict[str, Any]]]) -> SpecError:
+    lines = []
+    for item in error.errors(include_url=False):
+        keys = [str(part) for part in item["loc"]]
+        found = "" if item["type"] == "missing" else f", found {item['input']!r}"
+        lines.append(f"{_origin(keys, origins)}: {'.'.join(keys) or 'top level'}: {item['msg']}{found}"[:500])
+    return SpecError("\n".join(lines), "correct the named key; hornetos.toml shows every key that is allowed")
+
+
+def _origin(keys: Sequence[str], origins: Sequence[tuple[Path, dict[str, Any]]]) -> Path:
+    """The last file that sets the key at `keys`: the one to correct. The first answers for missing keys."""
+    path: Path
+    for path, data in reversed(origins):
+        node: Any = data
+        for key in keys:
+            if not isinstance(node, dict) or key not in node:
+                break
+            node = node[key]
+            if not isinstance(node, dict):
+                return path
+        else:
+            return path
+    return origins[0][0]
+
+
+def load_spec(path: Path | None = None, overlays: Sequence[Path] = ()) -> Spec:
+    """Read a spec (default: the project's hornetos.toml) and lay overlays over it, in order.
+
+    Raises SpecError for a file that can't be read, is not TOML, or holds a wrong key or value.
+    """
+    origins = [(file, _read_toml(file)) for file in [path or SPEC_PATH, *overlays]]
+    merged: dict[str, Any] = {}
+    for _, data in origins:
+        merged = _merge(merged, data)
+    try:
+        return Spec.model_validate(merged)
+    except ValidationError as error:
+        raise _explain(error, origins) from error

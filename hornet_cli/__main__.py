@@ -1,0 +1,3 @@
+from hornet_cli.app import main
+
+main()

@@ -1,0 +1,51 @@
+"""`hornetos`: the commands, the global options and the exit codes.
+
+Exit codes: 0 all is well; 1 the thing was judged and does not hold; 2 it could not be judged or done
+(wrong usage, a missing tool, an unreadable file …); 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hornet.errors import HornetError
+from hornet.home import Home
+from hornet_cli.context import Settings
+
+app = typer.Typer(
+    name="hornetos",
+    help="Build, boot, snapshot, restore, judge and measure HornetOS microVM images.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.callback()
+def top(
+    ctx: typer.Context,
+    spec: Annotated[
+        Path | None, typer.Option(help="The specification to use instead of the project's hornetos.toml.")
+    ] = None,
+    overlay: Annotated[
+        list[Path] | None, typer.Option(help="A TOML file with a team's own values; may be repeated.")
+    ] = None,
+) -> None:
+    """Build, boot, snapshot, restore, judge and measure HornetOS microVM images."""
+    ctx.obj = Settings(Home.from_env(), spec, tuple(overlay or ()))
+
+
+def main() -> None:
+    """Run a command; an expected error is one message and exit code 2, not a traceback."""
+    try:
+        app()
+    except HornetError as error:
+        print(f"hornetos: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("hornetos: interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,38 @@
+"""What every command is given: the spec, the home, the progress printer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import typer
+
+from hornet.home import Home
+from hornet.progress import Progress
+from hornet.spec import Spec, load_spec
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The global options; the spec is read when first asked for."""
+
+    home: Home
+    spec_path: Path | None = None
+    overlays: tuple[Path, ...] = ()
+
+    @cached_property
+    def spec(self) -> Spec:
+        return load_spec(self.spec_path, self.overlays)
+
+    @cached_property
+    def progress(self) -> Progress:
+        return Progress()
+
+
+def settings(ctx: typer.Context) -> Settings:
+    """The settings that the top-level callback left in the context."""
+    found = ctx.find_object(Settings)
+    if found is None:
+        raise RuntimeError("hornetos commands run below the top-level app")
+    return found

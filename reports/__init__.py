@@ -1,0 +1,1 @@
+"""Load, compare, plot and print what runs have recorded."""
