@@ -1,0 +1,68 @@
+"""Copies of big files that cost as little as the file system allows."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from hornet.errors import HostError
+
+Method = Literal["reflink", "sparse"]
+
+# linux/fs.h: share all extents of another file (btrfs, xfs and others).
+FICLONE = 0x40049409
+CHUNK_BYTES = 64 << 20
+
+
+def clone_file(source: Path, target: Path) -> Method:
+    """Make `target`, which must not exist, a private copy of `source`: a reflink, else a copy without the holes.
+
+    Raises HostError for a full disk or any other failure; a partial target is removed.
+    """
+    try:
+        with source.open("rb") as reader, target.open("xb") as writer:
+            try:
+                return _reflink_or_copy(reader, writer)
+            except BaseException:
+                target.unlink()
+                raise
+    except OSError as error:
+        hint = f"free space in {target.parent}" if error.errno == errno.ENOSPC else ""
+        raise HostError(f"copying {source} to {target}: {error.strerror}", hint) from error
+
+
+def _reflink_or_copy(reader: BinaryIO, writer: BinaryIO) -> Method:
+    try:
+        fcntl.ioctl(writer.fileno(), FICLONE, reader.fileno())
+        return "reflink"
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL):
+            raise
+    _sparse_copy(reader.fileno(), writer.fileno())
+    return "sparse"
+
+
+def _sparse_copy(source_fd: int, target_fd: int) -> None:
+    size_bytes = os.fstat(source_fd).st_size
+    os.ftruncate(target_fd, size_bytes)
+    end = 0
+    while end < size_bytes:
+        try:
+            begin = os.lseek(source_fd, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # only a hole is left
+                return
+            raise
+        end = os.lseek(source_fd, begin, os.SEEK_HOLE)
+        _copy_range(source_fd, target_fd, begin, end)
+
+
+def _copy_range(source_fd: int, target_fd: int, begin: int, end: int) -> None:
+    while begin < end:
+        copied = os.copy_file_range(source_fd, target_fd, min(CHUNK_BYTES, end - begin), begin, begin)
+        if copied == 0:
+            raise OSError(errno.EIO, "the source became shorter while it was copied")
+        begin += copied

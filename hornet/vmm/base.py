@@ -1,0 +1,58 @@
+"""What a VMM driver offers: one protocol, whichever VMM and accelerator is behind it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from hornet.lane import Lane
+from hornet.vmm.console import Console
+
+
+@dataclass(frozen=True)
+class MachineConfig:
+    """One VM to start.
+
+    directory: the VM's own, for console.log, vmm.log and its memory file; it must exist.
+    disk: the VM's private, writable rootfs.ext4.
+    tap_fd: an open tap of the VM's namespace, or None for a VM without a network card; stays the caller's.
+    """
+
+    name: str
+    directory: Path
+    disk: Path
+    memory_mib: int
+    vcpus: int
+    guest_mac: str
+    tap_fd: int | None = None
+
+
+class MicroVM(Protocol):
+    """A started VM. Every method is bounded in time and raises VMError with the console's last lines."""
+
+    lane: Lane
+    config: MachineConfig
+    pid: int
+    console: Console
+    # Durations of what the driver did to start this VM, in milliseconds, in order: see docs/architecture.md.
+    phases_ms: dict[str, float]
+
+    def pause(self) -> None:
+        """Stop the vCPUs."""
+
+    def resume(self) -> None:
+        """Let the vCPUs run."""
+
+    def snapshot(self, memory: Path, state: Path) -> None:
+        """Write the paused VM's memory and device state. The VM stays paused."""
+
+    def memory_files(self) -> list[Path]:
+        """The files that guest RAM is mapped from: what tells guest memory from the VMM's own."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the VMM process still runs."""
+
+    def kill(self) -> None:
+        """End the VM at once and release what it holds. Safe to call twice."""

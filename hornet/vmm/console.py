@@ -1,0 +1,88 @@
+"""The guest's serial console: always captured to a file, and waited on for lines that mark progress."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+import time
+from pathlib import Path
+
+from hornet.errors import VMError
+
+TAIL_LINES = 25
+
+
+class Console:
+    """Reads one end of the serial line until the VM closes it; keeps all text, in memory and in `path`.
+
+    Input to the guest is not needed: commands go by SSH.
+    """
+
+    def __init__(self, path: Path, connection: socket.socket, vm_name: str) -> None:
+        self.path = path
+        self._connection = connection
+        self._vm_name = vm_name
+        self._text = ""
+        self._closed = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._read, name=f"console-{vm_name}", daemon=True)
+        self._thread.start()
+
+    @property
+    def text(self) -> str:
+        """All that the guest has printed so far."""
+        return self._text
+
+    def tail(self, lines: int = TAIL_LINES) -> str:
+        """The last lines, for error messages."""
+        return "\n".join(self._text.splitlines()[-lines:]) or "(the console printed nothing)"
+
+    def wait_for(self, pattern: str, timeout_s: float) -> re.Match[str]:
+        """Wait for a regular expression (multi-line mode) anywhere in the text.
+
+        Raises VMError with the last lines seen when the time is over or the VM ended first.
+        """
+        compiled = re.compile(pattern, re.MULTILINE)
+        deadline_s = time.monotonic() + timeout_s
+        with self._changed:
+            while True:
+                found = compiled.search(self._text)
+                if found:
+                    return found
+                left_s = deadline_s - time.monotonic()
+                if self._closed or left_s <= 0:
+                    why = "the VM ended" if self._closed else f"{timeout_s:g} s went by"
+                    raise VMError(
+                        f"VM {self._vm_name}: {why} before {pattern!r} was on the console; last seen:\n"
+                        f"{self.tail()}",
+                        f"read {self.path}",
+                    )
+                self._changed.wait(left_s)
+
+    def close(self) -> None:
+        """Stop reading; what has arrived is in the file."""
+        try:
+            self._connection.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._thread.join(5.0)
+        self._connection.close()
+
+    def _read(self) -> None:
+        with self.path.open("ab") as sink:
+            while chunk := self._receive():
+                sink.write(chunk)
+                sink.flush()
+                with self._changed:
+                    self._text += chunk.decode("utf-8", "replace").replace("\r\n", "\n")
+                    self._changed.notify_all()
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _receive(self) -> bytes:
+        try:
+            return self._connection.recv(65536)
+        except OSError:
+            return b""

@@ -1,0 +1,48 @@
+"""Start a VMM process that never outlives the one that started it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+from hornet.errors import HostError
+
+
+@cache
+def _spawner() -> ThreadPoolExecutor:
+    """The parent-death signal fires when the starting *thread* ends, so one that lasts starts every VMM."""
+    return ThreadPoolExecutor(1, thread_name_prefix="vmm-spawner")
+
+
+def start_vmm(argv: Sequence[str], *, log: Path, pass_fds: Sequence[int]) -> subprocess.Popen[bytes]:
+    """Start `argv` with its output in `log`; it is killed by the kernel when this process dies, however.
+
+    Raises HostError if the program is missing.
+    """
+    command = ["setpriv", "--pdeathsig", "KILL", *argv]
+
+    def spawn() -> subprocess.Popen[bytes]:
+        with log.open("ab") as sink:
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, pass_fds=tuple(pass_fds)
+            )
+
+    try:
+        return _spawner().submit(spawn).result()
+    except FileNotFoundError as error:
+        raise HostError(f"{error.filename}: not found", "run ./hornetos once: it installs it") from error
+
+
+def log_tail(log: Path, lines: int = 15) -> str:
+    """The VMM's last words."""
+    if not log.exists():
+        return "(no VMM log)"
+    size = log.stat().st_size
+    with log.open("rb") as stream:
+        stream.seek(max(0, size - 8192), os.SEEK_SET)
+        text = stream.read().decode("utf-8", "replace")
+    return "\n".join(text.splitlines()[-lines:]) or "(the VMM printed nothing)"

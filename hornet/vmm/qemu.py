@@ -1,0 +1,222 @@
+"""QEMU's microvm machine as a MicroVM: the lane for hosts without a KVM that runs Linux, and under KVM too.
+
+Guest RAM is a file: shared while a VM is to be snapshotted, private (copy on write) in a clone. A snapshot is
+that file plus the device state that QEMU's migration writes with `x-ignore-shared`, which leaves RAM out
+(QEMU documentation: docs/devel/migration).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from hornet.errors import HornetError, VMError
+from hornet.files import clone_file
+from hornet.lane import Lane
+from hornet.vmm.base import MachineConfig
+from hornet.vmm.console import Console
+from hornet.vmm.process import log_tail, start_vmm
+from hornet.vmm.qmp import Qmp
+
+BINARY = "qemu-system-x86_64"
+START_TIMEOUT_S = 20.0
+MIGRATION_TIMEOUT_S = 60.0
+MEMORY_FILE = "vm.mem"
+# The caches of translated code grow to tens of MiB per VM otherwise, which would drown the density figures.
+TCG_CACHE_MIB = 32
+# Migration must never be throttled: the VM stands still while it runs.
+BANDWIDTH_BYTES_PER_S = 1 << 40
+
+
+class QemuVM:
+    """A running QEMU microvm. Made by boot() or restore(), not directly."""
+
+    def __init__(
+        self, lane: Lane, config: MachineConfig, arguments: Sequence[str], fds: Sequence[int]
+    ) -> None:
+        self.lane = lane
+        self.config = config
+        self.phases_ms: dict[str, float] = {}
+        self._log = config.directory / "vmm.log"
+        with _Phase(self.phases_ms, "vmm_start_ms"):
+            qmp_end, qmp_theirs = socket.socketpair()
+            serial_end, serial_theirs = socket.socketpair()
+            argv = [
+                *_base_arguments(lane, config),
+                *("-chardev", f"socket,id=qmp,fd={qmp_theirs.fileno()}", "-mon", "chardev=qmp,mode=control"),
+                *("-chardev", f"socket,id=serial,fd={serial_theirs.fileno()}", "-serial", "chardev:serial"),
+                *arguments,
+            ]
+            tap_fds = [] if config.tap_fd is None else [config.tap_fd]
+            with qmp_theirs, serial_theirs:
+                pass_fds = [qmp_theirs.fileno(), serial_theirs.fileno(), *tap_fds, *fds]
+                self._process = start_vmm(argv, log=self._log, pass_fds=pass_fds)
+            self.pid = self._process.pid
+            self.console = Console(config.directory / "console.log", serial_end, config.name)
+            self._qmp = Qmp(qmp_end, config.name)
+            try:
+                self._qmp.connect(START_TIMEOUT_S)
+            except HornetError as error:
+                self._give_up(error)
+
+    def pause(self) -> None:
+        self._qmp.execute("stop")
+
+    def resume(self) -> None:
+        self._qmp.execute("cont")
+
+    def snapshot(self, memory: Path, state: Path) -> None:
+        """Write memory and device state of the paused VM.
+
+        Raises VMError for a clone with private memory: its pages live in no file.
+        """
+        own_memory = self.config.directory / MEMORY_FILE
+        if not own_memory.exists():
+            raise VMError(
+                f"VM {self.config.name}: its memory is a private clone of a snapshot's and can't be saved",
+                "restore the VM with own_memory=True if it is to be snapshotted again",
+            )
+        self._prepare_migration()
+        with state.open("wb") as stream:
+            self._qmp.send_fd(stream.fileno(), "state")
+            self._qmp.execute("migrate", {"uri": "fd:state"})
+            self._qmp.wait_migration(MIGRATION_TIMEOUT_S)
+        # The source would go on writing its RAM file after a resume, so the snapshot gets a copy of its own.
+        clone_file(own_memory, memory)
+
+    def load(self, state_fd: int) -> None:
+        """Take the device state from an open file; the VM is paused afterwards."""
+        try:
+            self._prepare_migration()
+            self._qmp.execute("migrate-incoming", {"uri": f"fd:{state_fd}"})
+            self._qmp.wait_migration(MIGRATION_TIMEOUT_S)
+        except HornetError as error:
+            self._give_up(error)
+
+    def memory_files(self) -> list[Path]:
+        own_memory = self.config.directory / MEMORY_FILE
+        return [own_memory] if own_memory.exists() else []
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._qmp.close()
+        self.console.close()
+
+    def _prepare_migration(self) -> None:
+        capabilities = [{"capability": name, "state": True} for name in ("x-ignore-shared", "events")]
+        self._qmp.execute("migrate-set-capabilities", {"capabilities": capabilities})
+        limits = {"max-bandwidth": BANDWIDTH_BYTES_PER_S, "downtime-limit": 2_000_000}
+        self._qmp.execute("migrate-set-parameters", limits)
+
+    def _give_up(self, error: HornetError) -> None:
+        self.kill()
+        raise VMError(
+            f"{error.message}\n  QEMU said: {log_tail(self._log)}", error.hint or f"read {self._log}"
+        ) from error
+
+
+def boot(lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> QemuVM:
+    """Start a VM from a kernel (vmlinux, by its PVH note). It runs when this returns.
+
+    Raises VMError if QEMU does not start.
+    """
+    memory = config.directory / MEMORY_FILE
+    arguments = [*_memory_arguments(config, memory, shared=True)]
+    arguments += ["-kernel", str(kernel), "-append", f"{boot_args} {_timer_arguments(lane)}".strip()]
+    return QemuVM(lane, config, arguments, [])
+
+
+def restore(
+    lane: Lane, config: MachineConfig, *, memory: Path, state: Path, own_memory: bool = False
+) -> QemuVM:
+    """Start a VM from a snapshot; it is paused when this returns: resume() lets it run.
+
+    memory is mapped private, so that clones share its pages and it never changes. own_memory=True copies it
+    instead, which costs time and space and allows a snapshot of the clone. Raises VMError.
+    """
+    mapped = memory
+    if own_memory:
+        mapped = config.directory / MEMORY_FILE
+        clone_file(memory, mapped)
+    with state.open("rb") as stream:
+        arguments = [*_memory_arguments(config, mapped, shared=own_memory), "-incoming", "defer", "-S"]
+        vm = QemuVM(lane, config, arguments, [stream.fileno()])
+        with _Phase(vm.phases_ms, "load_ms"):
+            vm.load(stream.fileno())
+    return vm
+
+
+def version() -> str:
+    """QEMU's version, as in `7.2.22`. Raises HostError if it is not installed."""
+    from hornet.proc import run
+
+    text = run([BINARY, "--version"], timeout_s=20).output
+    found = re.search(r"version (\S+)", text)
+    if not found:
+        raise VMError(f"{BINARY} --version printed {text[:80]!r}, expected 'version N'")
+    return found.group(1)
+
+
+def _base_arguments(lane: Lane, config: MachineConfig) -> list[str]:
+    accelerator = "kvm" if lane.accelerator == "kvm" else f"tcg,tb-size={TCG_CACHE_MIB}"
+    arguments = [
+        *(BINARY, "-nodefaults", "-no-user-config", "-display", "none", "-name", config.name),
+        *("-M", "microvm,acpi=on,pcie=off,rtc=on,usb=off,memory-backend=ram"),
+        *("-accel", accelerator, "-cpu", "host" if lane.accelerator == "kvm" else "max"),
+        *("-smp", str(config.vcpus), "-m", f"{config.memory_mib}M"),
+        *("-blockdev", f"driver=file,node-name=file0,filename={config.disk}"),
+        *("-blockdev", "driver=raw,node-name=disk0,file=file0"),
+        *("-device", "virtio-blk-device,drive=disk0"),
+        *("-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-device,rng=rng0"),
+        *("-device", "virtio-balloon-device"),
+    ]
+    if config.tap_fd is not None:
+        arguments += [
+            *("-netdev", f"tap,id=net0,fd={config.tap_fd}"),
+            *("-device", f"virtio-net-device,netdev=net0,mac={config.guest_mac}"),
+        ]
+    return arguments
+
+
+def _memory_arguments(config: MachineConfig, file: Path, *, shared: bool) -> list[str]:
+    share = "on" if shared else "off"
+    backend = f"memory-backend-file,id=ram,size={config.memory_mib}M,mem-path={file},share={share}"
+    return ["-object", backend]
+
+
+def _timer_arguments(lane: Lane) -> str:
+    """An emulated guest on a busy host can't calibrate its TSC and hangs, so it is told the frequency."""
+    if lane.accelerator == "kvm":
+        return ""
+    return f"tsc_early_khz={_host_tsc_khz()} tsc=reliable no_timer_check"
+
+
+def _host_tsc_khz() -> int:
+    found = re.search(r"^cpu MHz\s*:\s*([\d.]+)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    if not found:
+        raise VMError("/proc/cpuinfo has no 'cpu MHz' line, so the emulated guest's clock can't be set")
+    return int(float(found.group(1)) * 1000)
+
+
+class _Phase:
+    """Times a block into a dictionary, in milliseconds."""
+
+    def __init__(self, phases_ms: dict[str, float], name: str) -> None:
+        self._phases_ms = phases_ms
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._began_ns = time.perf_counter_ns()
+
+    def __exit__(self, *_: object) -> None:
+        self._phases_ms[self._name] = (time.perf_counter_ns() - self._began_ns) / 1e6
