@@ -18,7 +18,7 @@ CHUNK_BYTES = 64 << 20
 
 
 def clone_file(source: Path, target: Path) -> Method:
-    """Make `target`, which must not exist, a private copy of `source`: a reflink, else a copy without the holes.
+    """Make `target`, which must not exist, a private copy of `source`: a reflink, else a copy without holes.
 
     Raises HostError for a full disk or any other failure; a partial target is removed.
     """
@@ -61,8 +61,9 @@ def _sparse_copy(source_fd: int, target_fd: int) -> None:
 
 
 def _copy_range(source_fd: int, target_fd: int, begin: int, end: int) -> None:
+    os.lseek(target_fd, begin, os.SEEK_SET)
     while begin < end:
-        copied = os.copy_file_range(source_fd, target_fd, min(CHUNK_BYTES, end - begin), begin, begin)
+        copied = os.sendfile(target_fd, source_fd, begin, min(CHUNK_BYTES, end - begin))
         if copied == 0:
             raise OSError(errno.EIO, "the source became shorter while it was copied")
         begin += copied

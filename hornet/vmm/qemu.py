@@ -7,10 +7,8 @@ that file plus the device state that QEMU's migration writes with `x-ignore-shar
 
 from __future__ import annotations
 
-import os
 import re
 import socket
-import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
