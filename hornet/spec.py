@@ -130,13 +130,17 @@ class Tier(Table):
 
 
 class Tool(Table):
-    """A required capability (guide: Design Goals, Required Capabilities)."""
+    """A required capability (guide: Design Goals, Required Capabilities).
+
+    `use` is a shell script that does real work with the tool in the guest and exits 0 only if that went well.
+    """
 
     title: str
     purpose: str
     needs: list[str]
     version_command: str
     version_pattern: Pattern
+    use: str
 
 
 class Removal(Table):

@@ -54,8 +54,7 @@ class Console:
                 if self._closed or left_s <= 0:
                     why = "the VM ended" if self._closed else f"{timeout_s:g} s went by"
                     raise VMError(
-                        f"VM {self._vm_name}: {why} before {pattern!r} was on the console; last seen:\n"
-                        f"{self.tail()}",
+                        f"VM {self._vm_name}: {why} before {pattern!r} was on the console; last seen:\n{self.tail()}",
                         f"read {self.path}",
                     )
                 self._changed.wait(left_s)

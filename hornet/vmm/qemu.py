@@ -34,9 +34,7 @@ BANDWIDTH_BYTES_PER_S = 1 << 40
 class QemuVM:
     """A running QEMU microvm. Made by boot() or restore(), not directly."""
 
-    def __init__(
-        self, lane: Lane, config: MachineConfig, arguments: Sequence[str], fds: Sequence[int]
-    ) -> None:
+    def __init__(self, lane: Lane, config: MachineConfig, arguments: Sequence[str], fds: Sequence[int]) -> None:
         self.lane = lane
         self.config = config
         self.phases_ms: dict[str, float] = {}
@@ -134,9 +132,7 @@ def boot(lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> 
     return QemuVM(lane, config, arguments, [])
 
 
-def restore(
-    lane: Lane, config: MachineConfig, *, memory: Path, state: Path, own_memory: bool = False
-) -> QemuVM:
+def restore(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, own_memory: bool = False) -> QemuVM:
     """Start a VM from a snapshot; it is paused when this returns: resume() lets it run.
 
     memory is mapped private, so that clones share its pages and it never changes. own_memory=True copies it

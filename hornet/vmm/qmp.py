@@ -39,9 +39,7 @@ class Qmp:
         """Wait for the greeting and negotiate."""
         self._call("connect", self._client.connect(self._connection), timeout_s)
 
-    def execute(
-        self, command: str, arguments: dict[str, Any] | None = None, *, timeout_s: float = 20.0
-    ) -> Any:
+    def execute(self, command: str, arguments: dict[str, Any] | None = None, *, timeout_s: float = 20.0) -> Any:
         """Run a command and give its return value."""
         return self._call(command, self._client.execute(command, arguments), timeout_s)
 

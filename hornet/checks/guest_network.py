@@ -1,0 +1,70 @@
+"""The guest's own network (guide: VM Internal Network Configuration): address, gateway, DNS, host name."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Interface
+
+from hornet.facts import Facts, Probe
+from hornet.spec import Network
+
+
+def network_probes(network: Network) -> list[Probe]:
+    """Everything about the guest's network that the spec fixes."""
+    gateway = network.gateway_address.ip
+    return [
+        Probe("net.address", f"ip -o -4 addr show dev {network.guest_interface}"),
+        Probe("net.link", f"cat /sys/class/net/{network.guest_interface}/address"),
+        Probe("net.route", "ip route show default || ip route"),
+        Probe("net.dns", "cat /etc/resolv.conf"),
+        Probe("net.hostname", "hostname"),
+        Probe("net.gateway", f"ping -c 1 -W 2 {gateway}"),
+    ]
+
+
+def address_problems(network: Network, facts: Facts) -> list[str]:
+    """The interface has exactly the guest's address."""
+    answer = facts["net.address"]
+    found = [IPv4Interface(text) for text in re.findall(r"inet (\d+\.\d+\.\d+\.\d+/\d+)", answer.output)]
+    if found == [network.guest_address]:
+        return []
+    shown = ", ".join(map(str, found)) or "none"
+    interface = network.guest_interface
+    return [f"{interface}: addresses {shown}, expected exactly {network.guest_address} ({answer})"]
+
+
+def mac_problems(network: Network, facts: Facts) -> list[str]:
+    """The network card's address is the one in the spec, the same in every clone."""
+    found = facts["net.link"].output.strip().lower()
+    if found == network.guest_mac:
+        return []
+    return [f"{network.guest_interface}: MAC {found!r}, expected {network.guest_mac}"]
+
+
+def route_problems(network: Network, facts: Facts) -> list[str]:
+    """The default route goes to the gateway."""
+    answer = facts["net.route"]
+    gateways = re.findall(r"^default via (\S+)", answer.output, re.MULTILINE)
+    expected = str(network.gateway_address.ip)
+    if gateways == [expected]:
+        return []
+    return [f"default routes go to {gateways or 'nowhere'}, expected exactly {expected}"]
+
+
+def dns_problems(network: Network, facts: Facts) -> list[str]:
+    """resolv.conf lists the spec's name servers, in order."""
+    found = re.findall(r"^nameserver\s+(\S+)", facts["net.dns"].output, re.MULTILINE)
+    expected = [str(address) for address in network.dns]
+    return [] if found == expected else [f"/etc/resolv.conf: name servers {found}, expected {expected}"]
+
+
+def hostname_problems(network: Network, facts: Facts) -> list[str]:
+    """The guest knows its name."""
+    found = facts["net.hostname"].output.strip()
+    return [] if found == network.hostname else [f"host name {found!r}, expected {network.hostname!r}"]
+
+
+def gateway_problems(network: Network, facts: Facts) -> list[str]:
+    """The gateway answers a ping from inside the guest."""
+    answer = facts["net.gateway"]
+    return [] if answer.ok else [f"the gateway {network.gateway_address.ip} does not answer: {answer}"]

@@ -1,0 +1,32 @@
+"""Sizes against the spec (guide: Target Metrics, HornetOS Tiers). MB is 10^6 bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hornet.spec import Kernel, Tier
+
+MB = 1_000_000
+
+
+def size_mb(path: Path) -> float:
+    """A file's apparent size in MB: what is copied, hashed and shipped, holes included."""
+    return path.stat().st_size / MB
+
+
+def rootfs_size_problems(tier: Tier, found_mb: float, components_mb: Mapping[str, float]) -> list[str]:
+    """An image bigger than its tier allows; the biggest components are named, when they are known."""
+    if found_mb <= tier.max_mb:
+        return []
+    biggest = sorted(components_mb.items(), key=lambda item: -item[1])[:5]
+    detail = "; biggest: " + ", ".join(f"{name} {mb:.1f} MB" for name, mb in biggest) if biggest else ""
+    over_mb = found_mb - tier.max_mb
+    return [f"{tier.title}: {found_mb:.1f} MB, at most {tier.max_mb:g} MB allowed, {over_mb:.1f} too many{detail}"]
+
+
+def kernel_size_problems(kernel: Kernel, found_mb: float) -> list[str]:
+    """A kernel bigger than the target."""
+    if found_mb <= kernel.max_mb:
+        return []
+    return [f"vmlinux: {found_mb:.2f} MB, at most {kernel.max_mb:g} MB allowed"]

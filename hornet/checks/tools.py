@@ -1,0 +1,43 @@
+"""Required Capabilities (guide: Design Goals): each tool is there, of the right version, and does its work."""
+
+from __future__ import annotations
+
+import re
+
+from hornet.facts import Facts, Probe
+from hornet.spec import Tool
+
+USE_TIMEOUT_S = 60
+
+
+def tool_probes(name: str, tool: Tool) -> list[Probe]:
+    """Where the commands are, what version they print, and a real use."""
+    where = "; ".join(f"command -v {command} || echo missing {command}" for command in tool.needs)
+    return [
+        Probe(f"tool.{name}.where", where),
+        Probe(f"tool.{name}.version", tool.version_command, USE_TIMEOUT_S),
+        Probe(f"tool.{name}.use", tool.use, USE_TIMEOUT_S),
+    ]
+
+
+def presence_problems(name: str, tool: Tool, facts: Facts) -> list[str]:
+    """Commands of the tool that are not in the guest's PATH."""
+    missing = re.findall(r"^missing (\S+)$", facts[f"tool.{name}.where"].output, re.MULTILINE)
+    return [f"{tool.title}: no {command!r} in the guest's PATH" for command in missing]
+
+
+def version_problems(name: str, tool: Tool, facts: Facts) -> list[str]:
+    """A version command that fails, or prints something else than the spec's pattern."""
+    answer = facts[f"tool.{name}.version"]
+    if not answer.ok:
+        return [f"{tool.title}: `{tool.version_command}` failed: {answer}"]
+    if not re.search(tool.version_pattern, answer.output, re.MULTILINE):
+        first = answer.output.strip().splitlines()[:1]
+        return [f"{tool.title}: version {first}, expected to match {tool.version_pattern!r}"]
+    return []
+
+
+def use_problems(name: str, tool: Tool, facts: Facts) -> list[str]:
+    """A real use of the tool that failed."""
+    answer = facts[f"tool.{name}.use"]
+    return [] if answer.ok else [f"{tool.title}: a real use of it failed: {answer}"]

@@ -1,0 +1,89 @@
+"""Facts of a guest: many small questions asked in one SSH round trip, answered as data that checks then judge."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from hornet.errors import GuestError
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One question: a POSIX shell script, run by the guest's own sh with a time limit."""
+
+    name: str
+    script: str
+    timeout_s: int = 20
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a probe printed (standard output and error together) and its exit code; 143 or 124: time limit."""
+
+    name: str
+    exit_code: int
+    output: str
+
+    @property
+    def ok(self) -> bool:
+        return self.exit_code == 0
+
+    def __str__(self) -> str:
+        shown = self.output.strip()
+        return f"{self.name}: exit code {self.exit_code}, printed {shown[:400]!r}"
+
+
+class Facts(Mapping[str, Answer]):
+    """Answers by probe name. Asking for one that the guest never gave raises GuestError."""
+
+    def __init__(self, answers: Iterable[Answer]) -> None:
+        self._answers = {answer.name: answer for answer in answers}
+
+    def __getitem__(self, name: str) -> Answer:
+        try:
+            return self._answers[name]
+        except KeyError:
+            raise GuestError(
+                f"the guest gave no answer to probe {name!r}; it answered {len(self._answers)} others",
+                "the guest may have died meanwhile: look at its console",
+            ) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._answers)
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def with_answer(self, answer: Answer) -> Facts:
+        """The same facts with one answer replaced: how a self-test makes an input that must be rejected."""
+        return Facts([*self._answers.values(), answer])
+
+
+def new_boundary() -> str:
+    """A line prefix that no probe can print by accident."""
+    return f"@@{secrets.token_hex(8)}"
+
+
+def build_script(probes: Iterable[Probe], environment: Mapping[str, str], boundary: str) -> str:
+    """One shell script that runs every probe and marks where each answer begins and ends."""
+    lines = [f"export {key}={shlex.quote(value)}" for key, value in environment.items()]
+    # A guest without `timeout` still answers; the SSH call around the whole script is bounded anyway.
+    lines.append('limit() { if command -v timeout >/dev/null 2>&1; then timeout "$@"; else shift; "$@"; fi; }')
+    for probe in probes:
+        lines += [
+            f"echo '{boundary} begin {probe.name}'",
+            f"limit {probe.timeout_s} sh -c {shlex.quote(probe.script)} </dev/null 2>&1",
+            f'printf "\\n%s\\n" "{boundary} end $?"',
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def parse_answers(text: str, boundary: str) -> Facts:
+    """Read what the script printed. An answer that was cut off is left out, so that nobody judges half of it."""
+    pattern = rf"^{re.escape(boundary)} begin (\S+)\n(.*?)\n{re.escape(boundary)} end (\d+)$"
+    found = re.finditer(pattern, text, re.MULTILINE | re.DOTALL)
+    return Facts(Answer(match[1], int(match[3]), match[2]) for match in found)
