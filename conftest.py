@@ -1,0 +1,3 @@
+"""Loads the suite's pytest plugin: see hornet_fixtures/."""
+
+pytest_plugins = ["hornet_fixtures.plugin"]

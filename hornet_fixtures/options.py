@@ -1,0 +1,52 @@
+"""The suite's command-line options and markers."""
+
+from __future__ import annotations
+
+import pytest
+
+MARKERS = {
+    "conformance": "what every HornetOS image must be",
+    "network": "the topology of namespaces and its isolation",
+    "perf": "measurements of the target metrics",
+    "gate": "judges a measured metric against its target; not judged where the lane can't",
+    "guide(section, statement)": "the statement of the build guide that a test proves",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("hornetos", "HornetOS: what is judged, and how")
+    group.addoption("--spec", metavar="FILE", help="the specification (default: the project's hornetos.toml)")
+    group.addoption(
+        "--overlay",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a TOML file with a team's own values; repeatable",
+    )
+    group.addoption(
+        "--tier", metavar="TIER", default="standard", help="the tier to build and judge (default: standard)"
+    )
+    group.addoption("--snapshot", metavar="DIR", help="judge this snapshot instead of building one")
+    group.addoption(
+        "--image", metavar="FILE", help="judge this root file system (with --kernel) instead of building one"
+    )
+    group.addoption("--kernel", metavar="FILE", help="boot this vmlinux instead of building one")
+    group.addoption(
+        "--lane", metavar="VMM/ACCEL", help="firecracker/kvm, qemu/kvm or qemu/tcg (default: the best usable)"
+    )
+    group.addoption(
+        "--require-kvm", action="store_true", help="fail, not skip, every verdict that only a KVM lane can give"
+    )
+    group.addoption(
+        "--host-network",
+        action="store_true",
+        help="use the machine's own network, with the guide's names vm1 … vmN, instead of a private one",
+    )
+    group.addoption(
+        "--run-dir", metavar="DIR", help="where records and results go (default: HORNET_HOME/reports/<time>)"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for name, meaning in MARKERS.items():
+        config.addinivalue_line("markers", f"{name}: {meaning}")

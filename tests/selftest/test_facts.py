@@ -1,0 +1,52 @@
+"""Facts: what the guest prints comes back as it was; half an answer is no answer."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hornet.errors import GuestError
+from hornet.facts import Answer, Facts, Probe, build_script, new_boundary, parse_answers
+
+printable = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=40)
+
+
+def ask(probes: list[Probe], **environment: str) -> Facts:
+    boundary = new_boundary()
+    script = build_script(probes, environment, boundary)
+    output = subprocess.run(["sh"], input=script, capture_output=True, text=True, timeout=60, check=False).stdout
+    return parse_answers(output, boundary)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(printable, st.integers(0, 120)), min_size=1, max_size=5))
+def test_every_answer_comes_back_with_its_exit_code(expected: list[tuple[str, int]]) -> None:
+    probes = [
+        Probe(f"p{i}", f"printf '%s' '{text.replace(chr(39), '')}'; exit {code}")
+        for i, (text, code) in enumerate(expected)
+    ]
+    facts = ask(probes)
+    for i, (text, code) in enumerate(expected):
+        assert facts[f"p{i}"] == Answer(f"p{i}", code, text.replace("'", ""))
+
+
+def test_environment_and_both_streams() -> None:
+    facts = ask([Probe("p", 'echo "$A"; echo err >&2')], A='it\'s "quoted"')
+    assert facts["p"].output.split("\n")[:2] == ['it\'s "quoted"', "err"]
+
+
+def test_a_probe_that_hangs_is_ended_and_the_next_one_answers() -> None:
+    facts = ask([Probe("hangs", "sleep 60", timeout_s=1), Probe("next", "echo here")])
+    assert facts["hangs"].exit_code == 124
+    assert facts["next"].ok
+
+
+def test_an_answer_that_was_cut_off_is_not_judged() -> None:
+    boundary = new_boundary()
+    facts = parse_answers(f"{boundary} begin a\nx\n{boundary} end 0\n{boundary} begin b\nhalf", boundary)
+    assert list(facts) == ["a"]
+    with pytest.raises(GuestError, match="'b'"):
+        facts["b"]
