@@ -60,9 +60,7 @@ def run(
         )
     except FileNotFoundError as error:
         missing = error.filename if error.filename is not None else words[0]
-        raise CommandError(
-            f"{missing}: not found", hint or f"install the package that provides {words[0]}"
-        ) from None
+        raise CommandError(f"{missing}: not found", hint or f"install the package that provides {words[0]}") from None
     lines: list[str] = []
     reader = threading.Thread(target=_read, args=(process, lines, log, on_line), daemon=True)
     reader.start()
@@ -73,9 +71,7 @@ def run(
         exit_code = process.wait(timeout_s)
         reader.join(timeout_s)
     except subprocess.TimeoutExpired:
-        raise CommandError(
-            f"{shlex.join(words)}: no end within {timeout_s:g} s{_tail(lines)}", hint
-        ) from None
+        raise CommandError(f"{shlex.join(words)}: no end within {timeout_s:g} s{_tail(lines)}", hint) from None
     finally:
         _kill_group(process)
         reader.join(1)

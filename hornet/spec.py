@@ -100,8 +100,7 @@ class Network(Table):
     def _consistent(self) -> Network:
         if self.guest_address.network != self.gateway_address.network:
             raise ValueError(
-                f"guest_address {self.guest_address} and gateway_address {self.gateway_address} "
-                "must be in one network"
+                f"guest_address {self.guest_address} and gateway_address {self.gateway_address} must be in one network"
             )
         for key in ("namespace_name", "namespace_veth_name", "host_veth_name"):
             if "{n}" not in getattr(self, key):

@@ -58,9 +58,7 @@ class Store:
             work.chmod(0o755)
             try:
                 build(work)
-                (work / INPUTS_FILE).write_text(
-                    json.dumps(inputs, indent=2, sort_keys=True, default=str) + "\n"
-                )
+                (work / INPUTS_FILE).write_text(json.dumps(inputs, indent=2, sort_keys=True, default=str) + "\n")
                 work.replace(final)
             except OSError as error:
                 raise BuildError(
