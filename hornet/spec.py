@@ -174,6 +174,51 @@ class Kernel(Table):
         return self
 
 
+class NpmPackage(Table):
+    """A package of the npm registry, pinned; `integrity` is the registry's own (sha512, base64).
+
+    `keep` are globs within the package; `entry` becomes the command `command`.
+    """
+
+    package: str
+    version: str
+    integrity: Annotated[str, Field(pattern=r"^sha512-[A-Za-z0-9+/]+=*$")]
+    command: str
+    entry: str
+    keep: list[str]
+    component: str
+    tiers: list[str]
+
+
+class Keep(Table):
+    """A component of an image: the packages that it comes from and the paths taken (globs, {a,b} allowed)."""
+
+    tiers: list[str]
+    packages: list[str]
+    paths: list[str]
+
+
+class Debian(Table):
+    """How images are built from Debian packages. `mirror`: default is the one that apt is configured with."""
+
+    suite: str
+    components: list[str]
+    mirror: str | None = None
+    toolbox: list[str]
+    npm: NpmPackage
+    keep: dict[str, Keep]
+
+
+class Rootfs(Table):
+    """What every image builder is told: time stamps, room, file system layout."""
+
+    source_date_epoch: int
+    free_mb: Positive
+    inodes_spare: int
+    journal_mib: Annotated[int, Field(ge=1)]
+    debian: Debian
+
+
 class Spec(Table):
     """The whole specification."""
 
@@ -187,6 +232,7 @@ class Spec(Table):
     tools: dict[str, Tool]
     removals: dict[str, Removal]
     kernel: Kernel
+    rootfs: Rootfs
 
     def tier(self, name: str) -> Tier:
         """The tier of that name. Raises SpecError for an unknown one."""

@@ -1,0 +1,96 @@
+"""ICU's data cut down to English: 32 MB become 5 (guide: What We Remove, Locales: English only needed)."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from elftools.elf.elffile import ELFFile
+
+from hornet.errors import BuildError
+from hornet.proc import run
+
+LOCALE_ITEM = re.compile(r"^(?:[a-z]+/)?([a-z]{2,3})(?:_[A-Za-z0-9_]*)?\.res$")
+# Converters from legacy encodings, transliterators between scripts, names of characters: nothing that JavaScript can
+# reach. (The word lists of Asian scripts stay, though big: the root locale refers to them.)
+BIG_ITEM = re.compile(r"^translit/.*|.*\.cnv$|^unames\.icu$")
+KEPT_LANGUAGES = {"en"}
+
+
+def removable(items: Iterable[str]) -> list[str]:
+    """The items of an ICU data package that belong to other languages than English."""
+    return [item for item in items if BIG_ITEM.match(item) or _foreign(item)]
+
+
+def _foreign(item: str) -> bool:
+    found = LOCALE_ITEM.match(item)
+    return bool(found) and found[1] not in KEPT_LANGUAGES  # type: ignore[index]
+
+
+def shrink(tree: Path, work: Path) -> Path:
+    """Write a libicudata with English data only, from the one in `tree`; returns the new library.
+
+    The tree's own icupkg does it, in a chroot, so that formats fit. Raises BuildError.
+    """
+    libraries = list(tree.glob("usr/lib/x86_64-linux-gnu/libicudata.so.*.*"))
+    if len(libraries) != 1:
+        raise BuildError(f"expected one libicudata in {tree}, found {len(libraries)}")
+    library = libraries[0]
+    major = library.name.split(".")[2]
+    # icupkg insists on the name: version, then l for little-endian.
+    data_name = f"icudt{major}l.dat"
+    box = tree / "icu-work"
+    box.mkdir()
+    try:
+        (box / data_name).write_bytes(_data_of(library, f"icudt{major}_dat"))
+        listing = run(["chroot", str(tree), "icupkg", "-l", f"/icu-work/{data_name}"], timeout_s=60).output
+        (box / "remove.lst").write_text("\n".join(removable(listing.split())) + "\n")
+        argv = ["icupkg", "-r", "/icu-work/remove.lst", f"/icu-work/{data_name}", f"/icu-work/out/{data_name}"]
+        (box / "out").mkdir()
+        run(["chroot", str(tree), *argv], timeout_s=60)
+        shutil.copyfile(box / "out" / data_name, work / data_name)
+    finally:
+        shutil.rmtree(box)
+    return _link(work / data_name, f"icudt{major}_dat", work / library.name, f"libicudata.so.{major}")
+
+
+def _data_of(library: Path, symbol_name: str) -> bytes:
+    with library.open("rb") as stream:
+        elf = ELFFile(stream)
+        table: Any = elf.get_section_by_name(".dynsym")
+        symbols = table.get_symbol_by_name(symbol_name) if table else None
+        if not symbols:
+            raise BuildError(f"{library} has no symbol {symbol_name}")
+        address, size = symbols[0]["st_value"], symbols[0]["st_size"]
+        (offset,) = elf.address_offsets(address)
+        stream.seek(offset)
+        if not size:
+            # The symbol carries no size: the data ends with its section.
+            section = elf.get_section(symbols[0]["st_shndx"])
+            size = section["sh_addr"] + section["sh_size"] - address
+        return stream.read(size)
+
+
+def _link(data: Path, symbol: str, output: Path, soname: str) -> Path:
+    """A shared library that holds nothing but the data under its symbol."""
+    source = data.with_suffix(".S")
+    source.write_text(
+        f'.section .rodata\n.balign 16\n.globl {symbol}\n.type {symbol}, @object\n{symbol}:\n.incbin "{data.name}"\n'
+        f".size {symbol}, . - {symbol}\n.section .note.GNU-stack\n"
+    )
+    argv = [
+        "gcc",
+        "-shared",
+        "-nostdlib",
+        "-Wl,--build-id=none",
+        f"-Wl,-soname,{soname}",
+        "-o",
+        output.name,
+        source.name,
+    ]
+    run(argv, timeout_s=60, cwd=data.parent)
+    run(["strip", "--strip-unneeded", output.name], timeout_s=60, cwd=data.parent)
+    return output

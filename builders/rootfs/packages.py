@@ -1,0 +1,96 @@
+"""Debian packages and the npm package, fetched and unpacked. Nothing of them runs, except the build tools."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import sys
+import tarfile
+from pathlib import Path
+
+from hornet.errors import BuildError, HornetError
+from hornet.proc import run
+from hornet.progress import Progress
+from hornet.spec import Debian, NpmPackage
+
+FETCH_TIMEOUT_S = 900
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+APT_SOURCES = Path("/etc/apt")
+
+
+def extract_packages(debian: Debian, tree: Path, work: Path, progress: Progress) -> dict[str, str]:
+    """Unpack the packages of every component, and the toolbox, into `tree`; returns {package: version}.
+
+    Raises BuildError when the mirror can't be reached or a package does not exist.
+    """
+    packages = sorted({name for keep in debian.keep.values() for name in keep.packages} | set(debian.toolbox))
+    mirror = debian.mirror or configured_mirror()
+    # Without a mirror mmdebstrap uses its own default for the suite.
+    source = [f"deb [signed-by={KEYRING}] {mirror} {debian.suite} {' '.join(debian.components)}"] if mirror else []
+    listing = work / "packages.txt"
+    argv = [
+        *("mmdebstrap", "--mode=root", "--variant=extract", f"--include={','.join(packages)}"),
+        *("--architectures=amd64", "--aptopt=Acquire::Retries 3", "--aptopt=Acquire::http::Timeout 60"),
+        f'--extract-hook=cd "$1/var/cache/apt/archives" && ls *.deb > "{listing}"',
+        *(debian.suite, str(tree), *source),
+    ]
+    progress.update(f"{len(packages)} packages of {debian.suite}")
+    try:
+        run(argv, timeout_s=FETCH_TIMEOUT_S, log=work / "packages.log", on_line=progress.update)
+    except HornetError as error:
+        raise BuildError(error.message, "check that apt's mirror is reachable: apt-get update") from error
+    return parse_listing(listing.read_text())
+
+
+def parse_listing(text: str) -> dict[str, str]:
+    """{package: version} from names of .deb files as apt writes them; `:` of an epoch is %3a there."""
+    versions = {}
+    for name in text.split():
+        package, version, _ = name.split("_", 2)
+        versions[package] = version.replace("%3a", ":")
+    return dict(sorted(versions.items()))
+
+
+def configured_mirror() -> str | None:
+    """The Debian mirror that this host's apt uses, if it uses one."""
+    files = [*APT_SOURCES.glob("sources.list.d/*"), APT_SOURCES / "sources.list"]
+    text = "\n".join(file.read_text(errors="replace") for file in files if file.is_file())
+    found = re.search(r"^(?:URIs:|deb(?:\s+\[[^\]]*\])?)\s+(\S+/debian/?)(?:\s|$)", text, re.MULTILINE)
+    return found[1] if found else None
+
+
+def fetch_npm(package: NpmPackage, target: Path, work: Path) -> None:
+    """Download the pinned npm package, check its integrity, unpack what the spec keeps of it into `target`.
+
+    Raises BuildError for an unreachable registry, another content than pinned, or a missing entry.
+    """
+    wanted = f"{package.package}@{package.version}"
+    npm = Path(sys.executable).with_name("npm")
+    argv = [str(npm), "pack", "--silent", "--pack-destination", str(work), wanted]
+    try:
+        run(argv, timeout_s=FETCH_TIMEOUT_S, log=work / "npm.log", cwd=work)
+    except HornetError as error:
+        raise BuildError(error.message, "check that npm's registry is reachable: npm ping") from error
+    (archive,) = work.glob("*.tgz")
+    digest = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    if digest != package.integrity:
+        raise BuildError(
+            f"{wanted}: integrity {digest}, expected {package.integrity}",
+            "the registry serves another content than pinned: do not use it before you know why",
+        )
+    _unpack(archive, package, target)
+
+
+def _unpack(archive: Path, package: NpmPackage, target: Path) -> None:
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            inner = Path(member.name).relative_to("package") if member.name.startswith("package/") else None
+            if inner and member.isfile() and any(inner.match(pattern) for pattern in package.keep):
+                (target / inner).parent.mkdir(parents=True, exist_ok=True)
+                content = tar.extractfile(member)
+                (target / inner).write_bytes(content.read() if content else b"")
+                (target / inner).chmod(member.mode & 0o755)
+    archive.unlink()
+    if not (target / package.entry).is_file():
+        raise BuildError(f"{package.package}@{package.version} has no {package.entry}", "correct `entry` in the spec")

@@ -1,0 +1,128 @@
+"""Which files of the extracted packages go into an image: kept paths, and the shared libraries that they need."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.elffile import ELFFile
+
+from hornet.errors import BuildError
+
+LIBRARY_COMPONENT = "Shared libraries"
+LIBRARY_DIRECTORIES = ("usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib")
+ELF_MAGIC = b"\x7fELF"
+
+
+@dataclass
+class Selection:
+    """Paths of a tree (relative, no leading slash), each with the component that it belongs to."""
+
+    tree: Path
+    component_by_path: dict[str, str] = field(default_factory=dict)
+
+    def add(self, path: str, component: str) -> None:
+        """Take a path with all that is below it and, for a symbolic link, what it points to."""
+        path = self._through_directory_links(path, component)
+        if path in self.component_by_path:
+            return
+        self.component_by_path[path] = component
+        full = self.tree / path
+        if full.is_symlink():
+            target = os.readlink(full)
+            joined = target.lstrip("/") if target.startswith("/") else f"{os.path.dirname(path)}/{target}"
+            resolved = os.path.normpath(joined).lstrip("/")
+            if (self.tree / resolved).exists() and not (self.tree / resolved).is_dir():
+                self.add(resolved, component)
+        elif full.is_dir():
+            for name in sorted(os.listdir(full)):
+                self.add(f"{path}/{name}", component)
+
+    def _through_directory_links(self, path: str, component: str) -> str:
+        """Where `path` really is: /lib/x is usr/lib/x, and the link /lib is taken too."""
+        parts = path.strip("/").split("/")
+        for depth in range(1, len(parts)):
+            head = self.tree.joinpath(*parts[:depth])
+            if head.is_symlink():
+                link = "/".join(parts[:depth])
+                self.component_by_path.setdefault(link, component)
+                target = os.path.normpath(f"{os.path.dirname(link)}/{os.readlink(head)}").lstrip("/")
+                return self._through_directory_links("/".join([target, *parts[depth:]]), component)
+        return "/".join(parts)
+
+    def close_over_libraries(self) -> None:
+        """Add every shared library that a selected ELF file needs, and what those need in turn.
+
+        Raises BuildError naming the file and the library if one is not among the packages.
+        """
+        queue = list(self.component_by_path)
+        while queue:
+            path = queue.pop()
+            for name in needed_libraries(self.tree / path):
+                found = self._find_library(name)
+                if found is None:
+                    raise BuildError(f"/{path} needs {name}, which no extracted package has", "add its package")
+                before = set(self.component_by_path)
+                self.add(found, LIBRARY_COMPONENT)
+                queue.extend(set(self.component_by_path) - before)
+
+    def _find_library(self, name: str) -> str | None:
+        if name.startswith("/"):
+            return name.lstrip("/")
+        candidates = (f"{directory}/{name}" for directory in LIBRARY_DIRECTORIES)
+        return next((path for path in candidates if (self.tree / path).exists()), None)
+
+
+def select(tree: Path, keep: Mapping[str, Sequence[str]]) -> Selection:
+    """Select by component: {component: globs}. Raises BuildError for a glob that matches nothing."""
+    selection = Selection(tree)
+    for component, patterns in keep.items():
+        for pattern in patterns:
+            matches = sorted(_matches(tree, pattern))
+            if not matches:
+                raise BuildError(
+                    f"{component}: {pattern} matches nothing in the packages",
+                    f"correct the paths of {component!r} in hornetos.toml, or add the package that has the file",
+                )
+            for match in matches:
+                selection.add(match, component)
+    selection.close_over_libraries()
+    return selection
+
+
+def needed_libraries(path: Path) -> list[str]:
+    """The interpreter and the DT_NEEDED entries of an ELF file; nothing for any other file."""
+    if path.is_symlink() or not path.is_file():
+        return []
+    with path.open("rb") as stream:
+        if stream.read(4) != ELF_MAGIC:
+            return []
+        try:
+            elf = ELFFile(stream)
+            dynamic: Any = elf.get_section_by_name(".dynamic")
+            names = [tag.needed for tag in dynamic.iter_tags("DT_NEEDED")] if dynamic else []
+            interpreters: Any = elf.iter_segments("PT_INTERP")
+            names += [segment.get_interp_name() for segment in interpreters]
+        except ELFError as error:
+            raise BuildError(f"{path}: a damaged ELF file: {error}") from error
+    return names
+
+
+def expand_braces(pattern: str) -> Iterator[str]:
+    """`a/{b,c}` is `a/b` and `a/c`: what globs of shells have and Python's have not."""
+    found = re.search(r"\{([^{}]*)\}", pattern)
+    if not found:
+        yield pattern
+        return
+    for choice in found[1].split(","):
+        yield from expand_braces(pattern[: found.start()] + choice + pattern[found.end() :])
+
+
+def _matches(tree: Path, pattern: str) -> set[str]:
+    return {match for single in expand_braces(pattern) for match in glob.glob(single.lstrip("/"), root_dir=tree)}
