@@ -37,6 +37,7 @@ def _mac(text: str) -> str:
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Mac = Annotated[str, AfterValidator(_mac)]
 Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Za-z0-9_]*$")]
+Version = Annotated[str, Field(pattern=r"^\d+(\.\d+)+$")]
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -150,13 +151,43 @@ class Removal(Table):
     paths: list[str]
 
 
-class Kernel(Table):
-    """Kernel flags by group, without CONFIG_ (guide: Phase 3, Required Kernel Features)."""
+class DebianKernel(Table):
+    """A kernel source from a Debian package linux-source-*; apt verifies it."""
 
-    version: str
+    kind: Literal["debian"]
+    package: Annotated[str, Field(pattern=r"^linux-source-[0-9.]+$")]
+
+
+class KernelOrgKernel(Table):
+    """A kernel source from kernel.org or a mirror of it, pinned by the SHA-256 of its .tar.xz."""
+
+    kind: Literal["kernel.org"]
+    version: Version
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class KernelSymbol(Table):
+    """What is known of one symbol; see the comment above [kernel.symbols]."""
+
+    since: Version | None = None
+    gone_in: Version | None = None
+    boot_argument: str | None = None
+    needs: list[Symbol] = []
+    hidden_without: Symbol | None = None
+    forced_by: Symbol | None = None
+
+
+class Kernel(Table):
+    """The kernel (guide: Phase 3): where it comes from, and its flags by group, without CONFIG_."""
+
+    source: str
     max_mb: Positive
+    kernel_org_mirror: Annotated[str, Field(pattern=r"^(https?|file)://")]
+    sources: dict[str, Annotated[DebianKernel | KernelOrgKernel, Field(discriminator="kind")]]
     required: dict[str, list[Symbol]]
     removed: dict[str, list[Symbol]]
+    extras: dict[str, list[Symbol]]
+    symbols: dict[Symbol, KernelSymbol]
 
     @cached_property
     def required_symbols(self) -> list[str]:
@@ -166,11 +197,17 @@ class Kernel(Table):
     def removed_symbols(self) -> list[str]:
         return [symbol for group in self.removed.values() for symbol in group]
 
+    @cached_property
+    def extra_symbols(self) -> list[str]:
+        return [symbol for group in self.extras.values() for symbol in group]
+
     @model_validator(mode="after")
-    def _no_conflict(self) -> Kernel:
-        both = set(self.required_symbols) & set(self.removed_symbols)
+    def _consistent(self) -> Kernel:
+        both = {*self.required_symbols, *self.extra_symbols} & set(self.removed_symbols)
         if both:
             raise ValueError(f"required and removed at the same time: {', '.join(sorted(both))}")
+        if self.source not in self.sources:
+            raise ValueError(f"source must be one of kernel.sources: {', '.join(self.sources)}")
         return self
 
 
