@@ -1,0 +1,166 @@
+"""A guest by SSH, through its own namespace: every VM is 10.0.0.2, and each is reached from the inside of its own."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+from fabric import Config, Connection
+
+from hornet.errors import GuestError
+from hornet.facts import Facts, Probe, build_script, new_boundary, parse_answers
+from hornet.home import Home
+from hornet.network import VMNamespace
+from hornet.proc import run
+
+SSH_PORT = 22
+USER = "root"
+RETRY_S = 0.02
+
+
+@dataclass(frozen=True)
+class SshKey:
+    """The key pair of this home. public_blob: the second field of the public key's line."""
+
+    private_path: Path
+    public_blob: str
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a script in the guest printed and how it ended."""
+
+    stdout: str
+    stderr: str
+    exit_code: int
+
+
+def ssh_key(home: Home) -> SshKey:
+    """The home's key pair, made when first asked for."""
+    private = home.keys / "id_ed25519"
+    if not private.exists():
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hornetos", "-f", private], timeout_s=30)
+    public = private.with_suffix(".pub").read_text().split()
+    return SshKey(private, public[1])
+
+
+class Guest:
+    """One guest. The SSH connection is opened when first needed and kept; each run() is one round trip."""
+
+    def __init__(self, namespace: VMNamespace, address: str, key: SshKey) -> None:
+        self._namespace = namespace
+        self._address = address
+        self._key = key
+        self._connection: Connection | None = None
+
+    def await_port(self, timeout_s: float) -> None:
+        """Wait until the guest accepts TCP connections to its SSH port: its first sign of life on the network.
+
+        Raises GuestError with what was seen last.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                self._socket(max(0.05, deadline_s - time.monotonic())).close()
+                return
+            except OSError as error:
+                if time.monotonic() >= deadline_s:
+                    raise GuestError(
+                        f"{self._who()}: port {SSH_PORT} does not answer within {timeout_s:g} s; last seen: {error}",
+                        "look at the guest's console: did it boot, does sshd run, has eth0 its address?",
+                    ) from error
+                # A refused connection comes back at once: sshd is not there yet.
+                time.sleep(RETRY_S)
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Wait until a command runs by SSH. Raises GuestError."""
+        began_s = time.monotonic()
+        self.await_port(timeout_s)
+        self.run("true", max(1.0, timeout_s - (time.monotonic() - began_s)))
+
+    def run(self, script: str, timeout_s: float) -> Result:
+        """Run a shell script in the guest; its exit code is the caller's to judge.
+
+        Raises GuestError when the guest can't be reached, the key is refused or the time is over.
+        """
+        try:
+            # Standard input carries the script: no quoting, no limit on its length.
+            channel = self._open(timeout_s).client.get_transport().open_session(timeout=timeout_s)
+            with channel:
+                return _run_on(channel, script, timeout_s)
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            self.close()
+            said = str(error) or type(error).__name__
+            raise GuestError(
+                f"{self._who()}: {said} (a script of {len(script)} characters, limit {timeout_s:g} s)",
+                "look at the guest's console",
+            ) from error
+
+    def ask(self, probes: list[Probe], environment: dict[str, str], timeout_s: float) -> Facts:
+        """Ask all probes in one round trip."""
+        boundary = new_boundary()
+        return parse_answers(self.run(build_script(probes, environment, boundary), timeout_s).stdout, boundary)
+
+    def host_key(self, timeout_s: float) -> str:
+        """The SSH host key that the guest shows, as `type base64`."""
+        key = self._open(timeout_s).client.get_transport().get_remote_server_key()
+        return f"{key.get_name()} {key.get_base64()}"
+
+    def close(self) -> None:
+        """Close the connection; the next call opens a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _open(self, timeout_s: float) -> Connection:
+        if self._connection is None or not self._connection.is_connected:
+            # Every VM makes its own host key at boot and has the same address, so there is no key to know beforehand;
+            # the socket, made inside the VM's namespace, is what says which VM this is.
+            connection = Connection(
+                self._address,
+                user=USER,
+                config=Config(overrides={"load_ssh_configs": False}),
+                connect_kwargs={
+                    "sock": self._socket(timeout_s),
+                    "key_filename": str(self._key.private_path),
+                    "look_for_keys": False,
+                    "allow_agent": False,
+                    "banner_timeout": timeout_s,
+                    "auth_timeout": timeout_s,
+                },
+            )
+            connection.client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+            connection.open()
+            self._connection = connection
+        return self._connection
+
+    def _socket(self, timeout_s: float) -> socket.socket:
+        return self._namespace.connect(self._address, SSH_PORT, timeout_s)
+
+    def _who(self) -> str:
+        return f"guest {self._address} in namespace {self._namespace.name}"
+
+
+def _run_on(channel: paramiko.Channel, script: str, timeout_s: float) -> Result:
+    """Feed the script to a shell and read both streams to their ends, within the time."""
+    deadline_s = time.monotonic() + timeout_s
+    channel.settimeout(timeout_s)
+    channel.exec_command("sh -s")
+    channel.sendall(script.encode())
+    channel.shutdown_write()
+    stdout, stderr = bytearray(), bytearray()
+    while True:
+        if channel.recv_ready():
+            stdout += channel.recv(1 << 16)
+        elif channel.recv_stderr_ready():
+            stderr += channel.recv_stderr(1 << 16)
+        elif channel.exit_status_ready() and channel.eof_received:
+            break
+        elif time.monotonic() > deadline_s:
+            raise TimeoutError(f"no end within {timeout_s:g} s; it printed {bytes(stdout[-300:])!r}")
+        else:
+            channel.status_event.wait(0.005)
+    return Result(stdout.decode(errors="replace"), stderr.decode(errors="replace"), channel.recv_exit_status())

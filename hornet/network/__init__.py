@@ -1,0 +1,7 @@
+"""Namespaces, bridges, taps, veths, routes and NAT for VMs that all are 10.0.0.2 (guide: Network Topology)."""
+
+from hornet.network.host import HostNet, VMNamespace
+from hornet.network.ids import VMIds
+from hornet.network.plan import AddressPlan, VMPlan
+
+__all__ = ["AddressPlan", "HostNet", "VMIds", "VMNamespace", "VMPlan"]

@@ -1,0 +1,36 @@
+"""Taps: a network card whose other end is a file descriptor (Linux kernel: Documentation/networking/tuntap)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+
+from hornet.errors import NetworkError
+
+TUNSETIFF = 0x400454CA
+TUNSETPERSIST = 0x400454CB
+IFF_TAP = 0x0002
+IFF_NO_PI = 0x1000
+IFF_VNET_HDR = 0x4000
+
+
+def open_tap(name: str, *, persist: bool = False) -> int:
+    """Open, and make if need be, the tap `name` in the calling thread's namespace; returns the descriptor.
+
+    persist=True lets it stay when the descriptor is closed. Raises NetworkError.
+    """
+    try:
+        fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        raise NetworkError(f"/dev/net/tun: {error.strerror}", "load the kernel module: modprobe tun") from error
+    try:
+        # Packets carry a virtio header, so that checksums need not be computed between guest and host.
+        request = struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)
+        fcntl.ioctl(fd, TUNSETIFF, request)
+        if persist:
+            fcntl.ioctl(fd, TUNSETPERSIST, 1)
+    except OSError as error:
+        os.close(fd)
+        raise NetworkError(f"tap {name}: {error.strerror}", "is it in use by another VMM?") from error
+    return fd
