@@ -1,0 +1,185 @@
+"""The vmlinux file: made small without changing what is loaded, and checked against what the VMMs' loaders demand.
+
+A linked vmlinux is mostly alignment: the linker pads to 2 MiB, with zeros, and with int3 in the code. squeeze()
+writes the same image as many short PT_LOAD segments: a run of padding becomes the zero-filled tail of the segment
+before it (p_memsz > p_filesz), which every ELF loader has to provide. Sections, symbols and debug data are left out.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elftools.common.exceptions import ELFError
+from elftools.construct import Container
+from elftools.elf.elffile import ELFFile
+
+from hornet.errors import BuildError
+
+# Shorter runs stay in the file: each run left out costs a program header, and padding comes in pages.
+PADDING_MIN_BYTES = 4096
+PADDING = re.compile(rb"\0{%d,}|\xcc{%d,}" % (PADDING_MIN_BYTES, PADDING_MIN_BYTES))
+SHF_EXECINSTR = 4
+PF_EXECUTE = 1
+# Below 1 MiB lie the boot parameters, the page tables and the command line that a VMM writes.
+LOWEST_ADDRESS = 1 << 20
+# xen/interface/elfnote.h: the 32-bit entry point of the PVH boot protocol, by which QEMU starts a vmlinux.
+PVH_ENTRY_NOTE = 18
+
+
+@dataclass(frozen=True)
+class Loadable:
+    """What a VMM's loader finds in a vmlinux; physical addresses."""
+
+    entry: int
+    pvh_entry: int
+    segments: int
+    end: int
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A part of a segment: `data` goes into the file, and zeros follow it in memory up to `memory_bytes`."""
+
+    segment: Container
+    offset_bytes: int
+    data: bytes
+    memory_bytes: int
+
+
+def squeeze(vmlinux: Path, target: Path) -> None:
+    """Write `vmlinux` without padding, sections and symbols to `target`.
+
+    int3 padding counts only within executable sections; it is never executed, and becomes zeros in memory.
+    Raises BuildError for a file that is no ELF.
+    """
+    with vmlinux.open("rb") as stream:
+        try:
+            elf = ELFFile(stream)
+            code = [
+                range(section["sh_addr"], section["sh_addr"] + section["sh_size"])
+                for section in elf.iter_sections()
+                if section["sh_flags"] & SHF_EXECINSTR
+            ]
+            pieces = [piece for load in elf.iter_segments("PT_LOAD") for piece in _pieces(load, code)]
+            notes = [_Piece(note.header, 0, note.data(), note["p_memsz"]) for note in elf.iter_segments("PT_NOTE")]
+            image = _assemble(elf, [*pieces, *notes])
+        except ELFError as error:
+            raise BuildError(f"{vmlinux}: no sound ELF file: {error}") from error
+    target.write_bytes(image)
+
+
+def _pieces(load: Any, code: Sequence[range]) -> Iterator[_Piece]:
+    """The segment cut where padding begins; the pieces cover the same memory without gap or overlap."""
+    data = load.data()
+    runs = [run.span() for run in PADDING.finditer(data) if _may_go(run, load["p_vaddr"], code)]
+    begins = [0, *(end for _, end in runs)]
+    data_ends = [*(begin for begin, _ in runs), len(data)]
+    memory_ends = [*begins[1:], load["p_memsz"]]
+    for begin, data_end, memory_end in zip(begins, data_ends, memory_ends, strict=True):
+        yield _Piece(load.header, begin, data[begin:data_end], memory_end - begin)
+
+
+def _may_go(run: re.Match[bytes], address: int, code: Sequence[range]) -> bool:
+    begin, last = address + run.start(), address + run.end() - 1
+    return run[0][0] == 0 or any(begin in section and last in section for section in code)
+
+
+def _assemble(elf: Any, pieces: Sequence[_Piece]) -> bytes:
+    """An ELF file of these pieces: file header, program headers, then the data, tightly packed."""
+    file_header, program_header = elf.structs.Elf_Ehdr, elf.structs.Elf_Phdr
+    first_bytes = file_header.sizeof() + len(pieces) * program_header.sizeof()
+    offsets = itertools.accumulate((len(piece.data) for piece in pieces), initial=first_bytes)
+    # No section headers: loaders read program headers only.
+    head = _changed(elf.header, e_phoff=file_header.sizeof(), e_phnum=len(pieces), e_shoff=0, e_shnum=0, e_shstrndx=0)
+    programs = [
+        _changed(
+            piece.segment,
+            p_offset=offset,
+            p_vaddr=piece.segment.p_vaddr + piece.offset_bytes,
+            p_paddr=piece.segment.p_paddr + piece.offset_bytes,
+            p_filesz=len(piece.data),
+            p_memsz=piece.memory_bytes,
+            p_align=1,  # nobody maps this file: a VMM copies it into guest memory
+        )
+        for piece, offset in zip(pieces, offsets, strict=False)
+    ]
+    return b"".join([file_header.build(head), *map(program_header.build, programs), *(piece.data for piece in pieces)])
+
+
+def _changed(header: Container, **fields: int) -> Container:
+    return Container(**{**dict(header), **fields})
+
+
+def check_loadable(vmlinux: Path) -> Loadable:
+    """Check a vmlinux against the rules of Firecracker's loader (rust-vmm linux-loader) and QEMU's PVH loader.
+
+    ELF64 for x86-64, little endian; PT_LOAD segments complete in the file, at or above 1 MiB, not overlapping; the
+    entry point in an executable one; a PVH note whose entry is loaded too. Raises BuildError that lists every problem.
+    """
+    with vmlinux.open("rb") as stream:
+        try:
+            elf = ELFFile(stream)
+            loads = [load.header for load in elf.iter_segments("PT_LOAD") if load["p_memsz"]]
+            pvh_entry = _pvh_entry(elf)
+            problems = [*_format_problems(elf), *_segment_problems(loads, vmlinux.stat().st_size)]
+        except (ELFError, UnicodeDecodeError) as error:
+            raise BuildError(f"{vmlinux}: no sound ELF file: {error}", "give an uncompressed vmlinux") from error
+    problems += _entry_problems("entry point", elf["e_entry"], loads)
+    if pvh_entry is None:
+        problems.append("no PVH note: QEMU can't start it (CONFIG_PVH=y adds it)")
+    else:
+        problems += _entry_problems("PVH entry point", pvh_entry, loads)
+    if problems or pvh_entry is None:
+        raise BuildError(
+            f"{vmlinux} is no kernel that Firecracker and QEMU can load:" + "".join(f"\n  {p}" for p in problems),
+            "build an x86-64 vmlinux (not a bzImage)",
+        )
+    return Loadable(elf["e_entry"], pvh_entry, len(loads), max(load.p_paddr + load.p_memsz for load in loads))
+
+
+def _format_problems(elf: Any) -> Iterator[str]:
+    for what, found, expected in (
+        ("class", elf.elfclass, 64),
+        ("byte order", "little" if elf.little_endian else "big", "little"),
+        ("machine", elf["e_machine"], "EM_X86_64"),
+        ("type", elf["e_type"], "ET_EXEC"),
+    ):
+        if found != expected:
+            yield f"ELF {what} is {found}, expected {expected}"
+
+
+def _segment_problems(loads: Sequence[Any], file_bytes: int) -> Iterator[str]:
+    if not loads:
+        yield "no PT_LOAD segment: nothing would be loaded"
+    for load in loads:
+        name = f"segment at {load.p_paddr:#x}"
+        if load.p_offset + load.p_filesz > file_bytes:
+            yield f"{name}: cut off, it ends at byte {load.p_offset + load.p_filesz} of a file of {file_bytes}"
+        if load.p_filesz > load.p_memsz:
+            yield f"{name}: {load.p_filesz} bytes in the file, but only {load.p_memsz} in memory"
+        if load.p_paddr < LOWEST_ADDRESS:
+            yield f"{name}: below {LOWEST_ADDRESS:#x}, where the VMM writes boot data"
+    ordered = sorted(loads, key=lambda load: int(load.p_paddr))
+    for one, following in itertools.pairwise(ordered):
+        if one.p_paddr + one.p_memsz > following.p_paddr:
+            yield f"segment at {one.p_paddr:#x}: overlaps the one at {following.p_paddr:#x}"
+
+
+def _entry_problems(what: str, address: int, loads: Sequence[Any]) -> list[str]:
+    for load in loads:
+        if load.p_flags & PF_EXECUTE and load.p_paddr <= address < load.p_paddr + load.p_filesz:
+            return []
+    return [f"{what} {address:#x} lies in no executable segment's physical memory"]
+
+
+def _pvh_entry(elf: Any) -> int | None:
+    for segment in elf.iter_segments("PT_NOTE"):
+        for note in segment.iter_notes():
+            if note["n_name"] == "Xen" and note["n_type"] in (PVH_ENTRY_NOTE, "XEN_ELFNOTE_PHYS32_ENTRY"):
+                return int.from_bytes(note["n_descdata"], "little")
+    return None
