@@ -29,6 +29,7 @@ PF_EXECUTE = 1
 LOWEST_ADDRESS = 1 << 20
 # xen/interface/elfnote.h: the 32-bit entry point of the PVH boot protocol, by which QEMU starts a vmlinux.
 PVH_ENTRY_NOTE = 18
+NOTE_ALIGN_BYTES = 4
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class _Piece:
     offset_bytes: int
     data: bytes
     memory_bytes: int
+    align_bytes: int
 
 
 def squeeze(vmlinux: Path, target: Path) -> None:
@@ -66,7 +68,11 @@ def squeeze(vmlinux: Path, target: Path) -> None:
                 if section["sh_flags"] & SHF_EXECINSTR
             ]
             pieces = [piece for load in elf.iter_segments("PT_LOAD") for piece in _pieces(load, code)]
-            notes = [_Piece(note.header, 0, note.data(), note["p_memsz"]) for note in elf.iter_segments("PT_NOTE")]
+            # Loaders read the fields of notes by the segment's alignment, so that it has to stay.
+            notes = [
+                _Piece(note.header, 0, note.data(), note["p_memsz"], note["p_align"])
+                for note in elf.iter_segments("PT_NOTE")
+            ]
             image = _assemble(elf, [*pieces, *notes])
         except ELFError as error:
             raise BuildError(f"{vmlinux}: no sound ELF file: {error}") from error
@@ -81,7 +87,8 @@ def _pieces(load: Any, code: Sequence[range]) -> Iterator[_Piece]:
     data_ends = [*(begin for begin, _ in runs), len(data)]
     memory_ends = [*begins[1:], load["p_memsz"]]
     for begin, data_end, memory_end in zip(begins, data_ends, memory_ends, strict=True):
-        yield _Piece(load.header, begin, data[begin:data_end], memory_end - begin)
+        # Not aligned in the file: nobody maps it, a VMM copies it into guest memory.
+        yield _Piece(load.header, begin, data[begin:data_end], memory_end - begin, align_bytes=1)
 
 
 def _may_go(run: re.Match[bytes], address: int, code: Sequence[range]) -> bool:
@@ -104,7 +111,7 @@ def _assemble(elf: Any, pieces: Sequence[_Piece]) -> bytes:
             p_paddr=piece.segment.p_paddr + piece.offset_bytes,
             p_filesz=len(piece.data),
             p_memsz=piece.memory_bytes,
-            p_align=1,  # nobody maps this file: a VMM copies it into guest memory
+            p_align=piece.align_bytes,
         )
         for piece, offset in zip(pieces, offsets, strict=False)
     ]
@@ -178,7 +185,10 @@ def _entry_problems(what: str, address: int, loads: Sequence[Any]) -> list[str]:
 
 
 def _pvh_entry(elf: Any) -> int | None:
+    """The PVH entry point, if a loader can find it: notes are padded by their segment's alignment, 4 in a kernel."""
     for segment in elf.iter_segments("PT_NOTE"):
+        if segment["p_align"] != NOTE_ALIGN_BYTES:
+            continue
         for note in segment.iter_notes():
             if note["n_name"] == "Xen" and note["n_type"] in (PVH_ENTRY_NOTE, "XEN_ELFNOTE_PHYS32_ENTRY"):
                 return int.from_bytes(note["n_descdata"], "little")
