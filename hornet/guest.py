@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from hornet.proc import run
 SSH_PORT = 22
 USER = "root"
 RETRY_S = 0.02
+CHUNK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -151,16 +153,20 @@ def _run_on(channel: paramiko.Channel, script: str, timeout_s: float) -> Result:
     channel.exec_command("sh -s")
     channel.sendall(script.encode())
     channel.shutdown_write()
-    stdout, stderr = bytearray(), bytearray()
+    stdout = _read_all(channel, channel.recv, deadline_s)
+    stderr = _read_all(channel, channel.recv_stderr, deadline_s)
+    return Result(stdout, stderr, channel.recv_exit_status())
+
+
+def _read_all(channel: paramiko.Channel, receive: Callable[[int], bytes], deadline_s: float) -> str:
+    data = bytearray()
     while True:
-        if channel.recv_ready():
-            stdout += channel.recv(1 << 16)
-        elif channel.recv_stderr_ready():
-            stderr += channel.recv_stderr(1 << 16)
-        elif channel.exit_status_ready() and channel.eof_received:
-            break
-        elif time.monotonic() > deadline_s:
-            raise TimeoutError(f"no end within {timeout_s:g} s; it printed {bytes(stdout[-300:])!r}")
-        else:
-            channel.status_event.wait(0.005)
-    return Result(stdout.decode(errors="replace"), stderr.decode(errors="replace"), channel.recv_exit_status())
+        left_s = deadline_s - time.monotonic()
+        channel.settimeout(max(0.0, left_s))
+        try:
+            chunk = receive(CHUNK_BYTES)
+        except TimeoutError:
+            raise TimeoutError(f"no end in time; last printed: {bytes(data[-300:])!r}") from None
+        if not chunk:
+            return data.decode(errors="replace")
+        data += chunk

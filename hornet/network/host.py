@@ -152,9 +152,7 @@ class HostNet:
         batch.link(
             net.bridge_name, "add", ifname=net.bridge_name, index=BRIDGE_INDEX, kind="bridge", address=net.gateway_mac
         )
-        batch.address(
-            net.bridge_name, "add", index=BRIDGE_INDEX, address=str(gateway.ip), prefixlen=gateway.network.prefixlen
-        )
+        _add_address(batch, net.bridge_name, BRIDGE_INDEX, net.gateway_address)
         batch.link(net.bridge_name, "set", index=BRIDGE_INDEX, state="up")
         batch.link(net.tap_name, "set", index=tap_index, master=BRIDGE_INDEX, state="up")
         peer = {"ifname": plan.host_veth, "net_ns_fd": host_fd}

@@ -20,9 +20,8 @@ class VMIds:
 
     def take(self) -> int:
         """The smallest free id. Raises NetworkError when all are taken."""
-        self._directory.mkdir(exist_ok=True)
         for vm_id in range(1, self._largest + 1):
-            if vm_id not in self._held and self._try(vm_id):
+            if self.try_take(vm_id):
                 return vm_id
         raise NetworkError(f"all VM ids 1 … {self._largest} are taken", "end some VMs, or raise network.max_vm_id")
 
@@ -30,7 +29,11 @@ class VMIds:
         """Give an id back."""
         self._held.pop(vm_id).release()
 
-    def _try(self, vm_id: int) -> bool:
+    def try_take(self, vm_id: int) -> bool:
+        """Take this very id, if nobody has it."""
+        if vm_id in self._held:
+            return False
+        self._directory.mkdir(exist_ok=True)
         lock = FileLock(self._path(vm_id))
         try:
             lock.acquire(blocking=False)

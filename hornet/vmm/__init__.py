@@ -1,6 +1,39 @@
 """Virtual machine monitors behind one protocol: see base.py. Which one runs is the lane's choice."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+from hornet.errors import VMError
+from hornet.lane import Lane
+from hornet.vmm import qemu
 from hornet.vmm.base import MachineConfig, MicroVM
 from hornet.vmm.console import Console
+from hornet.vmm.phases import timed
 
-__all__ = ["Console", "MachineConfig", "MicroVM"]
+__all__ = ["Console", "MachineConfig", "MicroVM", "boot_vm", "restore_vm", "timed", "vmm_version"]
+
+
+def boot_vm(lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> MicroVM:
+    """Start a VM from a kernel. It runs when this returns. Raises VMError."""
+    vm: MicroVM = _driver(lane).boot(lane, config, kernel=kernel, boot_args=boot_args)
+    return vm
+
+
+def restore_vm(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, own_memory: bool = False) -> MicroVM:
+    """Start a VM from a snapshot's memory and state. It is paused when this returns. Raises VMError."""
+    vm: MicroVM = _driver(lane).restore(lane, config, memory=memory, state=state, own_memory=own_memory)
+    return vm
+
+
+def vmm_version(lane: Lane) -> str:
+    """The version of the lane's VMM. Raises HostError if it is not installed."""
+    version: str = _driver(lane).version()
+    return version
+
+
+def _driver(lane: Lane) -> ModuleType:
+    if lane.vmm == "qemu":
+        return qemu
+    raise VMError(f"lane {lane}: no driver for {lane.vmm}", "choose another lane: hornetos host")

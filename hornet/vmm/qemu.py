@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import re
 import socket
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from hornet.errors import HornetError, VMError
 from hornet.files import clone_file
 from hornet.lane import Lane
+from hornet.proc import run
 from hornet.vmm.base import MachineConfig
 from hornet.vmm.console import Console
+from hornet.vmm.phases import timed
 from hornet.vmm.process import log_tail, start_vmm
 from hornet.vmm.qmp import Qmp
 
@@ -39,7 +40,7 @@ class QemuVM:
         self.config = config
         self.phases_ms: dict[str, float] = {}
         self._log = config.directory / "vmm.log"
-        with _Phase(self.phases_ms, "vmm_start_ms"):
+        with timed(self.phases_ms, "vmm_start_ms"):
             qmp_end, qmp_theirs = socket.socketpair()
             serial_end, serial_theirs = socket.socketpair()
             argv = [
@@ -145,15 +146,13 @@ def restore(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, own
     with state.open("rb") as stream:
         arguments = [*_memory_arguments(config, mapped, shared=own_memory), "-incoming", "defer", "-S"]
         vm = QemuVM(lane, config, arguments, [stream.fileno()])
-        with _Phase(vm.phases_ms, "load_ms"):
+        with timed(vm.phases_ms, "load_ms"):
             vm.load(stream.fileno())
     return vm
 
 
 def version() -> str:
     """QEMU's version, as in `7.2.22`. Raises HostError if it is not installed."""
-    from hornet.proc import run
-
     text = run([BINARY, "--version"], timeout_s=20).output
     found = re.search(r"version (\S+)", text)
     if not found:
@@ -200,17 +199,3 @@ def _host_tsc_khz() -> int:
     if not found:
         raise VMError("/proc/cpuinfo has no 'cpu MHz' line, so the emulated guest's clock can't be set")
     return int(float(found.group(1)) * 1000)
-
-
-class _Phase:
-    """Times a block into a dictionary, in milliseconds."""
-
-    def __init__(self, phases_ms: dict[str, float], name: str) -> None:
-        self._phases_ms = phases_ms
-        self._name = name
-
-    def __enter__(self) -> None:
-        self._began_ns = time.perf_counter_ns()
-
-    def __exit__(self, *_: object) -> None:
-        self._phases_ms[self._name] = (time.perf_counter_ns() - self._began_ns) / 1e6

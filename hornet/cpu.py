@@ -1,0 +1,24 @@
+"""The host's CPU, as far as a snapshot depends on it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+CPUINFO = Path("/proc/cpuinfo")
+
+
+def cpu_model() -> str:
+    """The model name, as the kernel shows it."""
+    return _field("model name") or "unknown"
+
+
+def cpu_features_sha256() -> str:
+    """A fingerprint of the CPU's feature flags, in whatever order they are listed."""
+    return hashlib.sha256(" ".join(sorted(_field("flags").split())).encode()).hexdigest()
+
+
+def _field(name: str) -> str:
+    found = re.search(rf"^{name}\s*:\s*(.*)$", CPUINFO.read_text(), re.MULTILINE)
+    return found[1].strip() if found else ""

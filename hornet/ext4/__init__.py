@@ -1,0 +1,1 @@
+"""ext4 images as files: what the superblock says, and whether the file system is sound."""

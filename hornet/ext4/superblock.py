@@ -1,0 +1,95 @@
+"""The ext4 superblock: 1,024 bytes at offset 1,024 (Linux kernel: Documentation/filesystems/ext4/globals.rst)."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hornet.errors import Ext4Error
+
+OFFSET = 1024
+SIZE_BYTES = 1024
+MAGIC = 0xEF53
+NEEDS_RECOVERY = 0x0004
+# name: (offset, struct format). Only what says who wrote last, and how much there is.
+FIELDS = {
+    "inodes_count": (0x00, "<I"),
+    "blocks_count": (0x04, "<I"),
+    "free_blocks_count": (0x0C, "<I"),
+    "free_inodes_count": (0x10, "<I"),
+    "log_block_size": (0x18, "<I"),
+    "mount_time": (0x2C, "<I"),
+    "write_time": (0x30, "<I"),
+    "mount_count": (0x34, "<H"),
+    "magic": (0x38, "<H"),
+    "state": (0x3A, "<H"),
+    "check_time": (0x40, "<I"),
+    "incompatible_features": (0x60, "<I"),
+    "kbytes_written": (0x178, "<Q"),
+    "error_count": (0x194, "<I"),
+    "checksum": (0x3FC, "<I"),
+}
+TIMES = {"mount_time", "write_time", "check_time"}
+
+
+@dataclass(frozen=True)
+class Superblock:
+    """The raw bytes, and the fields that matter here by name."""
+
+    raw: bytes
+
+    def __getattr__(self, name: str) -> int:
+        try:
+            offset, layout = FIELDS[name]
+        except KeyError:
+            raise AttributeError(name) from None
+        value: int = struct.unpack_from(layout, self.raw, offset)[0]
+        return value
+
+    @property
+    def block_bytes(self) -> int:
+        return 1024 << self.log_block_size
+
+    @property
+    def size_bytes(self) -> int:
+        """How long the file must be to hold the file system."""
+        return self.blocks_count * self.block_bytes
+
+    @property
+    def needs_recovery(self) -> bool:
+        """Whether a journal waits to be replayed: normal for the disk of a VM that was not shut down."""
+        return bool(self.incompatible_features & NEEDS_RECOVERY)
+
+    def show(self, name: str) -> str:
+        """A field for people: times as dates."""
+        value = getattr(self, name)
+        if name not in TIMES:
+            return f"{value:#x}" if name == "checksum" else str(value)
+        return datetime.fromtimestamp(value, UTC).isoformat() if value else "never"
+
+    def changes_from(self, sealed: Superblock) -> list[str]:
+        """What differs, in words: `mount_count 3, sealed 2`."""
+        named = [
+            f"{name} {self.show(name)}, sealed {sealed.show(name)}"
+            for name in FIELDS
+            if getattr(self, name) != getattr(sealed, name)
+        ]
+        return named or (["other superblock bytes"] if self.raw != sealed.raw else [])
+
+
+def read_superblock(path: Path) -> Superblock:
+    """Read and recognise the superblock. Raises Ext4Error for a short file or one that is not ext4."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(OFFSET)
+            raw = stream.read(SIZE_BYTES)
+    except OSError as error:
+        raise Ext4Error(f"{path}: can't be read: {error.strerror}", "check the path and its permissions") from error
+    if len(raw) < SIZE_BYTES:
+        raise Ext4Error(f"{path}: {path.stat().st_size} bytes, too short for ext4", "is it a truncated copy?")
+    superblock = Superblock(raw)
+    if superblock.magic != MAGIC:
+        raise Ext4Error(f"{path}: not ext4: magic {superblock.magic:#06x}, expected {MAGIC:#06x}", "name an ext4 image")
+    return superblock

@@ -1,0 +1,208 @@
+"""The VMs of this process: each with its own directory, disk and network namespace; all are gone on close."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+from hornet.files import clone_file
+from hornet.guest import Guest, SshKey
+from hornet.home import Home
+from hornet.lane import Lane
+from hornet.network import HostNet, VMIds, VMNamespace
+from hornet.snapshot import Bundle
+from hornet.spec import Spec
+from hornet.vmm import MachineConfig, MicroVM, boot_vm, restore_vm, timed
+
+STATE_FILE = "vm.json"
+
+
+@dataclass
+class VM:
+    """A VM with everything around it. Made by Fleet.
+
+    phases_ms: what it took to get here, by phase, in order; each in milliseconds.
+    parent: the snapshot it was restored from, or None if it was booted.
+    """
+
+    vm_id: int
+    name: str
+    directory: Path
+    parent: Bundle | None
+    phases_ms: dict[str, float] = field(default_factory=dict)
+    namespace: VMNamespace = field(init=False)
+    micro: MicroVM = field(init=False)
+    guest: Guest = field(init=False)
+
+    @property
+    def disk(self) -> Path:
+        """The VM's private root file system."""
+        return self.directory / "rootfs.ext4"
+
+    def evidence(self) -> str:
+        """What to show when something went wrong with this VM."""
+        if not hasattr(self, "micro"):
+            return f"VM {self.name}: its VMM was never started"
+        state = "running" if self.micro.alive else "ended"
+        return f"VM {self.name} ({self.micro.lane}, {state}); console:\n{self.micro.console.tail()}"
+
+
+class Fleet:
+    """Boots and restores VMs in one lane; a context manager that removes every VM it made.
+
+    Leaving it, also by an exception, ends every VM; whatever a killed process left is removed on entry.
+    """
+
+    def __init__(self, spec: Spec, home: Home, lane: Lane, host_net: HostNet, key: SshKey) -> None:
+        self.spec = spec
+        self.home = home
+        self.lane = lane
+        self.vms: list[VM] = []
+        self._host_net = host_net
+        self._key = key
+        self._ids = VMIds(home, spec.network.max_vm_id)
+
+    def boot(self, kernel: Path, image: Path) -> VM:
+        """Cold-boot an image, on a private copy of it, until it says on its console that sshd is ready.
+
+        Raises VMError with the console's last lines when it does not get there in machine.boot_timeout_s.
+        """
+        boot_args = f"{self.spec.machine.boot_args} hornet.ssh_key={self._key.public_blob}"
+        vm = self._new_vm(None)
+        try:
+            config = self._surround(vm, image)
+            began_s = time.perf_counter()
+            self._start(vm, config, lambda: boot_vm(self.lane, config, kernel=kernel, boot_args=boot_args))
+            for phase, line in (("userland_ms", "userland"), ("ready_ms", "ready")):
+                vm.micro.console.wait_for(rf"^hornetos: {line} ", self.spec.machine.boot_timeout_s)
+                vm.phases_ms[phase] = (time.perf_counter() - began_s) * 1000
+            return vm
+        except BaseException:
+            self.remove(vm)
+            raise
+
+    def restore(self, bundle: Bundle, *, own_memory: bool = False, seal: bool = True) -> VM:
+        """Restore a snapshot, on a private copy of its disk, until the guest answers on the network.
+
+        own_memory=True makes a clone that can itself be snapshotted. seal=False skips the check that the
+        bundle is intact, against the golden rule: for experiments. Raises SnapshotError, VMError, GuestError.
+        """
+        if seal:
+            bundle.check_seal()
+        vm = self._new_vm(bundle)
+        try:
+            config = self._surround(vm, bundle.rootfs)
+            memory, state = bundle.memory, bundle.state
+            self._start(
+                vm, config, lambda: restore_vm(self.lane, config, memory=memory, state=state, own_memory=own_memory)
+            )
+            with timed(vm.phases_ms, "resume_ms"):
+                vm.micro.resume()
+            with timed(vm.phases_ms, "first_reply_ms"):
+                vm.guest.await_port(self.spec.snapshot.restore_timeout_s)
+            return vm
+        except BaseException:
+            self.remove(vm)
+            raise
+
+    def remove(self, vm: VM) -> None:
+        """End a VM and remove its namespace, disk and directory."""
+        if hasattr(vm, "guest"):
+            vm.guest.close()
+        if hasattr(vm, "micro"):
+            vm.micro.kill()
+        if hasattr(vm, "namespace"):
+            vm.namespace.remove()
+        shutil.rmtree(vm.directory, ignore_errors=True)
+        self._ids.release(vm.vm_id)
+        self.vms.remove(vm)
+
+    def close(self) -> None:
+        """End every VM."""
+        for vm in list(self.vms):
+            self.remove(vm)
+
+    def __enter__(self) -> Fleet:
+        self._remove_stale()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def _remove_stale(self) -> None:
+        """Remove directories of VMs whose owner was killed. (Their VMMs died with it: see hornet/vmm/process.py.)"""
+        for vm_id, directory in _vm_directories(self.home).items():
+            if self._ids.try_take(vm_id):
+                shutil.rmtree(directory, ignore_errors=True)
+                self._ids.release(vm_id)
+
+    def _new_vm(self, parent: Bundle | None) -> VM:
+        vm_id = self._ids.take()
+        name = self._host_net.plan.for_vm(vm_id).namespace
+        vm = VM(vm_id, name, vms_directory(self.home) / name, parent)
+        vm.directory.mkdir(parents=True)
+        self.vms.append(vm)
+        return vm
+
+    def _surround(self, vm: VM, disk: Path) -> MachineConfig:
+        """What a VM needs before its VMM starts: a namespace and a disk of its own."""
+        with timed(vm.phases_ms, "namespace_ms"):
+            vm.namespace = self._host_net.create(vm.vm_id)
+        with timed(vm.phases_ms, "disk_ms"):
+            clone_file(disk, vm.disk)
+        machine, network = self.spec.machine, self.spec.network
+        vm.guest = Guest(vm.namespace, str(network.guest_address.ip), self._key)
+        return MachineConfig(
+            name=vm.name,
+            directory=vm.directory,
+            disk=vm.disk,
+            memory_mib=machine.memory_mib,
+            vcpus=machine.vcpus,
+            guest_mac=network.guest_mac,
+            tap_fd=vm.namespace.open_tap(),
+        )
+
+    def _start(self, vm: VM, config: MachineConfig, start: Any) -> None:
+        try:
+            vm.micro = start()
+        finally:
+            if config.tap_fd is not None:
+                os.close(config.tap_fd)
+        vm.phases_ms.update(vm.micro.phases_ms)
+        state = {
+            "pid": vm.micro.pid,
+            "owner_pid": os.getpid(),
+            "lane": str(self.lane),
+            "namespace": vm.namespace.name,
+            "snapshot": str(vm.parent.directory) if vm.parent else None,
+        }
+        (vm.directory / STATE_FILE).write_text(json.dumps(state, indent=2) + "\n")
+
+
+def vms_directory(home: Home) -> Path:
+    """Where each running VM has its directory, with vm.json, console.log and vmm.log."""
+    return home.run / "vms"
+
+
+def _vm_directories(home: Home) -> dict[int, Path]:
+    found = ((re.search(r"\d+$", path.name), path) for path in vms_directory(home).glob("*"))
+    return {int(number[0]): path for number, path in found if number}
+
+
+def running_vms(home: Home) -> dict[str, dict[str, Any]]:
+    """The state files of VMs whose VMM runs, by name: pid, owner_pid, lane, namespace, snapshot."""
+    found = {}
+    for path in sorted(vms_directory(home).glob(f"*/{STATE_FILE}")):
+        state = json.loads(path.read_text())
+        if psutil.pid_exists(state["pid"]):
+            found[path.parent.name] = state
+    return found

@@ -1,0 +1,208 @@
+"""A snapshot bundle: rootfs.ext4, vm.mem and vm.snapshot, one atomic unit (guide: The Golden Rule).
+
+Two seals prove that nobody touched it. The cheap one, before every restore, compares the superblock, the sizes and
+the stat of each file with what was noted when the content was last proved. Where only the stat differs, as after a
+copy to another disk, the full one decides: it hashes every byte.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock
+
+from hornet.errors import SnapshotError
+from hornet.ext4.superblock import Superblock, read_superblock
+from hornet.snapshot.manifest import FileSeal, Manifest, Origin
+from hornet.spec import SnapshotFiles
+from hornet.store import file_sha256
+
+# Host-local: what stat said of each file when its content was last proved.
+STAT_FILE = "seal.json"
+GOLDEN_RULE = (
+    "the golden rule: never change rootfs.ext4 after a snapshot. Restore an intact snapshot, make the change inside "
+    "the VM, take a new snapshot: hornetos new-version"
+)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A snapshot's directory, by the names that the spec gives its files."""
+
+    directory: Path
+    names: SnapshotFiles
+
+    @property
+    def rootfs(self) -> Path:
+        return self.directory / self.names.rootfs_file
+
+    @property
+    def memory(self) -> Path:
+        return self.directory / self.names.memory_file
+
+    @property
+    def state(self) -> Path:
+        return self.directory / self.names.state_file
+
+    @property
+    def files(self) -> tuple[Path, Path, Path]:
+        """The three files, in the guide's order."""
+        return self.rootfs, self.memory, self.state
+
+    def manifest(self) -> Manifest:
+        """The manifest. Raises SnapshotError if it is missing, malformed or edited."""
+        return Manifest.read(self.directory)
+
+    def check_files(self) -> None:
+        """The three files are there, plain files, and not empty. Raises SnapshotError naming the first that is not."""
+        for path in self.files:
+            try:
+                found = path.lstat()
+            except FileNotFoundError:
+                raise SnapshotError(f"{path}: missing", "a snapshot is three files; copy the whole directory") from None
+            except OSError as error:
+                raise SnapshotError(f"{path}: {error.strerror}", "check the directory's permissions") from error
+            if not stat.S_ISREG(found.st_mode):
+                raise SnapshotError(f"{path}: not a plain file (a link or a device)", "copy the file itself here")
+            if found.st_size == 0:
+                raise SnapshotError(f"{path}: empty", "the copy was cut off: copy the snapshot again")
+
+    def check_seal(self) -> Manifest:
+        """The cheap seal; hashes only if a file's stat is not the one noted. Raises SnapshotError."""
+        manifest = self.manifest()
+        self.check_files()
+        self._check_sizes(manifest)
+        self._check_superblock(manifest)
+        if self._stats() != self._noted_stats():
+            self._check_hashes(manifest)
+            self._note_stats()
+        return manifest
+
+    def check_full(self) -> Manifest:
+        """The full seal: every byte of every file. Raises SnapshotError naming the files that differ."""
+        manifest = self.manifest()
+        self.check_files()
+        self._check_sizes(manifest)
+        self._check_superblock(manifest)
+        self._check_hashes(manifest)
+        self._note_stats()
+        return manifest
+
+    def seal(self, version: str, origin: Origin) -> Manifest:
+        """Write the manifest for the files as they are now."""
+        self.check_files()
+        manifest = Manifest.create(
+            version=version,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            origin=origin,
+            files={path.name: FileSeal(size_bytes=path.stat().st_size, sha256=h) for path, h in self._hashes().items()},
+            superblock=read_superblock(self.rootfs).raw,
+        )
+        manifest.write(self.directory)
+        self._note_stats()
+        return manifest
+
+    def _check_sizes(self, manifest: Manifest) -> None:
+        for path in self.files:
+            sealed = manifest.files.get(path.name)
+            if sealed is None:
+                raise SnapshotError(f"{path}: not in the manifest", "the manifest belongs to another snapshot")
+            size = path.stat().st_size
+            if size != sealed.size_bytes:
+                raise SnapshotError(
+                    f"{path}: {size} bytes, sealed with {sealed.size_bytes}", f"copy it again whole; {GOLDEN_RULE}"
+                )
+
+    def _check_superblock(self, manifest: Manifest) -> None:
+        found, sealed = read_superblock(self.rootfs), Superblock(bytes.fromhex(manifest.superblock))
+        changes = found.changes_from(sealed)
+        if changes:
+            raise SnapshotError(
+                f"{self.rootfs}: changed after the snapshot was sealed ({manifest.created}): {'; '.join(changes)}; "
+                f"last mounted {found.show('mount_time')}, last written {found.show('write_time')}",
+                GOLDEN_RULE,
+            )
+
+    def _check_hashes(self, manifest: Manifest) -> None:
+        wrong = [
+            f"{path}: SHA-256 {found[:12]}…, sealed {manifest.files[path.name].sha256[:12]}…"
+            for path, found in self._hashes().items()
+            if found != manifest.files[path.name].sha256
+        ]
+        if wrong:
+            raise SnapshotError("content changed after the snapshot was sealed:\n  " + "\n  ".join(wrong), GOLDEN_RULE)
+
+    def _hashes(self) -> dict[Path, str]:
+        """SHA-256 of each file, in parallel: hashing releases the interpreter's lock."""
+        with ThreadPoolExecutor(len(self.files)) as pool:
+            return dict(zip(self.files, pool.map(file_sha256, self.files), strict=True))
+
+    def _stats(self) -> dict[str, list[int]]:
+        found = ((path.name, path.lstat()) for path in self.files)
+        return {name: [st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns] for name, st in found}
+
+    def _noted_stats(self) -> object:
+        try:
+            return json.loads((self.directory / STAT_FILE).read_text())
+        except (OSError, ValueError):
+            return None  # never noted here: the hashes decide
+
+    def _note_stats(self) -> None:
+        try:
+            (self.directory / STAT_FILE).write_text(json.dumps(self._stats()) + "\n")
+        except OSError:
+            pass  # a read-only directory: every restore hashes, which is slow and right
+
+
+def open_bundle(directory: Path, names: SnapshotFiles) -> Bundle:
+    """The bundle in a directory. Raises SnapshotError if there is none."""
+    if not directory.is_dir():
+        raise SnapshotError(f"{directory}: not a directory", "name a snapshot's directory")
+    bundle = Bundle(directory.resolve(), names)
+    bundle.check_files()
+    return bundle
+
+
+@contextmanager
+def publishing(target: Path, names: SnapshotFiles) -> Iterator[Bundle]:
+    """A bundle to fill and seal; it becomes `target` by one rename when the block ends well.
+
+    A crash at any point leaves the old version or the new one. Raises SnapshotError if the target exists.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{target}.lock"):
+        for stale in target.parent.glob(f".{target.name}.tmp-*"):
+            shutil.rmtree(stale)
+        if target.exists():
+            raise SnapshotError(f"{target}: exists already", "choose another version name: snapshots never change")
+        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
+        try:
+            work.chmod(0o755)
+            bundle = Bundle(work, names)
+            yield bundle
+            bundle.manifest()
+            _sync(work)
+            work.rename(target)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
+
+
+def _sync(directory: Path) -> None:
+    """On disk before the rename, or a power cut could leave a published snapshot with holes."""
+    for path in [*directory.iterdir(), directory]:
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
