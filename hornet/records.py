@@ -1,0 +1,143 @@
+"""Measured values as JSON lines: what was measured, in which lane, on which host, and every sample of it.
+
+A run directory holds records.jsonl; each line is one Record. Several processes may append at once.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hornet.errors import HostError
+from hornet.lane import LANES, Lane
+
+RECORDS_FILE = "records.jsonl"
+# Parts are written as decimal text: allow what rounding does to a sum, nothing more.
+SUM_TOLERANCE = 1e-6
+
+Amount = Annotated[float, Field(ge=0)]
+Direction = Literal["lower", "higher"]
+Dimensions = dict[str, str | int | float]
+
+
+class Record(BaseModel):
+    """One measured value.
+
+    name: a metric of the spec, or any other quantity worth keeping; value: in `unit`, with samples their
+    median sample; direction: which way is better; lane: as in `qemu/tcg`, None for a property of a file
+    that is the same everywhere; dimensions: what sets this value apart from others of the same name, as
+    in page_cache=cold; host: hornet.host.fingerprint(); samples: each single measurement, in `unit`;
+    parts: what the value is made of, in order and in `unit`. Parts are disjoint: their sum is the value.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: Annotated[str, Field(min_length=1)]
+    value: Amount
+    unit: Annotated[str, Field(min_length=1)]
+    direction: Direction
+    lane: str | None
+    dimensions: Dimensions = {}
+    host: dict[str, Any]
+    samples: list[Amount] = []
+    parts: dict[str, Amount] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Record:
+        if self.lane is not None and self.lane not in map(str, LANES):
+            raise ValueError(f"lane {self.lane!r}: expected none or one of {', '.join(map(str, LANES))}")
+        if self.samples and not min(self.samples) <= self.value <= max(self.samples):
+            raise ValueError(f"value {self.value:g} lies outside its samples")
+        total = sum(self.parts.values())
+        if self.parts and abs(total - self.value) > SUM_TOLERANCE * max(total, self.value):
+            raise ValueError(f"parts add up to {total:g}, the value is {self.value:g}: parts must be disjoint")
+        return self
+
+    @classmethod
+    def of_runs(
+        cls,
+        name: str,
+        runs: Sequence[Mapping[str, float]],
+        *,
+        unit: str,
+        lane: str | None,
+        host: Mapping[str, Any],
+        dimensions: Dimensions | None = None,
+        direction: Direction = "lower",
+    ) -> Record:
+        """One record of repeated runs, each given by its disjoint parts (as a restore by its phases, in ms).
+
+        The samples are the runs' totals. Value and parts are those of the median run, so that they are
+        one thing that really happened. Raises ValueError for no runs.
+        """
+        totals = [sum(parts.values()) for parts in runs]
+        if not totals:
+            raise ValueError(f"{name}: a record needs at least one run")
+        median = statistics.median_low(totals)
+        return cls(
+            name=name,
+            value=median,
+            unit=unit,
+            direction=direction,
+            lane=lane,
+            dimensions=dimensions or {},
+            host=dict(host),
+            samples=totals,
+            parts=dict(runs[totals.index(median)]),
+        )
+
+    @property
+    def parsed_lane(self) -> Lane | None:
+        """The lane as an object; None for a property of a file."""
+        return next((lane for lane in LANES if str(lane) == self.lane), None)
+
+    @property
+    def identity(self) -> tuple[str, str | None, tuple[tuple[str, str], ...]]:
+        """What makes two records measurements of the same thing: name, lane, dimensions."""
+        return self.name, self.lane, tuple(sorted((key, str(value)) for key, value in self.dimensions.items()))
+
+    @property
+    def label(self) -> str:
+        """The dimensions as text, as in `page_cache=cold, clones=4`; empty without any."""
+        return ", ".join(f"{key}={value}" for key, value in self.dimensions.items())
+
+
+def append_record(run_directory: Path, record: Record) -> None:
+    """Add one line to records.jsonl. Raises HostError for a full or unwritable disk."""
+    path = run_directory / RECORDS_FILE
+    line = record.model_dump_json().encode() + b"\n"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            # One write: lines of several processes never mix.
+            written = os.write(descriptor, line)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}", f"make {run_directory} writable, or free space there") from error
+    if written != len(line):
+        raise HostError(f"{path}: only {written} of {len(line)} bytes could be written", "free space there")
+
+
+def read_records(path: Path) -> tuple[list[Record], list[str]]:
+    """The records of a file, and what is wrong with the lines that are none (file, line, reason).
+
+    A damaged line costs that line only. Raises OSError when the file can't be read.
+    """
+    records: list[Record] = []
+    problems: list[str] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            records.append(Record.model_validate_json(line))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            problems.append(f"{path.name}, line {number}: {where + ': ' if where else ''}{first['msg']}")
+    return records, problems

@@ -1,0 +1,76 @@
+"""The verdict on a metric: each of the answers, and that an emulated or unfit record never passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hornet.records import Record
+from hornet.spec import load_spec
+from hornet.verdict import Verdict, judge, judge_record, tell_apart
+
+SPEC = load_spec()
+
+
+def measured(key: str, value: float, **changes: Any) -> Record:
+    metric = SPEC.metrics[key]
+    facts = {"name": key, "value": value, "unit": metric.unit, "direction": metric.direction, "host": {}, "lane": None}
+    return Record(**{**facts, **changes})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "lane", "expected"),
+    [
+        ("rootfs_size", 150.0, None, Verdict.MEETS),
+        ("rootfs_size", 150.000001, None, Verdict.MISSES),
+        ("kernel_size", 8.1, None, Verdict.MISSES),
+        ("vms_per_16gb", 60, "firecracker/kvm", Verdict.MEETS),
+        ("vms_per_16gb", 59.9, "firecracker/kvm", Verdict.MISSES),
+        ("cold_boot", 499.0, "qemu/kvm", Verdict.MEETS),
+        ("cold_boot", 501.0, "qemu/kvm", Verdict.MISSES),
+        ("cold_boot", 0.1, "qemu/tcg", Verdict.EMULATED),
+        ("cold_boot", 9999.0, "qemu/tcg", Verdict.EMULATED),
+        ("cold_boot", 0.1, None, Verdict.UNFIT),
+        ("ram_per_vm", 100.0, "qemu/tcg", Verdict.MEETS),
+    ],
+)
+def test_each_verdict(key: str, value: float, lane: str | None, expected: Verdict) -> None:
+    assert judge_record(SPEC, key, measured(key, value, lane=lane)).verdict is expected
+
+
+@pytest.mark.parametrize("changes", [{"unit": "bytes"}, {"direction": "higher"}])
+def test_a_record_in_another_unit_or_direction_is_not_judged(changes: dict[str, Any]) -> None:
+    judgement = judge_record(SPEC, "rootfs_size", measured("rootfs_size", 1.0, **changes))
+    assert judgement.verdict is Verdict.UNFIT
+    assert not judgement.verdict.judged
+
+
+def test_nothing_measured_is_said_for_every_metric() -> None:
+    judgements = judge(SPEC, [])
+    assert [item.metric for item in judgements] == list(SPEC.metrics)
+    assert {item.verdict for item in judgements} == {Verdict.NOT_MEASURED}
+
+
+def test_a_bad_record_is_not_hidden_by_a_good_one() -> None:
+    hot = measured("snapshot_restore", 4.0, lane="qemu/kvm", dimensions={"page_cache": "hot"})
+    cold = measured("snapshot_restore", 40.0, lane="qemu/kvm", dimensions={"page_cache": "cold"})
+    found = [item.verdict for item in judge(SPEC, [hot, cold]) if item.metric == "snapshot_restore"]
+    assert found == [Verdict.MEETS, Verdict.MISSES]
+
+
+def test_the_size_of_a_tier_is_held_against_that_tier() -> None:
+    value = SPEC.tier("dev").max_mb - 1
+    assert judge_record(SPEC, "rootfs_size", measured("rootfs_size", value)).verdict is Verdict.MISSES
+    of_dev = measured("rootfs_size", value, dimensions={"tier": "dev"})
+    assert judge_record(SPEC, "rootfs_size", of_dev).verdict is Verdict.MEETS
+    of_micro = measured("rootfs_size", value, dimensions={"tier": "micro"})
+    assert judge_record(SPEC, "rootfs_size", of_micro).verdict is Verdict.MISSES
+
+
+@given(st.floats(min_value=1e-3, max_value=1e6), st.floats(min_value=1e-3, max_value=1e6))
+def test_a_shown_value_lies_on_the_side_of_the_limit_where_the_value_lies(value: float, limit: float) -> None:
+    shown = float(tell_apart(value, limit))
+    assert (shown > limit, shown < limit) == (value > limit, value < limit) or abs(value - limit) < 1e-9 * limit
