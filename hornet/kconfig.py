@@ -228,12 +228,11 @@ class _Judge:
         if known.gone_in is None or version_key(self.version) < version_key(known.gone_in):
             return None
         gone = f"gone since Linux {known.gone_in}"
-        if known.boot_argument is None:
-            return True, f"not judged: {gone}, this is {self.version}"
-        value = _last_boot_value(self.command_line, known.boot_argument)
-        if value in ("0", "n", "N", "off"):
-            return False, f"{gone}: the boot argument decides, and it is {known.boot_argument}={value}"
-        return True, f"{gone}: the boot argument {known.boot_argument} decides, and it is {value or 'on by default'}"
+        if known.boot_argument:
+            value = _last_boot_value(self.command_line, known.boot_argument) or "on by default"
+            decides = f"{gone}: the boot argument {known.boot_argument} decides, and it is {value}"
+            return value not in ("0", "n", "N", "off"), decides
+        return True, f"not judged: {gone}, this is {self.version}"
 
     def _known(self, symbol: str) -> KernelSymbol:
         return self.symbols.get(symbol) or KernelSymbol()

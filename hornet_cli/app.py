@@ -15,6 +15,7 @@ import typer
 from hornet.errors import HornetError
 from hornet.home import Home
 from hornet_cli.context import Settings
+from hornet_cli.kconfig import kconfig
 
 app = typer.Typer(
     name="hornetos",
@@ -37,6 +38,9 @@ def top(
 ) -> None:
     """Build, boot, snapshot, restore, judge and measure HornetOS microVM images."""
     ctx.obj = Settings(Home.from_env(), spec, tuple(overlay or ()))
+
+
+app.command("kconfig")(kconfig)
 
 
 def main() -> None:
