@@ -132,14 +132,15 @@ def check_loadable(vmlinux: Path) -> Loadable:
         try:
             elf = ELFFile(stream)
             loads = [load.header for load in elf.iter_segments("PT_LOAD") if load["p_memsz"]]
-            pvh_entry = _pvh_entry(elf)
             problems = [*_format_problems(elf), *_segment_problems(loads, vmlinux.stat().st_size)]
+            problems += _entry_problems("entry point", elf["e_entry"], loads)
+            # The notes of a broken file can't be read: its other problems say why.
+            pvh_entry = 0 if problems else _pvh_entry(elf)
         except (ELFError, UnicodeDecodeError) as error:
             raise BuildError(f"{vmlinux}: no sound ELF file: {error}", "give an uncompressed vmlinux") from error
-    problems += _entry_problems("entry point", elf["e_entry"], loads)
     if pvh_entry is None:
         problems.append("no PVH note: QEMU can't start it (CONFIG_PVH=y adds it)")
-    else:
+    elif not problems:
         problems += _entry_problems("PVH entry point", pvh_entry, loads)
     if problems or pvh_entry is None:
         raise BuildError(

@@ -1,0 +1,166 @@
+"""Kernels from source (guide: Phase 3): fetch, patch, configure, compile, squeeze; see each module for one step."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from builders.kernel.configure import configure, fragment
+from builders.kernel.elf import check_loadable, squeeze
+from builders.kernel.source import Source, find_source
+from hornet.errors import HostError
+from hornet.home import Home
+from hornet.kconfig import read_config
+from hornet.proc import Completed, run
+from hornet.progress import Progress
+from hornet.spec import Spec
+from hornet.store import Store, file_sha256
+
+VMLINUX_FILE = "vmlinux"
+CONFIG_FILE = "config"
+SYMBOLS_FILE = "System.map"
+LOG_FILE = "build.log"
+PATCHES = Path(__file__).parent / "patches"
+BUILD_TIMEOUT_S = 3600.0
+STEP_TIMEOUT_S = 300.0
+# The unpacked source and its objects take 2 GB while the kernel is built.
+NEEDED_BYTES = 3_000_000_000
+# Tools that the build calls, and the Debian packages that have them.
+TOOLS = {
+    "gcc": "gcc",
+    "ld": "binutils",
+    "make": "make",
+    "bc": "bc",
+    "bison": "bison",
+    "flex": "flex",
+    "patch": "patch",
+    "tar": "tar",
+    "xz": "xz-utils",
+    "ccache": "ccache",
+}
+MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class KernelArtifact:
+    """A built kernel: vmlinux, its .config, its version (as in 6.1.192), and where they lie."""
+
+    vmlinux: Path
+    config: Path
+    version: str
+    key: str
+    directory: Path
+
+
+def build_kernel(spec: Spec, home: Home, progress: Progress, *, source: str | None = None) -> KernelArtifact:
+    """The kernel of the spec from `source` (a name in kernel.sources or a local tree; None: the spec's default).
+
+    Taken from the store if it is there. Raises SpecError for an unknown source, HostError for a missing tool or
+    disk space, BuildError for a source that can't be had, flags that don't hold or a kernel that can't be loaded,
+    CommandError with the compiler's last lines if it fails.
+    """
+    _require_tools()
+    found = find_source(spec.kernel, home, progress, source)
+    inputs = _inputs(spec, found)
+    directory = Store(home).get_or_build("kernel", inputs, lambda work: _build(spec, home, found, work, progress))
+    config = directory / CONFIG_FILE
+    version = read_config(config).version or "unknown"
+    return KernelArtifact(directory / VMLINUX_FILE, config, version, directory.name, directory)
+
+
+def _require_tools() -> None:
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing:
+        packages = " ".join(sorted({TOOLS[tool] for tool in missing}))
+        raise HostError(f"a kernel can't be built without: {', '.join(missing)}", f"apt-get install {packages}")
+
+
+def _inputs(spec: Spec, source: Source) -> dict[str, Any]:
+    """All that decides what comes out: the same inputs give the same bytes."""
+    recipe = [*sorted(Path(__file__).parent.glob("*.py")), *sorted(PATCHES.glob("*.patch"))]
+    return {
+        "source": source.identity,
+        "fragment": fragment(spec.kernel),
+        "timestamp": _timestamp(spec),
+        "compiler": _first_line("gcc"),
+        "linker": _first_line("ld"),
+        "recipe": {path.name: file_sha256(path) for path in recipe},
+    }
+
+
+def _first_line(tool: str) -> str:
+    return run([tool, "--version"], timeout_s=STEP_TIMEOUT_S).output.splitlines()[0]
+
+
+def _timestamp(spec: Spec) -> str:
+    return time.strftime("%a %b %d %H:%M:%S UTC %Y", time.gmtime(spec.rootfs.source_date_epoch))
+
+
+def _build(spec: Spec, home: Home, source: Source, work: Path, progress: Progress) -> None:
+    """Fill `work` with the artifact; the source tree is unpacked below it, and gone at the end."""
+    free_bytes = shutil.disk_usage(work).free
+    if free_bytes < NEEDED_BYTES:
+        raise HostError(
+            f"{home.root}: {free_bytes / MB:.0f} MB free, a kernel build takes {NEEDED_BYTES / MB:.0f} MB",
+            "free space there, or set HORNET_HOME to a directory on another disk",
+        )
+    log, tree = work / LOG_FILE, work / "source"
+    tree.mkdir()
+    with progress.step("kernel", f"unpacking {' '.join(source.identity.values())}"):
+        source.unpack(tree, log)
+        for patch in sorted(PATCHES.glob("*.patch")):
+            words: list[str | Path] = ["patch", "-p1", "--forward", "--no-backup-if-mismatch", "-i", patch]
+            run(words, cwd=tree, timeout_s=STEP_TIMEOUT_S, log=log, hint=f"adapt {patch} to this kernel version")
+    make = partial(_make, spec, home, tree, log)
+    with progress.step("kernel", "configuring"):
+        config = configure(tree, spec.kernel, spec.machine.boot_args, make)
+    with progress.step("kernel", f"compiling Linux {config.version} (log: {log})"):
+        make(f"-j{len(os.sched_getaffinity(0))}", "vmlinux", on_line=_Counter(progress))
+    squeeze(tree / "vmlinux", work / VMLINUX_FILE)
+    check_loadable(work / VMLINUX_FILE)
+    shutil.copy(tree / ".config", work / CONFIG_FILE)
+    shutil.copy(tree / "System.map", work / SYMBOLS_FILE)
+    shutil.rmtree(tree)
+    progress.say(f"kernel: vmlinux of {(work / VMLINUX_FILE).stat().st_size / MB:.2f} MB")
+
+
+def _make(spec: Spec, home: Home, tree: Path, log: Path, *words: str, **options: Any) -> Completed:
+    """Run make in the source tree: always the same user, host, number and time in the kernel, compiled by ccache."""
+    fixed = {
+        "KBUILD_BUILD_USER": "hornetos",
+        "KBUILD_BUILD_HOST": "hornetos",
+        "KBUILD_BUILD_VERSION": "1",
+        "KBUILD_BUILD_TIMESTAMP": _timestamp(spec),
+        "LOCALVERSION": "",
+        "LC_ALL": "C",
+        "CCACHE_DIR": str(home.cache / "ccache"),
+        "MAKEFLAGS": "",
+    }
+    return run(
+        ["make", "ARCH=x86_64", "CC=ccache gcc", "HOSTCC=ccache gcc", *words],
+        cwd=tree,
+        env=fixed,
+        log=log,
+        timeout_s=BUILD_TIMEOUT_S,
+        hint="read the log: the first error is the one that counts",
+        **options,
+    )
+
+
+class _Counter:
+    """Turns make's lines into progress: how many objects are done, and the newest."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._objects = 0
+
+    def __call__(self, line: str) -> None:
+        words = line.split()
+        if len(words) == 2 and words[0] in ("CC", "AS"):
+            self._objects += 1
+            self._progress.update(f"{self._objects} objects, {words[1]}")

@@ -1,0 +1,49 @@
+"""A kernel's configuration from the spec's flags: everything off, the flags on, and each one verified afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from hornet.errors import BuildError
+from hornet.kconfig import KernelConfig, check_flags, format_config, read_config
+from hornet.spec import Kernel
+
+FRAGMENT_FILE = "hornetos.config"
+
+
+def configure(tree: Path, kernel: Kernel, boot_args: str, make: Callable[..., object]) -> KernelConfig:
+    """Configure the source in `tree` and return what came out. `make(*words)` runs make there.
+
+    The kernel's own `allnoconfig` resolves the dependencies; it drops a flag that can't be had without a word, so
+    that each flag is verified. Raises BuildError that lists every flag that is not as asked.
+    """
+    (tree / FRAGMENT_FILE).write_text(fragment(kernel))
+    make("allnoconfig", f"KCONFIG_ALLCONFIG={FRAGMENT_FILE}")
+    config = read_config(tree / ".config")
+    verify(config, kernel, boot_args)
+    return config
+
+
+def fragment(kernel: Kernel) -> str:
+    """The flags of the spec as the text of a .config; a name that this kernel version doesn't know is ignored by it."""
+    wanted = dict.fromkeys([*kernel.required_symbols, *kernel.extra_symbols], "y")
+    return format_config({**wanted, **dict.fromkeys(kernel.removed_symbols, "n")})
+
+
+def verify(config: KernelConfig, kernel: Kernel, boot_args: str) -> None:
+    """Every flag of the spec against the configuration. Raises BuildError that lists those that do not hold."""
+    verdicts = check_flags(
+        config,
+        [*kernel.required_symbols, *kernel.extra_symbols],
+        kernel.removed_symbols,
+        config.version,
+        symbols=kernel.symbols,
+        boot_args=boot_args,
+    )
+    wrong = [f"\n  CONFIG_{v.symbol}: expected {v.expected}, found {v.found}: {v.reason}" for v in verdicts if not v.ok]
+    if wrong:
+        raise BuildError(
+            f"Linux {config.version}: {len(wrong)} of {len(verdicts)} kernel flags are not as asked:{''.join(wrong)}",
+            "add what the flag needs to kernel.extras of the spec, or take the flag out",
+        )

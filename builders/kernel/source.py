@@ -1,0 +1,172 @@
+"""Where a kernel's source comes from: a Debian package, kernel.org or a mirror of it, or a local tree.
+
+Each source has an identity, which goes into the artifact's key and is found without fetching anything, and can be
+unpacked into a directory of its own, so that a build never touches the original.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import stat
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from hornet.errors import BuildError, CommandError, SpecError
+from hornet.home import Home
+from hornet.proc import run
+from hornet.progress import Progress
+from hornet.spec import DebianKernel, Kernel, KernelOrgKernel
+from hornet.store import file_sha256
+
+QUERY_TIMEOUT_S = 60.0
+DOWNLOAD_TIMEOUT_S = 1800.0
+STALL_TIMEOUT_S = 60.0
+UNPACK_TIMEOUT_S = 600.0
+CHUNK_BYTES = 1 << 20
+INSTALLED_SOURCES = Path("/usr/src")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kernel source: `unpack(directory, log)` fills an empty directory with the tree."""
+
+    identity: dict[str, str]
+    unpack: Callable[[Path, Path], None]
+
+
+def find_source(kernel: Kernel, home: Home, progress: Progress, name: str | None) -> Source:
+    """The source of that name in the spec, or the local tree at that path; None is the spec's default.
+
+    Raises SpecError for a name that is neither, BuildError for a source that can't be identified.
+    """
+    name = name or kernel.source
+    if name not in kernel.sources:
+        if (Path(name) / "Kconfig").is_file() and (Path(name) / "Makefile").is_file():
+            return _local_tree(Path(name), progress)
+        raise SpecError(
+            f"{name}: neither a kernel source of the spec nor a kernel's source tree",
+            f"use one of {', '.join(kernel.sources)}, or the path of an unpacked kernel source",
+        )
+    wanted = kernel.sources[name]
+    if isinstance(wanted, DebianKernel):
+        return _debian(wanted, home)
+    return _kernel_org(wanted, kernel.kernel_org_mirror, home, progress)
+
+
+def _debian(wanted: DebianKernel, home: Home) -> Source:
+    """The installed package if there is one, else apt's candidate; both are the same for the same version."""
+    package = wanted.package
+    installed = run(["dpkg-query", "-W", "-f", "${Version}", package], timeout_s=QUERY_TIMEOUT_S, ok_codes=(0, 1))
+    tarball = INSTALLED_SOURCES / f"{package}.tar.xz"
+    if installed.exit_code == 0 and tarball.exists():
+
+        def unpack_installed(directory: Path, log: Path) -> None:
+            run(["dpkg", "--verify", package], timeout_s=QUERY_TIMEOUT_S, log=log, hint=f"reinstall {package}")
+            _untar(tarball, directory, log)
+
+        return Source({"debian": package, "version": installed.output}, unpack_installed)
+
+    def unpack_download(directory: Path, log: Path) -> None:
+        downloads = home.cache / "kernel"
+        downloads.mkdir(exist_ok=True)
+        run(["apt-get", "download", package], cwd=downloads, timeout_s=DOWNLOAD_TIMEOUT_S, log=log)
+        extracted = directory.with_name("package")
+        archive = max(downloads.glob(f"{package}_*.deb"), key=lambda deb: deb.stat().st_mtime)
+        run(["dpkg-deb", "-x", archive, extracted], timeout_s=UNPACK_TIMEOUT_S, log=log)
+        _untar(extracted / tarball.relative_to("/"), directory, log)
+        shutil.rmtree(extracted)
+
+    return Source({"debian": package, "version": _debian_candidate(package)}, unpack_download)
+
+
+def _debian_candidate(package: str) -> str:
+    hint = f"run `apt-get update`, or install {package}"
+    try:
+        policy = run(["apt-cache", "policy", package], timeout_s=QUERY_TIMEOUT_S, env={"LC_ALL": "C"}).output
+    except CommandError as error:
+        raise BuildError(f"{package}: apt can't be asked: {error.message}", hint) from error
+    candidate = re.search(r"Candidate: (\d\S+)", policy)
+    if candidate is None:
+        raise BuildError(f"{package}: apt knows no such package", hint)
+    return candidate[1]
+
+
+def _kernel_org(wanted: KernelOrgKernel, mirror: str, home: Home, progress: Progress) -> Source:
+    name = f"linux-{wanted.version}.tar.xz"
+    url = f"{mirror.rstrip('/')}/v{wanted.version.partition('.')[0]}.x/{name}"
+
+    def unpack(directory: Path, log: Path) -> None:
+        archive = home.cache / "kernel" / name
+        if not (archive.exists() and file_sha256(archive) == wanted.sha256):
+            _download(url, wanted.sha256, archive, progress)
+        _untar(archive, directory, log)
+
+    # Not the mirror: the pin alone says what the source is.
+    return Source({"kernel.org": wanted.version, "sha256": wanted.sha256}, unpack)
+
+
+def _download(url: str, sha256: str, target: Path, progress: Progress) -> None:
+    """Fetch `url`; the file appears under its name only when it is complete and its hash is the pinned one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f"{target.name}.part")
+    hint = "set kernel.kernel_org_mirror to a mirror that you reach, or build from another source (--source)"
+    try:
+        with urllib.request.urlopen(url, timeout=STALL_TIMEOUT_S) as response, partial.open("wb") as file:
+            _copy(response, file, lambda got: progress.update(f"{url}: {got >> 20} MiB"))
+        found = file_sha256(partial)
+        if found != sha256:
+            raise BuildError(
+                f"{url}: SHA-256 is {found}, the spec pins {sha256}",
+                "the mirror's file is damaged or not the one meant: use another mirror, or correct the pin",
+            )
+        partial.replace(target)
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        raise BuildError(f"{url}: {getattr(error, 'reason', error)}", hint) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _copy(response: BinaryIO, file: BinaryIO, on_bytes: Callable[[int], None]) -> None:
+    deadline_s = time.monotonic() + DOWNLOAD_TIMEOUT_S
+    got_bytes = 0
+    while chunk := response.read(CHUNK_BYTES):
+        file.write(chunk)
+        got_bytes += len(chunk)
+        on_bytes(got_bytes)
+        if time.monotonic() > deadline_s:
+            raise TimeoutError(f"no end within {DOWNLOAD_TIMEOUT_S:g} s")
+
+
+def _local_tree(tree: Path, progress: Progress) -> Source:
+    with progress.step("kernel", f"hashing {tree}"):
+        digest = _tree_sha256(tree)
+
+    def unpack(directory: Path, log: Path) -> None:
+        shutil.copytree(tree, directory, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".git"))
+        run(["make", "mrproper"], cwd=directory, timeout_s=UNPACK_TIMEOUT_S, log=log)
+
+    return Source({"tree_sha256": digest}, unpack)
+
+
+def _tree_sha256(tree: Path) -> str:
+    """SHA-256 over the names, types and contents of all files, without .git."""
+    digest = hashlib.sha256()
+    for path in sorted(tree.rglob("*")):
+        name = path.relative_to(tree)
+        if name.parts[0] == ".git" or (path.is_dir() and not path.is_symlink()):
+            continue
+        content = str(path.readlink()) if path.is_symlink() else file_sha256(path)
+        digest.update(f"{name}\0{stat.filemode(path.lstat().st_mode)}\0{content}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _untar(archive: Path, directory: Path, log: Path) -> None:
+    words: list[str | Path] = ["tar", "-xf", archive, "-C", directory, "--strip-components=1", "--no-same-owner"]
+    run(words, timeout_s=UNPACK_TIMEOUT_S, log=log, hint="free space, or remove the archive if it is damaged")
