@@ -19,6 +19,7 @@ from builders.rootfs.icu import shrink
 from builders.rootfs.image import make_ext4, write_tar
 from builders.rootfs.packages import extract_packages, fetch_npm
 from builders.rootfs.select import Selection, select
+from builders.rootfs.shims import avoid_gnutls
 from hornet.home import Home
 from hornet.progress import Progress
 from hornet.spec import Spec
@@ -70,7 +71,7 @@ def build_rootfs(spec: Spec, home: Home, progress: Progress, *, tier: str) -> Ro
 def _package_inputs(spec: Spec) -> dict[str, Any]:
     debian = spec.rootfs.debian
     packages = {name: keep.packages for name, keep in debian.keep.items()}
-    builder = [file_sha256(Path(__file__).with_name(name)) for name in ("packages.py", "icu.py")]
+    builder = [file_sha256(Path(__file__).with_name(name)) for name in ("packages.py", "icu.py", "shims.py")]
     pins = debian.model_dump(include={"suite", "components", "mirror", "toolbox", "npm"})
     return {"packages": packages, "builder": builder, **pins}
 
@@ -86,6 +87,7 @@ def _fetch(spec: Spec, work: Path, progress: Progress) -> None:
     with progress.step("packages", "cutting ICU's data down to English"):
         slim = shrink(tree, work)
         shutil.copyfile(slim, tree / "usr/lib/x86_64-linux-gnu" / slim.name)
+    avoid_gnutls(tree, work)
     (work / "versions.json").write_text(json.dumps(versions, indent=2) + "\n")
 
 

@@ -11,7 +11,12 @@ from hornet.spec import Spec
 
 FILES = Path(__file__).with_name("files")
 DIRECTORIES = ("proc", "sys", "dev", "run", "tmp", "root", "home", "mnt", "var/log", "var/tmp", "var/lib", "opt", "srv")
-EXECUTABLE = ("etc/hornetos/start", "etc/hornetos/announce", "opt/hornetos/healthcheck.sh")
+EXECUTABLE = (
+    "etc/hornetos/start",
+    "etc/hornetos/announce",
+    "opt/hornetos/healthcheck.sh",
+    "usr/lib/git-core/git-sh-i18n--envsubst",
+)
 SECRET = ("etc/shadow",)
 APPLET_DIRECTORIES = ("usr/bin", "usr/sbin")
 CERTIFICATES = "usr/share/ca-certificates/mozilla"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,9 +15,10 @@ from hornet.errors import BuildError
 from hornet.proc import run
 
 LOCALE_ITEM = re.compile(r"^(?:[a-z]+/)?([a-z]{2,3})(?:_[A-Za-z0-9_]*)?\.res$")
-# Converters from legacy encodings, transliterators between scripts, names of characters: nothing that JavaScript can
-# reach. (The word lists of Asian scripts stay, though big: the root locale refers to them.)
-BIG_ITEM = re.compile(r"^translit/.*|.*\.cnv$|^unames\.icu$")
+# Converters from legacy encodings, transliterators between scripts, names of characters, word lists of Asian scripts.
+BIG_ITEM = re.compile(r"^translit/.*|.*\.cnv$|^unames\.icu$|^brkitr/.*\.dict$")
+BREAK_ROOT = "brkitr/root.res"
+BOX = "icu-work"
 KEPT_LANGUAGES = {"en"}
 
 
@@ -42,19 +44,39 @@ def shrink(tree: Path, work: Path) -> Path:
     major = library.name.split(".")[2]
     # icupkg insists on the name: version, then l for little-endian.
     data_name = f"icudt{major}l.dat"
-    box = tree / "icu-work"
+    box = tree / BOX
     box.mkdir()
     try:
         (box / data_name).write_bytes(_data_of(library, f"icudt{major}_dat"))
-        listing = run(["chroot", str(tree), "icupkg", "-l", f"/icu-work/{data_name}"], timeout_s=60).output
+        _forget_word_lists(tree, box, data_name)
+        listing = _in_box(tree, "icupkg", "-l", data_name)
         (box / "remove.lst").write_text("\n".join(removable(listing.split())) + "\n")
-        argv = ["icupkg", "-r", "/icu-work/remove.lst", f"/icu-work/{data_name}", f"/icu-work/out/{data_name}"]
         (box / "out").mkdir()
-        run(["chroot", str(tree), *argv], timeout_s=60)
+        _in_box(tree, "icupkg", "-r", "remove.lst", data_name, f"out/{data_name}")
         shutil.copyfile(box / "out" / data_name, work / data_name)
     finally:
         shutil.rmtree(box)
     return _link(work / data_name, f"icudt{major}_dat", work / library.name, f"libicudata.so.{major}")
+
+
+def _forget_word_lists(tree: Path, box: Path, data_name: str) -> None:
+    """Take the references to word lists out of the root locale's break rules, so that the lists can go."""
+    (box / "brkitr").mkdir()
+    _in_box(tree, "icupkg", "-x", BREAK_ROOT, data_name)
+    _in_box(tree, "derb", BREAK_ROOT)
+    text = (box / "root.txt").read_text()
+    text = re.sub(r'^\s*"\w+\.dict",\n', "", text, flags=re.MULTILINE)
+    text = re.sub(r"^\s*(?:dictionaries|lstm)\s*\{(?:[^{}]*\{[^{}]*\})*\s*\}\n", "", text, flags=re.MULTILINE)
+    (box / "root.txt").write_text(text)
+    _in_box(tree, "genrb", "-d", "brkitr", "root.txt")
+    (box / "add.lst").write_text(f"{BREAK_ROOT}\n")
+    _in_box(tree, "icupkg", "-a", "add.lst", data_name)
+
+
+def _in_box(tree: Path, *argv: str) -> str:
+    """Run one of the tree's ICU tools in its work directory."""
+    script = f"cd /{BOX} && exec {shlex.join(argv)}"
+    return run(["chroot", str(tree), "busybox", "sh", "-c", script], timeout_s=60).output
 
 
 def _data_of(library: Path, symbol_name: str) -> bytes:

@@ -61,7 +61,7 @@ class VMNamespace:
         return connection
 
     def remove(self) -> None:
-        """Remove the namespace with all that is in it; the veth's host end goes with it."""
+        """Remove the namespace with all that is in it."""
         self.host.forget(self)
         netns.remove(self.name)
 
@@ -132,8 +132,12 @@ class HostNet:
         return vm
 
     def forget(self, vm: VMNamespace) -> None:
-        """Take a namespace that is being removed off the list."""
+        """Take a namespace that is being removed off the list, and its veth away.
+
+        The kernel would remove the veth with the namespace, but later, and the name must be free now.
+        """
         self._vms.pop(vm.vm_id, None)
+        self.run(lambda: _remove_link(vm.plan.host_veth))
 
     def _start(self) -> None:
         batch = Batch()
@@ -174,6 +178,16 @@ class HostNet:
 
 def _add_address(batch: Batch, name: str, index: int, address: IPv4Interface) -> None:
     batch.address(name, "add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
+
+
+def _remove_link(name: str) -> None:
+    try:
+        index = socket.if_nametoindex(name)
+    except OSError:
+        return  # already gone
+    batch = Batch()
+    batch.link(name, "del", index=index)
+    batch.send()
 
 
 def set_sysctl(name: str, value: str) -> None:
