@@ -73,17 +73,20 @@ def _debian(wanted: DebianKernel, home: Home) -> Source:
 
         return Source({"debian": package, "version": installed.output}, unpack_installed)
 
+    version = _debian_candidate(package)
+
     def unpack_download(directory: Path, log: Path) -> None:
         downloads = home.cache / "kernel"
         downloads.mkdir(exist_ok=True)
-        run(["apt-get", "download", package], cwd=downloads, timeout_s=DOWNLOAD_TIMEOUT_S, log=log)
+        run(["apt-get", "download", f"{package}={version}"], cwd=downloads, timeout_s=DOWNLOAD_TIMEOUT_S, log=log)
+        # apt writes an epoch's colon as %3a.
+        [archive] = downloads.glob(f"{package}_{version.replace(':', '%3a')}_*.deb")
         extracted = directory.with_name("package")
-        archive = max(downloads.glob(f"{package}_*.deb"), key=lambda deb: deb.stat().st_mtime)
         run(["dpkg-deb", "-x", archive, extracted], timeout_s=UNPACK_TIMEOUT_S, log=log)
         _untar(extracted / tarball.relative_to("/"), directory, log)
         shutil.rmtree(extracted)
 
-    return Source({"debian": package, "version": _debian_candidate(package)}, unpack_download)
+    return Source({"debian": package, "version": version}, unpack_download)
 
 
 def _debian_candidate(package: str) -> str:

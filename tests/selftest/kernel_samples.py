@@ -95,6 +95,8 @@ menuconfig EXPERT
 \t# Unhide debug options, to make the on-by-default options visible
 \tselect DEBUG_KERNEL
 \thelp
+\t  This option allows certain base kernel options and settings
+\t  to be disabled or tweaked. This is for specialized
 """
 
 

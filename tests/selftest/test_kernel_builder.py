@@ -165,11 +165,14 @@ def mirror(tmp_path: Path) -> tuple[Path, str]:
     return tmp_path / "mirror", hashlib.sha256(archive.read_bytes()).hexdigest()
 
 
-def spec_with(url: str, sha256: str) -> Spec:
-    pinned = {"kind": "kernel.org", "version": "6.1.99", "sha256": sha256}
+def spec_from(source: dict[str, str], **kernel: str) -> Spec:
     data = SPEC.model_dump(by_alias=True)
-    data["kernel"] |= {"kernel_org_mirror": url, "source": "pinned", "sources": {"pinned": pinned}}
+    data["kernel"] |= {"source": "mine", "sources": {"mine": source}, **kernel}
     return Spec.model_validate(data)
+
+
+def spec_with(url: str, sha256: str) -> Spec:
+    return spec_from({"kind": "kernel.org", "version": "6.1.99", "sha256": sha256}, kernel_org_mirror=url)
 
 
 @pytest.fixture
@@ -210,6 +213,48 @@ def test_an_unreachable_mirror_is_named(url: str, home: Home) -> None:
         build_kernel(spec_with(url, "0" * 64), home, QUIET)
     assert "kernel_org_mirror" in caught.value.hint
     assert_nothing_left(home)
+
+
+@pytest.fixture
+def apt_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A private apt that knows one package: linux-source-9.9 with a miniature kernel."""
+    write_tree(tmp_path / "linux-source-9.9")
+    package = tmp_path / "package"
+    (package / "usr/src").mkdir(parents=True)
+    (package / "DEBIAN").mkdir()
+    control = "Package: linux-source-9.9\nVersion: 1:9.9.1-2\nArchitecture: all\nMaintainer: x <x@x>\nDescription: x\n"
+    (package / "DEBIAN/control").write_text(control)
+    archive = package / "usr/src/linux-source-9.9.tar.xz"
+    subprocess.run(["tar", "-C", tmp_path, "-cJf", archive, "linux-source-9.9"], check=True, timeout=60)
+    repository = tmp_path / "repository"
+    repository.mkdir()
+    subprocess.run(["dpkg-deb", "--build", package, repository / "linux.deb"], check=True, timeout=60)
+    deb = (repository / "linux.deb").read_bytes()
+    where = f"Filename: ./linux.deb\nSize: {len(deb)}\nSHA256: {hashlib.sha256(deb).hexdigest()}\n"
+    (repository / "Packages").write_text(control + where)
+    (tmp_path / "sources.list").write_text(f"deb [trusted=yes] file:{repository} ./\n")
+    for directory in ("lists/partial", "cache/archives/partial"):
+        (tmp_path / "apt" / directory).mkdir(parents=True)
+    (tmp_path / "apt.conf").write_text(
+        f'Dir::Etc::sourcelist "{tmp_path}/sources.list"; Dir::Etc::sourceparts "-";'
+        f'Dir::State::lists "{tmp_path}/apt/lists"; Dir::Cache "{tmp_path}/apt/cache"; APT::Sandbox::User "root";'
+    )
+    monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt.conf"))
+    subprocess.run(["apt-get", "update"], check=True, timeout=60)
+
+
+@pytest.mark.usefixtures("apt_repository")
+def test_a_debian_package_that_is_not_installed_comes_from_apt(home: Home) -> None:
+    debian = {"kind": "debian", "package": "linux-source-9.9"}
+    spec = spec_from(debian)
+    assert find_source(spec.kernel, home, QUIET, None).identity["version"] == "1:9.9.1-2"
+    assert build_kernel(spec, home, QUIET).version == "6.1.99"
+
+
+@pytest.mark.usefixtures("apt_repository")
+def test_a_debian_package_that_apt_does_not_know_is_named(home: Home) -> None:
+    with pytest.raises(BuildError, match=r"linux-source-9\.8: apt knows no such package"):
+        build_kernel(spec_from({"kind": "debian", "package": "linux-source-9.8"}), home, QUIET)
 
 
 def test_a_source_without_pin_is_no_source(tmp_path: Path) -> None:
