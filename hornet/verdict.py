@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 from hornet.records import Record
@@ -84,18 +85,18 @@ def _verdict(metric: Metric, record: Record) -> tuple[Verdict, str]:
         if not lane.judges_time:
             return Verdict.EMULATED, f"{lane} emulates the processor; the target needs KVM"
     bound = f"at {'most' if metric.direction == 'lower' else 'least'} {metric.target:g} {metric.unit}"
-    found = f"{tell_apart(record.value, metric.target)} {metric.unit}"
+    found = f"{readable(record.value, metric.target)} {metric.unit}"
     if metric.holds(record.value):
         return Verdict.MEETS, f"{found}, {bound}"
     return Verdict.MISSES, f"{found}, expected {bound}"
 
 
-def tell_apart(value: float, limit: float) -> str:
-    """`value` with as few digits as show on which side of `limit` it lies: never `150` for 150.02 beside 150."""
+def readable(value: float, beside: float | None = None) -> str:
+    """`value` with three digits, or as many as show on which side of `beside` it lies: no `150` for 150.02 by 150."""
     digits = 3
-    while value != limit and digits < 16 and float(f"{value:.{digits}g}") == float(f"{limit:.{digits}g}"):
+    while beside not in (None, value) and digits < 16 and float(f"{value:.{digits}g}") == float(f"{beside:.{digits}g}"):
         digits += 1
-    return f"{float(f'{value:.{digits}g}'):.16g}"
+    return f"{Decimal(f'{value:.{digits}g}'):f}"
 
 
 def _metric_for(spec: Spec, key: str, record: Record) -> Metric:

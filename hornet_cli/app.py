@@ -16,6 +16,7 @@ from hornet.errors import HornetError
 from hornet.home import Home
 from hornet_cli.context import Settings
 from hornet_cli.kconfig import kconfig
+from hornet_cli.report import report
 
 app = typer.Typer(
     name="hornetos",
@@ -41,6 +42,7 @@ def top(
 
 
 app.command("kconfig")(kconfig)
+app.command("report")(report)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from hornet.records import Record
 from hornet.spec import load_spec
-from hornet.verdict import Verdict, judge, judge_record, tell_apart
+from hornet.verdict import Verdict, judge, judge_record, readable
 
 SPEC = load_spec()
 
@@ -72,5 +72,5 @@ def test_the_size_of_a_tier_is_held_against_that_tier() -> None:
 
 @given(st.floats(min_value=1e-3, max_value=1e6), st.floats(min_value=1e-3, max_value=1e6))
 def test_a_shown_value_lies_on_the_side_of_the_limit_where_the_value_lies(value: float, limit: float) -> None:
-    shown = float(tell_apart(value, limit))
+    shown = float(readable(value, limit))
     assert (shown > limit, shown < limit) == (value > limit, value < limit) or abs(value - limit) < 1e-9 * limit

@@ -1,0 +1,41 @@
+"""`hornetos report`: write the report of a run and show the verdicts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hornet.home import Home
+from hornet_cli.context import settings
+
+RunName = Annotated[str, typer.Argument(help="A run below HORNET_HOME/reports, or the path of a run directory.")]
+
+
+def run_directory(home: Home, name: str) -> Path:
+    """The directory of a run given by its name or its path."""
+    named = home.reports / name
+    return named if named.is_dir() else Path(name)
+
+
+def report(
+    ctx: typer.Context,
+    run: RunName = "latest",
+    baseline: Annotated[
+        str | None, typer.Option(help="An earlier run to compare with, by name or path, as RUN.")
+    ] = None,
+) -> None:
+    """Write report.html, report.md and report.json of a run, and show its verdicts."""
+    from rich.console import Console
+
+    from reports import build_report, verdict_table
+    from reports.terminal import as_table
+
+    mine = settings(ctx)
+    directory = run_directory(mine.home, run)
+    before = run_directory(mine.home, baseline) if baseline else None
+    paths = build_report(directory, mine.spec, baseline=before)
+    console = Console()
+    console.print(as_table(verdict_table(directory, mine.spec)))
+    console.print(f"\nreport: {paths.html}", soft_wrap=True)

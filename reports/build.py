@@ -1,0 +1,78 @@
+"""Build the report of a run directory."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hornet.spec import Spec
+from hornet.verdict import judge
+from reports.load import Run, load_run
+from reports.page import Picture, ReportPaths, write_report
+from reports.summary import MetricRow, Report, metric_rows, summarize
+
+LATEST = "latest"
+
+
+def build_report(run_dir: Path, spec: Spec, *, baseline: Path | None = None) -> ReportPaths:
+    """Write report.html, report.md and report.json into a run directory, from what lies there.
+
+    baseline: an earlier run's directory to compare with. Missing or damaged inputs are named in the report.
+    Raises HostError when there is no such directory, or when the report can't be written.
+    """
+    run = load_run(run_dir)
+    before = load_run(baseline) if baseline else None
+    report = summarize(run, spec, before)
+    return write_report(run.directory, report, _pictures(run, report, spec, before))
+
+
+def verdict_table(run_dir: Path, spec: Spec) -> list[MetricRow]:
+    """The target metrics of a run with their verdicts, for the terminal (see reports.terminal)."""
+    return metric_rows(spec, judge(spec, load_run(run_dir).records))
+
+
+def publish_latest(run_dir: Path) -> Path:
+    """Point `latest`, beside the run directories, at a run, in one step; returns the link."""
+    link = run_dir.parent / LATEST
+    fresh = run_dir.parent / f".{LATEST}.{os.getpid()}"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(run_dir.name)
+    fresh.replace(link)
+    return link
+
+
+def _pictures(run: Run, report: Report, spec: Spec, baseline: Run | None) -> dict[str, Picture]:
+    from reports import plot
+
+    rootfs = run.artifacts.get("rootfs", {})
+    tier = spec.tiers.get(rootfs.get("tier", ""))
+    earlier = baseline.records if baseline else []
+    drawn = [
+        (
+            "targets",
+            "Targets and the Ubuntu baseline",
+            "How many times its target each metric is, on a logarithmic axis; left of the green line it holds. "
+            "● meets, ✕ misses, □ measured but emulated, so not judged; ◇ the guide's Ubuntu baseline.",
+            plot.targets(report.metrics),
+        ),
+        (
+            "phases",
+            "Where the time goes",
+            "The phases of the median run. Emulated times show the proportions of this host, not what KVM does.",
+            plot.phases(run.records, report.titles),
+        ),
+        (
+            "distributions",
+            "Every sample",
+            "One dot per sample, the tick is the median"
+            + (f"; grey: the baseline run {baseline.name}." if baseline else "."),
+            plot.distributions(run.records, earlier, report.titles),
+        ),
+        (
+            "components",
+            "What the image is made of",
+            "Sizes of the components of the root file system, beside the guide's table for this tier.",
+            plot.components(rootfs.get("components_mb", {}), tier.components if tier else {}),
+        ),
+    ]
+    return {name: Picture(name, title, caption, svg) for name, title, caption, svg in drawn if svg}

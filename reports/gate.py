@@ -1,0 +1,62 @@
+"""The decision on a whole run: does it hold, does it not, or could it not be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hornet.spec import Spec
+from hornet.verdict import Judgement, Verdict
+from reports.junit import Case
+
+CONFORMANCE = "conformance"
+
+
+class Outcome(StrEnum):
+    """The decision; each has its exit code (see hornet_cli/app.py)."""
+
+    HOLDS = "holds"
+    FAILS = "does not hold"
+    UNJUDGED = "could not be judged"
+
+    @property
+    def exit_code(self) -> int:
+        return {Outcome.HOLDS: 0, Outcome.FAILS: 1, Outcome.UNJUDGED: 2}[self]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """failures: what does not hold; unjudged: what is missing for a decision; emulated: what only a KVM lane
+    can judge. Each entry is one sentence that names the thing."""
+
+    outcome: Outcome
+    failures: list[str]
+    unjudged: list[str]
+    emulated: list[str]
+
+
+def decide(spec: Spec, judgements: Sequence[Judgement], cases: Sequence[Case], *, require_kvm: bool) -> Decision:
+    """A run holds if every conformance test passed and every metric meets its target.
+
+    What only a KVM lane can judge is left out of the decision, or is a failure with `require_kvm`: a release
+    can't pass by skipping. A metric that was not measured, and a run without conformance results, leave it
+    unjudged.
+    """
+    conformance = [case for case in cases if case.suite == CONFORMANCE]
+    failures = [f"{case.module}::{case.name}: {case.message}" for case in conformance if case.outcome == "failed"]
+    failures += [_sentence(spec, item) for item in judgements if item.verdict is Verdict.MISSES]
+    emulated = [_sentence(spec, item) for item in judgements if item.needs_kvm]
+    emulated += [f"{case.module}::{case.name}: {case.message}" for case in conformance if case.not_judged]
+    unjudged = [_sentence(spec, item) for item in judgements if item.verdict in (Verdict.UNFIT, Verdict.NOT_MEASURED)]
+    if not any(case.outcome == "passed" for case in conformance):
+        unjudged.append("conformance: no test of it has passed or failed in this run")
+    if require_kvm:
+        failures += emulated
+    outcome = Outcome.FAILS if failures else Outcome.UNJUDGED if unjudged else Outcome.HOLDS
+    return Decision(outcome, failures, unjudged, emulated)
+
+
+def _sentence(spec: Spec, item: Judgement) -> str:
+    label = f" ({item.record.label})" if item.record and item.record.label else ""
+    return f"{spec.metrics[item.metric].title}{label}: {item.verdict}: {item.reason}"

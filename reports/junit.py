@@ -1,0 +1,61 @@
+"""Test results from JUnit XML as pytest writes it."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Outcome = Literal["passed", "failed", "skipped"]
+
+# A test that could not give its verdict here skips with a reason that begins so.
+NOT_JUDGED = "not judged"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One test: module as in `conformance/test_tools`; message: the failure's or the skip's reason, on one line."""
+
+    module: str
+    name: str
+    outcome: Outcome
+    message: str
+    detail: str
+    time_s: float
+
+    @property
+    def suite(self) -> str:
+        """The directory below tests/: conformance, network, perf or selftest; empty for tests from elsewhere."""
+        return self.module.split("/")[0] if "/" in self.module else ""
+
+    @property
+    def not_judged(self) -> bool:
+        """Whether the test ran on a host or lane that could not give its verdict."""
+        return self.outcome == "skipped" and self.message.startswith(NOT_JUDGED)
+
+
+def read_junit(path: Path) -> list[Case]:
+    """The test cases of a file. Raises ValueError, with file and reason, when it is no complete JUnit XML."""
+    try:
+        root = ET.parse(path).getroot()
+    except ET.ParseError as error:
+        raise ValueError(f"{path.name}: not complete XML: {error}") from error
+    if root.tag not in ("testsuites", "testsuite"):
+        raise ValueError(f"{path.name}: expected JUnit XML, found <{root.tag}>")
+    return [_case(element) for element in root.iter("testcase")]
+
+
+def _case(element: ET.Element) -> Case:
+    outcome: Outcome = "passed"
+    message = detail = ""
+    for child in element:
+        if child.tag in ("failure", "error"):
+            outcome, message, detail = "failed", child.get("message", ""), child.text or ""
+            break
+        if child.tag == "skipped":
+            outcome, message = "skipped", child.get("message", "") or child.get("type", "")
+    parts = element.get("classname", "").split(".")
+    module = "/".join(parts[1:] if parts[0] == "tests" else parts)
+    one_line = " ".join(message.split())
+    return Case(module, element.get("name", "?"), outcome, one_line, detail.strip(), float(element.get("time", 0)))

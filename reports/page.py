@@ -1,0 +1,110 @@
+"""Write a report as one self-contained HTML page, as Markdown with picture files, and as JSON."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from pydantic import TypeAdapter
+
+from hornet.errors import HostError
+from hornet.verdict import Verdict, readable
+from reports.compare import Change
+from reports.gate import Outcome
+from reports.style import for_file, for_page
+from reports.summary import Report
+
+TEMPLATES = Path(__file__).with_name("templates")
+PICTURES_DIRECTORY = "pictures"
+
+# Each verdict has a sign beside its colour, for readers who see none.
+SIGNS: dict[StrEnum, tuple[str, str]] = {
+    Verdict.MEETS: ("good", "✓"),
+    Verdict.MISSES: ("bad", "✗"),
+    Verdict.EMULATED: ("open", "◻"),
+    Verdict.UNFIT: ("open", "?"),
+    Verdict.NOT_MEASURED: ("open", "–"),
+    Outcome.HOLDS: ("good", "✓"),
+    Outcome.FAILS: ("bad", "✗"),
+    Outcome.UNJUDGED: ("open", "?"),
+    Change.BETTER: ("good", "✓"),
+    Change.WORSE: ("bad", "✗"),
+    Change.NONE_SHOWN: ("open", "="),
+    Change.TOO_FEW: ("open", "?"),
+    Change.NOT_COMPARABLE: ("open", "?"),
+    Change.ONE_SIDED: ("open", "–"),
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the report: name of its file without suffix, title, caption, and the SVG document."""
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class ReportPaths:
+    """Where the written report lies."""
+
+    html: Path
+    markdown: Path
+    json: Path
+
+
+def write_report(directory: Path, report: Report, pictures: Mapping[str, Picture]) -> ReportPaths:
+    """Write report.html, report.md with pictures/*.svg, and report.json; each appears complete or not at all."""
+    paths = ReportPaths(directory / "report.html", directory / "report.md", directory / "report.json")
+    try:
+        (directory / PICTURES_DIRECTORY).mkdir(exist_ok=True)
+        for picture in pictures.values():
+            _write(directory / PICTURES_DIRECTORY / f"{picture.name}.svg", for_file(picture.svg))
+        _write(paths.json, TypeAdapter(Report).dump_json(report, indent=2).decode() + "\n")
+        _write(paths.markdown, _render("report.md.j2", report, pictures))
+        _write(paths.html, _render("report.html.j2", report, pictures))
+    except OSError as error:
+        raise HostError(
+            f"{error.filename}: {error.strerror}", f"make room in {directory}, or make it writable"
+        ) from error
+    return paths
+
+
+def _render(template: str, report: Report, pictures: Mapping[str, Picture]) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        undefined=StrictUndefined,
+        autoescape=template.endswith(".html.j2"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        readable=lambda value, beside=None: "–" if value is None else readable(value, beside),
+        inline=lambda picture: Markup(for_page(picture.svg, picture.title)),
+        cell=lambda text: " ".join(str(text).replace("|", "\\|").replace("<", "&lt;").split()),
+        title=lambda name: report.titles.get(name, name),
+        css=lambda verdict: SIGNS[verdict][0],
+        sign=lambda verdict: SIGNS[verdict][1],
+    )
+    return environment.get_template(template).render(report=report, pictures=pictures)
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file in one step."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

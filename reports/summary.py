@@ -1,0 +1,203 @@
+"""The report as data: every output (page, Markdown, JSON, terminal) is written from this one object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hornet.records import Record
+from hornet.spec import Spec
+from hornet.verdict import Judgement, Verdict, judge
+from reports.compare import Comparison, Spread, compare_runs, spread
+from reports.gate import CONFORMANCE, Decision, Outcome, decide
+from reports.junit import Case
+from reports.load import Run
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """A target metric, ready to be shown. Values in `unit`.
+
+    improvement: how many times better than the Ubuntu baseline, for values that can be held against it.
+    """
+
+    metric: str
+    title: str
+    label: str
+    unit: str
+    direction: str
+    baseline: float
+    baseline_quote: str
+    target: float
+    target_quote: str
+    value: float | None
+    lane: str | None
+    improvement: float | None
+    verdict: Verdict
+    reason: str
+
+
+@dataclass(frozen=True)
+class Module:
+    """The results of one test module, as in `conformance/test_tools`."""
+
+    name: str
+    passed: int
+    failed: int
+    skipped: int
+    time_s: float
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """The samples of one record in a few numbers."""
+
+    name: str
+    label: str
+    lane: str | None
+    unit: str
+    spread: Spread
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a report says. headline: the decision in plain words, one sentence each; titles: of metrics, by key."""
+
+    schema: int
+    run: str
+    baseline: str | None
+    lanes: list[str]
+    titles: dict[str, str]
+    headline: list[str]
+    decision: Decision
+    metrics: list[MetricRow]
+    comparisons: list[Comparison]
+    distributions: list[Distribution]
+    modules: list[Module]
+    cases: list[Case]
+    artifacts: dict[str, dict[str, Any]]
+    host: dict[str, Any]
+    problems: list[str]
+    records: list[Record]
+
+    @property
+    def failed(self) -> list[Case]:
+        return [case for case in self.cases if case.outcome == "failed"]
+
+    @property
+    def skipped(self) -> list[Case]:
+        return [case for case in self.cases if case.outcome == "skipped"]
+
+
+def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
+    """Judge and compare what a run has left."""
+    judgements = judge(spec, run.records)
+    decision = decide(spec, judgements, run.cases, require_kvm=False)
+    problems = list(run.problems)
+    if baseline:
+        problems += [f"baseline {baseline.name}: {problem}" for problem in baseline.problems]
+    return Report(
+        schema=SCHEMA,
+        run=run.name,
+        baseline=baseline.name if baseline else None,
+        lanes=run.lanes,
+        titles={key: metric.title for key, metric in spec.metrics.items()},
+        headline=_headline(spec, judgements, run.cases, decision),
+        decision=decision,
+        metrics=metric_rows(spec, judgements),
+        comparisons=compare_runs(run.records, baseline.records) if baseline else [],
+        distributions=[
+            Distribution(record.name, record.label, record.lane, record.unit, spread(record.samples))
+            for record in run.records
+            if len(record.samples) > 1
+        ],
+        modules=_modules(run.cases),
+        cases=run.cases,
+        artifacts=run.artifacts,
+        host=run.host,
+        problems=problems,
+        records=run.records,
+    )
+
+
+def metric_rows(spec: Spec, judgements: Sequence[Judgement]) -> list[MetricRow]:
+    """One row per judgement, in the spec's order of metrics."""
+    return [_metric_row(spec, item) for item in judgements]
+
+
+def _metric_row(spec: Spec, item: Judgement) -> MetricRow:
+    metric, record = spec.metrics[item.metric], item.record
+    fit = record if item.verdict is not Verdict.UNFIT else None
+    improvement = None
+    if fit and fit.value and item.verdict.judged:
+        lower = metric.direction == "lower"
+        improvement = metric.baseline / fit.value if lower else fit.value / metric.baseline
+    return MetricRow(
+        metric=item.metric,
+        title=metric.title,
+        label=record.label if record else "",
+        unit=metric.unit,
+        direction=metric.direction,
+        baseline=metric.baseline,
+        baseline_quote=metric.baseline_quote,
+        target=item.target,
+        target_quote=metric.target_quote if item.target == metric.target else f"{item.target:g} {metric.unit}",
+        value=fit.value if fit else None,
+        lane=record.lane if record else None,
+        improvement=improvement,
+        verdict=item.verdict,
+        reason=item.reason,
+    )
+
+
+def _headline(spec: Spec, judgements: Sequence[Judgement], cases: Sequence[Case], decision: Decision) -> list[str]:
+    proviso = ", as far as it can be judged without KVM" if decision.emulated else ""
+    first = f"This run {decision.outcome}{proviso if decision.outcome is Outcome.HOLDS else ''}."
+    return [first, _conformance_sentence(cases), *_metric_sentences(spec, judgements)]
+
+
+def _conformance_sentence(cases: Sequence[Case]) -> str:
+    mine = [case for case in cases if case.suite == CONFORMANCE]
+    counts = {outcome: sum(case.outcome == outcome for case in mine) for outcome in ("passed", "failed", "skipped")}
+    if not counts["passed"] + counts["failed"]:
+        return "Conformance was not judged: no test of it has a result."
+    skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
+    if counts["failed"]:
+        judged = counts["failed"] + counts["passed"]
+        return f"Conformance fails: {counts['failed']} of {judged} tests failed{skipped}."
+    return f"Conformance holds: {counts['passed']} tests passed{skipped}."
+
+
+def _metric_sentences(spec: Spec, judgements: Sequence[Judgement]) -> list[str]:
+    words = {
+        Verdict.MEETS: "Targets met",
+        Verdict.MISSES: "Targets missed",
+        Verdict.EMULATED: "Measured, but not judged without KVM",
+        Verdict.UNFIT: "Not judged for a wrong record",
+        Verdict.NOT_MEASURED: "Not measured",
+    }
+    sentences = []
+    for verdict, text in words.items():
+        titles = dict.fromkeys(spec.metrics[item.metric].title for item in judgements if item.verdict is verdict)
+        if titles:
+            sentences.append(f"{text}: {', '.join(titles)}.")
+    return sentences
+
+
+def _modules(cases: Sequence[Case]) -> list[Module]:
+    by_name: dict[str, list[Case]] = {}
+    for case in cases:
+        by_name.setdefault(case.module, []).append(case)
+    return [
+        Module(
+            name=name,
+            passed=sum(case.outcome == "passed" for case in found),
+            failed=sum(case.outcome == "failed" for case in found),
+            skipped=sum(case.outcome == "skipped" for case in found),
+            time_s=sum(case.time_s for case in found),
+        )
+        for name, found in by_name.items()
+    ]

@@ -1,0 +1,91 @@
+"""Comparing two runs: a real difference is found, chance and foreign hosts never become a verdict."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import synthetic_run as synthetic
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hornet.records import Record
+from reports.compare import Change, compare, compare_runs, percentile, spread
+
+
+def test_a_slower_run_is_worse_and_a_faster_one_better() -> None:
+    usual = synthetic.restore_record(seed=1)
+    slow = synthetic.restore_record(seed=2, slower=1.3)
+    assert compare(slow, usual).change is Change.WORSE
+    assert compare(usual, slow).change is Change.BETTER
+    assert compare(slow, usual).superiority == pytest.approx(1.0, abs=0.05)
+
+
+def test_more_is_better_where_the_record_says_so() -> None:
+    few, many = (
+        Record(name="vms_per_16gb", value=value, unit="VMs", direction="higher", lane=None, host={})
+        for value in (60, 90)
+    )
+    assert compare(many, few).change is Change.BETTER
+    assert compare(few, many).change is Change.WORSE
+
+
+def test_equal_runs_show_no_difference() -> None:
+    wrong = [
+        seed
+        for seed in range(200)
+        if compare(synthetic.restore_record(seed=seed), synthetic.restore_record(seed=seed + 1000)).change
+        is not Change.NONE_SHOWN
+    ]
+    assert len(wrong) <= 2, "at p 0.002, chance makes less than one of 200 equal pairs look different"
+
+
+def test_a_certain_but_tiny_difference_is_not_reported() -> None:
+    usual = synthetic.restore_record(seed=1, runs=2000)
+    compared = compare(synthetic.restore_record(seed=2, runs=2000, slower=1.03), usual)
+    assert compared.p_value is not None
+    assert compared.p_value < 1e-6
+    assert compared.change is Change.NONE_SHOWN
+
+
+@pytest.mark.parametrize("runs", [0, 1, 5])
+def test_few_samples_give_no_verdict_however_far_apart(runs: int) -> None:
+    usual = synthetic.restore_record(seed=1)
+    slow = synthetic.restore_record(seed=2, slower=50, runs=5)
+    few = slow.model_copy(update={"samples": slow.samples[:runs]})
+    fewer = usual.model_copy(update={"samples": usual.samples[:5]})
+    assert compare(few, fewer).change is Change.TOO_FEW
+
+
+@pytest.mark.parametrize("changes", [{"host": {**synthetic.HOST, "cores": 64}}, {"unit": "s"}])
+def test_another_host_or_unit_is_not_comparable(changes: dict[str, Any]) -> None:
+    usual = synthetic.restore_record(seed=1)
+    compared = compare(usual.model_copy(update=changes), usual)
+    assert compared.change is Change.NOT_COMPARABLE
+    assert ("cores 64 instead of 2" if "host" in changes else "s against ms") in compared.reason
+
+
+def test_another_lane_or_dimension_is_another_thing() -> None:
+    tcg, kvm = synthetic.restore_record(seed=1), synthetic.restore_record(seed=1, lane="qemu/kvm")
+    assert [item.change for item in compare_runs([kvm], [tcg])] == [Change.ONE_SIDED, Change.ONE_SIDED]
+    cold = synthetic.restore_record(seed=1, page_cache="cold")
+    assert [item.change for item in compare_runs([cold], [tcg])] == [Change.ONE_SIDED, Change.ONE_SIDED]
+
+
+@given(st.lists(st.floats(min_value=0, max_value=1e6), min_size=1, max_size=300))
+def test_percentiles_are_samples_and_need_enough_of_them(samples: list[float]) -> None:
+    found = spread(samples)
+    assert (found.p90 is None) == (len(samples) < 10)
+    assert (found.p99 is None) == (len(samples) < 100)
+    assert {found.smallest, found.median, found.largest} <= set(samples)
+    if found.p90 is not None:
+        assert sum(sample <= found.p90 for sample in samples) >= 0.9 * len(samples)
+        assert found.median <= found.p90 <= found.largest
+
+
+def test_percentile_of_a_known_row() -> None:
+    row = [float(number) for number in range(1, 101)]
+    random.Random(1).shuffle(row)
+    assert percentile(sorted(row), 99) == 99
+    assert percentile(sorted(row), 90) == 90

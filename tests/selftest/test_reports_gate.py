@@ -1,0 +1,90 @@
+"""The decision on a run: it can't turn green by skipping, by not measuring, or by leaving tests out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import synthetic_run as synthetic
+
+from hornet.records import Record
+from hornet.spec import load_spec
+from hornet.verdict import judge
+from reports.gate import Decision, Outcome, decide
+from reports.junit import Case
+
+SPEC = load_spec()
+
+
+def case(outcome: Any = "passed", message: str = "", module: str = "conformance/test_tools") -> Case:
+    return Case(module, "test_one", outcome, message, "", 0.1)
+
+
+def good_records(lane: str) -> list[Record]:
+    """Every target metric, just met."""
+    return [
+        Record(name=key, value=m.target, unit=m.unit, direction=m.direction, lane=lane, host=synthetic.HOST)
+        for key, m in SPEC.metrics.items()
+    ]
+
+
+def decision(records: list[Record], cases: list[Case], *, require_kvm: bool = False) -> Decision:
+    return decide(SPEC, judge(SPEC, records), cases, require_kvm=require_kvm)
+
+
+def test_all_met_and_passed_holds_also_with_kvm_required() -> None:
+    for require_kvm in (False, True):
+        found = decision(good_records("firecracker/kvm"), [case()], require_kvm=require_kvm)
+        assert found == Decision(Outcome.HOLDS, [], [], [])
+
+
+def test_emulated_metrics_hold_only_where_kvm_is_not_required() -> None:
+    records = good_records("qemu/tcg")
+    assert decision(records, [case()]).outcome is Outcome.HOLDS
+    strict = decision(records, [case()], require_kvm=True)
+    assert strict.outcome is Outcome.FAILS
+    assert len(strict.failures) == sum(metric.needs == "kvm" for metric in SPEC.metrics.values())
+
+
+def test_a_test_that_was_not_judged_fails_where_kvm_is_required() -> None:
+    cases = [case(), case("skipped", "not judged: emulated")]
+    records = good_records("qemu/kvm")
+    assert decision(records, cases).outcome is Outcome.HOLDS
+    assert decision(records, cases, require_kvm=True).outcome is Outcome.FAILS
+
+
+@pytest.mark.parametrize("key", list(SPEC.metrics))
+def test_each_missed_metric_fails(key: str) -> None:
+    worse = {"lower": 1.01, "higher": 0.99}
+    records = [
+        record.model_copy(update={"value": record.value * worse[record.direction]}) if record.name == key else record
+        for record in good_records("qemu/kvm")
+    ]
+    found = decision(records, [case()])
+    assert found.outcome is Outcome.FAILS
+    assert SPEC.metrics[key].title in found.failures[0]
+
+
+@pytest.mark.parametrize("key", list(SPEC.metrics))
+def test_each_metric_left_out_leaves_the_run_unjudged(key: str) -> None:
+    records = [record for record in good_records("qemu/kvm") if record.name != key]
+    assert decision(records, [case()]).outcome is Outcome.UNJUDGED
+
+
+@pytest.mark.parametrize("cases", [[], [case("skipped", "no guest")], [case(module="perf/test_restore")]])
+def test_no_conformance_result_leaves_the_run_unjudged(cases: list[Case]) -> None:
+    assert decision(good_records("qemu/kvm"), cases).outcome is Outcome.UNJUDGED
+
+
+def test_one_failed_conformance_test_fails_and_is_named() -> None:
+    found = decision(good_records("qemu/kvm"), [case(), case("failed", "sshd: not found")])
+    assert found.outcome is Outcome.FAILS
+    assert found.failures == ["conformance/test_tools::test_one: sshd: not found"]
+
+
+def test_a_failure_outweighs_what_is_missing() -> None:
+    assert decision([], [case("failed", "x")]).outcome is Outcome.FAILS
+
+
+def test_exit_codes() -> None:
+    assert [outcome.exit_code for outcome in (Outcome.HOLDS, Outcome.FAILS, Outcome.UNJUDGED)] == [0, 1, 2]

@@ -1,0 +1,117 @@
+"""Loading a run: whatever is missing, truncated or foreign is named, and costs only itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import synthetic_run as synthetic
+
+from hornet.errors import HornetError
+from hornet.records import RECORDS_FILE, Record, append_record
+from reports.benchmarks import read_benchmarks
+from reports.junit import read_junit
+from reports.load import load_run
+
+
+def test_a_complete_run_loads_without_a_problem(tmp_path: Path) -> None:
+    run = load_run(synthetic.make_run(tmp_path / "run"))
+    assert run.problems == []
+    assert run.records == synthetic.records()
+    assert [case.outcome for case in run.cases] == [outcome for _, _, outcome, _ in synthetic.CASES]
+    assert run.host == synthetic.HOST
+
+
+def test_no_directory_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(HornetError, match="no such run directory"):
+        load_run(tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "named"),
+    [
+        ("host.json", None, "host.json: No such file"),
+        ("host.json", '{"cpu_model": "Synth', "host.json: not complete JSON"),
+        ("host.json", "[1, 2]", "host.json: expected a JSON object"),
+        ("artifacts.json", None, "artifacts.json: No such file"),
+        ("artifacts.json", '{"kernel": "vmlinux"}', "'kernel' is not a table"),
+        ("junit.xml", None, "junit*.xml: no such file"),
+        ("junit.xml", '<?xml version="1.0"?><testsuites><testsuite><testcase na', "junit.xml: not complete XML"),
+        ("junit.xml", "<html></html>", "junit.xml: expected JUnit XML, found <html>"),
+        (RECORDS_FILE, None, "records.jsonl: No such file"),
+        (RECORDS_FILE, '{"name": "rootfs_size", "val', "records.jsonl, line 1"),
+    ],
+)
+def test_each_missing_or_damaged_input_is_named(tmp_path: Path, name: str, text: str | None, named: str) -> None:
+    directory = synthetic.make_run(tmp_path / "run")
+    if text is None:
+        (directory / name).unlink()
+    else:
+        (directory / name).write_text(text)
+    problems = load_run(directory).problems
+    assert len(problems) == 1, problems
+    assert named in problems[0]
+
+
+def test_outcomes_modules_and_messages_of_tests(tmp_path: Path) -> None:
+    path = tmp_path / "junit.xml"
+    path.write_text(synthetic.junit_xml([*synthetic.CASES, ("tests.network.test_a", "test_b", "failed", "no <route>")]))
+    cases = {case.name: case for case in read_junit(path)}
+    failed = cases["test_b"]
+    assert (failed.suite, failed.module, failed.outcome) == ("network", "network/test_a", "failed")
+    assert failed.message == "no <route>"
+    assert "console: panic" in failed.detail
+    assert cases["test_restore_target"].not_judged
+    assert not cases["test_flags"].not_judged
+
+
+def test_an_error_in_a_fixture_counts_as_failed(tmp_path: Path) -> None:
+    path = tmp_path / "junit.xml"
+    path.write_text(
+        '<testsuite><testcase classname="tests.x.y" name="z"><error message="boom"/></testcase></testsuite>'
+    )
+    assert [case.outcome for case in read_junit(path)] == ["failed"]
+
+
+def saved_benchmark(run: str, *, data: list[float] | None) -> str:
+    stats = {"median": 0.05, **({"data": data} if data else {})}
+    info = {"run": run, "metric": "ssh_login", "lane": "qemu/tcg", "dimensions": {"clones": 2}, "host": synthetic.HOST}
+    return json.dumps({"benchmarks": [{"name": "test_ssh", "stats": stats, "extra_info": info}]})
+
+
+def test_saved_benchmarks_of_this_run_are_taken_in_ms(tmp_path: Path) -> None:
+    path = tmp_path / "0001.json"
+    path.write_text(saved_benchmark("mine", data=[0.04, 0.05, 0.06]))
+    (record,) = read_benchmarks(path, "mine")
+    assert (record.name, record.unit, record.lane) == ("ssh_login", "ms", "qemu/tcg")
+    assert (record.value, record.samples) == (50.0, [40.0, 50.0, 60.0])
+    assert read_benchmarks(path, "another run") == []
+
+
+def test_saved_benchmarks_are_found_beside_the_run(tmp_path: Path) -> None:
+    saved = tmp_path / "benchmarks" / "Linux-CPython"
+    saved.mkdir(parents=True)
+    (saved / "0001_x.json").write_text(saved_benchmark("run", data=None))
+    (saved / "0002_x.json").write_text("{}")
+    run = load_run(synthetic.make_run(tmp_path / "run", records=[]))
+    assert [record.name for record in run.records] == ["ssh_login"]
+    assert len(run.problems) == 2, "records.jsonl is missing, and 0002_x.json is foreign"
+    assert "0002_x.json" in run.problems[1]
+
+
+def test_a_record_is_not_counted_again_as_a_benchmark(tmp_path: Path) -> None:
+    directory = synthetic.make_run(tmp_path / "run", records=[])
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "0001.json").write_text(saved_benchmark("run", data=[0.1]))
+    own = Record(
+        name="ssh_login",
+        value=49.0,
+        unit="ms",
+        direction="lower",
+        lane="qemu/tcg",
+        dimensions={"clones": 2},
+        host=synthetic.HOST,
+    )
+    append_record(directory, own)
+    assert load_run(directory).records == [own]

@@ -1,0 +1,123 @@
+"""The written report: it says what holds and what does not, shows every input, and needs nothing from outside."""
+
+from __future__ import annotations
+
+import json
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import synthetic_run as synthetic
+
+from hornet.spec import load_spec
+from hornet.verdict import Verdict
+from reports import build_report, publish_latest, verdict_table
+from reports.gate import Outcome
+
+SPEC = load_spec()
+FAILED = ("tests.conformance.test_sizes", "test_kernel_size", "failed", "vmlinux: 9.2 MB <script>alert(1)</script>")
+
+
+class Page(HTMLParser):
+    """Every tag with its attributes, and all text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a failure, compared with a faster one."""
+    base = tmp_path_factory.mktemp("reports")
+    before = synthetic.make_run(base / "before")
+    run = synthetic.make_run(
+        base / "run", records=synthetic.records(seed=7, slower=1.4), cases=[*synthetic.CASES, FAILED]
+    )
+    build_report(run, SPEC, baseline=before)
+    return run
+
+
+def test_the_page_is_one_file_that_loads_nothing(written: Path) -> None:
+    page = Page((written / "report.html").read_text())
+    tags = {tag for tag, _ in page.tags}
+    assert not tags & {"script", "link", "img", "iframe", "object"}
+    references = [attrs[key] for _, attrs in page.tags for key in ("href", "src", "xlink:href") if attrs.get(key)]
+    assert [ref for ref in references if not ref.startswith("#")] == ["report.md", "report.json"]
+    assert "@import" not in (written / "report.html").read_text()
+    assert not re.findall(r"url\((?!['\"]?#)", (written / "report.html").read_text())
+
+
+def test_the_page_shows_verdicts_failures_and_pictures(written: Path) -> None:
+    page = Page((written / "report.html").read_text())
+    assert "This run does not hold." in page.text
+    assert "vmlinux: 9.2 MB <script>alert(1)</script>" in page.text, "a message is text, never markup"
+    assert "console: panic" in page.text
+    assert "the image has no /proc/config.gz" in page.text
+    for verdict in (Verdict.MEETS, Verdict.EMULATED, Verdict.NOT_MEASURED):
+        assert verdict in page.text
+    assert sum(tag == "svg" for tag, _ in page.tags) == 4
+    assert "worse" in page.text
+
+
+def test_markdown_has_its_pictures_as_files(written: Path) -> None:
+    text = (written / "report.md").read_text()
+    names = re.findall(r"\]\((pictures/\w+\.svg)\)", text)
+    assert len(names) == 4
+    for name in names:
+        assert ET.parse(written / name).getroot().tag.endswith("svg")
+    assert all(len(row.split("|")) == len(rows[0].split("|")) for rows in tables(text) for row in rows)
+
+
+def tables(markdown: str) -> list[list[str]]:
+    """Runs of table rows; an escaped bar does not count."""
+    blocks = re.findall(r"(?:^\|.*\n)+", markdown, re.MULTILINE)
+    return [block.replace("\\|", "").strip().split("\n") for block in blocks]
+
+
+def test_json_says_the_same_and_holds_every_sample(written: Path) -> None:
+    report = json.loads((written / "report.json").read_text())
+    assert report["decision"]["outcome"] == Outcome.FAILS
+    assert [row["verdict"] for row in report["metrics"]] == [row.verdict for row in verdict_table(written, SPEC)]
+    assert sum(len(record["samples"]) for record in report["records"]) == 65
+
+
+def test_a_second_build_writes_the_same(written: Path) -> None:
+    names = ["report.html", "report.md", "report.json", *(f"pictures/{p.name}" for p in written.glob("pictures/*"))]
+    before = {name: (written / name).read_bytes() for name in names}
+    build_report(written, SPEC, baseline=written.parent / "before")
+    assert {name: (written / name).read_bytes() for name in names} == before
+    assert not list(written.glob(".*")), "no temporary file is left"
+
+
+@pytest.mark.parametrize("left_out", ["host.json", "artifacts.json", "junit.xml", "records.jsonl"])
+def test_a_report_is_written_without_any_one_input(tmp_path: Path, left_out: str) -> None:
+    run = synthetic.make_run(tmp_path / "run")
+    (run / left_out).unlink()
+    paths = build_report(run, SPEC)
+    assert left_out.replace("junit.xml", "junit*.xml") in Page(paths.html.read_text()).text
+
+
+def test_a_report_of_nothing_says_that_nothing_was_judged(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    text = Page(build_report(tmp_path / "run", SPEC).html.read_text()).text
+    assert "This run could not be judged." in text
+    assert "Conformance was not judged" in text
+    assert "meets target" not in text
+
+
+def test_latest_is_switched_and_stays_relative(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        publish_latest(synthetic.make_run(tmp_path / name))
+    assert (tmp_path / "latest").readlink() == Path("second")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "latest", "second"]
