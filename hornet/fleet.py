@@ -68,7 +68,7 @@ class Fleet:
         self.lane = lane
         self.vms: list[VM] = []
         self._host_net = host_net
-        self._key = key
+        self.key = key
         self._ids = VMIds(home, spec.network.max_vm_id)
 
     def boot(self, kernel: Path, image: Path) -> VM:
@@ -76,7 +76,7 @@ class Fleet:
 
         Raises VMError with the console's last lines when it does not get there in machine.boot_timeout_s.
         """
-        boot_args = f"{self.spec.machine.boot_args} hornet.ssh_key={self._key.public_blob}"
+        boot_args = f"{self.spec.machine.boot_args} hornet.ssh_key={self.key.public_blob}"
         vm = self._new_vm(None)
         try:
             config = self._surround(vm, image)
@@ -160,7 +160,7 @@ class Fleet:
         with timed(vm.phases_ms, "disk_ms"):
             clone_file(disk, vm.disk)
         machine, network = self.spec.machine, self.spec.network
-        vm.guest = Guest(vm.namespace, str(network.guest_address.ip), self._key)
+        vm.guest = Guest(vm.namespace, str(network.guest_address.ip), self.key)
         return MachineConfig(
             name=vm.name,
             directory=vm.directory,

@@ -19,7 +19,7 @@ from builders.rootfs.icu import shrink
 from builders.rootfs.image import make_ext4, write_tar
 from builders.rootfs.packages import extract_packages, fetch_npm
 from builders.rootfs.select import Selection, select
-from builders.rootfs.shims import avoid_gnutls
+from builders.rootfs.shims import replace_libraries
 from hornet.home import Home
 from hornet.progress import Progress
 from hornet.spec import Spec
@@ -87,7 +87,7 @@ def _fetch(spec: Spec, work: Path, progress: Progress) -> None:
     with progress.step("packages", "cutting ICU's data down to English"):
         slim = shrink(tree, work)
         shutil.copyfile(slim, tree / "usr/lib/x86_64-linux-gnu" / slim.name)
-    avoid_gnutls(tree, work)
+    replace_libraries(tree, work)
     (work / "versions.json").write_text(json.dumps(versions, indent=2) + "\n")
 
 

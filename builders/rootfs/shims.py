@@ -1,8 +1,10 @@
-"""Small libraries in place of big ones: GnuTLS with all that it needs is 6 MB of a 150 MB image that has OpenSSL.
+"""Small libraries in place of big ones that an image does not use.
 
-Two things want it. Git's libcurl is built with GnuTLS, while everything else has Debian's other flavour, with the
-same functions under other symbol versions: a library that forwards each function to the other flavour replaces it.
-And libcurl's RTMP (a protocol for video streams) wants it: a library in which nothing can be opened replaces that.
+GnuTLS with all that it needs is 6 MB of a 150 MB image that has OpenSSL. Two things want it. Git's libcurl is built
+with GnuTLS, while everything else has Debian's other flavour, with the same functions under other symbol versions: a
+library that forwards each function to the other flavour replaces it. And libcurl's RTMP (a protocol for video
+streams) wants it: a library in which nothing can be opened replaces that. The same goes for sshd's database of
+logins, which would bring SQLite.
 """
 
 from __future__ import annotations
@@ -18,11 +20,12 @@ from hornet.proc import run
 
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 CURL, CURL_GNUTLS, CURL_GNUTLS_VERSION = "libcurl.so.4", "libcurl-gnutls.so.4", "CURL_GNUTLS_3"
-RTMP = "librtmp.so.1"
+# Every function of these answers 0: no handle, nothing done.
+REFUSING = ("librtmp.so.1", "libwtmpdb.so.0")
 
 
-def avoid_gnutls(tree: Path, work: Path) -> None:
-    """Replace the two libraries in the tree. Raises BuildError if the flavours of libcurl differ."""
+def replace_libraries(tree: Path, work: Path) -> None:
+    """Replace these libraries in the tree. Raises BuildError if the flavours of libcurl differ."""
     libraries = tree / LIBRARIES
     functions = _exported(libraries / CURL_GNUTLS, "curl_")
     if missing := functions - _exported(libraries / CURL, "curl_"):
@@ -30,8 +33,9 @@ def avoid_gnutls(tree: Path, work: Path) -> None:
     forwards = (_function(f"to_{name}", f"jmp {name}@PLT", f"{name}@@{CURL_GNUTLS_VERSION}") for name in functions)
     versions = f"{CURL_GNUTLS_VERSION} {{ global: curl_*; local: *; }};\n"
     _replace(libraries / CURL_GNUTLS, forwards, work, [str(libraries / CURL)], versions)
-    refusals = (_function(name, "xor %eax, %eax\n ret") for name in _exported(libraries / RTMP, ""))
-    _replace(libraries / RTMP, refusals, work, [])
+    for name in REFUSING:
+        refusals = [_function(function, "xor %eax, %eax\n ret") for function in _exported(libraries / name, "")]
+        _replace(libraries / name, refusals, work, [])
 
 
 def _function(name: str, body: str, version: str = "") -> str:

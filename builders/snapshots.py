@@ -1,0 +1,53 @@
+"""The snapshot of a built kernel and image: booted once, snapshotted warm, reused as long as nothing changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hornet.errors import SnapshotError
+from hornet.fleet import Fleet
+from hornet.progress import Progress
+from hornet.snapshot import Bundle, open_bundle
+from hornet.snapshot.take import origin_of, take_snapshot
+from hornet.store import content_key, file_sha256
+from hornet.vmm import vmm_version
+
+
+def build_snapshot(fleet: Fleet, progress: Progress, *, kernel: Path, image: Path, tier: str) -> Bundle:
+    """The snapshot of this kernel and image in the fleet's lane, from HORNET_HOME/snapshots if it is there.
+
+    Its version name carries a hash of all that went into it. Raises SnapshotError if the one that is there is no
+    longer intact, VMError or GuestError if the image does not boot.
+    """
+    spec, home = fleet.spec, fleet.home
+    kernel_sha256 = file_sha256(kernel)
+    inputs = {
+        "kernel": kernel_sha256,
+        "image": file_sha256(image),
+        "machine": spec.machine.model_dump(),
+        "lane": str(fleet.lane),
+        "vmm_version": vmm_version(fleet.lane),
+        "key": fleet.key.public_blob,
+    }
+    version = f"hornetos-{tier}-{content_key(inputs)}"
+    target = home.snapshots / version
+    if target.exists():
+        return _reuse(open_bundle(target, spec.snapshot))
+    with progress.step("snapshot", f"booting {image.parent.name}/{image.name} in {fleet.lane}"):
+        vm = fleet.boot(kernel, image)
+        vm.guest.wait_ready(spec.machine.ssh_timeout_s)
+    with progress.step("snapshot", f"taking {version}"):
+        origin = origin_of(vm, spec, kernel_sha256=kernel_sha256, tier=tier, ssh_public_blob=fleet.key.public_blob)
+        bundle = take_snapshot(vm, home, spec, version=version, origin=origin)
+        fleet.remove(vm)
+    return bundle
+
+
+def _reuse(bundle: Bundle) -> Bundle:
+    try:
+        bundle.check_seal()
+    except SnapshotError as error:
+        raise SnapshotError(
+            error.message, f"{error.hint}; to build it anew, remove the directory {bundle.directory}"
+        ) from error
+    return bundle

@@ -1,0 +1,38 @@
+"""The kernel that the guest runs, as the guest itself tells (guide: Phase 3, Required Kernel Features)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hornet.facts import Facts, Probe
+from hornet.kconfig import FlagVerdict, KernelConfig, check_flags, parse_config
+from hornet.spec import Kernel
+
+
+def kernel_probes() -> list[Probe]:
+    """Configuration, release and command line of the running kernel."""
+    return [
+        Probe("kernel.config", "zcat /proc/config.gz"),
+        Probe("kernel.release", "uname -r"),
+        Probe("kernel.cmdline", "cat /proc/cmdline"),
+    ]
+
+
+def running_config_problems(kernel: Kernel, facts: Facts) -> list[str]:
+    """Flags that the running kernel's own configuration does not have as the guide wants them."""
+    answer = facts["kernel.config"]
+    if not answer.ok:
+        return [f"the guest can't show its kernel's configuration (CONFIG_IKCONFIG_PROC): {answer}"]
+    config = parse_config(answer.output)
+    return config_problems(kernel, config, facts["kernel.release"].output.strip(), facts["kernel.cmdline"].output)
+
+
+def config_problems(kernel: Kernel, config: KernelConfig, version: str | None, boot_args: str) -> list[str]:
+    """Flags of a configuration that are not as the guide wants them."""
+    required, removed = kernel.required_symbols, kernel.removed_symbols
+    return flag_problems(check_flags(config, required, removed, version, symbols=kernel.symbols, boot_args=boot_args))
+
+
+def flag_problems(verdicts: Iterable[FlagVerdict]) -> list[str]:
+    """One line for each flag that does not hold."""
+    return [f"CONFIG_{v.symbol}: {v.found}, expected {v.expected}: {v.reason}" for v in verdicts if not v.ok]

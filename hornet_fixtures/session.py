@@ -1,0 +1,72 @@
+"""What a test run stands on: spec, home, host network, lane, and the VMs of this process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hornet.fleet import Fleet
+from hornet.guest import SshKey, ssh_key
+from hornet.home import Home
+from hornet.host import best_lane, probe_lanes, require_root
+from hornet.lane import LANES, Lane
+from hornet.network import HostNet
+from hornet.progress import Progress
+from hornet.spec import Spec, load_spec
+
+
+@pytest.fixture(scope="session")
+def spec(pytestconfig: pytest.Config) -> Spec:
+    """The specification, with the overlays of the command line."""
+    path = pytestconfig.getoption("spec")
+    return load_spec(Path(path) if path else None, [Path(overlay) for overlay in pytestconfig.getoption("overlay")])
+
+
+@pytest.fixture(scope="session")
+def home() -> Home:
+    """HORNET_HOME."""
+    return Home.from_env()
+
+
+@pytest.fixture(scope="session")
+def progress() -> Progress:
+    """Progress of builds, shown with pytest's captured output."""
+    return Progress()
+
+
+@pytest.fixture(scope="session")
+def key(home: Home) -> SshKey:
+    """The key pair that guests accept."""
+    return ssh_key(home)
+
+
+@pytest.fixture(scope="session")
+def host_net(pytestconfig: pytest.Config, spec: Spec) -> Iterator[HostNet]:
+    """The network that plays the host: private unless --host-network is given."""
+    require_root()
+    private = not pytestconfig.getoption("host_network")
+    net = HostNet.private(spec.network, f"hornet-{os.getpid()}-") if private else HostNet.machine(spec.network)
+    with net:
+        yield net
+
+
+@pytest.fixture(scope="session")
+def lane(pytestconfig: pytest.Config, spec: Spec, home: Home, kernel: Path) -> Lane:
+    """The lane of --lane, else the best one that this host proves to have."""
+    wanted = pytestconfig.getoption("lane")
+    if wanted:
+        found = next((lane for lane in LANES if str(lane) == wanted), None)
+        if found is None:
+            raise pytest.UsageError(f"--lane {wanted}: expected one of {', '.join(map(str, LANES))}")
+        return found
+    return best_lane(probe_lanes(home, kernel, spec.machine))
+
+
+@pytest.fixture(scope="session")
+def fleet(spec: Spec, home: Home, lane: Lane, host_net: HostNet, key: SshKey) -> Iterator[Fleet]:
+    """VMs for tests; whatever a test leaves running is ended with the session."""
+    with Fleet(spec, home, lane, host_net, key) as vms:
+        yield vms
