@@ -1,0 +1,108 @@
+"""Which lanes this host has, proved by use, and why not the others."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hornet.errors import HornetError, HostError
+from hornet.home import Home
+from hornet.host import kvm
+from hornet.lane import FIRECRACKER_KVM, LANES, QEMU_KVM, QEMU_TCG, Lane
+from hornet.spec import Machine
+from hornet.store import content_key, file_sha256
+from hornet.vmm import MachineConfig, boot_vm, vmm_version
+from hornet.vmm.qemu import BINARY as QEMU
+
+# From the start of the VMM to the kernel's first words: a second where it works at all.
+FIRST_LINE_TIMEOUT_S = 30.0
+FIRST_LINE = r"Linux version"
+PROBE_BOOT_ARGS = "console=ttyS0 earlyprintk=serial,ttyS0 reboot=t panic=-1"
+PROBE_MAC = "02:00:00:00:00:01"
+
+
+@dataclass(frozen=True)
+class LaneState:
+    """A lane and whether it works; None: not proved, for want of a kernel."""
+
+    lane: str
+    usable: bool | None
+    reason: str
+
+
+def probe_lanes(home: Home, kernel: Path | None, machine: Machine) -> list[LaneState]:
+    """The state of every lane, best first. What was proved by booting `kernel` is kept until host or kernel change."""
+    return [_probe(lane, home, kernel, machine) for lane in LANES]
+
+
+def best_lane(states: Sequence[LaneState]) -> Lane:
+    """The first lane that works. Raises HostError with every reason if none does."""
+    for state in states:
+        if state.usable:
+            return next(lane for lane in LANES if str(lane) == state.lane)
+    reasons = "\n  ".join(f"{state.lane}: {state.reason}" for state in states)
+    raise HostError(f"no lane works on this host:\n  {reasons}", "install qemu-system-x86: ./hornetos host does")
+
+
+def _probe(lane: Lane, home: Home, kernel: Path | None, machine: Machine) -> LaneState:
+    missing = _missing(lane)
+    if missing:
+        return LaneState(str(lane), False, missing)
+    if kernel is None:
+        return LaneState(str(lane), None, "not proved yet: build a kernel first (hornetos build kernel)")
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    key = content_key({"lane": str(lane), "boot": boot_id, "kernel": file_sha256(kernel), "vmm": vmm_version(lane)})
+    kept = home.cache / "lanes" / f"{key}.json"
+    if kept.exists():
+        return LaneState(**json.loads(kept.read_text()))
+    state = _boot_to_first_line(lane, home, kernel, machine)
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text(json.dumps(asdict(state)) + "\n")
+    return state
+
+
+def _missing(lane: Lane) -> str:
+    """What the lane lacks even before a kernel is tried."""
+    if lane == FIRECRACKER_KVM:
+        return "this suite has no Firecracker driver yet" if shutil.which("firecracker") else "no firecracker on PATH"
+    if not shutil.which(QEMU):
+        return f"no {QEMU} on PATH: install qemu-system-x86"
+    if lane == QEMU_KVM:
+        return kvm.payload_problem() or ""
+    assert lane == QEMU_TCG
+    return ""
+
+
+def _boot_to_first_line(lane: Lane, home: Home, kernel: Path, machine: Machine) -> LaneState:
+    with tempfile.TemporaryDirectory(prefix="lane-", dir=home.run) as directory:
+        disk = Path(directory, "empty")
+        disk.touch()
+        os.truncate(disk, 1 << 20)
+        config = MachineConfig(
+            name="probe",
+            directory=Path(directory),
+            disk=disk,
+            memory_mib=machine.memory_mib,
+            vcpus=1,
+            guest_mac=PROBE_MAC,
+        )
+        try:
+            vm = boot_vm(lane, config, kernel=kernel, boot_args=PROBE_BOOT_ARGS)
+        except HornetError as error:
+            return LaneState(str(lane), False, f"the VMM does not start: {error.message.splitlines()[0]}")
+        try:
+            vm.console.wait_for(FIRST_LINE, FIRST_LINE_TIMEOUT_S)
+        except HornetError:
+            seen = vm.console.text.strip().splitlines()
+            last = f"; the console's last line: {seen[-1]!r}" if seen else "; the console stayed empty"
+            return LaneState(
+                str(lane), False, f"Linux does not print its first line within {FIRST_LINE_TIMEOUT_S:g} s{last}"
+            )
+        finally:
+            vm.kill()
+    return LaneState(str(lane), True, "the kernel under test boots to its first console line")
