@@ -15,6 +15,7 @@ import typer
 from hornet.errors import HornetError
 from hornet.home import Home
 from hornet_cli.context import Settings
+from hornet_cli.gate import gate
 from hornet_cli.kconfig import kconfig
 from hornet_cli.report import report
 
@@ -43,6 +44,7 @@ def top(
 
 app.command("kconfig")(kconfig)
 app.command("report")(report)
+app.command("gate")(gate)
 
 
 def main() -> None:

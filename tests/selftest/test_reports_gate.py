@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import synthetic_run as synthetic
+from typer.testing import CliRunner
 
 from hornet.records import Record
 from hornet.spec import load_spec
 from hornet.verdict import judge
+from hornet_cli.app import app
 from reports.gate import Decision, Outcome, decide
 from reports.junit import Case
 
@@ -84,6 +87,27 @@ def test_one_failed_conformance_test_fails_and_is_named() -> None:
 
 def test_a_failure_outweighs_what_is_missing() -> None:
     assert decision([], [case("failed", "x")]).outcome is Outcome.FAILS
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "exit_code", "named"),
+    [
+        ({}, [], 0, "left out: only a KVM lane can judge it: Cold boot"),
+        ({}, ["--require-kvm"], 1, "does not hold: Snapshot restore (page_cache=hot): not judged: emulated"),
+        ({"junit__xml": None}, [], 2, "could not be judged: conformance"),
+        ({"records": []}, [], 2, "could not be judged: Rootfs size: not measured"),
+    ],
+)
+def test_the_command_says_why_and_exits_accordingly(
+    tmp_path: Path, changes: dict[str, Any], options: list[str], exit_code: int, named: str
+) -> None:
+    density = Record(
+        name="vms_per_16gb", value=70, unit="VMs", direction="higher", lane="qemu/tcg", host=synthetic.HOST
+    )
+    changes = {"records": [*synthetic.records(), density], **changes}
+    run = synthetic.make_run(tmp_path / "run", **changes)
+    result = CliRunner().invoke(app, ["gate", str(run), *options])
+    assert (result.exit_code, named in result.output) == (exit_code, True), result.output
 
 
 def test_exit_codes() -> None:

@@ -1,0 +1,38 @@
+"""`hornetos gate`: may this run's images be released? For CI: the exit code is the answer."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hornet_cli.context import settings
+from hornet_cli.report import RunName, run_directory
+
+
+def gate(
+    ctx: typer.Context,
+    run: RunName = "latest",
+    require_kvm: Annotated[
+        bool, typer.Option("--require-kvm", help="What only a KVM lane can judge counts as a failure unless it was.")
+    ] = False,
+) -> None:
+    """Judge a whole run: exit code 0 if conformance and every target hold, 1 if not, 2 if that can't be judged."""
+    from hornet.verdict import judge
+    from reports.gate import decide
+    from reports.load import load_run
+
+    mine = settings(ctx)
+    found = load_run(run_directory(mine.home, run))
+    decision = decide(mine.spec, judge(mine.spec, found.records), found.cases, require_kvm=require_kvm)
+    left_out = [] if require_kvm else decision.emulated
+    for heading, sentences in (
+        ("does not hold", decision.failures),
+        ("could not be judged", decision.unjudged),
+        ("left out: only a KVM lane can judge it", left_out),
+        ("missing from the run", found.problems),
+    ):
+        for sentence in sentences:
+            typer.echo(f"{heading}: {sentence}")
+    typer.echo(f"gate: run {found.name} {decision.outcome}")
+    raise typer.Exit(decision.outcome.exit_code)
