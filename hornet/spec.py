@@ -65,6 +65,25 @@ class Metric(Table):
         return value <= self.target if self.direction == "lower" else value >= self.target
 
 
+class Capacity(Table):
+    """The host to plan for. work_mb: what an agent's work adds to its VM, the cases to show."""
+
+    host_memory_mb: Positive
+    host_reserved_mb: Annotated[float, Field(ge=0)]
+    work_mb: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Capacity:
+        if self.host_reserved_mb >= self.host_memory_mb:
+            raise ValueError("host_reserved_mb must be less than host_memory_mb")
+        return self
+
+    @property
+    def available_mb(self) -> float:
+        """What is left for VMs."""
+        return self.host_memory_mb - self.host_reserved_mb
+
+
 class Machine(Table):
     """What a VM is given. Times in seconds, memory in MiB."""
 
@@ -262,6 +281,7 @@ class Spec(Table):
     schema_version: Annotated[Literal[1], Field(alias="schema")]
     name: str
     metrics: dict[str, Metric]
+    capacity: Capacity
     machine: Machine
     network: Network
     snapshot: SnapshotFiles
