@@ -14,6 +14,7 @@ import typer
 
 from hornet.errors import HornetError
 from hornet.home import Home
+from hornet_cli.capacity import capacity
 from hornet_cli.context import Settings
 from hornet_cli.gate import gate
 from hornet_cli.kconfig import kconfig
@@ -45,6 +46,7 @@ def top(
 app.command("kconfig")(kconfig)
 app.command("report")(report)
 app.command("gate")(gate)
+app.command("capacity")(capacity)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hornet.spec import Spec
 from hornet.verdict import judge
+from reports.capacity import DENSITY_METRIC
 from reports.load import Run, load_run
 from reports.page import Picture, ReportPaths, write_report
 from reports.summary import MetricRow, Report, metric_rows, summarize
@@ -59,7 +60,20 @@ def _pictures(run: Run, report: Report, spec: Spec, baseline: Run | None) -> dic
             "phases",
             "Where the time goes",
             "The phases of the median run. Emulated times show the proportions of this host, not what KVM does.",
-            plot.phases(run.records, report.titles),
+            plot.parts(run.records, "ms", report.titles),
+        ),
+        (
+            "memory",
+            "Where the memory goes",
+            "The PSS of the median VM. Pages that clones share are counted once over all of them.",
+            plot.parts(run.records, "MB", report.titles),
+        ),
+        (
+            "capacity",
+            "VMs per host",
+            f"How many VMs fit into {spec.capacity.host_memory_mb:g} MB less {spec.capacity.host_reserved_mb:g} MB "
+            "reserved for the host, by what an agent's work adds; shared pages are counted once.",
+            plot.capacity(report.capacity, spec.capacity.available_mb, spec.metrics.get(DENSITY_METRIC)),
         ),
         (
             "distributions",

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING
 
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
 from hornet.records import Record
+from hornet.spec import Metric
 from hornet.verdict import Verdict, readable
+from reports.capacity import Plan
 from reports.style import BLUE, GREEN, GRID, INK, MUTED, PARTS, SKY, VERDICT_MARKS, new_figure, to_svg
 from reports.summary import MetricRow
 
@@ -21,8 +26,6 @@ def targets(rows: Sequence[MetricRow]) -> str | None:
     """Every target metric on one axis: how many times its target it is, with the Ubuntu baseline beside it."""
     if not rows:
         return None
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     figure, (axis,) = new_figure(WIDTH_IN, 1.1 + 0.5 * len(rows))
     shown = [_times_target(row, value) for row in rows for value in (row.baseline, row.value) if value]
     low, high = min([*shown, 0.4]) / 1.25, max([*shown, 2.2]) * 1.25
@@ -82,20 +85,20 @@ def _target_row(axis: Axes, y: int, row: MetricRow) -> None:
     axis.annotate(note, (x, y), (0, -9), textcoords="offset points", ha="center", va="top", color=INK, fontsize=8.5)
 
 
-def phases(records: Sequence[Record], titles: Mapping[str, str]) -> str | None:
-    """Records with parts, as stacked bars: one axis per name and unit, one bar per lane and dimensions."""
-    groups: dict[tuple[str, str], list[Record]] = {}
+def parts(records: Sequence[Record], unit: str, titles: Mapping[str, str]) -> str | None:
+    """Records of a unit that have parts, as stacked bars: one axis per name, one bar per lane and dimensions."""
+    groups: dict[str, list[Record]] = {}
     for record in records:
-        if record.parts:
-            groups.setdefault((record.name, record.unit), []).append(record)
+        if record.parts and record.unit == unit:
+            groups.setdefault(record.name, []).append(record)
     if not groups:
         return None
-    names = list(dict.fromkeys(part for record in records for part in record.parts))
+    names = list(dict.fromkeys(part for found in groups.values() for record in found for part in record.parts))
     colours = {name: PARTS[index % len(PARTS)] for index, name in enumerate(names)}
     # The legend needs a line per part, each bar half an inch.
     heights = [max(0.9 + 0.5 * len(found), 0.45 + 0.2 * len(found[0].parts)) for found in groups.values()]
     figure, axes = new_figure(WIDTH_IN, sum(heights) + 0.3, len(groups), heights)
-    for axis, ((name, unit), found) in zip(axes, groups.items(), strict=True):
+    for axis, (name, found) in zip(axes, groups.items(), strict=True):
         _stacked_bars(axis, found, colours)
         axis.set_title(titles.get(name, name), loc="left", fontsize=10.5, fontweight="bold")
         axis.set_xlabel(unit)
@@ -123,8 +126,12 @@ def _stacked_bars(axis: Axes, records: Sequence[Record], colours: Mapping[str, s
 
 
 def _bar_name(record: Record) -> str:
-    lane = f"{record.lane} (emulated)" if record.lane and record.lane.endswith("/tcg") else record.lane or ""
+    lane = _lane_name(record.lane)
     return f"{lane}\n{record.label}" if record.label else lane
+
+
+def _lane_name(lane: str | None) -> str:
+    return f"{lane} (emulated)" if lane and lane.endswith("/tcg") else lane or ""
 
 
 def components(sizes_mb: Mapping[str, float], guide_mb: Mapping[str, float]) -> str | None:
@@ -147,6 +154,41 @@ def components(sizes_mb: Mapping[str, float], guide_mb: Mapping[str, float]) -> 
     axis.set_xlim(0, max([*sizes_mb.values(), *(guide_mb[name] for name in sizes_mb if name in guide_mb)]) * 1.2)
     axis.set_xlabel("MB; the dark tick is the guide's figure for the same component")
     return to_svg(figure)
+
+
+def capacity(plans: Sequence[Plan], available_mb: float, density: Metric | None) -> str | None:
+    """VMs per host over what an agent's work adds to its VM; the guide's densities as lines across."""
+    if not plans:
+        return None
+    figure, (axis,) = new_figure(WIDTH_IN, 3.6)
+    widest_mb = max(work for plan in plans for work, _ in plan.vms) * 1.15 or 1
+    steps_mb = [widest_mb * step / 200 for step in range(201)]
+    for plan, colour in zip(plans, cycle(PARTS)):
+        axis.plot(steps_mb, [plan.footprint.vms_in(available_mb, work) for work in steps_mb], color=colour, linewidth=2)
+        axis.plot(*zip(*plan.vms, strict=True), "o", color=colour, label=f"{_lane_name(plan.lane)} {plan.label}")
+        for work, count in plan.vms:
+            axis.annotate(str(count), (work, count), (5, 5), textcoords="offset points", fontsize=8.5, color=INK)
+    if density:
+        _density_lines(axis, density)
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.grid(axis="y", color=GRID, linewidth=0.8)
+    axis.set_xlim(0, widest_mb)
+    axis.set_xlabel("MB of private memory that an agent's work adds to its VM")
+    axis.set_ylabel("VMs per host")
+    axis.legend(frameon=False, fontsize=8.5, loc="upper right")
+    return to_svg(figure)
+
+
+def _density_lines(axis: Axes, density: Metric) -> None:
+    for name, count in (("Ubuntu", density.baseline), ("target", density.target), ("stretch", density.stretch)):
+        if count:
+            axis.axhline(count, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+            axis.annotate(
+                f"{name} {count:g}", (0, count), (4, 3), textcoords="offset points", fontsize=8.5, color=MUTED
+            )
 
 
 def distributions(records: Sequence[Record], baseline: Sequence[Record], titles: Mapping[str, str]) -> str | None:
@@ -185,8 +227,6 @@ def _strip(axis: Axes, y: float, samples: Sequence[float], median: float, colour
 
 def _value_axis(axis: Axes, samples: Sequence[float]) -> None:
     """Logarithmic where values differ by more than a factor of ten, else from zero."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
     if min(samples) > 0 and max(samples) / min(samples) > 10:
         axis.set_xscale("log")
         axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

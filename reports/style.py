@@ -52,7 +52,7 @@ def new_figure(
     for axis in axes:
         axis.set_facecolor("none")
         axis.spines[["top", "right", "left"]].set_visible(False)
-        axis.tick_params(length=0)
+        axis.tick_params(which="both", length=0)
         axis.grid(axis="x", color=GRID, linewidth=0.8)
         axis.set_axisbelow(True)
     return figure, list(axes)

@@ -9,6 +9,7 @@ from typing import Any
 from hornet.records import Record
 from hornet.spec import Spec
 from hornet.verdict import Judgement, Verdict, judge
+from reports.capacity import Plan, plans
 from reports.compare import Comparison, Spread, compare_runs, spread
 from reports.gate import CONFORMANCE, Decision, Outcome, decide
 from reports.junit import Case
@@ -76,6 +77,7 @@ class Report:
     metrics: list[MetricRow]
     comparisons: list[Comparison]
     distributions: list[Distribution]
+    capacity: list[Plan]
     modules: list[Module]
     cases: list[Case]
     artifacts: dict[str, dict[str, Any]]
@@ -96,7 +98,8 @@ def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
     """Judge and compare what a run has left."""
     judgements = judge(spec, run.records)
     decision = decide(spec, judgements, run.cases, require_kvm=False)
-    problems = list(run.problems)
+    planned, unplanned = plans(spec.capacity, run.records)
+    problems = [*run.problems, *unplanned]
     if baseline:
         problems += [f"baseline {baseline.name}: {problem}" for problem in baseline.problems]
     return Report(
@@ -114,6 +117,7 @@ def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
             for record in run.records
             if len(record.samples) > 1
         ],
+        capacity=planned,
         modules=_modules(run.cases),
         cases=run.cases,
         artifacts=run.artifacts,

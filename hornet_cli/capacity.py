@@ -1,0 +1,52 @@
+"""`hornetos capacity`: how many VMs a host holds, from the memory that a run measured."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hornet_cli.context import settings
+from hornet_cli.report import RunName, run_directory
+
+
+def capacity(
+    ctx: typer.Context,
+    run: RunName = "latest",
+    memory_mb: Annotated[float | None, typer.Option(help="The host's memory in MB (default: the spec's).")] = None,
+    reserved_mb: Annotated[
+        float | None, typer.Option(help="What the host keeps for itself, in MB (default: the spec's).")
+    ] = None,
+    work_mb: Annotated[
+        list[float] | None, typer.Option(help="What an agent's work adds to its VM, in MB; may be repeated.")
+    ] = None,
+) -> None:
+    """Plan VMs per host. Exit code 2 if the run holds no memory record to plan from."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from hornet.errors import HostError
+    from hornet.spec import Capacity
+    from hornet.verdict import readable
+    from reports.capacity import plans
+    from reports.load import load_run
+
+    mine = settings(ctx)
+    given = {"host_memory_mb": memory_mb, "host_reserved_mb": reserved_mb, "work_mb": work_mb or None}
+    changes = {key: value for key, value in given.items() if value is not None}
+    host = Capacity.model_validate({**mine.spec.capacity.model_dump(), **changes})
+    found = load_run(run_directory(mine.home, run))
+    made, problems = plans(host, found.records)
+    if not made:
+        reasons = "; ".join(problems) or "no record of memory per VM"
+        raise HostError(f"run {found.name}: {reasons}", "measure with `pytest tests/perf`, then plan again")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("Measured", "private MB", "shared MB", *(f"VMs at +{work:g} MB" for work in host.work_mb)):
+        table.add_column(heading, justify="left" if heading == "Measured" else "right")
+    for plan in made:
+        name = f"{plan.lane}{' (emulated)' if plan.emulated else ''}\n  {plan.label}"
+        split = (readable(plan.footprint.private_mb), readable(plan.footprint.shared_mb))
+        table.add_row(name, *split, *(str(count) for _, count in plan.vms))
+    console = Console()
+    console.print(f"VMs on a host of {host.host_memory_mb:g} MB, of which {host.host_reserved_mb:g} are reserved")
+    console.print(table)

@@ -1,0 +1,143 @@
+"""Memory of real processes that map one file, told apart by its path, and the capacity plan that follows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import synthetic_run as synthetic
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from hornet.capacity import Footprint
+from hornet.errors import HornetError
+from hornet.memory import memory_split
+from hornet.records import Record
+from hornet.spec import load_spec
+from hornet_cli.app import app
+from reports.capacity import plans
+
+MIB = 1 << 20
+MB_PER_MIB = MIB / 1_000_000
+FILE_MIB = 24
+# Plays a VMM: maps the file private, reads all of it, writes the first pages, then waits for its input to end.
+CLONE = """
+import mmap, sys
+path, dirty_mib = sys.argv[1], int(sys.argv[2])
+with open(path, "r+b") as stream:
+    memory = mmap.mmap(stream.fileno(), 0, flags=mmap.MAP_PRIVATE)
+for offset in range(0, len(memory), 4096):
+    memory[offset]
+for offset in range(0, dirty_mib << 20, 4096):
+    memory[offset] = 1
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def clone(memory: Path, dirty_mib: int) -> Iterator[int]:
+    argv = [sys.executable, "-c", CLONE, str(memory), str(dirty_mib)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        yield process.pid
+        process.kill()
+
+
+@pytest.fixture
+def memory_file(tmp_path: Path) -> Path:
+    path = tmp_path / "vm.mem"
+    path.write_bytes(os.urandom(FILE_MIB * MIB))
+    return path
+
+
+def test_guest_memory_is_told_by_its_path_and_split_by_sharing(memory_file: Path) -> None:
+    with ExitStack() as stack:
+        pids = [stack.enter_context(clone(memory_file, dirty_mib)) for dirty_mib in (4, 8)]
+        splits = [memory_split(pid, [memory_file]) for pid in pids]
+    assert [round(split.guest_private / MB_PER_MIB) for split in splits] == [8, 8]
+    total_mib = sum(split.guest_private + split.guest_shared for split in splits) / MB_PER_MIB
+    # Both dirtied the first 4 MiB, one the next 4; the other then has these alone, and the last 16 are shared.
+    assert total_mib == pytest.approx(4 + 8 + 4 + 16, rel=0.02)
+    assert all(split.vmm_private > 1 for split in splits)
+
+
+def test_a_deleted_file_is_still_guest_memory(memory_file: Path) -> None:
+    with clone(memory_file, 4) as pid:
+        memory_file.unlink()
+        split = memory_split(pid, [memory_file])
+    assert (split.guest_private + split.guest_shared) / MB_PER_MIB == pytest.approx(FILE_MIB, rel=0.02)
+
+
+def test_another_file_is_refused_not_counted_as_zero(memory_file: Path, tmp_path: Path) -> None:
+    with clone(memory_file, 4) as pid, pytest.raises(HornetError, match=r"maps none of .*other\.mem"):
+        memory_split(pid, [tmp_path / "other.mem"])
+
+
+def test_a_process_that_is_gone_is_an_error(memory_file: Path) -> None:
+    with clone(memory_file, 0) as pid:
+        pass
+    with pytest.raises(HornetError, match="can't be read"):
+        memory_split(pid, [memory_file])
+
+
+def memory_record(**changes: Any) -> Record:
+    facts: dict[str, Any] = {"clones": 4, "state": "idle", **changes}
+    parts = {"guest_private": 5.0, "guest_shared": 9.0, "vmm_private": 14.0, "vmm_shared": 1.0}
+    return Record.of_runs("ram_per_vm", [parts], unit="MB", lane="qemu/tcg", host=synthetic.HOST, dimensions=facts)
+
+
+def test_shared_pages_are_counted_once_for_all() -> None:
+    footprint = Footprint.of_record(memory_record())
+    assert footprint == Footprint(private_mb=19.0, shared_mb=40.0)
+    assert footprint.vms_in(40 + 19 * 7) == 7
+    assert footprint.vms_in(40 + 19 * 7 - 0.1) == 6
+    assert footprint.vms_in(30) == 0
+
+
+@given(st.floats(min_value=0.1, max_value=500), st.floats(min_value=0, max_value=5000), st.floats(0, 64000))
+def test_as_many_as_fit_and_not_one_more(private_mb: float, shared_mb: float, available_mb: float) -> None:
+    count = Footprint(private_mb, shared_mb).vms_in(available_mb)
+    slack = 1e-6 * available_mb
+    assert count == 0 or shared_mb + count * private_mb <= available_mb + slack
+    assert shared_mb + (count + 1) * private_mb >= available_mb - slack
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        memory_record().model_copy(update={"parts": {}}),
+        memory_record().model_copy(update={"dimensions": {}}),
+        memory_record(clones=0),
+        memory_record().model_copy(update={"parts": {"guest_shared": 29.0}}),
+    ],
+)
+def test_a_record_that_no_plan_can_be_made_from_is_named(record: Record) -> None:
+    made, problems = plans(load_spec().capacity, [record])
+    assert made == []
+    assert len(problems) == 1
+    assert "ram_per_vm" in problems[0]
+
+
+def test_the_command_plans_for_the_given_host(tmp_path: Path) -> None:
+    run = synthetic.make_run(tmp_path / "run", records=[memory_record()])
+    options = ["--memory-mb", "1040", "--reserved-mb", "0", "--work-mb", "31"]
+    result = CliRunner().invoke(app, ["capacity", str(run), *options])
+    assert result.exit_code == 0, result.output
+    assert "20" in result.output.split("\n")[2], "1000 MB at 50 MB each"
+    assert "emulated" in result.output
+
+
+def test_the_command_refuses_a_run_without_memory(tmp_path: Path) -> None:
+    run = synthetic.make_run(tmp_path / "run", records=[synthetic.restore_record(seed=1)])
+    result = CliRunner().invoke(app, ["capacity", str(run)])
+    assert isinstance(result.exception, HornetError)
+    assert "no record of memory per VM" in str(result.exception)
