@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 
@@ -62,6 +62,9 @@ class Fleet:
     Leaving it, also by an exception, ends every VM; whatever a killed process left is removed on entry.
     """
 
+    # Every VM of this process, for whoever has to show what was going on when something failed.
+    running: ClassVar[list[VM]] = []
+
     def __init__(self, spec: Spec, home: Home, lane: Lane, host_net: HostNet, key: SshKey) -> None:
         self.spec = spec
         self.home = home
@@ -108,7 +111,7 @@ class Fleet:
             with timed(vm.phases_ms, "resume_ms"):
                 vm.micro.resume()
             with timed(vm.phases_ms, "first_reply_ms"):
-                vm.guest.await_port(self.spec.snapshot.restore_timeout_s)
+                vm.guest.await_reply(self.spec.snapshot.restore_timeout_s)
             return vm
         except BaseException:
             self.remove(vm)
@@ -125,6 +128,7 @@ class Fleet:
         shutil.rmtree(vm.directory, ignore_errors=True)
         self._ids.release(vm.vm_id)
         self.vms.remove(vm)
+        self.running.remove(vm)
 
     def close(self) -> None:
         """End every VM."""
@@ -151,6 +155,7 @@ class Fleet:
         vm = VM(vm_id, name, vms_directory(self.home) / name, parent)
         vm.directory.mkdir(parents=True)
         self.vms.append(vm)
+        self.running.append(vm)
         return vm
 
     def _surround(self, vm: VM, disk: Path) -> MachineConfig:

@@ -21,6 +21,9 @@ SSH_PORT = 22
 USER = "root"
 RETRY_S = 0.02
 CHUNK_BYTES = 1 << 16
+PING_INTERVAL_S = 0.01
+# ICMP echo request, code 0, with its checksum; identifier and sequence 0 (RFC 792).
+ECHO_REQUEST = bytes([8, 0, 0xF7, 0xFF, 0, 0, 0, 0])
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,26 @@ class Guest:
                     ) from error
                 # A refused connection comes back at once: sshd is not there yet.
                 time.sleep(RETRY_S)
+
+    def await_reply(self, timeout_s: float) -> None:
+        """Wait until the guest answers a ping: its first sign of life on the network.
+
+        Raises GuestError. (Not a TCP connection: each costs the guest a process of sshd.)
+        """
+        deadline_s = time.monotonic() + timeout_s
+        with self._namespace.run(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)) as ping:
+            ping.settimeout(PING_INTERVAL_S)
+            while time.monotonic() < deadline_s:
+                try:
+                    ping.sendto(ECHO_REQUEST, (self._address, 0))
+                    if _is_echo_reply(ping.recv(CHUNK_BYTES)):
+                        return
+                except OSError:
+                    continue  # not yet: no answer in time, or the address is not yet resolved
+        raise GuestError(
+            f"{self._who()}: does not answer a ping within {timeout_s:g} s",
+            "look at the guest's console: does it run, has eth0 its address?",
+        )
 
     def wait_ready(self, timeout_s: float) -> None:
         """Wait until a command runs by SSH. Raises GuestError."""
@@ -144,6 +167,11 @@ class Guest:
 
     def _who(self) -> str:
         return f"guest {self._address} in namespace {self._namespace.name}"
+
+
+def _is_echo_reply(packet: bytes) -> bool:
+    header_bytes = (packet[0] & 0x0F) * 4
+    return packet[header_bytes : header_bytes + 1] == b"\x00"
 
 
 def _run_on(channel: paramiko.Channel, script: str, timeout_s: float) -> Result:

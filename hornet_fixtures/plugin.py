@@ -2,6 +2,65 @@
 
 from __future__ import annotations
 
-from hornet_fixtures.options import pytest_addoption, pytest_configure
+from typing import Any
 
-__all__ = ["pytest_addoption", "pytest_configure"]
+import pytest
+
+from hornet_fixtures.diagnostics import pytest_runtest_makereport
+from hornet_fixtures.guests import facts, restored_vm
+from hornet_fixtures.options import pytest_addoption, register_markers
+from hornet_fixtures.recording import (
+    RUN_DIRECTORY,
+    artifacts,
+    configure_run,
+    host,
+    record,
+    record_runs,
+    run_directory,
+)
+from hornet_fixtures.session import fleet, home, host_net, key, lane, progress, spec
+from hornet_fixtures.subject import bundle, image, kernel, tier, tier_name
+
+__all__ = [
+    "artifacts",
+    "bundle",
+    "facts",
+    "fleet",
+    "home",
+    "host",
+    "host_net",
+    "image",
+    "kernel",
+    "key",
+    "lane",
+    "progress",
+    "pytest_addoption",
+    "pytest_runtest_makereport",
+    "record",
+    "record_runs",
+    "restored_vm",
+    "run_directory",
+    "spec",
+    "tier",
+    "tier_name",
+]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    register_markers(config)
+    configure_run(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """xdist: every worker writes into the same run directory."""
+    node.workerinput["hornet_run_directory"] = str(node.config.stash[RUN_DIRECTORY])
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests about each required tool get one case per tool of the spec."""
+    if "tool_name" in metafunc.fixturenames:
+        from hornet_fixtures.session import read_spec
+
+        metafunc.parametrize("tool_name", list(read_spec(metafunc.config).tools))

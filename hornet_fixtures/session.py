@@ -18,11 +18,16 @@ from hornet.progress import Progress
 from hornet.spec import Spec, load_spec
 
 
+def read_spec(config: pytest.Config) -> Spec:
+    """The specification that the command line asks for: a case is made of each of its tools, before fixtures exist."""
+    path = config.getoption("spec")
+    return load_spec(Path(path) if path else None, [Path(overlay) for overlay in config.getoption("overlay")])
+
+
 @pytest.fixture(scope="session")
 def spec(pytestconfig: pytest.Config) -> Spec:
     """The specification, with the overlays of the command line."""
-    path = pytestconfig.getoption("spec")
-    return load_spec(Path(path) if path else None, [Path(overlay) for overlay in pytestconfig.getoption("overlay")])
+    return read_spec(pytestconfig)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ logins, which would bring SQLite.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from elftools.elf.elffile import ELFFile
 from hornet.errors import BuildError
 from hornet.proc import run
 
+# The top bit says that a version is not the default one.
+VERSION_INDEX = 0x7FFF
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
-CURL, CURL_GNUTLS, CURL_GNUTLS_VERSION = "libcurl.so.4", "libcurl-gnutls.so.4", "CURL_GNUTLS_3"
+CURL, CURL_GNUTLS = "libcurl.so.4", "libcurl-gnutls.so.4"
 # Every function of these answers 0: no handle, nothing done.
 REFUSING = ("librtmp.so.1", "libwtmpdb.so.0")
 
@@ -27,31 +29,31 @@ REFUSING = ("librtmp.so.1", "libwtmpdb.so.0")
 def replace_libraries(tree: Path, work: Path) -> None:
     """Replace these libraries in the tree. Raises BuildError if the flavours of libcurl differ."""
     libraries = tree / LIBRARIES
-    functions = _exported(libraries / CURL_GNUTLS, "curl_")
-    if missing := functions - _exported(libraries / CURL, "curl_"):
+    wanted, offered = _exported(libraries / CURL_GNUTLS), _exported(libraries / CURL)
+    if missing := wanted.keys() - offered.keys():
         raise BuildError(f"{CURL} lacks functions that {CURL_GNUTLS} has: {', '.join(sorted(missing)[:5])}")
-    forwards = (_function(f"to_{name}", f"jmp {name}@PLT", f"{name}@@{CURL_GNUTLS_VERSION}") for name in functions)
-    versions = f"{CURL_GNUTLS_VERSION} {{ global: curl_*; local: *; }};\n"
-    _replace(libraries / CURL_GNUTLS, forwards, work, [str(libraries / CURL)], versions)
+    forwards = {name: f"jmp {name}@PLT" for name in wanted}
+    _replace(libraries / CURL_GNUTLS, forwards, wanted, work, [str(libraries / CURL)])
     for name in REFUSING:
-        refusals = [_function(function, "xor %eax, %eax\n ret") for function in _exported(libraries / name, "")]
-        _replace(libraries / name, refusals, work, [])
+        functions = _exported(libraries / name)
+        _replace(libraries / name, dict.fromkeys(functions, "xor %eax, %eax\n ret"), functions, work, [])
 
 
-def _function(name: str, body: str, version: str = "") -> str:
-    symver = f".symver {name}, {version}\n" if version else ""
-    return f".globl {name}\n.type {name}, @function\n{name}: {body}\n{symver}"
-
-
-def _replace(library: Path, functions: Iterable[str], work: Path, linked: list[str], versions: str = "") -> None:
-    """Assemble a library of the same name from `functions` and put it in the place of `library`."""
+def _replace(
+    library: Path, bodies: Mapping[str, str], versions: Mapping[str, str], work: Path, linked: list[str]
+) -> None:
+    """Assemble a library of functions, under their symbol versions, and put it in the place of `library`."""
     source, script, output = work / "shim.S", work / "shim.map", work / library.name
-    source.write_text("".join(sorted(functions)) + ".section .note.GNU-stack\n")
-    script.write_text(versions)
+    lines = []
+    for name, body in sorted(bodies.items()):
+        lines.append(f".globl shim_{name}\n.type shim_{name}, @function\nshim_{name}: {body}\n")
+        lines.append(f".symver shim_{name}, {name}@@{versions[name]}\n")
+    source.write_text("".join(lines) + ".section .note.GNU-stack\n")
+    nodes = sorted(set(versions.values()))
+    script.write_text("".join(f"{node} {{ {'local: *;' if node == nodes[0] else ''} }};\n" for node in nodes))
     flags = ["-shared", "-nostdlib", "-Wl,--build-id=none", f"-Wl,-soname,{library.name}"]
     # What the linked library itself needs is not ours to resolve here.
-    flags += ["-Wl,--allow-shlib-undefined", "-Wl,--no-as-needed"]
-    flags += [f"-Wl,--version-script={script}"] if versions else []
+    flags += ["-Wl,--allow-shlib-undefined", "-Wl,--no-as-needed", f"-Wl,--version-script={script}"]
     run(["gcc", *flags, "-o", output, source, *linked], timeout_s=60)
     run(["strip", "--strip-unneeded", output], timeout_s=60)
     library.resolve().unlink()
@@ -59,13 +61,21 @@ def _replace(library: Path, functions: Iterable[str], work: Path, linked: list[s
     output.rename(library)
 
 
-def _exported(library: Path, prefix: str) -> set[str]:
+def _exported(library: Path) -> dict[str, str]:
+    """{function: symbol version} of all that a library defines."""
     with library.open("rb") as stream:
-        table: Any = ELFFile(stream).get_section_by_name(".dynsym")
-        return {
-            symbol.name
-            for symbol in table.iter_symbols()
-            if symbol.name.startswith(prefix)
-            and symbol["st_shndx"] != "SHN_UNDEF"
-            and symbol["st_info"]["type"] == "STT_FUNC"
-        }
+        elf: Any = ELFFile(stream)
+        definitions = elf.get_section_by_name(".gnu.version_d")
+        indexes = elf.get_section_by_name(".gnu.version")
+        found = {}
+        for number, symbol in enumerate(elf.get_section_by_name(".dynsym").iter_symbols()):
+            index = indexes.get_symbol(number)["ndx"]
+            if (
+                symbol["st_shndx"] == "SHN_UNDEF"
+                or symbol["st_info"]["type"] != "STT_FUNC"
+                or not isinstance(index, int)
+            ):
+                continue
+            _, names = definitions.get_version(index & VERSION_INDEX)
+            found[symbol.name] = next(names).name
+        return found

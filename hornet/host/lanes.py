@@ -94,7 +94,7 @@ def _boot_to_first_line(lane: Lane, home: Home, kernel: Path, machine: Machine) 
         try:
             vm = boot_vm(lane, config, kernel=kernel, boot_args=PROBE_BOOT_ARGS)
         except HornetError as error:
-            return LaneState(str(lane), False, f"the VMM does not start: {error.message.splitlines()[0]}")
+            return LaneState(str(lane), False, f"the VMM does not start: {error.message.splitlines()[-1].strip()}")
         try:
             vm.console.wait_for(FIRST_LINE, FIRST_LINE_TIMEOUT_S)
         except HornetError:

@@ -1,0 +1,13 @@
+"""How a test says that a check does not hold: every problem, one per line, and no traceback of the check itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+
+def holds(problems: Sequence[str]) -> None:
+    """Fail the test with all problems that a check found; none means that the rule holds."""
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)

@@ -1,0 +1,99 @@
+"""What a run leaves: records.jsonl, host.json, artifacts.json, junit.xml in HORNET_HOME/reports/<run>/."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hornet.home import Home
+from hornet.host import fingerprint
+from hornet.lane import Lane
+from hornet.records import Record, append_record
+from hornet.snapshot import Bundle
+from reports.load import ARTIFACTS_FILE, BENCHMARKS_DIRECTORY, HOST_FILE
+
+RUN_DIRECTORY = pytest.StashKey[Path]()
+DEFAULT_STORAGE = "file://./.benchmarks"
+
+
+def configure_run(config: pytest.Config) -> None:
+    """Choose the run directory; saved benchmarks go beside it unless the command line says otherwise."""
+    if hasattr(config, "workerinput"):
+        directory = Path(config.workerinput["hornet_run_directory"])
+    else:
+        given = config.getoption("run_dir")
+        directory = Path(given) if given else Home.from_env().reports / time.strftime(f"%Y%m%d-%H%M%S-{os.getpid()}")
+    config.stash[RUN_DIRECTORY] = directory.resolve()
+    if config.getoption("benchmark_storage", None) == DEFAULT_STORAGE:
+        config.option.benchmark_storage = f"file://{Home.from_env().reports / BENCHMARKS_DIRECTORY}"
+
+
+@pytest.fixture(scope="session")
+def run_directory(pytestconfig: pytest.Config) -> Path:
+    """Where this run leaves what it found."""
+    directory = pytestconfig.stash[RUN_DIRECTORY]
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def host() -> dict[str, Any]:
+    """The host's fingerprint, beside every value."""
+    return fingerprint()
+
+
+@pytest.fixture(scope="session")
+def record(run_directory: Path, host: dict[str, Any]) -> Callable[..., Record]:
+    """Write a record: record(name, value, unit, direction=…, lane=…, …); returns it."""
+    (run_directory / HOST_FILE).write_text(json.dumps(host, indent=2) + "\n")
+
+    def write(name: str, value: float, unit: str, *, direction: str = "lower", **values: Any) -> Record:
+        lane = values.pop("lane", None)
+        made = Record(
+            name=name,
+            value=value,
+            unit=unit,
+            direction="higher" if direction == "higher" else "lower",
+            lane=str(lane) if lane else None,
+            host=host,
+            **values,
+        )
+        append_record(run_directory, made)
+        return made
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def record_runs(run_directory: Path, host: dict[str, Any], lane: Lane) -> Callable[..., Record]:
+    """Write one record of repeated runs, each a dictionary of disjoint phases in ms."""
+
+    def write(name: str, runs: list[dict[str, float]], **dimensions: str | int | float) -> Record:
+        made = Record.of_runs(name, runs, unit="ms", lane=str(lane), host=host, dimensions=dimensions)
+        append_record(run_directory, made)
+        return made
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def artifacts(run_directory: Path) -> Callable[[str, dict[str, Any]], None]:
+    """Note what is known of an artifact under its name, in artifacts.json."""
+
+    def note(name: str, facts: dict[str, Any]) -> None:
+        path = run_directory / ARTIFACTS_FILE
+        known = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps({**known, name: facts}, indent=2) + "\n")
+
+    return note
+
+
+def bundle_facts(bundle: Bundle) -> dict[str, Any]:
+    """What a report shows of a snapshot."""
+    return {"directory": bundle.directory.name, **bundle.manifest().model_dump(exclude={"superblock"})}

@@ -1,0 +1,24 @@
+"""The kernel's flags, from the guest that runs it and from the file (guide: Phase 3, Required Kernel Features)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hornet.checks import guest_kernel
+from hornet.facts import Facts
+from hornet.kconfig import read_config
+from hornet.spec import Spec
+from hornet_fixtures.judging import holds
+
+pytestmark = [pytest.mark.conformance, pytest.mark.guide("Phase 3", "required and removed kernel features")]
+
+
+def test_the_running_kernel_has_the_flags(spec: Spec, facts: Facts) -> None:
+    holds(guest_kernel.running_config_problems(spec.kernel, facts))
+
+
+def test_the_kernel_file_has_the_flags(spec: Spec, kernel: Path) -> None:
+    config = read_config(kernel)
+    holds(guest_kernel.config_problems(spec.kernel, config, config.version, spec.machine.boot_args))

@@ -1,0 +1,32 @@
+"""Sizes: the image against its tier, the kernel against its target (guide: Target Metrics, HornetOS Tiers)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hornet.checks import sizes
+from hornet.spec import Spec, Tier
+from hornet.store import file_sha256
+from hornet_fixtures.judging import holds
+from hornet_fixtures.subject import Image
+
+pytestmark = pytest.mark.conformance
+
+
+@pytest.mark.guide("HornetOS Tiers", "the image is within its tier's size")
+def test_the_image_is_within_its_tier(tier: Tier, tier_name: str, image: Image, record, artifacts) -> None:
+    found_mb = sizes.size_mb(image.path)
+    record("rootfs_size", found_mb, "MB", dimensions={"tier": tier_name})
+    known = image.manifest or {"tier": tier_name, "sha256": file_sha256(image.path)}
+    artifacts("rootfs", {**known, "size_mb": found_mb})
+    holds(sizes.rootfs_size_problems(tier, found_mb, image.manifest.get("components_mb", {})))
+
+
+@pytest.mark.guide("Target Metrics", "the kernel is within its target")
+def test_the_kernel_is_within_its_target(spec: Spec, kernel: Path, record, artifacts) -> None:
+    found_mb = sizes.size_mb(kernel)
+    record("kernel_size", found_mb, "MB")
+    artifacts("kernel", {"size_mb": found_mb, "sha256": file_sha256(kernel)})
+    holds(sizes.kernel_size_problems(spec.kernel, found_mb))

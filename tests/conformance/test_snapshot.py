@@ -1,0 +1,27 @@
+"""The snapshot is three files that belong together, its disk sound (guide: The Golden Rule, Snapshot Anatomy)."""
+
+from __future__ import annotations
+
+import pytest
+
+from hornet.ext4.superblock import read_superblock
+from hornet.snapshot import Bundle
+from hornet_fixtures.recording import bundle_facts
+
+pytestmark = pytest.mark.conformance
+
+
+@pytest.mark.guide("Snapshot Anatomy", "rootfs.ext4, vm.mem and vm.snapshot are there")
+def test_the_three_files_are_there(bundle: Bundle) -> None:
+    bundle.check_files()
+
+
+@pytest.mark.guide("The Golden Rule", "nobody changed a file after the snapshot")
+def test_every_byte_is_as_it_was_sealed(bundle: Bundle, artifacts) -> None:
+    bundle.check_full()
+    artifacts("snapshot", bundle_facts(bundle))
+
+
+@pytest.mark.guide("Snapshot Anatomy", "the root file system fits its file")
+def test_the_disk_is_whole(bundle: Bundle) -> None:
+    assert bundle.rootfs.stat().st_size >= read_superblock(bundle.rootfs).size_bytes
