@@ -41,12 +41,15 @@ def capacity(
         reasons = "; ".join(problems) or "no record of memory per VM"
         raise HostError(f"run {found.name}: {reasons}", "measure with `pytest tests/perf`, then plan again")
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("Measured", "private MB", "shared MB", *(f"VMs at +{work:g} MB" for work in host.work_mb)):
-        table.add_column(heading, justify="left" if heading == "Measured" else "right")
+    for heading in ("Measured", "private", "shared", *(f"+{work:g} MB" for work in host.work_mb)):
+        table.add_column(heading, justify="left" if heading == "Measured" else "right", no_wrap=True)
     for plan in made:
         name = f"{plan.lane}{' (emulated)' if plan.emulated else ''}\n  {plan.label}"
         split = (readable(plan.footprint.private_mb), readable(plan.footprint.shared_mb))
         table.add_row(name, *split, *(str(count) for _, count in plan.vms))
     console = Console()
-    console.print(f"VMs on a host of {host.host_memory_mb:g} MB, of which {host.host_reserved_mb:g} are reserved")
+    console.print(
+        f"VMs on a host of {host.host_memory_mb:g} MB, {host.host_reserved_mb:g} of them reserved for itself,"
+    )
+    console.print("by what an agent's work adds to each; private memory per VM and shared memory of all in MB\n")
     console.print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from rich.table import Table
 from rich.text import Text
@@ -18,11 +19,13 @@ def as_table(rows: Sequence[MetricRow]) -> Table:
     """The target metrics, one row each, for rich's print; fits into 80 columns."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("Metric", "Ubuntu", "Target", "This run", "Verdict"):
-        table.add_column(heading, justify="right" if heading in ("Ubuntu", "Target", "This run") else "left")
+        side: Literal["left", "right"] = "left" if heading in ("Metric", "Verdict") else "right"
+        table.add_column(heading, justify=side, no_wrap=True)
     for row in rows:
         tone, sign = SIGNS[row.verdict]
         bound = f"{'≤' if row.direction == 'lower' else '≥'} {row.target:g} {row.unit}"
         value = f"{readable(row.value, row.target)} {row.unit}" if row.value is not None else "–"
-        name = f"{row.title}\n  {row.label}" if row.label else row.title
+        # One dimension per line: the table must stay narrow.
+        name = "\n  ".join([row.title, *filter(None, row.label.split(", "))])
         table.add_row(name, row.baseline_quote, bound, value, Text(f"{sign} {row.verdict}", style=STYLES[tone]))
     return table

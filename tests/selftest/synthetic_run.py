@@ -10,7 +10,7 @@ from xml.sax.saxutils import quoteattr
 
 from hornet.records import RECORDS_FILE, Record, append_record
 
-HOST = {"cpu_model": "Synthetic CPU (no measurement)", "cores": 2, "memory_mib": 8192, "kernel": "0.0-synthetic"}
+HOST = {"cpu": "Synthetic CPU (no measurement)", "cores": 2, "memory_mib": 8192, "kernel": "0.0-synthetic"}
 PHASES_MS = {"namespace": 3.1, "disk": 11.0, "process_start": 24.0, "load": 3.0, "resume": 0.4, "first_reply": 18.0}
 COMPONENTS_MB = {"Node.js 20": 71.3, "Shared libraries": 26.0, "Claude Code": 21.0, "Git": 12.9, "OpenSSH": 5.9}
 CASES = [

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from hornet.errors import HostError
 from hornet.records import RECORDS_FILE, Record, append_record, read_records
 
-HOST = {"cpu_model": "synthetic"}
+HOST = {"cpu": "synthetic"}
 
 
 def record(**changes: Any) -> Record:

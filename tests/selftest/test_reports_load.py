@@ -32,7 +32,7 @@ def test_no_directory_is_an_error(tmp_path: Path) -> None:
     ("name", "text", "named"),
     [
         ("host.json", None, "host.json: No such file"),
-        ("host.json", '{"cpu_model": "Synth', "host.json: not complete JSON"),
+        ("host.json", '{"cpu": "Synth', "host.json: not complete JSON"),
         ("host.json", "[1, 2]", "host.json: expected a JSON object"),
         ("artifacts.json", None, "artifacts.json: No such file"),
         ("artifacts.json", '{"kernel": "vmlinux"}', "'kernel' is not a table"),

@@ -1,0 +1,68 @@
+"""What clones of one snapshot take of the host's memory, before and after their guests have worked.
+
+The value is the PSS of the median clone: pages of guest RAM that clones share count once over all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hornet.capacity import METRIC, Footprint
+from hornet.fleet import VM, Fleet
+from hornet.lane import Lane
+from hornet.memory import memory_split
+from hornet.records import Record, append_record
+from hornet.snapshot import Bundle
+from hornet.spec import Spec
+from reports.capacity import DENSITY_METRIC
+
+pytestmark = pytest.mark.perf
+
+CLONES = 4
+# What an agent's tools do first: a run of Node.js, and a repository made, cloned and checked.
+WORK = ("node", "git")
+WORK_TIMEOUT_S = 120
+
+
+@pytest.fixture(scope="module")
+def clones(fleet: Fleet, bundle: Bundle) -> Iterator[list[VM]]:
+    """Several VMs at once, all from one snapshot."""
+    vms = [fleet.restore(bundle) for _ in range(CLONES)]
+    yield vms
+    for vm in vms:
+        fleet.remove(vm)
+
+
+@pytest.mark.parametrize("state", ["restored", "worked"])
+def test_memory_of_clones(
+    state: str,
+    clones: list[VM],
+    bundle: Bundle,
+    spec: Spec,
+    lane: Lane,
+    record: Callable[..., Record],
+    run_directory: Path,
+    host: dict[str, Any],
+) -> None:
+    if state == "worked":
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda vm: work(vm, spec), clones))
+    splits = [memory_split(vm.micro.pid, [bundle.memory]).parts_mb for vm in clones]
+    dimensions = {"clones": CLONES, "state": state}
+    measured = Record.of_runs(METRIC, splits, unit="MB", lane=str(lane), host=host, dimensions=dimensions)
+    append_record(run_directory, measured)
+    fitting = Footprint.of_record(measured).vms_in(spec.capacity.available_mb)
+    record(DENSITY_METRIC, fitting, "VMs", direction="higher", lane=lane, dimensions={"state": state})
+    assert measured.parts["guest_private"] + measured.parts["guest_shared"] < spec.machine.memory_mib * 1.048576
+
+
+def work(vm: VM, spec: Spec) -> None:
+    """Let a guest use the tools that every agent uses."""
+    for name in WORK:
+        result = vm.guest.run(spec.tools[name].use, WORK_TIMEOUT_S)
+        assert result.exit_code == 0, f"{name} in {vm.name}: {result}"
