@@ -9,7 +9,8 @@ logins, which would bring SQLite.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,42 +19,53 @@ from elftools.elf.elffile import ELFFile
 from hornet.errors import BuildError
 from hornet.proc import run
 
-# The top bit says that a version is not the default one.
-VERSION_INDEX = 0x7FFF
+# In a symbol's version index: this is not the version that a linker takes by default.
+HIDDEN_VERSION = 0x8000
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 CURL, CURL_GNUTLS = "libcurl.so.4", "libcurl-gnutls.so.4"
 # Every function of these answers 0: no handle, nothing done.
 REFUSING = ("librtmp.so.1", "libwtmpdb.so.0")
 
 
+@dataclass(frozen=True)
+class Function:
+    """A function that a library defines. version: as the assembler writes it, `@@NODE` or, if not the default one,
+    `@NODE`; empty in a library without versions."""
+
+    name: str
+    version: str
+
+    def assembly(self, number: int, body: str) -> str:
+        """The function with another body."""
+        label = f"shim_{number}" if self.version else self.name
+        symver = f".symver {label}, {self.name}{self.version}\n" if self.version else ""
+        return f".globl {label}\n.type {label}, @function\n{label}: {body}\n{symver}"
+
+
 def replace_libraries(tree: Path, work: Path) -> None:
     """Replace these libraries in the tree. Raises BuildError if the flavours of libcurl differ."""
     libraries = tree / LIBRARIES
     wanted, offered = _exported(libraries / CURL_GNUTLS), _exported(libraries / CURL)
-    if missing := wanted.keys() - offered.keys():
+    if missing := {function.name for function in wanted} - {function.name for function in offered}:
         raise BuildError(f"{CURL} lacks functions that {CURL_GNUTLS} has: {', '.join(sorted(missing)[:5])}")
-    forwards = {name: f"jmp {name}@PLT" for name in wanted}
-    _replace(libraries / CURL_GNUTLS, forwards, wanted, work, [str(libraries / CURL)])
+    _replace(libraries / CURL_GNUTLS, wanted, "jmp {name}@PLT", work, [str(libraries / CURL)])
     for name in REFUSING:
-        functions = _exported(libraries / name)
-        _replace(libraries / name, dict.fromkeys(functions, "xor %eax, %eax\n ret"), functions, work, [])
+        _replace(libraries / name, _exported(libraries / name), "xor %eax, %eax\n ret", work, [])
 
 
-def _replace(
-    library: Path, bodies: Mapping[str, str], versions: Mapping[str, str], work: Path, linked: list[str]
-) -> None:
-    """Assemble a library of functions, under their symbol versions, and put it in the place of `library`."""
+def _replace(library: Path, functions: Sequence[Function], body: str, work: Path, linked: Sequence[str]) -> None:
+    """Assemble a library of the same functions, each with `body`, and put it in the place of `library`."""
     source, script, output = work / "shim.S", work / "shim.map", work / library.name
-    lines = []
-    for name, body in sorted(bodies.items()):
-        lines.append(f".globl shim_{name}\n.type shim_{name}, @function\nshim_{name}: {body}\n")
-        lines.append(f".symver shim_{name}, {name}@@{versions[name]}\n")
-    source.write_text("".join(lines) + ".section .note.GNU-stack\n")
-    nodes = sorted(set(versions.values()))
-    script.write_text("".join(f"{node} {{ {'local: *;' if node == nodes[0] else ''} }};\n" for node in nodes))
+    text = "".join(function.assembly(i, body.format(name=function.name)) for i, function in enumerate(functions))
+    source.write_text(text + ".section .note.GNU-stack\n")
+    nodes: dict[str, list[str]] = {}
+    for function in functions:
+        nodes.setdefault(function.version.lstrip("@"), []).append(function.name)
+    script.write_text("".join(f"{node} {{ global: {'; '.join(names)}; }};\n" for node, names in nodes.items()))
     flags = ["-shared", "-nostdlib", "-Wl,--build-id=none", f"-Wl,-soname,{library.name}"]
     # What the linked library itself needs is not ours to resolve here.
-    flags += ["-Wl,--allow-shlib-undefined", "-Wl,--no-as-needed", f"-Wl,--version-script={script}"]
+    flags += ["-Wl,--allow-shlib-undefined", "-Wl,--no-as-needed"]
+    flags += [f"-Wl,--version-script={script}"] if "" not in nodes else []
     run(["gcc", *flags, "-o", output, source, *linked], timeout_s=60)
     run(["strip", "--strip-unneeded", output], timeout_s=60)
     library.resolve().unlink()
@@ -61,21 +73,21 @@ def _replace(
     output.rename(library)
 
 
-def _exported(library: Path) -> dict[str, str]:
-    """{function: symbol version} of all that a library defines."""
+def _exported(library: Path) -> list[Function]:
     with library.open("rb") as stream:
         elf: Any = ELFFile(stream)
-        definitions = elf.get_section_by_name(".gnu.version_d")
-        indexes = elf.get_section_by_name(".gnu.version")
-        found = {}
+        definitions, indexes = elf.get_section_by_name(".gnu.version_d"), elf.get_section_by_name(".gnu.version")
+        found = []
         for number, symbol in enumerate(elf.get_section_by_name(".dynsym").iter_symbols()):
-            index = indexes.get_symbol(number)["ndx"]
-            if (
-                symbol["st_shndx"] == "SHN_UNDEF"
-                or symbol["st_info"]["type"] != "STT_FUNC"
-                or not isinstance(index, int)
-            ):
+            if symbol["st_shndx"] == "SHN_UNDEF" or symbol["st_info"]["type"] != "STT_FUNC":
                 continue
-            _, names = definitions.get_version(index & VERSION_INDEX)
-            found[symbol.name] = next(names).name
-        return found
+            index: Any = indexes.get_symbol(number)["ndx"] if definitions else None
+            found.append(Function(symbol.name, _version(definitions, index)))
+        return sorted(found, key=lambda function: (function.name, function.version))
+
+
+def _version(definitions: Any, index: Any) -> str:
+    if not isinstance(index, int):
+        return ""
+    node = next(definitions.get_version(index & ~HIDDEN_VERSION)[1]).name
+    return f"@{node}" if index & HIDDEN_VERSION else f"@@{node}"
