@@ -8,6 +8,7 @@ MARKERS = {
     "conformance": "what every HornetOS image must be",
     "network": "the topology of namespaces and its isolation",
     "perf": "measurements of the target metrics",
+    "guest": "the suite's own tests that need a running guest",
     "gate": "judges a measured metric against its target; not judged where the lane can't",
     "guide(section, statement)": "the statement of the build guide that a test proves",
 }
