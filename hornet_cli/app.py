@@ -17,6 +17,7 @@ from hornet.home import Home
 from hornet_cli.capacity import capacity
 from hornet_cli.context import Settings
 from hornet_cli.gate import gate
+from hornet_cli.host import host
 from hornet_cli.kconfig import kconfig
 from hornet_cli.report import report
 
@@ -43,6 +44,7 @@ def top(
     ctx.obj = Settings(Home.from_env(), spec, tuple(overlay or ()))
 
 
+app.command("host")(host)
 app.command("kconfig")(kconfig)
 app.command("report")(report)
 app.command("gate")(gate)

@@ -1,0 +1,78 @@
+"""`hornetos host`: what this machine has, and which lanes work on it, proved by use."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hornet.home import Home
+from hornet_cli.context import settings
+
+
+def host(
+    ctx: typer.Context,
+    kernel: Annotated[
+        Path | None, typer.Option(help="The vmlinux to prove lanes with (default: the one built last).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+) -> None:
+    """Show the host's tools, features and lanes (exit 0: it can do the suite's work, 1: it can't).
+
+    A lane (VMM/accelerator) is proved by booting a kernel to its first console line; the outcome is kept until host
+    or kernel change. Without a built kernel it is "not proved".
+    """
+    from hornet.checks.host import host_problems, host_remarks
+    from hornet.errors import HostError
+    from hornet.host import host_facts, probe_lanes
+    from hornet.host.facts import REQUIRED_TOOLS
+
+    mine = settings(ctx)
+    if kernel and not kernel.is_file():
+        raise HostError(f"{kernel}: no such file", "name a vmlinux, or leave --kernel out")
+    facts = host_facts(mine.home)
+    kernel = kernel or _newest_kernel(mine.home)
+    lanes = probe_lanes(mine.home, kernel, mine.spec.machine)
+    problems, remarks = host_problems(facts, lanes, REQUIRED_TOOLS), host_remarks(facts, lanes)
+    states = [dataclasses.asdict(state) for state in lanes]
+    if as_json:
+        shown = {"host": facts, "lanes": states, "kernel": str(kernel) if kernel else None}
+        print(json.dumps({**shown, "problems": problems, "remarks": remarks}, indent=2))
+    else:
+        _print_tables(facts, states, REQUIRED_TOOLS)
+        for heading, sentences in (("problem", problems), ("note", remarks)):
+            for sentence in sentences:
+                print(f"{heading}: {sentence}")
+    if problems:
+        raise typer.Exit(1)
+
+
+def _newest_kernel(home: Home) -> Path | None:
+    built = sorted(home.build.glob("kernel/*/vmlinux"), key=lambda path: path.stat().st_mtime)
+    return built[-1] if built else None
+
+
+def _print_tables(facts: dict[str, Any], lanes: Sequence[dict[str, Any]], required_tools: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    words = {True: "[green]✓ works[/]", False: "[bold red]✗ does not work[/]", None: "[cyan]? not proved[/]"}
+    lane_table = Table("Lane", "State", "Why", box=None, pad_edge=False, header_style="dim")
+    for state in lanes:
+        lane_table.add_row(state["lane"], words[state["usable"]], state["reason"])
+    tool_table = Table("Tool", "Version", "Debian package", box=None, pad_edge=False, header_style="dim")
+    for name, version in facts["tools"].items():
+        absent = "[bold red]✗ missing[/]" if name in required_tools else "[dim]– not here[/]"
+        tool_table.add_row(name, {None: absent, "?": "[dim]not told[/]"}.get(version, version), facts["packages"][name])
+    fact_table = Table(box=None, pad_edge=False, show_header=False)
+    for key, value in facts.items():
+        if key not in ("tools", "packages"):
+            fact_table.add_row(f"[dim]{key}[/]", ("yes" if value else "no") if isinstance(value, bool) else str(value))
+    console = Console()
+    for table in (fact_table, tool_table, lane_table):
+        console.print(table)
+        console.print()

@@ -1,0 +1,128 @@
+"""`hornetos host`: a good host has no problem, and each thing that is missing is named; lanes say why not."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from hornet.checks.host import host_problems, host_remarks
+from hornet.errors import HostError
+from hornet.home import Home
+from hornet.host import LaneState, best_lane, host_facts
+from hornet.host.facts import REQUIRED_TOOLS, TOOLS
+from hornet_cli.app import app
+
+GOOD: dict[str, Any] = {
+    "root": True,
+    "cap_net_admin": True,
+    "tun": True,
+    "reflink": True,
+    "cgroup": 2,
+    "tools": dict.fromkeys(TOOLS, "1.0"),
+    "packages": {name: package for name, (package, _) in TOOLS.items()},
+}
+LANES = [
+    LaneState("firecracker/kvm", False, "no firecracker on PATH"),
+    LaneState("qemu/kvm", True, "the kernel under test boots"),
+    LaneState("qemu/tcg", True, "the kernel under test boots"),
+]
+
+
+def changed(**facts: Any) -> dict[str, Any]:
+    return {**copy.deepcopy(GOOD), **facts}
+
+
+def test_a_good_host_has_no_problem_and_no_remark() -> None:
+    assert host_problems(GOOD, LANES, REQUIRED_TOOLS) == []
+    assert host_remarks(GOOD, LANES) == []
+
+
+@pytest.mark.parametrize("tool", REQUIRED_TOOLS)
+def test_each_missing_tool_is_named_with_its_package(tool: str) -> None:
+    (problem,) = host_problems(changed(tools={**GOOD["tools"], tool: None}), LANES, REQUIRED_TOOLS)
+    assert tool in problem
+    assert TOOLS[tool][0] in problem
+
+
+@pytest.mark.parametrize(
+    ("facts", "named"),
+    [({"root": False}, "sudo"), ({"cap_net_admin": False}, "CAP_NET_ADMIN"), ({"tun": False}, "/dev/net/tun")],
+)
+def test_each_missing_right_or_device_is_named(facts: dict[str, Any], named: str) -> None:
+    (problem,) = host_problems(changed(**facts), LANES, REQUIRED_TOOLS)
+    assert named in problem
+
+
+def test_without_a_working_lane_every_reason_is_told() -> None:
+    broken = [LaneState(state.lane, False, f"reason {number}") for number, state in enumerate(LANES)]
+    (problem,) = host_problems(GOOD, broken, REQUIRED_TOOLS)
+    assert all(state.reason in problem for state in broken)
+    with pytest.raises(HostError, match="reason 2"):
+        best_lane(broken)
+
+
+def test_lanes_that_are_not_proved_are_no_problem_but_a_remark() -> None:
+    unproved = [LaneState(state.lane, None, "build a kernel first") for state in LANES]
+    assert host_problems(GOOD, unproved, REQUIRED_TOOLS) == []
+    assert any("not judged" in remark for remark in host_remarks(GOOD, unproved))
+
+
+@pytest.mark.parametrize(("facts", "named"), [({"reflink": False}, "reflink"), ({"cgroup": 1}, "cgroup v1")])
+def test_what_slows_a_host_down_is_a_remark(facts: dict[str, Any], named: str) -> None:
+    (remark,) = host_remarks(changed(**facts), LANES)
+    assert named in remark
+
+
+def test_the_best_lane_is_the_first_that_works() -> None:
+    assert str(best_lane(LANES)) == "qemu/kvm"
+
+
+def test_the_facts_of_this_host_are_what_the_judges_read(tmp_path: Path) -> None:
+    facts = host_facts(Home(tmp_path))
+    assert set(GOOD) <= set(facts)
+    assert set(facts["tools"]) == set(TOOLS)
+    json.dumps(facts)
+
+
+@pytest.fixture
+def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The command, in a home of its own; lanes and facts as the test says (a real boot is a guest test's matter)."""
+    monkeypatch.setenv("HORNET_HOME", str(tmp_path))
+
+    def run(*options: str, lanes: list[LaneState] = LANES, facts: dict[str, Any] = GOOD) -> Any:
+        monkeypatch.setattr("hornet.host.probe_lanes", lambda home, kernel, machine: lanes)
+        monkeypatch.setattr("hornet.host.host_facts", lambda home: facts)
+        return CliRunner().invoke(app, ["host", *options])
+
+    return run
+
+
+def test_json_has_everything(command: Any) -> None:
+    result = command("--json")
+    shown = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert shown["host"] == GOOD
+    assert [lane["lane"] for lane in shown["lanes"]] == [state.lane for state in LANES]
+    assert shown["problems"] == shown["remarks"] == []
+
+
+def test_the_table_says_why_a_lane_does_not_work(command: Any) -> None:
+    result = command()
+    assert result.exit_code == 0
+    assert "no firecracker on PATH" in result.stdout
+
+
+def test_a_host_that_lacks_something_is_exit_code_1(command: Any) -> None:
+    result = command(facts=changed(root=False))
+    assert result.exit_code == 1
+    assert "problem: not run as root" in result.stdout
+
+
+def test_a_kernel_that_is_not_there_is_a_clear_error(command: Any) -> None:
+    result = command("--kernel", "/no/such/vmlinux")
+    assert isinstance(result.exception, HostError)
