@@ -1,0 +1,31 @@
+"""Everything that the checks want to know of a guest, asked in one round trip."""
+
+from __future__ import annotations
+
+import secrets
+
+from hornet.checks.guest_kernel import kernel_probes
+from hornet.checks.guest_network import network_probes
+from hornet.checks.tools import tool_probes
+from hornet.facts import Facts, Probe
+from hornet.fleet import VM
+from hornet.spec import Spec
+from hornet.testserver import page_server
+
+# Enough for every probe of a slow, emulated guest one after the other.
+FACTS_TIMEOUT_S = 240
+
+
+def all_probes(spec: Spec) -> list[Probe]:
+    """Every question that the checks need an answer to."""
+    tools = [probe for name, tool in spec.tools.items() for probe in tool_probes(name, tool)]
+    return [*kernel_probes(), *network_probes(spec.network), *tools]
+
+
+def collect_facts(vm: VM, spec: Spec, probes: list[Probe]) -> Facts:
+    """Ask a guest, with a page served on its gateway for the HTTP tools. Raises GuestError."""
+    nonce = secrets.token_hex(8)
+    gateway = str(spec.network.gateway_address.ip)
+    with page_server(vm.namespace, gateway, nonce) as url:
+        environment = {"HORNET_URL": url, "HORNET_NONCE": nonce, "HORNET_GATEWAY": gateway}
+        return vm.guest.ask(probes, environment, FACTS_TIMEOUT_S)
