@@ -10,7 +10,7 @@ MARKERS = {
     "perf": "measurements of the target metrics",
     "guest": "the suite's own tests that need a running guest",
     "gate": "judges a measured metric against its target; not judged where the lane can't",
-    "guide(section, statement)": "the statement of the build guide that a test proves",
+    "guide(id, …)": "the statements of the build guide (guide.toml) that a test proves",
 }
 
 

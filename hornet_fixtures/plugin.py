@@ -8,6 +8,7 @@ import pytest
 
 from hornet_fixtures.diagnostics import pytest_runtest_makereport
 from hornet_fixtures.guests import facts, restored_vm
+from hornet_fixtures.guide import guide_cases, pytest_collection_modifyitems, pytest_runtest_call
 from hornet_fixtures.options import pytest_addoption, register_markers
 from hornet_fixtures.recording import (
     RUN_DIRECTORY,
@@ -18,7 +19,7 @@ from hornet_fixtures.recording import (
     record_runs,
     run_directory,
 )
-from hornet_fixtures.session import fleet, home, host_net, key, lane, progress, spec
+from hornet_fixtures.session import fleet, home, host_net, key, lane, progress, read_spec, spec
 from hornet_fixtures.subject import bundle, image, kernel, tier, tier_name
 
 __all__ = [
@@ -35,6 +36,8 @@ __all__ = [
     "lane",
     "progress",
     "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "pytest_runtest_call",
     "pytest_runtest_makereport",
     "record",
     "record_runs",
@@ -61,6 +64,4 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests about each required tool get one case per tool of the spec."""
     if "tool_name" in metafunc.fixturenames:
-        from hornet_fixtures.session import read_spec
-
-        metafunc.parametrize("tool_name", list(read_spec(metafunc.config).tools))
+        metafunc.parametrize("tool_name", guide_cases("tool", read_spec(metafunc.config).tools))

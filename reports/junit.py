@@ -11,11 +11,17 @@ Outcome = Literal["passed", "failed", "skipped"]
 
 # A test that could not give its verdict here skips with a reason that begins so.
 NOT_JUDGED = "not judged"
+# Properties of a test case that the suite's plugin writes: a statement of the guide, once for each; the lane used.
+GUIDE_PROPERTY = "guide"
+LANE_PROPERTY = "lane"
 
 
 @dataclass(frozen=True)
 class Case:
-    """One test: module as in `conformance/test_tools`; message: the failure's or the skip's reason, on one line."""
+    """One test: module as in `conformance/test_tools`; message: the failure's or the skip's reason, on one line.
+
+    guide: ids of the statements that it proves (guide.toml); lane: the one it used, None without a VM.
+    """
 
     module: str
     name: str
@@ -23,6 +29,8 @@ class Case:
     message: str
     detail: str
     time_s: float
+    guide: tuple[str, ...] = ()
+    lane: str | None = None
 
     @property
     def suite(self) -> str:
@@ -57,5 +65,15 @@ def _case(element: ET.Element) -> Case:
             outcome, message = "skipped", child.get("message", "") or child.get("type", "")
     parts = element.get("classname", "").split(".")
     module = "/".join(parts[1:] if parts[0] == "tests" else parts)
-    one_line = " ".join(message.split())
-    return Case(module, element.get("name", "?"), outcome, one_line, detail.strip(), float(element.get("time", 0)))
+    properties = [(item.get("name"), item.get("value", "")) for item in element.iter("property")]
+    lanes = [value for name, value in properties if name == LANE_PROPERTY]
+    return Case(
+        module=module,
+        name=element.get("name", "?"),
+        outcome=outcome,
+        message=" ".join(message.split()),
+        detail=detail.strip(),
+        time_s=float(element.get("time", 0)),
+        guide=tuple(value for name, value in properties if name == GUIDE_PROPERTY),
+        lane=lanes[0] if lanes else None,
+    )

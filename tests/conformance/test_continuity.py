@@ -15,7 +15,7 @@ from hornet.snapshot.take import take_snapshot
 from hornet.spec import Spec
 from hornet_fixtures.judging import holds
 
-pytestmark = [pytest.mark.conformance, pytest.mark.guide("The Golden Rule", "memory and disk go on together")]
+pytestmark = [pytest.mark.conformance, pytest.mark.guide("memory-and-disk-agree")]
 
 
 def test_a_process_goes_on(fleet: Fleet, bundle: Bundle, spec: Spec, tmp_path: Path) -> None:

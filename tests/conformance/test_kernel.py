@@ -12,7 +12,8 @@ from hornet.kconfig import read_config
 from hornet.spec import Spec
 from hornet_fixtures.judging import holds
 
-pytestmark = [pytest.mark.conformance, pytest.mark.guide("Phase 3", "required and removed kernel features")]
+FEATURES = ("virtio", "filesystems", "networking", "isolation", "entropy", "console", "removed")
+pytestmark = [pytest.mark.conformance, pytest.mark.guide(*(f"kernel-{feature}" for feature in FEATURES))]
 
 
 def test_the_running_kernel_has_the_flags(spec: Spec, facts: Facts) -> None:

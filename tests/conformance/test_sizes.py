@@ -15,7 +15,7 @@ from hornet_fixtures.subject import Image
 pytestmark = pytest.mark.conformance
 
 
-@pytest.mark.guide("HornetOS Tiers", "the image is within its tier's size")
+@pytest.mark.guide("tier-size", "target-rootfs-size")
 def test_the_image_is_within_its_tier(tier: Tier, tier_name: str, image: Image, record, artifacts) -> None:
     found_mb = sizes.size_mb(image.path)
     record("rootfs_size", found_mb, "MB", dimensions={"tier": tier_name})
@@ -24,7 +24,7 @@ def test_the_image_is_within_its_tier(tier: Tier, tier_name: str, image: Image, 
     holds(sizes.rootfs_size_problems(tier, found_mb, image.manifest.get("components_mb", {})))
 
 
-@pytest.mark.guide("Target Metrics", "the kernel is within its target")
+@pytest.mark.guide("target-kernel-size")
 def test_the_kernel_is_within_its_target(spec: Spec, kernel: Path, record, artifacts) -> None:
     found_mb = sizes.size_mb(kernel)
     record("kernel_size", found_mb, "MB")

@@ -11,17 +11,17 @@ from hornet_fixtures.recording import bundle_facts
 pytestmark = pytest.mark.conformance
 
 
-@pytest.mark.guide("Snapshot Anatomy", "rootfs.ext4, vm.mem and vm.snapshot are there")
+@pytest.mark.guide("files-three", "sop-validate-files")
 def test_the_three_files_are_there(bundle: Bundle) -> None:
     bundle.check_files()
 
 
-@pytest.mark.guide("The Golden Rule", "nobody changed a file after the snapshot")
+@pytest.mark.guide("rootfs-never-changed")
 def test_every_byte_is_as_it_was_sealed(bundle: Bundle, artifacts) -> None:
     bundle.check_full()
     artifacts("snapshot", bundle_facts(bundle))
 
 
-@pytest.mark.guide("Snapshot Anatomy", "the root file system fits its file")
+@pytest.mark.guide("sop-validate-filesystem")
 def test_the_disk_is_whole(bundle: Bundle) -> None:
     assert bundle.rootfs.stat().st_size >= read_superblock(bundle.rootfs).size_bytes

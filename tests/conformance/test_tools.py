@@ -9,7 +9,8 @@ from hornet.facts import Facts
 from hornet.spec import Spec
 from hornet_fixtures.judging import holds
 
-pytestmark = [pytest.mark.conformance, pytest.mark.guide("Required Capabilities", "every image must include it")]
+# Each case carries the mark of its tool, as in guide("tool-git"): see hornet_fixtures/guide.py.
+pytestmark = pytest.mark.conformance
 
 
 def test_it_is_there(tool_name: str, spec: Spec, facts: Facts) -> None:

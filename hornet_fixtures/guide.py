@@ -1,0 +1,50 @@
+"""Ties tests to the guide's statements: ids are checked at collection and travel with each result into junit.xml."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from typing import Any
+
+import pytest
+
+from hornet.guide import load_guide, unknown_ids
+from reports.junit import GUIDE_PROPERTY, LANE_PROPERTY
+
+
+def guide_ids(item: pytest.Item) -> list[str]:
+    """The statements that a test proves: those of every guide marker on it, its class and its module."""
+    return list(dict.fromkeys(key for marker in item.iter_markers("guide") for key in marker.args))
+
+
+def guide_cases(kind: str, names: Iterable[str]) -> list[Any]:
+    """One case per name; it carries the statement `<kind>-<name>` where the guide has one: a team's own has none."""
+    guide = load_guide()
+    return [
+        pytest.param(name, marks=pytest.mark.guide(f"{kind}-{name}")) if f"{kind}-{name}" in guide else name
+        for name in names
+    ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse ids that guide.toml does not have; let each test's result carry its ids."""
+    guide = load_guide()
+    problems = []
+    for item in items:
+        ids = guide_ids(item)
+        problems += [f"{item.nodeid}: {problem}" for problem in unknown_ids(guide, ids)]
+        item.user_properties += [(GUIDE_PROPERTY, key) for key in ids]
+    if problems:
+        raise pytest.UsageError(
+            "\n".join(problems) + "\nA marker names ids of guide.toml, as in @pytest.mark.guide('files-three'). Read "
+            "guide.toml and use the ids of the statements that the test proves; if the guide says something that "
+            "guide.toml lacks, add a line there. A test that proves nothing of the guide needs no marker."
+        )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Note the lane that a test used."""
+    lane = getattr(item, "funcargs", {}).get("lane")
+    if lane is not None:
+        item.user_properties.append((LANE_PROPERTY, str(lane)))
+    return (yield)
