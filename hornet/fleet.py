@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -83,11 +82,10 @@ class Fleet:
         vm = self._new_vm(None)
         try:
             config = self._surround(vm, image)
-            began_s = time.perf_counter()
             self._start(vm, config, lambda: boot_vm(self.lane, config, kernel=kernel, boot_args=boot_args))
-            for phase, line in (("userland_ms", "userland"), ("ready_ms", "ready")):
-                vm.micro.console.wait_for(rf"^hornetos: {line} ", self.spec.machine.boot_timeout_s)
-                vm.phases_ms[phase] = (time.perf_counter() - began_s) * 1000
+            for phase, line in (("userland_ms", "userland"), ("sshd_ms", "ready")):
+                with timed(vm.phases_ms, phase):
+                    vm.micro.console.wait_for(rf"^hornetos: {line} ", self.spec.machine.boot_timeout_s)
             return vm
         except BaseException:
             self.remove(vm)
@@ -99,10 +97,11 @@ class Fleet:
         own_memory=True makes a clone that can itself be snapshotted. seal=False skips the check that the
         bundle is intact, against the golden rule: for experiments. Raises SnapshotError, VMError, GuestError.
         """
-        if seal:
-            bundle.check_seal()
         vm = self._new_vm(bundle)
         try:
+            if seal:
+                with timed(vm.phases_ms, "seal_ms"):
+                    bundle.check_seal()
             config = self._surround(vm, bundle.rootfs)
             memory, state = bundle.memory, bundle.state
             self._start(

@@ -84,6 +84,13 @@ class Capacity(Table):
         return self.host_memory_mb - self.host_reserved_mb
 
 
+class Perf(Table):
+    """How often what is measured is repeated."""
+
+    restore_rounds: Annotated[int, Field(ge=1)]
+    boot_rounds: Annotated[int, Field(ge=1)]
+
+
 class Machine(Table):
     """What a VM is given. Times in seconds, memory in MiB."""
 
@@ -282,6 +289,7 @@ class Spec(Table):
     name: str
     metrics: dict[str, Metric]
     capacity: Capacity
+    perf: Perf
     machine: Machine
     network: Network
     snapshot: SnapshotFiles

@@ -20,6 +20,11 @@ from hornet_cli.gate import gate
 from hornet_cli.host import host
 from hornet_cli.kconfig import kconfig
 from hornet_cli.report import report
+from hornet_cli.run import run
+from hornet_cli.test import test
+
+# Arguments that a command hands on as they are.
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 app = typer.Typer(
     name="hornetos",
@@ -44,6 +49,8 @@ def top(
     ctx.obj = Settings(Home.from_env(), spec, tuple(overlay or ()))
 
 
+app.command("run")(run)
+app.command("test", context_settings=PASS_ON)(test)
 app.command("host")(host)
 app.command("kconfig")(kconfig)
 app.command("report")(report)
@@ -54,7 +61,7 @@ app.command("capacity")(capacity)
 def main() -> None:
     """Run a command; an expected error is one message and exit code 2, not a traceback."""
     try:
-        app()
+        app(prog_name="hornetos")
     except HornetError as error:
         print(f"hornetos: {error}", file=sys.stderr)
         sys.exit(2)

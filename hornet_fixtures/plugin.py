@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from typing import Any
 
 import pytest
 
+from hornet.progress import Progress
 from hornet_fixtures.diagnostics import pytest_runtest_makereport
 from hornet_fixtures.guests import facts, restored_vm
 from hornet_fixtures.guide import guide_cases, pytest_collection_modifyitems, pytest_runtest_call
@@ -15,11 +19,13 @@ from hornet_fixtures.recording import (
     artifacts,
     configure_run,
     host,
+    pytest_terminal_summary,
+    pytest_unconfigure,
     record,
     record_runs,
     run_directory,
 )
-from hornet_fixtures.session import fleet, home, host_net, key, lane, progress, read_spec, spec
+from hornet_fixtures.session import PROGRESS, fleet, home, host_net, key, lane, progress, read_spec, spec
 from hornet_fixtures.subject import bundle, image, kernel, tier, tier_name
 
 __all__ = [
@@ -39,6 +45,8 @@ __all__ = [
     "pytest_collection_modifyitems",
     "pytest_runtest_call",
     "pytest_runtest_makereport",
+    "pytest_terminal_summary",
+    "pytest_unconfigure",
     "record",
     "record_runs",
     "restored_vm",
@@ -53,6 +61,10 @@ __all__ = [
 def pytest_configure(config: pytest.Config) -> None:
     register_markers(config)
     configure_run(config)
+    # Capturing has not begun yet: long builds show their progress although their tests' output is captured.
+    config.stash[PROGRESS] = Progress(os.fdopen(os.dup(sys.stderr.fileno()), "w"))
+    # A terminated run cleans up as an interrupted one does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -62,6 +74,8 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests about each required tool get one case per tool of the spec."""
+    """Tests about each required tool, each target metric, get one case for each that the spec has."""
     if "tool_name" in metafunc.fixturenames:
         metafunc.parametrize("tool_name", guide_cases("tool", read_spec(metafunc.config).tools))
+    if "metric" in metafunc.fixturenames:
+        metafunc.parametrize("metric", list(read_spec(metafunc.config).metrics))

@@ -14,9 +14,9 @@ import pytest
 from hornet.home import Home
 from hornet.host import fingerprint
 from hornet.lane import Lane
-from hornet.records import Record, append_record
+from hornet.records import RECORDS_FILE, Record, append_record
 from hornet.snapshot import Bundle
-from reports.load import ARTIFACTS_FILE, BENCHMARKS_DIRECTORY, HOST_FILE
+from reports.load import ARTIFACTS_FILE, BENCHMARKS_DIRECTORY, HOST_FILE, JUNIT_FILE
 
 RUN_DIRECTORY = pytest.StashKey[Path]()
 DEFAULT_STORAGE = "file://./.benchmarks"
@@ -30,8 +30,35 @@ def configure_run(config: pytest.Config) -> None:
         given = config.getoption("run_dir")
         directory = Path(given) if given else Home.from_env().reports / time.strftime(f"%Y%m%d-%H%M%S-{os.getpid()}")
     config.stash[RUN_DIRECTORY] = directory.resolve()
+    if not (config.option.xmlpath or config.option.collectonly or hasattr(config, "workerinput")):
+        config.option.xmlpath = str(directory.resolve() / JUNIT_FILE)
     if config.getoption("benchmark_storage", None) == DEFAULT_STORAGE:
         config.option.benchmark_storage = f"file://{Home.from_env().reports / BENCHMARKS_DIRECTORY}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say where a run that recorded something is to be found."""
+    directory = config.stash[RUN_DIRECTORY]
+    if _recorded(directory):
+        terminalreporter.write_line(f"recorded in {directory}; its report: hornetos report {directory.name}")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """A run that recorded nothing, such as one of the self-tests, leaves nothing."""
+    directory = config.stash.get(RUN_DIRECTORY, None)
+    if (
+        directory
+        and not hasattr(config, "workerinput")
+        and not config.getoption("run_dir")
+        and not _recorded(directory)
+    ):
+        (directory / JUNIT_FILE).unlink(missing_ok=True)
+        if directory.is_dir() and not any(directory.iterdir()):
+            directory.rmdir()
+
+
+def _recorded(directory: Path) -> bool:
+    return any((directory / name).exists() for name in (RECORDS_FILE, ARTIFACTS_FILE))
 
 
 @pytest.fixture(scope="session")

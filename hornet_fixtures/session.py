@@ -17,6 +17,8 @@ from hornet.network import HostNet
 from hornet.progress import Progress
 from hornet.spec import Spec, load_spec
 
+PROGRESS = pytest.StashKey[Progress]()
+
 
 def read_spec(config: pytest.Config) -> Spec:
     """The specification that the command line asks for: a case is made of each of its tools, before fixtures exist."""
@@ -37,9 +39,9 @@ def home() -> Home:
 
 
 @pytest.fixture(scope="session")
-def progress() -> Progress:
-    """Progress of builds, shown with pytest's captured output."""
-    return Progress()
+def progress(pytestconfig: pytest.Config) -> Progress:
+    """Progress of builds, shown on the terminal as they go."""
+    return pytestconfig.stash[PROGRESS]
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from reports.junit import Case, read_junit
 
 ARTIFACTS_FILE = "artifacts.json"
 HOST_FILE = "host.json"
+JUNIT_FILE = "junit.xml"
 # Beside the run directories: pytest-benchmark's storage, shared by all runs so that it can compare them.
 BENCHMARKS_DIRECTORY = "benchmarks"
 

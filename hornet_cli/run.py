@@ -1,0 +1,77 @@
+"""`hornetos run`: the main job. Build or reuse, boot, snapshot, restore, judge, measure, report."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hornet_cli.context import Settings, settings
+from hornet_cli.subprocesses import call
+
+
+def run(
+    ctx: typer.Context,
+    tier: Annotated[str, typer.Option(help="The tier to build and judge: micro, standard or dev.")] = "standard",
+    lane: Annotated[
+        str | None, typer.Option(help="firecracker/kvm, qemu/kvm or qemu/tcg (default: the best that works here).")
+    ] = None,
+    require_kvm: Annotated[
+        bool, typer.Option("--require-kvm", help="Fail what only a KVM lane can judge unless it was judged.")
+    ] = False,
+    baseline: Annotated[str | None, typer.Option(help="An earlier run to compare with, by name or path.")] = None,
+) -> None:
+    """Build or reuse kernel, image and snapshot; run conformance and perf; write the report.
+
+    Exit code 0 only if conformance passed and every target that this host can judge is met; 1 if not; 2 if it
+    could not be judged.
+    """
+    from hornet.host import require_root, require_tools
+
+    mine = settings(ctx)
+    require_root()
+    require_tools()
+    mine.spec.tier(tier)
+    _build(mine, tier)
+    directory = mine.home.reports / time.strftime("%Y%m%d-%H%M%S")
+    arguments = ["tests/conformance", "tests/perf", "--benchmark-autosave", f"--tier={tier}", f"--run-dir={directory}"]
+    arguments += [f"--lane={lane}"] if lane else []
+    arguments += ["--require-kvm"] if require_kvm else []
+    arguments += [f"--spec={mine.spec_path.resolve()}"] if mine.spec_path else []
+    arguments += [f"--overlay={overlay.resolve()}" for overlay in mine.overlays]
+    code = call([sys.executable, "-m", "pytest", "-q", *arguments])
+    if not directory.is_dir():
+        raise typer.Exit(2)
+    _report(mine, directory, baseline)
+    # pytest: 0 all passed, 1 some failed, anything else: it could not judge.
+    raise typer.Exit(code if code in (0, 1) else 2)
+
+
+def _build(mine: Settings, tier: str) -> None:
+    """Before pytest, so that a build that fails is one error and not one for each test."""
+    from builders.kernel import build_kernel
+    from builders.rootfs import build_rootfs
+
+    kernel = build_kernel(mine.spec, mine.home, mine.progress)
+    mine.progress.say(f"kernel: Linux {kernel.version}, {kernel.vmlinux}")
+    image = build_rootfs(mine.spec, mine.home, mine.progress, tier=tier)
+    mine.progress.say(f"rootfs: {tier}, {image.manifest['size_mb']:.1f} MB, {image.image}")
+
+
+def _report(mine: Settings, directory: Path, baseline: str | None) -> None:
+    from rich.console import Console
+
+    from hornet_cli.report import run_directory
+    from reports import build_report, publish_latest, verdict_table
+    from reports.terminal import as_table
+
+    before = run_directory(mine.home, baseline) if baseline else None
+    paths = build_report(directory, mine.spec, baseline=before)
+    publish_latest(directory)
+    console = Console()
+    console.print()
+    console.print(as_table(verdict_table(directory, mine.spec)))
+    console.print(f"\nreport: {paths.html}", soft_wrap=True)

@@ -1,0 +1,30 @@
+"""What measurements share: nothing else may run beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hornet.lane import Lane
+
+
+@pytest.fixture(autouse=True)
+def _alone(request: pytest.FixtureRequest) -> None:
+    """Two measurements at once measure each other."""
+    if hasattr(request.config, "workerinput"):
+        pytest.fail("tests/perf measures: run it without -n", pytrace=False)
+
+
+@pytest.fixture
+def describe(benchmark: Any, lane: Lane, host: dict[str, Any], run_directory: Path) -> Callable[..., None]:
+    """Say in what pytest-benchmark saves what was measured, where and on what: describe(metric, page_cache="cold")."""
+
+    def write(metric: str, **dimensions: str | int) -> None:
+        benchmark.extra_info.update(
+            run=run_directory.name, metric=metric, lane=str(lane), host=host, dimensions=dimensions
+        )
+
+    return write

@@ -1,0 +1,43 @@
+"""Cold boot by phases: from the start of the VMM to a listening sshd (guide: Target Metrics)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hornet.fleet import VM, Fleet
+from hornet.records import Record
+from hornet.spec import Spec
+from hornet_fixtures.subject import Image
+
+pytestmark = pytest.mark.perf
+
+# What surrounds a VM before its VMM starts is no part of a boot; tests/perf/test_restore.py records it.
+PHASES = ("vmm_start_ms", "userland_ms", "sshd_ms")
+
+
+def test_cold_boot(
+    benchmark: Any,
+    fleet: Fleet,
+    kernel: Path,
+    image: Image,
+    spec: Spec,
+    describe: Callable[..., None],
+    record_runs: Callable[..., Record],
+) -> None:
+    describe("boot_with_surroundings")
+    running: list[VM] = []
+    phases: list[dict[str, float]] = []
+
+    def tear_down() -> None:
+        vm = running.pop()
+        phases.append({name: vm.phases_ms[name] for name in PHASES})
+        fleet.remove(vm)
+
+    benchmark.pedantic(
+        lambda: running.append(fleet.boot(kernel, image.path)), teardown=tear_down, rounds=spec.perf.boot_rounds
+    )
+    record_runs("cold_boot", phases)

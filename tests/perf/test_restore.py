@@ -1,0 +1,64 @@
+"""Restore by phases, with the snapshot's files in the page cache and without (guide: Target Metrics).
+
+Two records: `restore_to_command`, everything from the seal's check to the first command by SSH, and
+`snapshot_restore`, the guide's own metric: what loading a snapshot and resuming takes, as the VMM's client sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hornet import pagecache
+from hornet.fleet import VM, Fleet
+from hornet.records import Record
+from hornet.snapshot import Bundle
+from hornet.spec import Spec
+from hornet.vmm import timed
+
+pytestmark = pytest.mark.perf
+
+# A cold cache still holds what was read to check the seal: pages of the superblock, read ahead.
+MOST_COLD_SHARE = 0.05
+
+
+@pytest.mark.parametrize("page_cache", ["hot", "cold"])
+def test_restore(
+    page_cache: str,
+    benchmark: Any,
+    fleet: Fleet,
+    bundle: Bundle,
+    spec: Spec,
+    describe: Callable[..., None],
+    record_runs: Callable[..., Record],
+) -> None:
+    describe("restore_to_command", page_cache=page_cache)
+    running: list[VM] = []
+    phases: list[dict[str, float]] = []
+    prepare = pagecache.drop if page_cache == "cold" else pagecache.warm
+
+    def set_up() -> None:
+        prepare(bundle.files)
+        if page_cache == "cold":
+            share = pagecache.resident_share(bundle.files)
+            assert share <= MOST_COLD_SHARE, (
+                f"{share:.0%} of the snapshot is still in the page cache: not a cold restore"
+            )
+
+    def restore() -> None:
+        vm = fleet.restore(bundle)
+        running.append(vm)
+        with timed(vm.phases_ms, "first_command_ms"):
+            vm.guest.wait_ready(spec.machine.ssh_timeout_s)
+
+    def tear_down() -> None:
+        vm = running.pop()
+        phases.append(vm.phases_ms)
+        fleet.remove(vm)
+
+    benchmark.pedantic(restore, setup=set_up, teardown=tear_down, rounds=spec.perf.restore_rounds)
+    record_runs("restore_to_command", phases, page_cache=page_cache)
+    of_the_guide = [{name: run[name] for name in ("load_ms", "resume_ms")} for run in phases]
+    record_runs("snapshot_restore", of_the_guide, page_cache=page_cache)

@@ -1,0 +1,36 @@
+"""The verdict on every target metric that this run has measured (guide: Target Metrics).
+
+Runs last: pytest takes the modules of a folder in the order of their names, and what is judged must be measured.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hornet.records import RECORDS_FILE, read_records
+from hornet.spec import Spec
+from hornet.verdict import Judgement, Verdict, judge
+from reports.junit import NOT_JUDGED
+
+pytestmark = [pytest.mark.perf, pytest.mark.gate]
+
+
+def test_the_target_is_met(metric: str, spec: Spec, run_directory: Path, pytestconfig: pytest.Config) -> None:
+    path = run_directory / RECORDS_FILE
+    records = read_records(path)[0] if path.exists() else []
+    mine = [item for item in judge(spec, records) if item.metric == metric]
+    missed = [_line(item) for item in mine if item.verdict.judged and item.verdict is not Verdict.MEETS]
+    unjudged = [_line(item) for item in mine if not item.verdict.judged]
+    if pytestconfig.getoption("require_kvm"):
+        missed += unjudged
+    if missed:
+        pytest.fail("\n".join(missed), pytrace=False)
+    if unjudged:
+        pytest.skip(f"{NOT_JUDGED}: " + "; ".join(unjudged))
+
+
+def _line(item: Judgement) -> str:
+    label = f" ({item.record.label})" if item.record and item.record.label else ""
+    return f"{item.metric}{label}: {item.verdict}: {item.reason}"
