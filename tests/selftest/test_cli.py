@@ -1,0 +1,73 @@
+"""The command line: exit codes and errors that say what is missing, as a user sees them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hornet.home import CHECKOUT
+
+NOBODY = "65534"
+
+
+def hornetos(*words: str, prefix: tuple[str, ...] = (), **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*prefix, sys.executable, "-m", "hornet_cli", *words],
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_help_lists_every_command() -> None:
+    shown = hornetos("--help")
+    assert shown.returncode == 0
+    for command in ("run", "test", "kconfig", "report", "gate", "capacity"):
+        assert f" {command} " in shown.stdout
+
+
+def test_a_wrong_option_is_a_usage_error() -> None:
+    shown = hornetos("run", "--teir", "micro")
+    assert shown.returncode == 2
+    assert "--tier" in shown.stderr
+
+
+def test_an_unknown_tier_is_named_before_anything_is_built(tmp_path: Path) -> None:
+    shown = hornetos("run", "--tier", "giant", HORNET_HOME=str(tmp_path))
+    assert shown.returncode == 2
+    assert "unknown tier 'giant'" in shown.stderr
+    assert "micro" in shown.stderr
+    assert not list(tmp_path.glob("build/*"))
+
+
+def test_a_typo_in_the_spec_is_named(tmp_path: Path) -> None:
+    overlay = tmp_path / "team.toml"
+    overlay.write_text("[machine]\nmemory_mb = 256\n")
+    shown = hornetos("--overlay", str(overlay), "run")
+    assert shown.returncode == 2
+    assert f"{overlay}: machine.memory_mb" in shown.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_without_root_the_error_says_so() -> None:
+    reading = ("setpriv", f"--reuid={NOBODY}", "--clear-groups", "--inh-caps=-all")
+    # Not even the checkout may be readable for nobody: then this machine can't show it.
+    if subprocess.run([*reading, "test", "-r", str(CHECKOUT / "hornetos.toml"), "-a", "-x", sys.executable]).returncode:
+        pytest.skip("the checkout or Python lies where only root can read")
+    shown = hornetos("run", prefix=reading, HORNET_HOME="/tmp/hornet-of-nobody")
+    assert shown.returncode == 2
+    assert "this needs root" in shown.stderr
+    assert "sudo" in shown.stderr
+
+
+def test_a_missing_tool_is_named_with_its_package(tmp_path: Path) -> None:
+    shown = hornetos("run", PATH=str(tmp_path), HORNET_HOME=str(tmp_path))
+    assert shown.returncode == 2
+    assert "qemu-system-x86_64 (package qemu-system-x86)" in shown.stderr
+    assert "mmdebstrap" in shown.stderr
