@@ -1,0 +1,134 @@
+"""Bad input to a boot: each ends within its limit, with an error that names the thing, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hornet.errors import HornetError, VMError
+from hornet.files import clone_file
+from hornet.fleet import Fleet, vms_directory
+from hornet.home import CHECKOUT, Home
+from hornet.network import netns
+from hornet.proc import run
+from hornet_fixtures.subject import Image
+
+pytestmark = pytest.mark.guest
+
+LIMIT_S = 15
+
+
+@pytest.fixture
+def hasty(fleet: Fleet) -> Iterator[Fleet]:
+    """The session's fleet, less patient."""
+    machine = fleet.spec.machine.model_copy(update={"boot_timeout_s": LIMIT_S})
+    patient, fleet.spec = fleet.spec, fleet.spec.model_copy(update={"machine": machine})
+    before = surroundings(fleet.home)
+    yield fleet
+    fleet.spec = patient
+    assert surroundings(fleet.home) == before, "something was left behind"
+
+
+def surroundings(home: Home) -> tuple[set[str], set[str], set[int]]:
+    """Namespaces, VM directories and VMMs of this process."""
+    mine = {child.pid for child in psutil.Process().children(recursive=True) if "qemu" in child.name()}
+    return set(os.listdir(netns.RUN_NETNS)), set(os.listdir(vms_directory(home))), mine
+
+
+@pytest.fixture
+def broken_image(image: Image, tmp_path: Path) -> Path:
+    """A copy of the image for a test to break."""
+    copy = tmp_path / "rootfs.ext4"
+    clone_file(image.path, copy)
+    return copy
+
+
+def test_a_kernel_that_is_none(hasty: Fleet, image: Image, tmp_path: Path) -> None:
+    kernel = tmp_path / "vmlinux"
+    kernel.write_bytes(b"\x7fELF" + bytes(4096))
+    with pytest.raises(VMError) as caught:
+        hasty.boot(kernel, image.path)
+    assert "QEMU said" in caught.value.message
+
+
+def test_a_truncated_kernel(hasty: Fleet, kernel: Path, image: Image, tmp_path: Path) -> None:
+    cut = tmp_path / "vmlinux"
+    cut.write_bytes(kernel.read_bytes()[:1_000_000])
+    with pytest.raises(VMError):
+        hasty.boot(cut, image.path)
+
+
+def test_a_root_file_system_that_is_none(hasty: Fleet, kernel: Path, tmp_path: Path) -> None:
+    foreign = tmp_path / "rootfs.ext4"
+    foreign.write_bytes(b"no file system" * 100_000)
+    with pytest.raises(VMError) as caught:
+        hasty.boot(kernel, foreign)
+    assert "VFS: " in caught.value.message or "Kernel panic" in caught.value.message
+
+
+def test_an_image_without_sshd(hasty: Fleet, kernel: Path, broken_image: Path) -> None:
+    run(["debugfs", "-w", "-R", "rm /usr/sbin/sshd", broken_image], timeout_s=20)
+    with pytest.raises(VMError) as caught:
+        hasty.boot(kernel, broken_image)
+    assert f"{LIMIT_S} s went by before '^hornetos: ready '" in caught.value.message
+    assert "/usr/sbin/sshd" in caught.value.message, "the console's last lines say what init could not start"
+
+
+def test_an_image_without_init(hasty: Fleet, kernel: Path, broken_image: Path) -> None:
+    for name in ("/usr/sbin/init", "/usr/bin/sh", "/usr/bin/bash", "/usr/bin/busybox"):
+        run(["debugfs", "-w", "-R", f"rm {name}", broken_image], timeout_s=20)
+    with pytest.raises(VMError) as caught:
+        hasty.boot(kernel, broken_image)
+    assert "Kernel panic" in caught.value.message
+
+
+def test_a_disk_that_is_full(hasty: Fleet, kernel: Path, image: Image, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", small], timeout_s=20)
+    roomy = hasty.home
+    try:
+        hasty.home = Home(small)
+        with pytest.raises(HornetError) as caught:
+            hasty.boot(kernel, image.path)
+        assert "No space left on device" in caught.value.message
+        assert "free space" in caught.value.hint
+        assert not list(vms_directory(hasty.home).iterdir())
+    finally:
+        hasty.home = roomy
+        run(["umount", small], timeout_s=20)
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_run_leaves_nothing(by: signal.Signals, hasty: Fleet, tmp_path: Path) -> None:
+    """A run of its own, ended while a VM is up. A killed one can't clean up: the next run's start does."""
+    module = tmp_path / "test_hang.py"
+    module.write_text(
+        "import os, threading\n\ndef test_hang(restored_vm):\n    print('RESTORED', flush=True)\n"
+        "    if 'HANG' in os.environ:\n        threading.Event().wait(60)\n"
+    )
+    shutil.copy(CHECKOUT / "conftest.py", tmp_path)
+    argv = [sys.executable, "-m", "pytest", "-s", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", str(module)]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    with subprocess.Popen(
+        argv, cwd=tmp_path, env={**environment, "HANG": "1"}, stdout=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout or ():
+            if "RESTORED" in line:
+                break
+        else:
+            pytest.fail("the run ended before its VM was up")
+        process.send_signal(by)
+        process.communicate(timeout=30)
+    if by is signal.SIGKILL:
+        # What a killed run could not remove is found by its name and removed when the next one starts.
+        again = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert again.returncode == 0, again.stdout
