@@ -28,7 +28,8 @@ def targets(rows: Sequence[MetricRow]) -> str | None:
         return None
     figure, (axis,) = new_figure(WIDTH_IN, 1.1 + 0.5 * len(rows))
     shown = [_times_target(row, value) for row in rows for value in (row.baseline, row.value) if value]
-    low, high = min([*shown, 0.4]) / 1.25, max([*shown, 2.2]) * 1.25
+    # A label is centred on its mark, so the outermost marks keep away from the edges.
+    low, high = min([*shown, 0.4]) / 1.6, max([*shown, 2.2]) * 1.6
     axis.axvspan(low, 1, color=GREEN, alpha=0.09, linewidth=0)
     axis.axvline(1, color=GREEN, linewidth=1.4)
     for y, row in enumerate(rows):
@@ -187,7 +188,14 @@ def _density_lines(axis: Axes, density: Metric) -> None:
         if count:
             axis.axhline(count, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
             axis.annotate(
-                f"{name} {count:g}", (0, count), (4, 3), textcoords="offset points", fontsize=8.5, color=MUTED
+                f"{name} {count:g}",
+                (1, count),
+                (-4, 3),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                ha="right",
+                fontsize=8.5,
+                color=MUTED,
             )
 
 

@@ -107,7 +107,7 @@ def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
         run=run.name,
         baseline=baseline.name if baseline else None,
         lanes=run.lanes,
-        titles={key: metric.title for key, metric in spec.metrics.items()},
+        titles=_titles(spec, run.records),
         headline=_headline(spec, judgements, run.cases, decision),
         decision=decision,
         metrics=metric_rows(spec, judgements),
@@ -125,6 +125,12 @@ def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
         problems=problems,
         records=run.records,
     )
+
+
+def _titles(spec: Spec, records: Sequence[Record]) -> dict[str, str]:
+    """The spec's titles of its metrics; of whatever else was measured, its name in words."""
+    in_words = {record.name: record.name.replace("_", " ").capitalize() for record in records}
+    return in_words | {key: metric.title for key, metric in spec.metrics.items()}
 
 
 def metric_rows(spec: Spec, judgements: Sequence[Judgement]) -> list[MetricRow]:
