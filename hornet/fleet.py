@@ -25,7 +25,7 @@ from hornet.vmm import MachineConfig, MicroVM, boot_vm, restore_vm, timed
 STATE_FILE = "vm.json"
 
 
-@dataclass
+@dataclass(eq=False)
 class VM:
     """A VM with everything around it. Made by Fleet.
 

@@ -15,10 +15,14 @@ import pytest
 
 from hornet.errors import HornetError, VMError
 from hornet.files import clone_file
-from hornet.fleet import Fleet, vms_directory
+from hornet.fleet import Fleet, running_vms, vms_directory
+from hornet.guest import SshKey
 from hornet.home import CHECKOUT, Home
-from hornet.network import netns
+from hornet.lane import Lane
+from hornet.network import HostNet, netns
 from hornet.proc import run
+from hornet.snapshot import Bundle
+from hornet.spec import Spec
 from hornet_fixtures.subject import Image
 
 pytestmark = pytest.mark.guest
@@ -26,21 +30,30 @@ pytestmark = pytest.mark.guest
 LIMIT_S = 15
 
 
+@pytest.fixture(scope="module")
+def own_net(spec: Spec) -> Iterator[HostNet]:
+    """A host of its own, so that whatever is left on it was left by these tests."""
+    with HostNet.private(spec.network, f"hornet-{os.getpid()}-bad-") as net:
+        yield net
+
+
 @pytest.fixture
-def hasty(fleet: Fleet) -> Iterator[Fleet]:
-    """The session's fleet, less patient."""
-    machine = fleet.spec.machine.model_copy(update={"boot_timeout_s": LIMIT_S})
-    patient, fleet.spec = fleet.spec, fleet.spec.model_copy(update={"machine": machine})
-    before = surroundings(fleet.home)
-    yield fleet
-    fleet.spec = patient
-    assert surroundings(fleet.home) == before, "something was left behind"
+def hasty(spec: Spec, lane: Lane, own_net: HostNet, key: SshKey, tmp_path: Path) -> Iterator[Fleet]:
+    """An impatient fleet in a home of its own."""
+    machine = spec.machine.model_copy(update={"boot_timeout_s": LIMIT_S})
+    home = Home(tmp_path / "home")
+    with Fleet(spec.model_copy(update={"machine": machine}), home, lane, own_net, key) as fleet:
+        others = vmms()
+        yield fleet
+        assert not list(vms_directory(home).glob("*")), "a VM's directory was left behind"
+        assert vmms() == others, "a VMM was left behind"
+        left = [name for name in os.listdir(netns.RUN_NETNS) if name.startswith(own_net.prefix)]
+        assert left == [own_net.namespace], "a namespace was left behind"
 
 
-def surroundings(home: Home) -> tuple[set[str], set[str], set[int]]:
-    """Namespaces, VM directories and VMMs of this process."""
-    mine = {child.pid for child in psutil.Process().children(recursive=True) if "qemu" in child.name()}
-    return set(os.listdir(netns.RUN_NETNS)), set(os.listdir(vms_directory(home))), mine
+def vmms() -> set[int]:
+    """The VMMs of this process."""
+    return {child.pid for child in psutil.Process().children(recursive=True) if "qemu" in child.name()}
 
 
 @pytest.fixture
@@ -107,28 +120,39 @@ def test_a_disk_that_is_full(hasty: Fleet, kernel: Path, image: Image, tmp_path:
         run(["umount", small], timeout_s=20)
 
 
+HANGING_TEST = """
+import os, threading
+
+def test_hang(restored_vm):
+    print("RESTORED", flush=True)
+    if "HANG" in os.environ:
+        threading.Event().wait(60)
+"""
+
+
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_run_leaves_nothing(by: signal.Signals, hasty: Fleet, tmp_path: Path) -> None:
-    """A run of its own, ended while a VM is up. A killed one can't clean up: the next run's start does."""
+def test_an_interrupted_run_leaves_nothing(by: signal.Signals, bundle: Bundle, home: Home, tmp_path: Path) -> None:
+    """A run of its own, ended while a VM is up. A killed one can't clean up: the next run does it."""
     module = tmp_path / "test_hang.py"
-    module.write_text(
-        "import os, threading\n\ndef test_hang(restored_vm):\n    print('RESTORED', flush=True)\n"
-        "    if 'HANG' in os.environ:\n        threading.Event().wait(60)\n"
-    )
+    module.write_text(HANGING_TEST)
     shutil.copy(CHECKOUT / "conftest.py", tmp_path)
-    argv = [sys.executable, "-m", "pytest", "-s", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", str(module)]
+    argv = [sys.executable, "-m", "pytest", "-s", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
+    argv += [f"--snapshot={bundle.directory}", str(module)]
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    with subprocess.Popen(
-        argv, cwd=tmp_path, env={**environment, "HANG": "1"}, stdout=subprocess.PIPE, text=True
-    ) as process:
+    hanging = {**environment, "HANG": "1"}
+    with subprocess.Popen(argv, cwd=tmp_path, env=hanging, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():
             if "RESTORED" in line:
                 break
         else:
             pytest.fail("the run ended before its VM was up")
+        (state,) = (vm for vm in running_vms(home).values() if vm["owner_pid"] == process.pid)
         process.send_signal(by)
         process.communicate(timeout=30)
     if by is signal.SIGKILL:
-        # What a killed run could not remove is found by its name and removed when the next one starts.
-        again = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        again = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
         assert again.returncode == 0, again.stdout
+    psutil.wait_procs([psutil.Process(state["pid"])] if psutil.pid_exists(state["pid"]) else [], timeout=5)
+    assert not psutil.pid_exists(state["pid"]), "the VMM outlived its owner"
+    assert not [name for name in os.listdir(netns.RUN_NETNS) if name.startswith(f"hornet-{process.pid}-")]
+    assert process.pid not in [vm["owner_pid"] for vm in running_vms(home).values()]
