@@ -25,7 +25,7 @@ def clone_file(source: Path, target: Path) -> Method:
     try:
         with source.open("rb") as reader, target.open("xb") as writer:
             try:
-                return _reflink_or_copy(reader, writer)
+                return copy_into(reader, writer)
             except BaseException:
                 target.unlink()
                 raise
@@ -34,7 +34,8 @@ def clone_file(source: Path, target: Path) -> Method:
         raise HostError(f"copying {source} to {target}: {error.strerror}", hint) from error
 
 
-def _reflink_or_copy(reader: BinaryIO, writer: BinaryIO) -> Method:
+def copy_into(reader: BinaryIO, writer: BinaryIO) -> Method:
+    """Fill an empty open file with the content of another, as clone_file() does. Raises OSError."""
     try:
         fcntl.ioctl(writer.fileno(), FICLONE, reader.fileno())
         return "reflink"

@@ -16,6 +16,7 @@ from hornet.errors import HornetError
 from hornet.home import Home
 from hornet_cli.capacity import capacity
 from hornet_cli.context import Settings
+from hornet_cli.ext4 import ext4
 from hornet_cli.gate import gate
 from hornet_cli.host import host
 from hornet_cli.kconfig import kconfig
@@ -53,6 +54,7 @@ app.command("run")(run)
 app.command("test", context_settings=PASS_ON)(test)
 app.command("host")(host)
 app.command("kconfig")(kconfig)
+app.command("ext4")(ext4)
 app.command("report")(report)
 app.command("gate")(gate)
 app.command("capacity")(capacity)

@@ -29,9 +29,12 @@ FIELDS = {
     "incompatible_features": (0x60, "<I"),
     "kbytes_written": (0x178, "<Q"),
     "error_count": (0x194, "<I"),
+    "first_error_time": (0x198, "<I"),
     "checksum": (0x3FC, "<I"),
 }
-TIMES = {"mount_time", "write_time", "check_time"}
+TIMES = {"mount_time", "write_time", "check_time", "first_error_time"}
+# name: (offset, length), padded with zeros.
+TEXTS = {"volume_name": (0x78, 16), "last_mounted_on": (0x88, 64), "first_error_function": (0x1A8, 32)}
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,26 @@ class Superblock:
             return f"{value:#x}" if name == "checksum" else str(value)
         return datetime.fromtimestamp(value, UTC).isoformat() if value else "never"
 
+    def text(self, name: str) -> str:
+        """A field that holds text, by its name in TEXTS."""
+        offset, length = TEXTS[name]
+        return self.raw[offset : offset + length].split(b"\0")[0].decode("utf-8", "replace")
+
+    def as_data(self) -> dict[str, str]:
+        """Every field, for JSON and for people."""
+        return {name: self.show(name) for name in FIELDS} | {name: self.text(name) for name in TEXTS}
+
     def changes_from(self, sealed: Superblock) -> list[str]:
         """What differs, in words: `mount_count 3, sealed 2`."""
         named = [
             f"{name} {self.show(name)}, sealed {sealed.show(name)}"
             for name in FIELDS
             if getattr(self, name) != getattr(sealed, name)
+        ]
+        named += [
+            f"{name} {self.text(name)!r}, sealed {sealed.text(name)!r}"
+            for name in TEXTS
+            if self.text(name) != sealed.text(name)
         ]
         return named or (["other superblock bytes"] if self.raw != sealed.raw else [])
 

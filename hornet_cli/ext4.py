@@ -1,0 +1,57 @@
+"""`hornetos ext4 FILE`: is this file system sound? From the file alone, which stays as it is."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hornet.errors import HornetError
+from hornet.ext4.verdict import SHOWN_MESSAGES, TIME_LIMIT_S, Ext4Verdict, judge_ext4
+from hornet_cli.context import settings
+
+
+def ext4(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="An ext4 image: a rootfs.ext4, the disk of an ended or paused VM.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    time_limit: Annotated[
+        float, typer.Option(min=1.0, help="Seconds that e2fsck may take; beyond them the file counts as not judged.")
+    ] = TIME_LIMIT_S,
+) -> None:
+    """Judge an ext4 image on a throw-away copy (exit 0 sound, 1 damaged, 2 can't be judged).
+
+    A journal that waits to be replayed is ordinary for the disk of a VM that was snapshotted while it ran: it is
+    replayed on the copy, then everything is checked. e2fsck's exit code and its messages both count.
+    """
+    try:
+        verdict = judge_ext4(file, settings(ctx).home.run, time_limit)
+    except HornetError as error:
+        if as_json:
+            print(json.dumps({"file": str(file), "verdict": "not judged", "reason": error.message, "next": error.hint}))
+            raise typer.Exit(2) from error
+        raise
+    print(json.dumps(verdict.as_data(), indent=2) if as_json else as_text(verdict))
+    if not verdict.sound:
+        raise typer.Exit(1)
+
+
+def as_text(verdict: Ext4Verdict) -> str:
+    """The verdict for people: what was found, what happened, what to do."""
+    journal = "; its journal was replayed on the copy, as a mount would do" if verdict.journal_replayed else ""
+    state = "sound" if verdict.sound else "DAMAGED"
+    lines = [f"{verdict.image}: {state}{journal} ({verdict.took_s:.1f} s)"]
+    for finding in verdict.findings:
+        lines.append(f"  {finding.rule.kind}: {finding.rule.meaning}")
+        lines += [f"    | {textwrap.shorten(message, 160)}" for message in finding.messages[:SHOWN_MESSAGES]]
+        if len(finding.messages) > SHOWN_MESSAGES:
+            lines.append(f"    | … {len(finding.messages)} such messages")
+    remedies = dict.fromkeys(finding.rule.remedy for finding in verdict.findings)
+    if verdict.superblock and verdict.findings:
+        block = verdict.superblock
+        where = f" on {block.text('last_mounted_on')}" if block.text("last_mounted_on") else ""
+        lines.append(f"  last mounted {block.show('mount_time')}{where}, last written {block.show('write_time')}")
+    return "\n".join([*lines, *(f"  next: {remedy}" for remedy in remedies)])

@@ -1,0 +1,104 @@
+"""Real ext4 images, small: made by mkfs.ext4, mounted by the host's kernel, damaged by debugfs or byte by byte."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+BLOCK = 4096
+
+
+def run(*argv: str | Path) -> str:
+    done = subprocess.run(list(map(str, argv)), capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def make_image(path: Path, size_mib: int = 16) -> Path:
+    """An image with a few directories, small files, links and one bigger file."""
+    tree = path.with_suffix(".tree")
+    random_bytes = random.Random(1).randbytes
+    for number in range(12):
+        directory = tree / f"d{number}" / "sub"
+        directory.mkdir(parents=True)
+        (directory / "file").write_bytes(random_bytes(1000 * number + 10))
+        (directory / "link").symlink_to("file")
+    (tree / "big").write_bytes(random_bytes(600_000))
+    (tree / "other").write_bytes(random_bytes(20_000))
+    with path.open("wb") as stream:
+        stream.truncate(size_mib << 20)
+    options = ["-q", "-F", "-m", "0", "-b", str(BLOCK), "-J", "size=4", "-N", "256", "-L", "hornetos"]
+    run("mkfs.ext4", *options, "-E", "lazy_itable_init=0,lazy_journal_init=0", "-d", tree, path)
+    shutil.rmtree(tree)
+    return path
+
+
+@contextmanager
+def mounted(image: Path, options: str = "loop") -> Iterator[Path]:
+    """The image mounted by the host's kernel, read-write unless told otherwise."""
+    where = image.with_suffix(".mnt")
+    where.mkdir()
+    run("mount", "-o", options, image, where)
+    try:
+        yield where
+    finally:
+        run("umount", where)
+        where.rmdir()
+
+
+def live_copy(image: Path, copy: Path) -> Path:
+    """What the disk of a running VM looks like: mounted, written to, synced, and with a file deleted while open."""
+    with mounted(image) as root:
+        (root / "new").write_text("new")
+        shutil.rmtree(root / "d3")
+        with (root / "deleted").open("w") as stream:
+            stream.write("x" * 50_000)
+            stream.flush()
+            (root / "deleted").unlink()
+            run("sync", "-f", root)
+            run("cp", "--sparse=always", image, copy)
+    return copy
+
+
+def debugfs(image: Path, *commands: str) -> None:
+    """Change an image as someone who knows ext4 would: checksums stay right."""
+    for command in commands:
+        run("debugfs", "-w", "-R", command, image)
+
+
+def first_block(image: Path, path: str) -> int:
+    """The first block of a file or directory, for byte-wise damage."""
+    return int(run("debugfs", "-R", f"blocks {path}", image).split()[0])
+
+
+def structures(image: Path) -> dict[str, int]:
+    """Where the structures that damage can hit begin, by name, in bytes."""
+    text = run("dumpe2fs", image)
+    found = {"superblock": 1024, "group descriptors": BLOCK, "root directory": first_block(image, "/") * BLOCK}
+    for name, pattern in (
+        ("block bitmap", r"Block bitmap at (\d+)"),
+        ("inode bitmap", r"Inode bitmap at (\d+)"),
+        ("inode table", r"Inode table at (\d+)"),
+    ):
+        found[name] = int(re.search(pattern, text)[1]) * BLOCK
+    return found
+
+
+def overwrite(path: Path, offset: int, data: bytes) -> None:
+    with path.open("r+b") as stream:
+        stream.seek(offset)
+        stream.write(data)
+
+
+def flip(path: Path, offset: int) -> None:
+    """Turn one bit of one byte."""
+    with path.open("r+b") as stream:
+        stream.seek(offset)
+        old = stream.read(1)[0]
+        stream.seek(offset)
+        stream.write(bytes([old ^ 1]))
