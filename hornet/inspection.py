@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 
+from hornet.checks.guest_disk import disk_probes
 from hornet.checks.guest_kernel import kernel_probes
 from hornet.checks.guest_network import network_probes
 from hornet.checks.tools import tool_probes
@@ -19,7 +20,7 @@ FACTS_TIMEOUT_S = 240
 def all_probes(spec: Spec) -> list[Probe]:
     """Every question that the checks need an answer to."""
     tools = [probe for name, tool in spec.tools.items() for probe in tool_probes(name, tool)]
-    return [*kernel_probes(), *network_probes(spec.network), *tools]
+    return [*kernel_probes(), *network_probes(spec.network), *tools, *disk_probes()]
 
 
 def collect_facts(vm: VM, spec: Spec, probes: list[Probe]) -> Facts:

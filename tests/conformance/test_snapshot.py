@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from hornet.ext4.superblock import read_superblock
+from hornet.checks.guest_disk import disk_symptom_problems
+from hornet.ext4.verdict import judge_ext4
+from hornet.facts import Facts
+from hornet.home import Home
 from hornet.snapshot import Bundle
+from hornet_fixtures.judging import holds
 from hornet_fixtures.recording import bundle_facts
 
 pytestmark = pytest.mark.conformance
@@ -22,6 +26,12 @@ def test_every_byte_is_as_it_was_sealed(bundle: Bundle, artifacts) -> None:
     artifacts("snapshot", bundle_facts(bundle))
 
 
-@pytest.mark.guide("sop-validate-filesystem")
-def test_the_disk_is_whole(bundle: Bundle) -> None:
-    assert bundle.rootfs.stat().st_size >= read_superblock(bundle.rootfs).size_bytes
+@pytest.mark.guide("sop-validate-filesystem", "memory-and-disk-agree")
+def test_the_file_system_is_sound(bundle: Bundle, home: Home) -> None:
+    verdict = judge_ext4(bundle.rootfs, home.run)
+    holds([str(finding) for finding in verdict.findings])
+
+
+@pytest.mark.guide("corruption-symptoms")
+def test_the_restored_guest_sees_no_damage(facts: Facts) -> None:
+    holds(disk_symptom_problems(facts))

@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,8 +42,8 @@ def make_image(path: Path, size_mib: int = 16) -> Path:
 @contextmanager
 def mounted(image: Path, options: str = "loop") -> Iterator[Path]:
     """The image mounted by the host's kernel, read-write unless told otherwise."""
-    where = image.with_suffix(".mnt")
-    where.mkdir()
+    # A short path: the kernel notes up to 63 characters of it in the superblock.
+    where = Path(tempfile.mkdtemp(prefix="hornet-"))
     run("mount", "-o", options, image, where)
     try:
         yield where

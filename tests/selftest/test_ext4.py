@@ -15,10 +15,12 @@ import ext4_samples as samples
 import pytest
 from typer.testing import CliRunner
 
+from hornet.checks.guest_disk import disk_symptom_problems
 from hornet.errors import Ext4Error
 from hornet.ext4.superblock import read_superblock
 from hornet.ext4.symptoms import log_symptoms, rule_for
 from hornet.ext4.verdict import Ext4Verdict, judge_ext4
+from hornet.facts import Answer, Facts
 from hornet.store import file_sha256
 from hornet_cli.app import app
 
@@ -70,7 +72,7 @@ def test_a_mount_leaves_its_traces_in_the_superblock(image: Path) -> None:
         (root / "new").write_text("new")
     changes = " ".join(read_superblock(image).changes_from(sealed))
     assert "mount_count 1, sealed 0" in changes
-    assert f"last_mounted_on {str(image.with_suffix('.mnt'))!r}, sealed ''" in changes
+    assert f"last_mounted_on {str(root)!r}, sealed ''" in changes
 
 
 def garbage(name: str, length: int) -> Callable[[Path], None]:
@@ -264,3 +266,16 @@ def test_the_command_says_it_in_json(clean: Path, image: Path, tmp_path: Path) -
     missing = cli("--json", tmp_path / "missing")
     assert missing.exit_code == 2
     assert json.loads(missing.output)["verdict"] == "not judged"
+
+
+def guest_facts(log: str, walk_exit_code: int = 0, log_exit_code: int = 0) -> Facts:
+    return Facts([Answer("disk.walk", walk_exit_code, ""), Answer("disk.log", log_exit_code, log)])
+
+
+def test_a_guest_that_sees_damage_is_rejected() -> None:
+    assert disk_symptom_problems(guest_facts("EXT4-fs (vda): recovery complete")) == []
+    seen = disk_symptom_problems(guest_facts("EXT4-fs error (device vda): ext4_lookup: deleted inode referenced: 12"))
+    assert len(seen) == 1
+    assert "deleted inode referenced" in seen[0]
+    assert "a walk over all files failed" in disk_symptom_problems(guest_facts("", walk_exit_code=1))[0]
+    assert "can't be read" in disk_symptom_problems(guest_facts("", log_exit_code=1))[0]

@@ -1,0 +1,20 @@
+"""The guest's root file system as its own kernel sees it (guide: The Golden Rule, Error Symptoms of Violation)."""
+
+from __future__ import annotations
+
+from hornet.ext4.symptoms import log_symptoms
+from hornet.facts import Facts, Probe
+
+
+def disk_probes() -> list[Probe]:
+    """What the kernel says, after every directory was listed and every file's inode looked at."""
+    return [Probe("disk.walk", "find / -xdev -size 0 >/dev/null", 60), Probe("disk.log", "dmesg")]
+
+
+def disk_symptom_problems(facts: Facts) -> list[str]:
+    """Damage that the guest's kernel met: in its log, or by files that can't be looked at."""
+    walk = facts["disk.walk"]
+    unreadable = [] if walk.ok else [f"a walk over all files failed: {walk}"]
+    if not facts["disk.log"].ok:
+        return [*unreadable, f"the kernel's log can't be read: {facts['disk.log']}"]
+    return unreadable + [str(finding) for finding in log_symptoms(facts["disk.log"].output)]
