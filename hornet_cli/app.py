@@ -18,6 +18,7 @@ from hornet_cli.capacity import capacity
 from hornet_cli.context import Settings
 from hornet_cli.ext4 import ext4
 from hornet_cli.gate import gate
+from hornet_cli.guide import guide
 from hornet_cli.host import host
 from hornet_cli.kconfig import kconfig
 from hornet_cli.report import report
@@ -52,6 +53,7 @@ def top(
 
 app.command("run")(run)
 app.command("test", context_settings=PASS_ON)(test)
+app.command("guide")(guide)
 app.command("host")(host)
 app.command("kconfig")(kconfig)
 app.command("ext4")(ext4)

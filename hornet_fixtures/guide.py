@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Generator, Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hornet.errors import HornetError
 from hornet.guide import load_guide, unknown_ids
-from reports.junit import GUIDE_PROPERTY, LANE_PROPERTY
+from reports.coverage import Check, Takes
+from reports.junit import GUIDE_PROPERTY, LANE_PROPERTY, module_name
 
 
 def guide_ids(item: pytest.Item) -> list[str]:
@@ -48,3 +53,33 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     if lane is not None:
         item.user_properties.append((LANE_PROPERTY, str(lane)))
     return (yield)
+
+
+class _Collector:
+    """Notes every collected test that proves a statement."""
+
+    def __init__(self) -> None:
+        self.checks: list[Check] = []
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            ids = tuple(guide_ids(item))
+            if ids:
+                takes = Takes.VM if "lane" in getattr(item, "fixturenames", ()) else Takes.NO_VM
+                module = item.path.relative_to(session.config.rootpath).with_suffix("").parts
+                self.checks.append(
+                    Check(f"{module_name(module)}::{getattr(item, 'originalname', item.name)}", takes, ids)
+                )
+
+
+def collect_checks(tests: Path) -> list[Check]:
+    """Every test below a directory that names statements of the guide; none is run.
+
+    Raises HornetError when the tests can't be collected.
+    """
+    collector, shown = _Collector(), io.StringIO()
+    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
+        code = pytest.main(["--collect-only", "-qq", f"--rootdir={tests.parent}", str(tests)], plugins=[collector])
+    if code != pytest.ExitCode.OK:
+        raise HornetError(f"{tests}: can't be collected:\n{shown.getvalue()[-2000:]}", "correct the tests named above")
+    return collector.checks

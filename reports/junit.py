@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -33,6 +34,11 @@ class Case:
     lane: str | None = None
 
     @property
+    def test(self) -> str:
+        """The test that this is a case of, as in `conformance/test_tools::test_it_is_there`."""
+        return f"{self.module}::{self.name.split('[')[0]}"
+
+    @property
     def suite(self) -> str:
         """The directory below tests/: conformance, network, perf or selftest; empty for tests from elsewhere."""
         return self.module.split("/")[0] if "/" in self.module else ""
@@ -54,6 +60,11 @@ def read_junit(path: Path) -> list[Case]:
     return [_case(element) for element in root.iter("testcase")]
 
 
+def module_name(parts: Sequence[str]) -> str:
+    """The name of a test module that lies at `parts`, as in `conformance/test_tools`."""
+    return "/".join(parts[1:] if parts[0] == "tests" else parts)
+
+
 def _case(element: ET.Element) -> Case:
     outcome: Outcome = "passed"
     message = detail = ""
@@ -63,12 +74,10 @@ def _case(element: ET.Element) -> Case:
             break
         if child.tag == "skipped":
             outcome, message = "skipped", child.get("message", "") or child.get("type", "")
-    parts = element.get("classname", "").split(".")
-    module = "/".join(parts[1:] if parts[0] == "tests" else parts)
     properties = [(item.get("name"), item.get("value", "")) for item in element.iter("property")]
     lanes = [value for name, value in properties if name == LANE_PROPERTY]
     return Case(
-        module=module,
+        module=module_name(element.get("classname", "").split(".")),
         name=element.get("name", "?"),
         outcome=outcome,
         message=" ".join(message.split()),

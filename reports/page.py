@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -17,6 +18,7 @@ from hornet.errors import HostError
 from hornet.verdict import Verdict, readable
 from reports.compare import Change
 from reports.gate import Outcome
+from reports.guide import StatementVerdict
 from reports.style import for_file, for_page
 from reports.summary import Report
 
@@ -39,6 +41,12 @@ SIGNS: dict[StrEnum, tuple[str, str]] = {
     Change.TOO_FEW: ("open", "?"),
     Change.NOT_COMPARABLE: ("open", "?"),
     Change.ONE_SIDED: ("open", "–"),
+    StatementVerdict.HOLDS: ("good", "✓"),
+    StatementVerdict.FAILS: ("bad", "✗"),
+    StatementVerdict.PARTLY: ("open", "◩"),
+    StatementVerdict.UNJUDGED: ("open", "◻"),
+    StatementVerdict.NOT_RUN: ("open", "–"),
+    StatementVerdict.NOT_COVERED: ("open", "–"),
 }
 
 
@@ -89,12 +97,21 @@ def _render(template: str, report: Report, pictures: Mapping[str, Picture]) -> s
     environment.filters.update(
         readable=lambda value, beside=None: "–" if value is None else readable(value, beside),
         inline=lambda picture: Markup(for_page(picture.svg, picture.title)),
+        groupby_in_order=_grouped,
         cell=lambda text: " ".join(str(text).replace("|", "\\|").replace("<", "&lt;").split()),
         title=lambda name: report.titles.get(name, name),
         css=lambda verdict: SIGNS[verdict][0],
         sign=lambda verdict: SIGNS[verdict][1],
     )
     return environment.get_template(template).render(report=report, pictures=pictures)
+
+
+def _grouped(rows: Iterable[Any], field: str) -> list[tuple[Any, list[Any]]]:
+    """Rows by the value of a field, groups in order of appearance (Jinja's own groupby sorts them)."""
+    groups: dict[Any, list[Any]] = {}
+    for row in rows:
+        groups.setdefault(getattr(row, field), []).append(row)
+    return list(groups.items())
 
 
 def _write(path: Path, text: str) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hornet.guide import load_guide
 from hornet.records import Record
 from hornet.spec import Spec
 from hornet.verdict import Judgement, Verdict, judge
 from reports.capacity import Plan, plans
 from reports.compare import Comparison, Spread, compare_runs, spread
 from reports.gate import CONFORMANCE, Decision, Outcome, decide
+from reports.guide import StatementRow, guide_sentence, statement_rows
 from reports.junit import Case
 from reports.load import Run
 
@@ -79,6 +81,7 @@ class Report:
     distributions: list[Distribution]
     capacity: list[Plan]
     modules: list[Module]
+    guide: list[StatementRow]
     cases: list[Case]
     artifacts: dict[str, dict[str, Any]]
     host: dict[str, Any]
@@ -98,6 +101,7 @@ def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
     """Judge and compare what a run has left."""
     judgements = judge(spec, run.records)
     decision = decide(spec, judgements, run.cases, require_kvm=False)
+    guide = statement_rows(load_guide().values(), judgements, run.cases)
     planned, unplanned = plans(spec.capacity, run.records)
     problems = [*run.problems, *unplanned]
     if baseline:
@@ -108,7 +112,7 @@ def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
         baseline=baseline.name if baseline else None,
         lanes=run.lanes,
         titles=_titles(spec, run.records),
-        headline=_headline(spec, judgements, run.cases, decision),
+        headline=[*_headline(spec, judgements, run.cases, decision), guide_sentence(guide)],
         decision=decision,
         metrics=metric_rows(spec, judgements),
         comparisons=compare_runs(run.records, baseline.records) if baseline else [],
@@ -119,6 +123,7 @@ def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
         ],
         capacity=planned,
         modules=_modules(run.cases),
+        guide=guide,
         cases=run.cases,
         artifacts=run.artifacts,
         host=run.host,

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import SpecError
-from hornet.guide import load_guide, unknown_ids
+from hornet.guide import Statement, load_guide, unknown_ids
 from hornet.home import CHECKOUT
 from hornet.spec import load_spec
+from reports.coverage import Check, Takes, coverage, coverage_page, coverage_problems
 from reports.junit import read_junit
 
 
@@ -80,3 +81,52 @@ def test_a_marker_with_an_unknown_id_stops_the_run_and_says_what_to_do(tmp_path:
     assert "test_sample.py::test_a: guide.toml has no statement 'file-atomic'" in result.stderr
     assert "files-atomic" in result.stderr
     assert "Read guide.toml" in result.stderr
+
+
+def check(test: str, *ids: str, takes: Takes = Takes.NO_VM) -> Check:
+    return Check(f"selftest/test_x::{test}", takes, ids)
+
+
+GUIDE = {
+    key: Statement(key, "Section", f"says {key}", metric, reason)
+    for key, metric, reason in [("a", None, ""), ("b", "cold_boot", ""), ("c", None, "no such machine")]
+}
+
+
+def test_coverage_names_each_test_once_and_the_most_that_a_verdict_takes() -> None:
+    checks = [check("one", "a"), check("one", "a", takes=Takes.VM), check("two", "a", "b")]
+    a, b, c = coverage(GUIDE.values(), checks, ["cold_boot"])
+    assert (a.tests, a.takes) == (["selftest/test_x::one", "selftest/test_x::two"], Takes.VM)
+    assert (b.tests, b.takes) == (["selftest/test_x::two"], Takes.KVM)
+    assert (c.tests, c.takes) == ([], None)
+    assert coverage_problems([a, b, c]) == []
+
+
+@pytest.mark.parametrize(
+    ("checks", "named"),
+    [([check("one", "a")], "b: no test"), ([check("one", "a", "b", "c")], "c: said to be not covered")],
+)
+def test_a_statement_without_check_or_with_a_wrong_excuse_is_named(checks: list[Check], named: str) -> None:
+    (problem,) = coverage_problems(coverage(GUIDE.values(), checks, []))
+    assert problem.startswith(named)
+
+
+def test_the_page_has_a_row_for_every_statement() -> None:
+    page = coverage_page(coverage(GUIDE.values(), [check("one", "a", "b")], ["cold_boot"]))
+    assert "2 of 3 statements have checks." in page
+    assert "| says b (`b`) | `selftest/test_x::one` | KVM lane |" in page
+    assert "| says c (`c`) | not covered: no such machine | – |" in page
+
+
+def test_tests_are_collected_with_their_ids_and_what_they_take(tmp_path: Path) -> None:
+    module = tmp_path / "tests" / "conformance" / "test_sample.py"
+    module.parent.mkdir(parents=True)
+    write(module, SAMPLE)
+    write(tmp_path / "conftest.py", 'pytest_plugins = ["hornet_fixtures.plugin"]')
+    # In a process of its own: pytest does not run within pytest.
+    script = f"from hornet_fixtures.guide import *; print(collect_checks(Path({str(module.parents[1])!r})))"
+    words = [sys.executable, "-c", script]
+    done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.count("Check(") == 2
+    assert "test='conformance/test_sample::test_a', takes=<Takes.VM" in done.stdout
+    assert "test='conformance/test_sample::test_b', takes=<Takes.NO_VM" in done.stdout

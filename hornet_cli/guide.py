@@ -1,0 +1,47 @@
+"""`hornetos guide`: the build guide's statements and the tests that prove each."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hornet.home import CHECKOUT
+from hornet_cli.context import settings
+
+PAGE = CHECKOUT / "docs" / "guide-coverage.md"
+
+
+def guide(
+    ctx: typer.Context,
+    write: Annotated[bool, typer.Option("--write", help="Write the table to docs/guide-coverage.md.")] = False,
+) -> None:
+    """Show statement → checks → what a verdict takes (exit 1: a statement without a check, or docs out of date)."""
+    from hornet.guide import load_guide
+    from hornet_fixtures.guide import collect_checks
+    from reports.coverage import coverage, coverage_page, coverage_problems
+
+    spec = settings(ctx).spec
+    kvm_metrics = [key for key, metric in spec.metrics.items() if metric.needs == "kvm"]
+    covered = coverage(load_guide().values(), collect_checks(CHECKOUT / "tests"), kvm_metrics)
+    page = coverage_page(covered)
+    if write:
+        PAGE.write_text(page, encoding="utf-8")
+    section = ""
+    for entry in covered:
+        statement = entry.statement
+        if statement.section != section:
+            section = statement.section
+            print(f"\n{section}")
+        print(f"  {statement.id}: {statement.says}" + (f" ({entry.takes})" if entry.takes else ""))
+        for line in entry.tests or [f"not covered: {statement.not_covered or '?'}"]:
+            print(f"    {line}")
+    print()
+    problems = coverage_problems(covered)
+    if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page:
+        problems.append(f"{PAGE.relative_to(CHECKOUT)}: out of date; run `hornetos guide --write` and commit the page")
+    for problem in problems:
+        print(f"problem: {problem}")
+    print(f"guide: {sum(bool(entry.tests) for entry in covered)} of {len(covered)} statements have checks")
+    if problems:
+        raise typer.Exit(1)

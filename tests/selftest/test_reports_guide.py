@@ -1,0 +1,82 @@
+"""The guide's table in the report: no verdict without a result, one failed check is enough, emulated is not judged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from hornet.guide import Statement
+from hornet.records import Record
+from hornet.spec import load_spec
+from hornet.verdict import Judgement, judge
+from reports.guide import StatementVerdict, guide_sentence, statement_rows
+from reports.junit import Case
+
+SPEC = load_spec()
+PLAIN = Statement("files", "Anatomy", "three files")
+
+
+def case(outcome: Any, message: str = "", ids: tuple[str, ...] = ("files",), lane: str | None = "qemu/tcg") -> Case:
+    return Case("conformance/test_x", "test_one[a]", outcome, message, "", 0.1, ids, lane)
+
+
+def verdict(*cases: Case, statement: Statement = PLAIN, judgements: list[Judgement] | None = None) -> StatementVerdict:
+    (row,) = statement_rows([statement], judgements or [], cases)
+    return row.verdict
+
+
+@pytest.mark.parametrize(
+    ("cases", "expected"),
+    [
+        ([], StatementVerdict.NOT_RUN),
+        ([case("passed", ids=("other",))], StatementVerdict.NOT_RUN),
+        ([case("passed"), case("passed")], StatementVerdict.HOLDS),
+        ([case("passed"), case("failed", "missing")], StatementVerdict.FAILS),
+        ([case("passed"), case("skipped", "not judged: no mirror")], StatementVerdict.PARTLY),
+        ([case("skipped", "not judged: no mirror")], StatementVerdict.UNJUDGED),
+        ([case("skipped"), case("failed", "missing")], StatementVerdict.FAILS),
+    ],
+)
+def test_the_verdict_of_a_statement_is_that_of_its_checks(cases: list[Case], expected: StatementVerdict) -> None:
+    assert verdict(*cases) is expected
+
+
+def test_a_statement_that_nothing_covers_says_why() -> None:
+    (row,) = statement_rows([Statement("x", "A", "says", not_covered="no such machine")], [], [])
+    assert (row.verdict, row.reason) == (StatementVerdict.NOT_COVERED, "no such machine")
+
+
+def test_a_row_names_each_test_once_with_its_lane_and_the_reason() -> None:
+    (row,) = statement_rows([PLAIN], [], [case("passed"), case("failed", "vm.mem: missing", lane=None)])
+    assert row.checks == ["conformance/test_x::test_one"]
+    assert row.lanes == ["qemu/tcg"]
+    assert "vm.mem: missing" in row.reason
+
+
+@pytest.mark.parametrize(
+    ("lane", "value", "expected"),
+    [
+        ("qemu/tcg", 1.0, StatementVerdict.UNJUDGED),
+        ("qemu/kvm", 1.0, StatementVerdict.HOLDS),
+        ("qemu/kvm", 1e6, StatementVerdict.FAILS),
+    ],
+)
+def test_a_target_has_its_metrics_verdict_though_its_test_passed(
+    lane: str, value: float, expected: StatementVerdict
+) -> None:
+    record = Record(name="cold_boot", value=value, unit="ms", direction="lower", lane=lane, host={})
+    statement = Statement("boot", "Targets", "boots fast", metric="cold_boot")
+    judgements = judge(SPEC, [record])
+    assert verdict(case("passed", ids=("boot",)), statement=statement, judgements=judgements) is expected
+
+
+def test_a_target_that_was_not_measured_has_no_verdict() -> None:
+    statement = Statement("boot", "Targets", "boots fast", metric="cold_boot")
+    passed = case("passed", ids=("boot",))
+    assert verdict(passed, statement=statement, judgements=judge(SPEC, [])) is StatementVerdict.NOT_RUN
+
+
+def test_the_sentence_counts_every_statement_once() -> None:
+    rows = statement_rows([PLAIN, Statement("b", "A", "b"), Statement("c", "A", "c")], [], [case("passed")])
+    assert guide_sentence(rows) == "Of the guide's 3 statements 1 hold; 2 no check ran."
