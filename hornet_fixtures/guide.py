@@ -78,7 +78,7 @@ def collect_checks(tests: Path) -> list[Check]:
     Raises HornetError when the tests can't be collected.
     """
     collector, shown = _Collector(), io.StringIO()
-    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
+    with contextlib.redirect_stdout(shown):
         code = pytest.main(["--collect-only", "-qq", f"--rootdir={tests.parent}", str(tests)], plugins=[collector])
     if code != pytest.ExitCode.OK:
         raise HornetError(f"{tests}: can't be collected:\n{shown.getvalue()[-2000:]}", "correct the tests named above")
