@@ -8,6 +8,7 @@ from hornet.errors import SnapshotError
 from hornet.fleet import Fleet
 from hornet.progress import Progress
 from hornet.snapshot import Bundle, open_bundle
+from hornet.snapshot.manifest import FORMAT
 from hornet.snapshot.take import origin_of, take_snapshot
 from hornet.store import content_key, file_sha256
 from hornet.vmm import vmm_version
@@ -28,6 +29,7 @@ def build_snapshot(fleet: Fleet, progress: Progress, *, kernel: Path, image: Pat
         "lane": str(fleet.lane),
         "vmm_version": vmm_version(fleet.lane),
         "key": fleet.key.public_blob,
+        "format": FORMAT,
     }
     version = f"hornetos-{tier}-{content_key(inputs)}"
     target = home.snapshots / version

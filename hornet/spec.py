@@ -136,11 +136,12 @@ class Network(Table):
 
 
 class SnapshotFiles(Table):
-    """Names of the three files (guide: Snapshot Anatomy)."""
+    """Names of the three files (guide: Snapshot Anatomy); production_link: of the link to the version in use."""
 
     rootfs_file: str
     memory_file: str
     state_file: str
+    production_link: str
     restore_timeout_s: Positive
 
 

@@ -17,6 +17,7 @@ from hornet.errors import BuildError
 from hornet.home import Home
 
 INPUTS_FILE = "inputs.json"
+CHUNK_BYTES = 1 << 20
 
 
 def content_key(inputs: Mapping[str, Any]) -> str:
@@ -25,10 +26,16 @@ def content_key(inputs: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hex digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def file_sha256(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
+    """SHA-256 of a file's bytes, as 64 hex digits; `on_bytes` is told how many were read, for progress."""
+    digest = hashlib.sha256()
+    chunk = memoryview(bytearray(CHUNK_BYTES))
+    with path.open("rb", buffering=0) as stream:
+        while count := stream.readinto(chunk):
+            digest.update(chunk[:count])
+            if on_bytes:
+                on_bytes(count)
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

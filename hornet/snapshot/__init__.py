@@ -1,6 +1,7 @@
 """Snapshots: the atomic bundle of three files, its seals, and how it is taken (guide: The Golden Rule)."""
 
-from hornet.snapshot.bundle import Bundle, open_bundle, publishing
+from hornet.snapshot.bundle import Bundle, open_bundle
 from hornet.snapshot.manifest import Manifest, Origin
+from hornet.snapshot.publish import production, publishing, switch_production
 
-__all__ = ["Bundle", "Manifest", "Origin", "open_bundle", "publishing"]
+__all__ = ["Bundle", "Manifest", "Origin", "open_bundle", "production", "publishing", "switch_production"]

@@ -8,25 +8,21 @@ copy to another disk, the full one decides: it hashes every byte.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock
-
 from hornet.errors import SnapshotError
 from hornet.ext4.superblock import Superblock, read_superblock
+from hornet.progress import Progress
 from hornet.snapshot.manifest import FileSeal, Manifest, Origin
 from hornet.spec import SnapshotFiles
 from hornet.store import file_sha256
 
+MB = 1_000_000
 # Host-local: what stat said of each file when its content was last proved.
 STAT_FILE = "seal.json"
 GOLDEN_RULE = (
@@ -85,22 +81,21 @@ class Bundle:
         self._check_superblock(manifest)
         if self._stats() != self._noted_stats():
             self._check_hashes(manifest)
-            self._note_stats()
         return manifest
 
-    def check_full(self) -> Manifest:
+    def check_full(self, progress: Progress | None = None) -> Manifest:
         """The full seal: every byte of every file. Raises SnapshotError naming the files that differ."""
         manifest = self.manifest()
         self.check_files()
         self._check_sizes(manifest)
         self._check_superblock(manifest)
-        self._check_hashes(manifest)
-        self._note_stats()
+        self._check_hashes(manifest, progress)
         return manifest
 
     def seal(self, version: str, origin: Origin) -> Manifest:
         """Write the manifest for the files as they are now."""
         self.check_files()
+        before = self._stats()
         manifest = Manifest.create(
             version=version,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -109,7 +104,7 @@ class Bundle:
             superblock=read_superblock(self.rootfs).raw,
         )
         manifest.write(self.directory)
-        self._note_stats()
+        self._note_stats(before)
         return manifest
 
     def _check_sizes(self, manifest: Manifest) -> None:
@@ -133,23 +128,35 @@ class Bundle:
                 GOLDEN_RULE,
             )
 
-    def _check_hashes(self, manifest: Manifest) -> None:
+    def _check_hashes(self, manifest: Manifest, progress: Progress | None = None) -> None:
+        before = self._stats()
         wrong = [
             f"{path}: SHA-256 {found[:12]}…, sealed {manifest.files[path.name].sha256[:12]}…"
-            for path, found in self._hashes().items()
+            for path, found in self._hashes(progress).items()
             if found != manifest.files[path.name].sha256
         ]
         if wrong:
             raise SnapshotError("content changed after the snapshot was sealed:\n  " + "\n  ".join(wrong), GOLDEN_RULE)
+        self._note_stats(before)
 
-    def _hashes(self) -> dict[Path, str]:
+    def _hashes(self, progress: Progress | None = None) -> dict[Path, str]:
         """SHA-256 of each file, in parallel: hashing releases the interpreter's lock."""
+        total_bytes = sum(path.stat().st_size for path in self.files)
+        done_bytes = 0
+
+        def count(read_bytes: int) -> None:
+            nonlocal done_bytes
+            done_bytes += read_bytes
+            if progress:
+                progress.update(f"{done_bytes * 100 // total_bytes} % of {total_bytes / MB:.0f} MB")
+
         with ThreadPoolExecutor(len(self.files)) as pool:
-            return dict(zip(self.files, pool.map(file_sha256, self.files), strict=True))
+            return dict(zip(self.files, pool.map(lambda path: file_sha256(path, count), self.files), strict=True))
 
     def _stats(self) -> dict[str, list[int]]:
+        """Any write changes a file's times, and a copy has another inode number. (Device numbers change by reboots.)"""
         found = ((path.name, path.lstat()) for path in self.files)
-        return {name: [st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns] for name, st in found}
+        return {name: [st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns] for name, st in found}
 
     def _noted_stats(self) -> object:
         try:
@@ -157,9 +164,12 @@ class Bundle:
         except (OSError, ValueError):
             return None  # never noted here: the hashes decide
 
-    def _note_stats(self) -> None:
+    def _note_stats(self, stats: dict[str, list[int]]) -> None:
+        """Note what stat said before the content was read: a write meanwhile must not go unseen."""
         try:
-            (self.directory / STAT_FILE).write_text(json.dumps(self._stats()) + "\n")
+            with tempfile.NamedTemporaryFile("w", dir=self.directory, prefix=f".{STAT_FILE}.", delete=False) as stream:
+                stream.write(json.dumps(stats) + "\n")
+            Path(stream.name).replace(self.directory / STAT_FILE)
         except OSError:
             pass  # a read-only directory: every restore hashes, which is slow and right
 
@@ -171,38 +181,3 @@ def open_bundle(directory: Path, names: SnapshotFiles) -> Bundle:
     bundle = Bundle(directory.resolve(), names)
     bundle.check_files()
     return bundle
-
-
-@contextmanager
-def publishing(target: Path, names: SnapshotFiles) -> Iterator[Bundle]:
-    """A bundle to fill and seal; it becomes `target` by one rename when the block ends well.
-
-    A crash at any point leaves the old version or the new one. Raises SnapshotError if the target exists.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{target}.lock"):
-        for stale in target.parent.glob(f".{target.name}.tmp-*"):
-            shutil.rmtree(stale)
-        if target.exists():
-            raise SnapshotError(f"{target}: exists already", "choose another version name: snapshots never change")
-        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
-        try:
-            work.chmod(0o755)
-            bundle = Bundle(work, names)
-            yield bundle
-            bundle.manifest()
-            _sync(work)
-            work.rename(target)
-        except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
-            raise
-
-
-def _sync(directory: Path) -> None:
-    """On disk before the rename, or a power cut could leave a published snapshot with holes."""
-    for path in [*directory.iterdir(), directory]:
-        fd = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hornet.errors import SnapshotError
 
 MANIFEST_FILE = "manifest.json"
+# A manifest of another format is refused: it would have to be guessed what it does not say.
+FORMAT: Final = 2
 
 
 class Table(BaseModel):
@@ -29,6 +32,8 @@ class Origin(Table):
 
     kernel_sha256: of the vmlinux that was booted. ssh_public_blob: the key that the guest accepts.
     parent: the manifest hash of the snapshot that this one's VM was restored from.
+    adopted: made elsewhere, sealed later (hornetos adopt): what is None is not known, and nobody knows whether the
+    files were changed before.
     """
 
     lane: str
@@ -37,12 +42,13 @@ class Origin(Table):
     cpu_features_sha256: str
     memory_mib: int
     vcpus: int
-    kernel_sha256: str
-    kernel_release: str
+    kernel_sha256: str | None
+    kernel_release: str | None
     tier: str
     spec_sha256: str
-    ssh_public_blob: str
+    ssh_public_blob: str | None
     parent: str | None
+    adopted: bool
 
 
 class Manifest(Table):
@@ -51,7 +57,7 @@ class Manifest(Table):
     `self_sha256` is over all the rest: a manifest edited by hand does not match it.
     """
 
-    format: int
+    format: Literal[2]
     version: str
     created: str
     origin: Origin
@@ -65,7 +71,7 @@ class Manifest(Table):
     ) -> Manifest:
         """A manifest with its own hash."""
         bare = cls(
-            format=1,
+            format=FORMAT,
             version=version,
             created=created,
             origin=origin,
@@ -100,7 +106,7 @@ class Manifest(Table):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise SnapshotError(f"{path}: {where}: {first['msg']}", "restore the manifest from a copy") from error
+            raise SnapshotError(f"{path}: {where}: {first['msg']}", "restore the manifest from a copy, or make a new snapshot") from error
         if manifest.self_sha256 != manifest.content_sha256():
             raise SnapshotError(
                 f"{path}: its content has SHA-256 {manifest.content_sha256()[:12]}…, sealed "

@@ -3,39 +3,86 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
+from collections.abc import Callable
 
 from hornet.cpu import cpu_features_sha256, cpu_model
+from hornet.errors import SnapshotError
+from hornet.ext4.verdict import judge_ext4
 from hornet.files import clone_file
 from hornet.fleet import VM
 from hornet.home import Home
-from hornet.snapshot.bundle import Bundle, publishing
+from hornet.snapshot.bundle import Bundle
 from hornet.snapshot.manifest import Origin
+from hornet.snapshot.publish import publishing
 from hornet.spec import Spec
 from hornet.vmm import vmm_version
 
-SYNC_TIMEOUT_S = 60
+COMMAND_TIMEOUT_S = 60
+# Waits (two seconds at most) until this connection to sshd is gone, so that no clone wakes up with a dead one, then
+# writes everything out. Freezing empties the journal, so that the disk is right even without a replay; the thaw
+# follows at once: a guest that was snapshotted frozen would have to be thawed in every clone before its first write,
+# and memory and disk agree without it, both being taken while the VM stands still.
+FLUSH = """
+setsid sh -c '
+tries=0
+while grep -q ":0016 [0-9A-F]*:[0-9A-F]* 01 " /proc/net/tcp && [ $tries -lt 100 ]; do
+    sleep 0.02; tries=$((tries + 1))
+done
+sync
+if command -v fsfreeze >/dev/null; then fsfreeze --freeze /; fsfreeze --unfreeze /; fi
+echo "hornetos: flushed TOKEN" >/dev/console
+' </dev/null >/dev/null 2>&1 &
+"""
 
 
-def take_snapshot(vm: VM, home: Home, spec: Spec, *, version: str, origin: Origin) -> Bundle:
+def take_snapshot(
+    vm: VM,
+    home: Home,
+    spec: Spec,
+    *,
+    version: str,
+    origin: Origin,
+    before_publishing: Callable[[Bundle], None] | None = None,
+) -> Bundle:
     """Snapshot a VM as HORNET_HOME/snapshots/<version>; the VM is paused afterwards.
 
-    The guest writes out what it holds; the VM is paused; memory, state and disk are copied while it stands
-    still; the seal is put on; one rename publishes. Raises SnapshotError, VMError, GuestError.
+    The guest writes out what it holds; the VM is paused; memory, state and disk are copied while it stands still; the
+    disk is judged; the seal is put on; `before_publishing` may look at the result and refuse it by raising; one
+    rename publishes. Raises SnapshotError, VMError, GuestError; then nothing is published.
     """
-    vm.guest.run("sync", SYNC_TIMEOUT_S)
+    flush(vm)
     target = home.snapshots / version
     with publishing(target, spec.snapshot) as bundle:
         vm.micro.pause()
         vm.micro.snapshot(bundle.memory, bundle.state)
         clone_file(vm.disk, bundle.rootfs)
+        _check_disk(bundle, home)
         bundle.seal(version, origin)
+        if before_publishing:
+            before_publishing(bundle)
     return Bundle(target, spec.snapshot)
 
 
+def flush(vm: VM) -> None:
+    """Have the guest write everything to its disk, with no SSH session left in it. Raises GuestError, VMError."""
+    token = secrets.token_hex(8)
+    vm.guest.run(FLUSH.replace("TOKEN", token), COMMAND_TIMEOUT_S)
+    vm.guest.close()
+    vm.micro.console.wait_for(rf"hornetos: flushed {token}", COMMAND_TIMEOUT_S)
+
+
+def _check_disk(bundle: Bundle, home: Home) -> None:
+    findings = judge_ext4(bundle.rootfs, home.run).findings
+    if findings:
+        raise SnapshotError(
+            "the VM's disk is damaged:\n  " + "\n  ".join(map(str, findings)), "restore an older version"
+        )
+
+
 def origin_of(vm: VM, spec: Spec, *, kernel_sha256: str, tier: str, ssh_public_blob: str) -> Origin:
-    """What a snapshot of this VM must say about where it comes from."""
+    """What a snapshot of this booted VM must say about where it comes from."""
     lane, config = vm.micro.lane, vm.micro.config
-    release = vm.guest.run("uname -r", SYNC_TIMEOUT_S).stdout.strip()
     return Origin(
         lane=str(lane),
         vmm_version=vmm_version(lane),
@@ -44,9 +91,31 @@ def origin_of(vm: VM, spec: Spec, *, kernel_sha256: str, tier: str, ssh_public_b
         memory_mib=config.memory_mib,
         vcpus=config.vcpus,
         kernel_sha256=kernel_sha256,
-        kernel_release=release,
+        kernel_release=vm.guest.run("uname -r", COMMAND_TIMEOUT_S).stdout.strip(),
         tier=tier,
-        spec_sha256=hashlib.sha256(spec.model_dump_json().encode()).hexdigest(),
+        spec_sha256=spec_sha256(spec),
         ssh_public_blob=ssh_public_blob,
-        parent=vm.parent.manifest().self_sha256 if vm.parent else None,
+        parent=None,
+        adopted=False,
     )
+
+
+def origin_of_child(vm: VM, spec: Spec) -> Origin:
+    """What a snapshot of a VM that was itself restored must say: its parent's machine, kernel, tier and key."""
+    if vm.parent is None:
+        raise SnapshotError(f"VM {vm.name} was booted, not restored: it has no parent")
+    sealed = vm.parent.manifest()
+    here = {
+        "vmm_version": vmm_version(vm.micro.lane),
+        "cpu_model": cpu_model(),
+        "cpu_features_sha256": cpu_features_sha256(),
+        "spec_sha256": spec_sha256(spec),
+        "parent": sealed.self_sha256,
+        "adopted": False,
+    }
+    return sealed.origin.model_copy(update=here)
+
+
+def spec_sha256(spec: Spec) -> str:
+    """What the manifest says of the specification."""
+    return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()

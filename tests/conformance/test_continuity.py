@@ -11,7 +11,7 @@ from hornet.checks.continuity import continuity_problems, read_witness, start_wi
 from hornet.fleet import Fleet
 from hornet.home import Home
 from hornet.snapshot import Bundle
-from hornet.snapshot.take import take_snapshot
+from hornet.snapshot.take import origin_of_child, take_snapshot
 from hornet.spec import Spec
 from hornet_fixtures.judging import holds
 
@@ -22,8 +22,7 @@ def test_a_process_goes_on(fleet: Fleet, bundle: Bundle, spec: Spec, tmp_path: P
     parent = fleet.restore(bundle, own_memory=True)
     start_witness(parent.guest, secrets.token_hex(8))
     before = read_witness(parent.guest)
-    origin = bundle.manifest().origin.model_copy(update={"parent": bundle.manifest().self_sha256})
-    child = take_snapshot(parent, Home(tmp_path), spec, version="child", origin=origin)
+    child = take_snapshot(parent, Home(tmp_path), spec, version="child", origin=origin_of_child(parent, spec))
     fleet.remove(parent)
     restored = fleet.restore(child)
     after = read_witness(restored.guest)
