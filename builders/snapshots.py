@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from filelock import FileLock
+
 from hornet.errors import SnapshotError
 from hornet.fleet import Fleet
 from hornet.progress import Progress
@@ -21,9 +23,8 @@ def build_snapshot(fleet: Fleet, progress: Progress, *, kernel: Path, image: Pat
     longer intact, VMError or GuestError if the image does not boot.
     """
     spec, home = fleet.spec, fleet.home
-    kernel_sha256 = file_sha256(kernel)
     inputs = {
-        "kernel": kernel_sha256,
+        "kernel": file_sha256(kernel),
         "image": file_sha256(image),
         "machine": spec.machine.model_dump(),
         "lane": str(fleet.lane),
@@ -33,14 +34,21 @@ def build_snapshot(fleet: Fleet, progress: Progress, *, kernel: Path, image: Pat
     }
     version = f"hornetos-{tier}-{content_key(inputs)}"
     target = home.snapshots / version
-    if target.exists():
-        return _reuse(open_bundle(target, spec.snapshot))
+    # One at a time: whoever waited finds it made.
+    with FileLock(home.snapshots / f".{version}.build.lock"):
+        if target.exists():
+            return _reuse(open_bundle(target, spec.snapshot))
+        return _build(fleet, progress, kernel, image, version, tier)
+
+
+def _build(fleet: Fleet, progress: Progress, kernel: Path, image: Path, version: str, tier: str) -> Bundle:
+    spec, key = fleet.spec, fleet.key.public_blob
     with progress.step("snapshot", f"booting {image.parent.name}/{image.name} in {fleet.lane}"):
         vm = fleet.boot(kernel, image)
         vm.guest.wait_ready(spec.machine.ssh_timeout_s)
     with progress.step("snapshot", f"taking {version}"):
-        origin = origin_of(vm, spec, kernel_sha256=kernel_sha256, tier=tier, ssh_public_blob=fleet.key.public_blob)
-        bundle = take_snapshot(vm, home, spec, version=version, origin=origin)
+        origin = origin_of(vm, spec, kernel_sha256=file_sha256(kernel), tier=tier, ssh_public_blob=key)
+        bundle = take_snapshot(vm, fleet.home, spec, version=version, origin=origin)
         fleet.remove(vm)
     return bundle
 

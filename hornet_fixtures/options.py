@@ -44,6 +44,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="use the machine's own network, with the guide's names vm1 … vmN, instead of a private one",
     )
     group.addoption(
+        "--no-seal",
+        action="store_true",
+        help="restore snapshots without checking that they are intact: against the golden rule, for experiments",
+    )
+    group.addoption(
         "--run-dir", metavar="DIR", help="where records and results go (default: HORNET_HOME/reports/<time>)"
     )
 

@@ -16,6 +16,7 @@ from hornet.host import fingerprint
 from hornet.lane import Lane
 from hornet.records import RECORDS_FILE, Record, append_record
 from hornet.snapshot import Bundle
+from hornet.snapshot.bundle import UNSEALED_WARNING
 from reports.load import ARTIFACTS_FILE, BENCHMARKS_DIRECTORY, HOST_FILE, JUNIT_FILE
 
 RUN_DIRECTORY = pytest.StashKey[Path]()
@@ -37,10 +38,12 @@ def configure_run(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say where a run that recorded something is to be found."""
+    """Say where a run that recorded something is to be found, and last, where all see it, that no seal was checked."""
     directory = config.stash[RUN_DIRECTORY]
     if _recorded(directory):
         terminalreporter.write_line(f"recorded in {directory}; its report: hornetos report {directory.name}")
+    if config.getoption("no_seal"):
+        terminalreporter.write_line(UNSEALED_WARNING, red=True, bold=True)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

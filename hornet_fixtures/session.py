@@ -73,7 +73,10 @@ def lane(pytestconfig: pytest.Config, spec: Spec, home: Home, kernel: Path) -> L
 
 
 @pytest.fixture(scope="session")
-def fleet(spec: Spec, home: Home, lane: Lane, host_net: HostNet, key: SshKey) -> Iterator[Fleet]:
+def fleet(
+    pytestconfig: pytest.Config, spec: Spec, home: Home, lane: Lane, host_net: HostNet, key: SshKey
+) -> Iterator[Fleet]:
     """VMs for tests; whatever a test leaves running is ended with the session."""
-    with Fleet(spec, home, lane, host_net, key) as vms:
+    check_seals = not pytestconfig.getoption("no_seal")
+    with Fleet(spec, home, lane, host_net, key, check_seals=check_seals) as vms:
         yield vms

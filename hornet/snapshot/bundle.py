@@ -29,6 +29,10 @@ GOLDEN_RULE = (
     "the golden rule: never change rootfs.ext4 after a snapshot. Restore an intact snapshot, make the change inside "
     "the VM, take a new snapshot: hornetos new-version"
 )
+UNSEALED_WARNING = (
+    "WARNING: seals are not checked (--no-seal): a restore on a changed disk destroys it silently, and nothing found "
+    "in this run is proof of anything"
+)
 
 
 @dataclass(frozen=True)

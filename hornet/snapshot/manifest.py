@@ -106,7 +106,9 @@ class Manifest(Table):
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise SnapshotError(f"{path}: {where}: {first['msg']}", "restore the manifest from a copy, or make a new snapshot") from error
+            raise SnapshotError(
+                f"{path}: {where}: {first['msg']}", "restore the manifest from a copy, or make a new snapshot"
+            ) from error
         if manifest.self_sha256 != manifest.content_sha256():
             raise SnapshotError(
                 f"{path}: its content has SHA-256 {manifest.content_sha256()[:12]}…, sealed "

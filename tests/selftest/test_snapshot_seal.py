@@ -1,0 +1,232 @@
+"""Bad snapshots: whatever is wrong is refused by name, and nothing is lost."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import bundle_samples
+import ext4_samples
+import pytest
+from bundle_samples import NAMES
+
+from hornet.errors import HornetError, SnapshotError
+from hornet.files import clone_file
+from hornet.progress import Progress
+from hornet.snapshot import Bundle, open_bundle, publishing
+from hornet.snapshot.bundle import STAT_FILE
+from hornet.snapshot.manifest import MANIFEST_FILE
+
+FILES = (NAMES.rootfs_file, NAMES.memory_file, NAMES.state_file)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A snapshot that no test changes."""
+    return bundle_samples.make_bundle(tmp_path_factory.mktemp("bundles") / "v1.0")
+
+
+@pytest.fixture
+def bundle(original: Bundle, tmp_path: Path) -> Bundle:
+    """A copy to damage, its seal proved here."""
+    copy = Bundle(Path(shutil.copytree(original.directory, tmp_path / "v1.0")), NAMES)
+    copy.check_seal()
+    return copy
+
+
+def both_seals_refuse(bundle: Bundle, why: str) -> None:
+    with pytest.raises(SnapshotError, match=why):
+        bundle.check_seal()
+    with pytest.raises(SnapshotError, match=why):
+        bundle.check_full()
+
+
+def test_an_untouched_snapshot_passes_wherever_it_is_copied_or_moved(bundle: Bundle, tmp_path: Path) -> None:
+    bundle.check_seal()
+    bundle.check_full()
+    moved = Bundle(bundle.directory.rename(tmp_path / "another name"), NAMES)
+    moved.check_seal()
+    assert open_bundle(moved.directory, NAMES).manifest().version == "v1.0"
+
+
+def test_the_cheap_seal_reads_no_content_of_what_stat_says_is_untouched(bundle: Bundle, monkeypatch) -> None:
+    def refuse(*arguments: object) -> str:
+        raise AssertionError("the cheap seal hashed a file")
+
+    monkeypatch.setattr("hornet.snapshot.bundle.file_sha256", refuse)
+    bundle.check_seal()
+    os.utime(bundle.memory)
+    with pytest.raises(AssertionError, match="hashed"):
+        bundle.check_seal()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_bit_is_named(name: str, bundle: Bundle) -> None:
+    path = bundle.directory / name
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    ext4_samples.flip(path, path.stat().st_size // 2)
+    os.utime(path, ns=times)
+    both_seals_refuse(bundle, rf"content changed after .*\n.*{name}: SHA-256")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_truncated_file_is_named(name: str, bundle: Bundle) -> None:
+    path = bundle.directory / name
+    size = path.stat().st_size
+    os.truncate(path, size - 1)
+    both_seals_refuse(bundle, rf"{name}: {size - 1} bytes, sealed with {size}")
+    os.truncate(path, 0)
+    both_seals_refuse(bundle, rf"{name}: empty")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_a_link_and_a_device_are_named(name: str, bundle: Bundle, tmp_path: Path) -> None:
+    path = bundle.directory / name
+    elsewhere = path.rename(tmp_path / "elsewhere")
+    both_seals_refuse(bundle, rf"{name}: missing")
+    path.symlink_to(elsewhere)
+    both_seals_refuse(bundle, rf"{name}: not a plain file")
+    path.unlink()
+    os.mkfifo(path)
+    both_seals_refuse(bundle, rf"{name}: not a plain file")
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_another_version_is_refused(name: str, bundle: Bundle, tmp_path: Path) -> None:
+    other = bundle_samples.make_bundle(tmp_path / "v2.0", seed=3)
+    shutil.copyfile(other.directory / name, bundle.directory / name)
+    both_seals_refuse(bundle, name)
+
+
+def test_a_mount_on_the_host_is_told_with_its_time_and_place(bundle: Bundle) -> None:
+    with ext4_samples.mounted(bundle.rootfs) as root:
+        (root / "big").unlink()
+    both_seals_refuse(bundle, r"mount_count 1, sealed 0")
+    with pytest.raises(SnapshotError, match=rf"last mounted {time.strftime('%Y-%m-%d', time.gmtime())}") as refusal:
+        bundle.check_seal()
+    assert "rootfs.ext4: changed after the snapshot was sealed" in refusal.value.message
+    assert "the golden rule" in refusal.value.hint
+    assert "new-version" in refusal.value.hint
+
+
+def test_a_mount_that_changes_nothing_else_is_found(bundle: Bundle) -> None:
+    with ext4_samples.mounted(bundle.rootfs):
+        pass
+    both_seals_refuse(bundle, "mount_count 1, sealed 0")
+
+
+def test_a_file_removed_by_debugfs_is_found(bundle: Bundle) -> None:
+    ext4_samples.debugfs(bundle.rootfs, "rm /big")
+    both_seals_refuse(bundle, r"free_inodes_count \d+, sealed \d+")
+
+
+def test_a_repair_by_e2fsck_is_found(bundle: Bundle) -> None:
+    ext4_samples.run("e2fsck", "-fy", bundle.rootfs)
+    both_seals_refuse(bundle, "changed after the snapshot was sealed")
+
+
+def edit(change: Callable[[dict], None]) -> Callable[[Path], None]:
+    def rewrite(path: Path) -> None:
+        data = json.loads(path.read_text())
+        change(data)
+        path.write_text(json.dumps(data))
+
+    return rewrite
+
+
+MANIFEST_EDITS = {
+    "a hash": (edit(lambda data: data["files"][NAMES.memory_file].update(sha256="0" * 64)), "edited by hand"),
+    "the memory size": (edit(lambda data: data["origin"].update(memory_mib=512)), "edited by hand"),
+    "an unknown key": (edit(lambda data: data.update(note="fine")), "note: Extra inputs"),
+    "a key taken out": (edit(lambda data: data.pop("superblock")), "superblock: Field required"),
+    "another format": (edit(lambda data: data.update(format=1)), "format: Input should be 2"),
+    "not JSON": (lambda path: path.write_text("{"), "Invalid JSON"),
+    "not text": (lambda path: path.write_bytes(bytes(range(256))), "Invalid JSON"),
+    "empty": (lambda path: path.write_text(""), "Invalid JSON"),
+    "gone": (lambda path: path.unlink(), "never sealed"),
+    "a directory": (lambda path: (path.unlink(), path.mkdir()), "can't be read: Is a directory"),
+}
+
+
+@pytest.mark.parametrize("name", MANIFEST_EDITS)
+def test_a_manifest_that_is_not_as_it_was_sealed_is_refused(name: str, bundle: Bundle) -> None:
+    change, why = MANIFEST_EDITS[name]
+    change(bundle.directory / MANIFEST_FILE)
+    both_seals_refuse(bundle, rf"{MANIFEST_FILE}.*{why}")
+
+
+def test_a_manifest_of_another_snapshot_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    other = bundle_samples.make_bundle(tmp_path / "v2.0", seed=3)
+    shutil.copyfile(other.directory / MANIFEST_FILE, bundle.directory / MANIFEST_FILE)
+    both_seals_refuse(bundle, NAMES.rootfs_file)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"rootfs.ext4": [1, 2, 3, 4]}'])
+def test_a_wrong_note_of_stat_makes_the_hashes_decide(content: str, bundle: Bundle) -> None:
+    (bundle.directory / STAT_FILE).write_text(content)
+    bundle.check_seal()
+    ext4_samples.flip(bundle.memory, 5)
+    (bundle.directory / STAT_FILE).write_text(content)
+    both_seals_refuse(bundle, NAMES.memory_file)
+
+
+def test_bytes_that_rot_under_an_untouched_inode_are_found_by_the_full_seal(original: Bundle, tmp_path: Path) -> None:
+    """The disk of the host itself loses a bit: no stat shows that, and the file's superblock is far away."""
+    host_disk = ext4_samples.make_image(tmp_path / "host.ext4", size_mib=48)
+    with ext4_samples.mounted(host_disk) as root:
+        kept = Bundle(Path(shutil.copytree(original.directory, root / "v1.0")), NAMES)
+        kept.check_seal()
+    block = ext4_samples.first_block(host_disk, f"/v1.0/{NAMES.memory_file}")
+    ext4_samples.flip(host_disk, block * ext4_samples.BLOCK)
+    with ext4_samples.mounted(host_disk) as root:
+        kept = Bundle(root / "v1.0", NAMES)
+        kept.check_seal()
+        with pytest.raises(SnapshotError, match=f"{NAMES.memory_file}: SHA-256"):
+            kept.check_full()
+
+
+def test_an_unreadable_directory_is_named(bundle: Bundle) -> None:
+    for directory in [bundle.directory, *bundle.directory.parents][:4]:
+        directory.chmod(0o755)
+    bundle.directory.chmod(0)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(SnapshotError, match=r"Permission denied|not a directory"):
+            open_bundle(bundle.directory, NAMES)
+    finally:
+        os.seteuid(0)
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.touch()])
+def test_what_is_no_directory_is_refused(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / "x")
+    with pytest.raises(SnapshotError, match="not a directory"):
+        open_bundle(tmp_path / "x", NAMES)
+
+
+def test_a_disk_that_fills_during_the_copy_leaves_nothing_half(bundle: Bundle, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    ext4_samples.run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small)
+    try:
+        with (
+            pytest.raises(HornetError, match=r"copying .*rootfs\.ext4.*No space left") as refusal,
+            publishing(small / "v3.0", NAMES) as new,
+        ):
+            clone_file(bundle.rootfs, new.rootfs)
+        assert "free space" in refusal.value.hint
+        assert [path.name for path in small.iterdir()] == [".v3.0.lock"]
+    finally:
+        ext4_samples.run("umount", small)
+    bundle.check_full()
+
+
+def test_a_full_seal_shows_its_progress(bundle: Bundle) -> None:
+    progress = Progress(io.StringIO())
+    bundle.check_full(progress)
+    assert progress._detail == "100 % of 19 MB"
