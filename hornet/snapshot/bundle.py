@@ -179,8 +179,12 @@ class Bundle:
 
 
 def open_bundle(directory: Path, names: SnapshotFiles) -> Bundle:
-    """The bundle in a directory. Raises SnapshotError if there is none."""
-    if not directory.is_dir():
+    """The bundle in a directory. Raises SnapshotError if there is none, or it can't be read."""
+    try:
+        is_directory = directory.is_dir()
+    except OSError as error:
+        raise SnapshotError(f"{directory}: {error.strerror}", "check the path's permissions") from error
+    if not is_directory:
         raise SnapshotError(f"{directory}: not a directory", "name a snapshot's directory")
     bundle = Bundle(directory.resolve(), names)
     bundle.check_files()

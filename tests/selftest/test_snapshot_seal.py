@@ -6,6 +6,7 @@ import io
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -190,16 +191,18 @@ def test_bytes_that_rot_under_an_untouched_inode_are_found_by_the_full_seal(orig
             kept.check_full()
 
 
-def test_an_unreadable_directory_is_named(bundle: Bundle) -> None:
-    for directory in [bundle.directory, *bundle.directory.parents][:4]:
-        directory.chmod(0o755)
-    bundle.directory.chmod(0)
-    os.seteuid(65534)
-    try:
-        with pytest.raises(SnapshotError, match=r"Permission denied|not a directory"):
-            open_bundle(bundle.directory, NAMES)
-    finally:
-        os.seteuid(0)
+@pytest.mark.parametrize("closed", ["v1.0", "."])
+def test_an_unreadable_directory_is_named(closed: str, bundle: Bundle) -> None:
+    with tempfile.TemporaryDirectory() as reachable:
+        Path(reachable).chmod(0o755)
+        directory = Path(shutil.copytree(bundle.directory, Path(reachable, "v1.0")))
+        Path(reachable, closed).chmod(0)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(SnapshotError, match=rf"{directory}.*: Permission denied"):
+                open_bundle(directory, NAMES)
+        finally:
+            os.seteuid(0)
 
 
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.touch()])
