@@ -20,7 +20,7 @@ from hornet.lane import Lane
 from hornet.network import HostNet, VMIds, VMNamespace
 from hornet.snapshot import Bundle
 from hornet.spec import Spec
-from hornet.vmm import MachineConfig, MicroVM, boot_vm, restore_vm, timed
+from hornet.vmm import MachineConfig, MicroVM, NetworkCard, boot_vm, restore_vm, timed
 
 STATE_FILE = "vm.json"
 
@@ -175,16 +175,11 @@ class Fleet:
             disk=vm.disk,
             memory_mib=machine.memory_mib,
             vcpus=machine.vcpus,
-            guest_mac=network.guest_mac,
-            tap_fd=vm.namespace.open_tap(),
+            card=NetworkCard(vm.namespace.name, network.tap_name, network.guest_mac),
         )
 
     def _start(self, vm: VM, config: MachineConfig, start: Any) -> None:
-        try:
-            vm.micro = start()
-        finally:
-            if config.tap_fd is not None:
-                os.close(config.tap_fd)
+        vm.micro = start()
         vm.phases_ms.update(vm.micro.phases_ms)
         state = {
             "pid": vm.micro.pid,

@@ -13,17 +13,17 @@ from pathlib import Path
 from hornet.errors import HornetError, HostError
 from hornet.home import Home
 from hornet.host import kvm
-from hornet.lane import FIRECRACKER_KVM, LANES, QEMU_KVM, QEMU_TCG, Lane
+from hornet.lane import LANES, Lane
 from hornet.spec import Machine
 from hornet.store import content_key, file_sha256
 from hornet.vmm import MachineConfig, boot_vm, vmm_version
+from hornet.vmm.firecracker import BINARY as FIRECRACKER
 from hornet.vmm.qemu import BINARY as QEMU
 
 # From the start of the VMM to the kernel's first words: a second where it works at all.
 FIRST_LINE_TIMEOUT_S = 30.0
 FIRST_LINE = r"Linux version"
 PROBE_BOOT_ARGS = "console=ttyS0 earlyprintk=serial,ttyS0 reboot=t panic=-1"
-PROBE_MAC = "02:00:00:00:00:01"
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,11 @@ def _probe(lane: Lane, home: Home, kernel: Path | None, machine: Machine) -> Lan
 
 def _missing(lane: Lane) -> str:
     """What the lane lacks even before a kernel is tried."""
-    if lane == FIRECRACKER_KVM:
-        return "this suite has no Firecracker driver yet" if shutil.which("firecracker") else "no firecracker on PATH"
-    if not shutil.which(QEMU):
+    if lane.vmm == "firecracker" and not shutil.which(FIRECRACKER):
+        return f"no {FIRECRACKER} on PATH: take a release binary"
+    if lane.vmm == "qemu" and not shutil.which(QEMU):
         return f"no {QEMU} on PATH: install qemu-system-x86"
-    if lane == QEMU_KVM:
-        return kvm.payload_problem() or ""
-    assert lane == QEMU_TCG
-    return ""
+    return kvm.payload_problem() or "" if lane.accelerator == "kvm" else ""
 
 
 def _boot_to_first_line(lane: Lane, home: Home, kernel: Path, machine: Machine) -> LaneState:
@@ -89,7 +86,6 @@ def _boot_to_first_line(lane: Lane, home: Home, kernel: Path, machine: Machine) 
             disk=disk,
             memory_mib=machine.memory_mib,
             vcpus=1,
-            guest_mac=PROBE_MAC,
         )
         try:
             vm = boot_vm(lane, config, kernel=kernel, boot_args=PROBE_BOOT_ARGS)

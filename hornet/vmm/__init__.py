@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from types import ModuleType
 
-from hornet.errors import VMError
 from hornet.lane import Lane
-from hornet.vmm import qemu
-from hornet.vmm.base import MachineConfig, MicroVM
+from hornet.vmm import firecracker, qemu
+from hornet.vmm.base import MachineConfig, MicroVM, NetworkCard
 from hornet.vmm.console import Console
 from hornet.vmm.phases import timed
 
-__all__ = ["Console", "MachineConfig", "MicroVM", "boot_vm", "restore_vm", "timed", "vmm_version"]
+__all__ = ["Console", "MachineConfig", "MicroVM", "NetworkCard", "boot_vm", "restore_vm", "timed", "vmm_version"]
 
 
 def boot_vm(lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> MicroVM:
@@ -34,6 +33,4 @@ def vmm_version(lane: Lane) -> str:
 
 
 def _driver(lane: Lane) -> ModuleType:
-    if lane.vmm == "qemu":
-        return qemu
-    raise VMError(f"lane {lane}: no driver for {lane.vmm}", "choose another lane: hornetos host")
+    return {"firecracker": firecracker, "qemu": qemu}[lane.vmm]

@@ -11,12 +11,21 @@ from hornet.vmm.console import Console
 
 
 @dataclass(frozen=True)
+class NetworkCard:
+    """A VM's network card: a tap in a network namespace (None: this process's own). The tap must not be open."""
+
+    namespace: str | None
+    tap: str
+    mac: str
+
+
+@dataclass(frozen=True)
 class MachineConfig:
     """One VM to start.
 
     directory: the VM's own, for console.log, vmm.log and its memory file; it must exist.
     disk: the VM's private, writable rootfs.ext4.
-    tap_fd: an open tap of the VM's namespace, or None for a VM without a network card; stays the caller's.
+    card: None for a VM without a network card.
     """
 
     name: str
@@ -24,8 +33,7 @@ class MachineConfig:
     disk: Path
     memory_mib: int
     vcpus: int
-    guest_mac: str
-    tap_fd: int | None = None
+    card: NetworkCard | None = None
 
 
 class MicroVM(Protocol):
@@ -46,6 +54,9 @@ class MicroVM(Protocol):
 
     def snapshot(self, memory: Path, state: Path) -> None:
         """Write the paused VM's memory and device state. The VM stays paused."""
+
+    def reported_load_ms(self) -> float | None:
+        """How long loading its snapshot took, by the VMM's own word; None from a VMM that does not say."""
 
     def memory_files(self) -> list[Path]:
         """The files that guest RAM is mapped from: what tells guest memory from the VMM's own."""

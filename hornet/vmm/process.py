@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from hornet.errors import HostError
+from hornet.network.netns import RUN_NETNS
 
 
 @cache
@@ -18,17 +19,34 @@ def _spawner() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="vmm-spawner")
 
 
-def start_vmm(argv: Sequence[str], *, log: Path, pass_fds: Sequence[int]) -> subprocess.Popen[bytes]:
+def start_vmm(
+    argv: Sequence[str],
+    *,
+    log: Path,
+    pass_fds: Sequence[int] = (),
+    stdout_fd: int | None = None,
+    directory: Path | None = None,
+    namespace: str | None = None,
+) -> subprocess.Popen[bytes]:
     """Start `argv` with its output in `log`; it is killed by the kernel when this process dies, however.
 
-    Raises HostError if the program is missing.
+    stdout_fd takes its standard output instead; directory: where it runs; namespace: the network namespace that it
+    runs in. Raises HostError if the program is missing.
     """
     command = ["setpriv", "--pdeathsig", "KILL", *argv]
+    if namespace:
+        # Entered first: entering clears the parent-death signal.
+        command = ["nsenter", f"--net={RUN_NETNS / namespace}", "--", *command]
 
     def spawn() -> subprocess.Popen[bytes]:
         with log.open("ab") as sink:
             return subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, pass_fds=tuple(pass_fds)
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=sink if stdout_fd is None else stdout_fd,
+                stderr=sink,
+                pass_fds=tuple(pass_fds),
+                cwd=directory,
             )
 
     try:

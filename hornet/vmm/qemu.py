@@ -7,16 +7,20 @@ that file plus the device state that QEMU's migration writes with `x-ignore-shar
 
 from __future__ import annotations
 
+import os
 import re
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from hornet.errors import HornetError, VMError
 from hornet.files import clone_file
 from hornet.lane import Lane
+from hornet.network import netns
+from hornet.network.tap import open_tap
 from hornet.proc import run
-from hornet.vmm.base import MachineConfig
+from hornet.vmm.base import MachineConfig, NetworkCard
 from hornet.vmm.console import Console
 from hornet.vmm.phases import timed
 from hornet.vmm.process import log_tail, start_vmm
@@ -49,8 +53,9 @@ class QemuVM:
                 *("-chardev", f"socket,id=serial,fd={serial_theirs.fileno()}", "-serial", "chardev:serial"),
                 *arguments,
             ]
-            tap_fds = [] if config.tap_fd is None else [config.tap_fd]
-            with qmp_theirs, serial_theirs:
+            with qmp_theirs, serial_theirs, _open_tap(config.card) as tap_fd:
+                argv += _card_arguments(config.card, tap_fd)
+                tap_fds = [] if tap_fd is None else [tap_fd]
                 pass_fds = [qmp_theirs.fileno(), serial_theirs.fileno(), *tap_fds, *fds]
                 self._process = start_vmm(argv, log=self._log, pass_fds=pass_fds)
             self.pid = self._process.pid
@@ -94,6 +99,9 @@ class QemuVM:
             self._qmp.wait_migration(MIGRATION_TIMEOUT_S)
         except HornetError as error:
             self._give_up(error)
+
+    def reported_load_ms(self) -> None:
+        """QEMU does not say."""
 
     def memory_files(self) -> list[Path]:
         own_memory = self.config.directory / MEMORY_FILE
@@ -162,7 +170,7 @@ def version() -> str:
 
 def _base_arguments(lane: Lane, config: MachineConfig) -> list[str]:
     accelerator = "kvm" if lane.accelerator == "kvm" else f"tcg,tb-size={TCG_CACHE_MIB}"
-    arguments = [
+    return [
         *(BINARY, "-nodefaults", "-no-user-config", "-display", "none", "-name", config.name),
         *("-M", "microvm,acpi=on,pcie=off,rtc=on,usb=off,memory-backend=ram"),
         *("-accel", accelerator, "-cpu", "host" if lane.accelerator == "kvm" else "max"),
@@ -173,12 +181,26 @@ def _base_arguments(lane: Lane, config: MachineConfig) -> list[str]:
         *("-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-device,rng=rng0"),
         *("-device", "virtio-balloon-device"),
     ]
-    if config.tap_fd is not None:
-        arguments += [
-            *("-netdev", f"tap,id=net0,fd={config.tap_fd}"),
-            *("-device", f"virtio-net-device,netdev=net0,mac={config.guest_mac}"),
-        ]
-    return arguments
+
+
+@contextmanager
+def _open_tap(card: NetworkCard | None) -> Iterator[int | None]:
+    """A descriptor of the card's tap: QEMU itself stays in the host's namespace."""
+    if card is None:
+        yield None
+        return
+    fd = netns.enter(card.namespace, lambda: open_tap(card.tap))
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _card_arguments(card: NetworkCard | None, tap_fd: int | None) -> list[str]:
+    if card is None:
+        return []
+    device = f"virtio-net-device,netdev=net0,mac={card.mac}"
+    return ["-netdev", f"tap,id=net0,fd={tap_fd}", "-device", device]
 
 
 def _memory_arguments(config: MachineConfig, file: Path, *, shared: bool) -> list[str]:

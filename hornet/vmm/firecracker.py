@@ -1,0 +1,215 @@
+"""Firecracker as a MicroVM, by its API over a Unix socket (Firecracker: src/firecracker/swagger/firecracker.yaml).
+
+Firecracker writes the path of a VM's disk into its snapshots. Here it runs in the VM's own directory and is given the
+disk's bare name, so that a clone opens the disk in its own directory, wherever that is. It opens its tap by name, so it
+runs in the VM's network namespace.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from hornet.errors import HornetError, VMError
+from hornet.lane import Lane
+from hornet.proc import run
+from hornet.vmm.base import MachineConfig
+from hornet.vmm.console import Console
+from hornet.vmm.phases import timed
+from hornet.vmm.process import log_tail, start_vmm
+
+BINARY = "firecracker"
+API_SOCKET = "api.sock"
+METRICS_FILE = "metrics.json"
+START_TIMEOUT_S = 20.0
+CALL_TIMEOUT_S = 60.0
+# Nothing tells when the socket is there; a start takes some milliseconds, so this blurs it by little.
+POLL_S = 0.0005
+
+
+class FirecrackerVM:
+    """A running Firecracker. Made by boot() or restore(), not directly."""
+
+    def __init__(self, lane: Lane, config: MachineConfig) -> None:
+        self.lane = lane
+        self.config = config
+        self.phases_ms: dict[str, float] = {}
+        self._log = config.directory / "vmm.log"
+        self._memory: list[Path] = []
+        with timed(self.phases_ms, "vmm_start_ms"):
+            serial_end, serial_theirs = socket.socketpair()
+            with serial_theirs:
+                self._process = start_vmm(
+                    [BINARY, "--api-sock", API_SOCKET, "--id", config.name],
+                    log=self._log,
+                    stdout_fd=serial_theirs.fileno(),
+                    directory=config.directory,
+                    namespace=config.card.namespace if config.card else None,
+                )
+            self.pid = self._process.pid
+            self.console = Console(config.directory / "console.log", serial_end, config.name)
+            try:
+                self._api = _Api(self._connect())
+            except HornetError as error:
+                self.give_up(error)
+
+    def pause(self) -> None:
+        self.call("PATCH", "/vm", {"state": "Paused"})
+
+    def resume(self) -> None:
+        self.call("PATCH", "/vm", {"state": "Resumed"})
+
+    def snapshot(self, memory: Path, state: Path) -> None:
+        """Write memory and device state of the paused VM; a clone can be saved like any other. Raises VMError."""
+        body = {"snapshot_type": "Full", "snapshot_path": str(state), "mem_file_path": str(memory)}
+        self.call("PUT", "/snapshot/create", body)
+
+    def load(self, memory: Path, state: Path) -> None:
+        """Take memory, mapped private, and device state; the VM is paused afterwards."""
+        body = {
+            "snapshot_path": str(state),
+            "mem_backend": {"backend_type": "File", "backend_path": str(memory)},
+            "resume_vm": False,
+        }
+        self.call("PUT", "/snapshot/load", body)
+        self._memory = [memory]
+
+    def reported_load_ms(self) -> float:
+        self.call("PUT", "/actions", {"action_type": "FlushMetrics"})
+        # One line of JSON for each flush.
+        lines = (self.config.directory / METRICS_FILE).read_text().splitlines()
+        latency_us: float = json.loads(lines[-1])["latencies_us"]["load_snapshot"]
+        if not latency_us:
+            raise VMError(f"VM {self.config.name}: Firecracker reports no load_snapshot latency: it loaded none")
+        return latency_us / 1000
+
+    def memory_files(self) -> list[Path]:
+        return self._memory
+
+    @property
+    def alive(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        if hasattr(self, "_api"):
+            self._api.close()
+        self.console.close()
+
+    def call(self, method: str, path: str, body: dict[str, Any]) -> None:
+        """One API call. Raises VMError with Firecracker's own explanation if it refuses."""
+        try:
+            self._api.call(method, path, body)
+        except (OSError, http.client.HTTPException, VMError) as error:
+            raise VMError(
+                f"VM {self.config.name}: {method} {path}: {error}\n  Firecracker said: {log_tail(self._log)}",
+                f"read {self._log}",
+            ) from error
+
+    def give_up(self, error: HornetError) -> None:
+        """End a VM that can't be set up, and say why."""
+        self.kill()
+        raise error
+
+    def _connect(self) -> socket.socket:
+        """A connection to the API as soon as it listens."""
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        # Through a descriptor: the path of a Unix socket may be no longer than 107 bytes.
+        directory_fd = os.open(self.config.directory, os.O_PATH | os.O_DIRECTORY)
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(CALL_TIMEOUT_S)
+        try:
+            while True:
+                try:
+                    connection.connect(f"/proc/self/fd/{directory_fd}/{API_SOCKET}")
+                    return connection
+                except (FileNotFoundError, ConnectionRefusedError) as error:
+                    ended = self._process.poll() is not None
+                    if ended or time.monotonic() > deadline_s:
+                        why = "it ended" if ended else f"{START_TIMEOUT_S:g} s went by"
+                        said = f"{self.console.tail()}\n{log_tail(self._log)}"
+                        connection.close()
+                        raise VMError(
+                            f"VM {self.config.name}: Firecracker's API never answered: {why}; it said:\n{said}",
+                            f"read {self._log}",
+                        ) from error
+                    time.sleep(POLL_S)
+        finally:
+            os.close(directory_fd)
+
+
+class _Api(http.client.HTTPConnection):
+    """HTTP over a Unix socket that is connected already."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__("localhost", timeout=CALL_TIMEOUT_S)
+        self.sock = connection
+
+    def call(self, method: str, path: str, body: dict[str, Any]) -> None:
+        self.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
+        answer = self.getresponse()
+        text = answer.read().decode(errors="replace")
+        if answer.status >= 300:
+            raise VMError(f"HTTP {answer.status}: {_fault(text)}")
+
+
+def _fault(text: str) -> str:
+    try:
+        return str(json.loads(text)["fault_message"])
+    except (ValueError, KeyError, TypeError):
+        return text
+
+
+def boot(lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> FirecrackerVM:
+    """Start a VM from a kernel. It runs when this returns. Raises VMError."""
+    vm = FirecrackerVM(lane, config)
+    disk = {"drive_id": "rootfs", "path_on_host": config.disk.name, "is_root_device": True, "is_read_only": False}
+    bodies: list[tuple[str, dict[str, Any]]] = [
+        ("/machine-config", {"vcpu_count": config.vcpus, "mem_size_mib": config.memory_mib}),
+        ("/boot-source", {"kernel_image_path": str(kernel), "boot_args": boot_args}),
+        ("/drives/rootfs", disk),
+        ("/balloon", {"amount_mib": 0, "deflate_on_oom": True}),
+        ("/entropy", {}),
+    ]
+    if config.card:
+        card = {"iface_id": "eth0", "host_dev_name": config.card.tap, "guest_mac": config.card.mac}
+        bodies.append(("/network-interfaces/eth0", card))
+    try:
+        for path, body in [*bodies, ("/actions", {"action_type": "InstanceStart"})]:
+            vm.call("PUT", path, body)
+    except HornetError as error:
+        vm.give_up(error)
+    return vm
+
+
+def restore(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, own_memory: bool = False) -> FirecrackerVM:
+    """Start a VM from a snapshot; it is paused when this returns: resume() lets it run.
+
+    memory is mapped private, so that clones share its pages. own_memory makes no difference here: any clone can be
+    snapshotted again. Raises VMError.
+    """
+    vm = FirecrackerVM(lane, config)
+    try:
+        (config.directory / METRICS_FILE).touch()
+        vm.call("PUT", "/metrics", {"metrics_path": METRICS_FILE})
+        with timed(vm.phases_ms, "load_ms"):
+            vm.load(memory, state)
+    except HornetError as error:
+        vm.give_up(error)
+    return vm
+
+
+def version() -> str:
+    """Firecracker's version, as in `1.13.1`. Raises CommandError if it is not installed."""
+    text = run([BINARY, "--version"], timeout_s=20).output
+    found = re.search(r"Firecracker v(\S+)", text)
+    if not found:
+        raise VMError(f"{BINARY} --version says no version: {text[:80]!r}")
+    return found.group(1)
