@@ -1,0 +1,158 @@
+"""The Firecracker driver on the real thing, with a guest of a few instructions instead of Linux.
+
+Many hosts with a /dev/kvm can't run Linux in it; nearly all run this: it prints the letters of the alphabet, one a
+line, and keeps in memory which is next. So what goes on after a restore is seen on the console.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from string import ascii_lowercase
+
+import pytest
+
+from hornet.errors import VMError
+from hornet.host import kvm
+from hornet.lane import FIRECRACKER_KVM
+from hornet.network import HostNet
+from hornet.proc import run
+from hornet.spec import Spec
+from hornet.vmm import MachineConfig, MicroVM, NetworkCard, boot_vm, firecracker, restore_vm
+
+pytestmark = pytest.mark.guest
+
+MEMORY_MIB = 32
+LIMIT_S = 20
+# Firecracker enters in long mode with the first GiB mapped; 0x3f8 is the serial port.
+PROGRAM = r"""
+.globl _start
+_start:
+    movb next(%rip), %al
+    movw $0x3f8, %dx
+    outb %al, %dx
+    movb $'\n', %al
+    outb %al, %dx
+    movb next(%rip), %al
+    incb %al
+    cmpb $'z', %al
+    jbe 1f
+    movb $'a', %al
+1:  movb %al, next(%rip)
+    movl $1000, %ecx
+2:  decl %ecx
+    jnz 2b
+    jmp _start
+.data
+next: .byte 'a'
+"""
+
+Start = Callable[..., MicroVM]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _firecracker_works() -> None:
+    """Nothing here can be judged without Firecracker and a KVM that runs the payload."""
+    if not shutil.which(firecracker.BINARY):
+        pytest.skip("not judged: no firecracker on PATH")
+    if problem := kvm.payload_problem():
+        pytest.skip(f"not judged: {problem}")
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The guest, as the ELF file that Firecracker takes for a kernel."""
+    directory = tmp_path_factory.mktemp("program")
+    (directory / "program.S").write_text(PROGRAM)
+    flags = ["-nostdlib", "-static", "-Wl,--build-id=none", "-Wl,-z,noseparate-code", "-Wl,-Ttext=0x1000000"]
+    run(["gcc", *flags, "-o", directory / "program", directory / "program.S"], timeout_s=60)
+    return directory / "program"
+
+
+@pytest.fixture
+def machine(spec: Spec, host_net: HostNet, tmp_path: Path) -> Iterator[Callable[[str], MachineConfig]]:
+    """A directory with a disk, and a namespace with a tap, for each VM of a test."""
+    with ExitStack() as stack:
+
+        def make(name: str) -> MachineConfig:
+            directory = tmp_path / name
+            directory.mkdir()
+            (directory / "rootfs.ext4").write_bytes(name.encode().ljust(1 << 20, b"."))
+            namespace = host_net.create(len(list(tmp_path.iterdir())))
+            stack.callback(namespace.remove)
+            card = NetworkCard(namespace.name, spec.network.tap_name, spec.network.guest_mac)
+            return MachineConfig(name, directory, directory / "rootfs.ext4", MEMORY_MIB, spec.machine.vcpus, card)
+
+        yield make
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[[MicroVM], MicroVM]]:
+    """Ends every VM that a test has started."""
+    with ExitStack() as stack:
+
+        def remember(vm: MicroVM) -> MicroVM:
+            stack.callback(vm.kill)
+            return vm
+
+        yield remember
+
+
+def letters(vm: MicroVM) -> str:
+    return "".join(line for line in vm.console.text.split("\n") if line in set(ascii_lowercase))
+
+
+def test_boot_snapshot_and_two_clones(program: Path, machine, started, tmp_path: Path) -> None:
+    parent = started(boot_vm(FIRECRACKER_KVM, machine("parent"), kernel=program, boot_args=""))
+    parent.console.wait_for("^c$", LIMIT_S)
+    parent.pause()
+    memory, state = tmp_path / "vm.mem", tmp_path / "vm.snapshot"
+    parent.snapshot(memory, state)
+    last = letters(parent)[-1]
+    parent.kill()
+    assert memory.stat().st_size == MEMORY_MIB << 20
+    before = memory.read_bytes()
+    following = ascii_lowercase[(ascii_lowercase.index(last) + 1) % len(ascii_lowercase)]
+    for name in ("first", "second"):
+        clone = started(restore_vm(FIRECRACKER_KVM, machine(name), memory=memory, state=state))
+        assert clone.phases_ms.keys() == {"vmm_start_ms", "load_ms"}
+        assert 0 < (clone.reported_load_ms() or 0) <= clone.phases_ms["load_ms"]
+        clone.resume()
+        clone.console.wait_for(f"^{following}$", LIMIT_S)
+        # A letter may have been on its way out when the parent was paused.
+        assert letters(clone)[:2] in (2 * ascii_lowercase)
+        assert clone.memory_files() == [memory]
+        opened = {path.resolve() for path in Path(f"/proc/{clone.pid}/fd").iterdir()}
+        assert clone.config.disk in opened, "the clone has its own disk open, not the one whose path is in the snapshot"
+    assert memory.read_bytes() == before, "clones never write into the snapshot's memory"
+
+
+def test_a_clone_can_be_snapshotted_again(program: Path, machine, started, tmp_path: Path) -> None:
+    vm = started(boot_vm(FIRECRACKER_KVM, machine("generation0"), kernel=program, boot_args=""))
+    vm.console.wait_for("^b$", LIMIT_S)
+    for generation in (1, 2):
+        vm.pause()
+        memory, state = tmp_path / f"{generation}.mem", tmp_path / f"{generation}.snapshot"
+        vm.snapshot(memory, state)
+        vm.kill()
+        vm = started(restore_vm(FIRECRACKER_KVM, machine(f"generation{generation}"), memory=memory, state=state))
+        vm.resume()
+        vm.console.wait_for("^[a-z]$", LIMIT_S)
+
+
+def test_its_refusal_is_told_in_its_own_words(program: Path, machine, started, tmp_path: Path) -> None:
+    truncated = tmp_path / "vm.snapshot"
+    truncated.write_bytes(b"no snapshot")
+    with pytest.raises(VMError) as caught:
+        restore_vm(FIRECRACKER_KVM, machine("clone"), memory=program, state=truncated)
+    assert "PUT /snapshot/load: HTTP 400" in caught.value.message
+
+
+def test_a_kernel_that_is_none(machine, tmp_path: Path) -> None:
+    kernel = tmp_path / "vmlinux"
+    kernel.write_bytes(b"no kernel")
+    with pytest.raises(VMError) as caught:
+        boot_vm(FIRECRACKER_KVM, machine("hopeless"), kernel=kernel, boot_args="")
+    assert "HTTP 400" in caught.value.message
