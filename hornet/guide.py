@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from hornet.errors import SpecError
-from hornet.spec import Table
+from hornet.spec_types import Table
 
 GUIDE_PATH = Path(__file__).resolve().parent.parent / "guide.toml"
 

@@ -6,45 +6,19 @@ A wrong key or value is an error that names the file, the key, the value found a
 from __future__ import annotations
 
 import ipaddress
-import re
 import tomllib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from hornet.errors import SpecError
+from hornet.spec_rules import Boot, Health, Leftovers, Promise, ReadOnlyRoot, Removal, Secrets
+from hornet.spec_types import Mac, Pattern, Positive, Symbol, Table, Version
 
 SPEC_PATH = Path(__file__).resolve().parent.parent / "hornetos.toml"
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from error
-    return text
-
-
-def _mac(text: str) -> str:
-    if not re.fullmatch(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", text):
-        raise ValueError("expected six lower-case hex pairs joined by colons, as in 02:48:4f:00:00:01")
-    return text
-
-
-Pattern = Annotated[str, AfterValidator(_pattern)]
-Mac = Annotated[str, AfterValidator(_mac)]
-Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Za-z0-9_]*$")]
-Version = Annotated[str, Field(pattern=r"^\d+(\.\d+)+$")]
-Positive = Annotated[float, Field(gt=0)]
-
-
-class Table(BaseModel):
-    """A TOML table: unknown keys are errors, values can't change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Metric(Table):
@@ -170,14 +144,6 @@ class Tool(Table):
     use: str
 
 
-class Removal(Table):
-    """What an image must not contain (guide: Design Goals, What We Remove). `paths` are absolute globs."""
-
-    title: str
-    reason: str
-    paths: list[str]
-
-
 class DebianKernel(Table):
     """A kernel source from a Debian package linux-source-*; apt verifies it."""
 
@@ -209,12 +175,14 @@ class Kernel(Table):
 
     source: str
     max_mb: Positive
+    min_version: Version
     kernel_org_mirror: Annotated[str, Field(pattern=r"^(https?|file)://")]
     sources: dict[str, Annotated[DebianKernel | KernelOrgKernel, Field(discriminator="kind")]]
     required: dict[str, list[Symbol]]
     removed: dict[str, list[Symbol]]
     extras: dict[str, list[Symbol]]
     symbols: dict[Symbol, KernelSymbol]
+    promises: dict[str, Promise]
 
     @cached_property
     def required_symbols(self) -> list[str]:
@@ -297,6 +265,11 @@ class Spec(Table):
     tiers: dict[str, Tier]
     tools: dict[str, Tool]
     removals: dict[str, Removal]
+    leftovers: Leftovers
+    secrets: Secrets
+    health: Health
+    read_only_root: ReadOnlyRoot
+    boot: Boot
     kernel: Kernel
     rootfs: Rootfs
 

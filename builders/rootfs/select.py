@@ -8,16 +8,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
-
+from hornet.elf import ElfError, read_linkage
 from hornet.errors import BuildError
 
 LIBRARY_COMPONENT = "Shared libraries"
 LIBRARY_DIRECTORIES = ("usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib")
-ELF_MAGIC = b"\x7fELF"
 
 
 @dataclass
@@ -97,21 +93,12 @@ def select(tree: Path, keep: Mapping[str, Sequence[str]]) -> Selection:
 
 
 def needed_libraries(path: Path) -> list[str]:
-    """The interpreter and the DT_NEEDED entries of an ELF file; nothing for any other file."""
-    if path.is_symlink() or not path.is_file():
-        return []
-    with path.open("rb") as stream:
-        if stream.read(4) != ELF_MAGIC:
-            return []
-        try:
-            elf = ELFFile(stream)
-            dynamic: Any = elf.get_section_by_name(".dynamic")
-            names = [tag.needed for tag in dynamic.iter_tags("DT_NEEDED")] if dynamic else []
-            interpreters: Any = elf.iter_segments("PT_INTERP")
-            names += [segment.get_interp_name() for segment in interpreters]
-        except ELFError as error:
-            raise BuildError(f"{path}: a damaged ELF file: {error}") from error
-    return names
+    """The interpreter and the shared libraries of an ELF file; nothing for any other file."""
+    try:
+        linkage = read_linkage(path)
+    except ElfError as error:
+        raise BuildError(error.message, "fetch the package again") from error
+    return linkage.needs if linkage else []
 
 
 def expand_braces(pattern: str) -> Iterator[str]:

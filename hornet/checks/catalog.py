@@ -1,0 +1,51 @@
+"""Every check of one kind by name, bound to the spec: so that all of them can be held against one broken input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import partial
+
+from hornet.checks import boot, guest_disk, guest_kernel, guest_network, leftovers, promises, removals, secrets, tools
+from hornet.facts import Facts
+from hornet.image import ImageTree
+from hornet.spec import Spec
+
+GuestCheck = Callable[[Facts], list[str]]
+ImageCheck = Callable[[ImageTree], list[str]]
+
+
+def guest_checks(spec: Spec) -> dict[str, GuestCheck]:
+    """What is judged by the facts of a guest."""
+    checks: dict[str, GuestCheck] = {
+        "kernel.flags": partial(guest_kernel.running_config_problems, spec.kernel),
+        "kernel.version": partial(guest_kernel.version_problems, spec.kernel),
+        "disk.symptoms": guest_disk.disk_symptom_problems,
+    }
+    for name, promise in spec.kernel.promises.items():
+        checks[f"promise.{name}"] = partial(promises.promise_problems, name, promise)
+    for boot_check in boot.CHECKS:
+        checks[f"boot.{label(boot_check)}"] = partial(boot_check, spec.boot)
+    for network_check in guest_network.CHECKS:
+        checks[f"network.{label(network_check)}"] = partial(network_check, spec.network)
+    for name, tool in spec.tools.items():
+        for tool_check in tools.CHECKS:
+            checks[f"tool.{name}.{label(tool_check)}"] = partial(tool_check, name, tool)
+    return checks
+
+
+def image_checks(spec: Spec, keeps: Collection[str] = ()) -> dict[str, ImageCheck]:
+    """What is judged by the files of an image; keeps: the removals that its tier does without."""
+    checks: dict[str, ImageCheck] = {}
+    for name, removal in spec.removals.items():
+        for removal_check in [] if name in keeps else removals.checks_of(removal):
+            checks[f"removal.{name}.{label(removal_check)}"] = partial(removal_check, removal)
+    for leftover_check in leftovers.CHECKS:
+        checks[f"leftover.{label(leftover_check)}"] = partial(leftover_check, spec.leftovers)
+    for secret_check in secrets.CHECKS:
+        checks[f"secret.{label(secret_check)}"] = partial(secret_check, spec.secrets)
+    return checks
+
+
+def label(check: Callable[..., list[str]]) -> str:
+    """`gateway_problems` is `gateway`."""
+    return check.__name__.removesuffix("_problems")

@@ -1,0 +1,78 @@
+"""What We Remove (guide: Design Goals): not there by path, by package database, nor by kind of file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+
+from hornet.image import ImageTree
+from hornet.scripts import interpreter_of
+from hornet.spec_rules import Removal
+
+MB = 1_000_000
+DPKG_STATUS = "/var/lib/dpkg/status"
+DPKG_STATUS_DIRECTORY = "/var/lib/dpkg/status.d"
+APK_INSTALLED = "/lib/apk/db/installed"
+# One example of each kind is enough to act on.
+SHOWN = 5
+
+
+def path_problems(removal: Removal, tree: ImageTree) -> list[str]:
+    """Paths of a removed thing that are in the image, each with what it takes."""
+    problems = []
+    for path in tree.matching(removal.paths):
+        count, size_bytes = tree.size_below(path)
+        problems.append(f"{removal.title}: {path} is in the image: {count} files, {size_bytes / MB:.2f} MB")
+    return problems
+
+
+def package_problems(removal: Removal, tree: ImageTree) -> list[str]:
+    """Installed packages of a removed thing, by the image's own dpkg or apk database."""
+    found = sorted(name for name in set(installed_packages(tree)) if _matches(name, removal.packages))
+    return [f"{removal.title}: the package {name} is installed" for name in found]
+
+
+def file_type_problems(removal: Removal, tree: ImageTree) -> list[str]:
+    """Files of a removed thing wherever they are: by name, by a script's interpreter, by their first bytes."""
+    kinds = {f"named like {', '.join(removal.names)}": tree.named(removal.names)}
+    magics = tuple(bytes.fromhex(magic) for magic in removal.magics)
+    if magics or removal.interpreters:
+        heads = {path: tree.head(path) for path in tree.files}
+        kinds["by its first bytes"] = [path for path, head in heads.items() if magics and head.startswith(magics)]
+        asked = {path: interpreter_of(head) for path, head in heads.items()}
+        for path, interpreter in asked.items():
+            if interpreter and _matches(interpreter.program_name, removal.interpreters):
+                kinds.setdefault(f"a script for {interpreter.program_name}", []).append(path)
+    return [
+        f"{removal.title}: {len(paths)} files {kind}: {', '.join(paths[:SHOWN])}{' …' if len(paths) > SHOWN else ''}"
+        for kind, paths in kinds.items()
+        if paths
+    ]
+
+
+def installed_packages(tree: ImageTree) -> Iterator[str]:
+    """Names of installed packages. An image whose packages were only unpacked has no database and gives none."""
+    for record in (tree.text(DPKG_STATUS) or "").split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in record.splitlines() if ": " in line and line[0] != " ")
+        if "Package" in fields and fields.get("Status", "install ok installed").endswith(" installed"):
+            yield fields["Package"]
+    for path in tree.files:
+        if path.startswith(f"{DPKG_STATUS_DIRECTORY}/"):
+            yield path.rpartition("/")[2]
+    for line in (tree.text(APK_INSTALLED) or "").splitlines():
+        if line.startswith("P:"):
+            yield line[2:]
+
+
+def _matches(name: str, globs: list[str]) -> bool:
+    return any(fnmatchcase(name, glob) for glob in globs)
+
+
+def checks_of(removal: Removal) -> list[Callable[[Removal, ImageTree], list[str]]]:
+    """The checks that this removal has something to look for in: another one could not fail."""
+    patterns = {
+        path_problems: removal.paths,
+        package_problems: removal.packages,
+        file_type_problems: [*removal.names, *removal.interpreters, *removal.magics],
+    }
+    return [check for check, wanted in patterns.items() if wanted]

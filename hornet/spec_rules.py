@@ -1,0 +1,107 @@
+"""The tables of the specification that say what an image must not hold and how a guest must behave."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from hornet.spec_types import Pattern, Positive, Symbol, Table
+
+
+def _absolute(text: str) -> str:
+    if not text.startswith("/"):
+        raise ValueError("expected an absolute path in the image")
+    return text
+
+
+ImagePath = Annotated[str, AfterValidator(_absolute)]
+HexBytes = Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$")]
+
+
+class Removal(Table):
+    """What an image must not contain (guide: Design Goals, What We Remove).
+
+    paths: absolute globs; packages: globs of names in the package database; names: globs of file names anywhere;
+    interpreters: globs of the program that a script's first line asks for; magics: hex bytes that a file begins with.
+    """
+
+    title: str
+    reason: str
+    paths: list[ImagePath]
+    packages: list[str] = []
+    names: list[str] = []
+    interpreters: list[str] = []
+    magics: list[HexBytes] = []
+
+
+class Leftovers(Table):
+    """Where an image's commands and shared libraries are looked for."""
+
+    command_paths: list[ImagePath]
+    library_paths: list[ImagePath]
+
+
+class Ignored(Table):
+    """A finding that is known and accepted; `pattern` must match all that is shown of it. The reason is for readers."""
+
+    pattern: Pattern
+    reason: Annotated[str, Field(min_length=10)]
+
+
+class Secrets(Table):
+    """Secrets: where a guest gets them at run time, and what gives one away in an image.
+
+    path holds {vm_id}; forbidden_paths: absolute globs; patterns: name and regular expression over a file's bytes;
+    allowed_keys: lines that an authorized_keys file of an image may have.
+    """
+
+    port: Annotated[int, Field(ge=1, le=65535)]
+    path: Annotated[str, Field(pattern=r"^/.*\{vm_id\}")]
+    command: ImagePath
+    forbidden_paths: list[ImagePath]
+    allowed_keys: list[str]
+    patterns: dict[str, Pattern]
+    ignored: list[Ignored]
+
+
+class Health(Table):
+    """The health check script (guide: Phase 4, Health Checks). daemons: any of them is the SSH server."""
+
+    script: ImagePath
+    healthy: str
+    unhealthy: str
+    disk_limit_percent: Annotated[int, Field(ge=1, le=100)]
+    daemons: list[str]
+
+
+class ReadOnlyRoot(Table):
+    """A read-only root (guide: Phase 4, Read-Only Rootfs). boot_args ask for it; tmpfs: writable in memory only."""
+
+    boot_args: str
+    read_only: list[ImagePath]
+    tmpfs: list[ImagePath]
+
+
+class Boot(Table):
+    """How a boot must go. stall_s: no phase may take that long; patterns are searched in each line of the console."""
+
+    phases_file: ImagePath
+    phases: list[str]
+    required_arguments: list[str]
+    stall_s: Positive
+    random_ready: Pattern
+    userland_started: Pattern
+    bad_lines: list[Pattern]
+    ignored: list[Ignored]
+
+
+class Promise(Table):
+    """What flags of the kernel's configuration promise, as a shell script that uses it and exits 0 if it works.
+
+    HORNET_PROGRAMS is a directory with the programs of hornet/guest_programs.
+    """
+
+    title: str
+    symbols: list[Symbol]
+    use: str

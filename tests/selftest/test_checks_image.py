@@ -1,0 +1,154 @@
+"""Checks over an image's files: each accepts a good image, and each way to break it fails exactly its own check."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from image_samples import SECRETS, Mutation, image_mutations, make_good_root, write
+
+from hornet.checks.catalog import image_checks
+from hornet.checks.secrets import remnant_problems
+from hornet.errors import Ext4Error
+from hornet.image import ImageTree, unpacked_image
+from hornet.proc import run
+from hornet.scripts import interpreter_of
+from hornet.spec import load_spec
+
+SPEC = load_spec()
+CHECKS = image_checks(SPEC)
+MUTATIONS = list(image_mutations(SPEC))
+
+
+@pytest.fixture(scope="module")
+def good_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("good")
+    make_good_root(root)
+    return root
+
+
+@pytest.fixture
+def root(good_root: Path, tmp_path: Path) -> Path:
+    """A copy of the good image for one test to break."""
+    return Path(shutil.copytree(good_root, tmp_path / "root", symlinks=True))
+
+
+def failing(root: Path) -> dict[str, list[str]]:
+    found = {name: check(ImageTree(root)) for name, check in CHECKS.items()}
+    return {name: problems for name, problems in found.items() if problems}
+
+
+def test_a_good_image_passes_every_check(root: Path) -> None:
+    assert failing(root) == {}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_broken_image_fails_exactly_its_check(mutation: Mutation, root: Path) -> None:
+    mutation.apply(root)
+    assert set(failing(root)) == mutation.fails
+
+
+def test_every_check_and_every_pattern_is_broken_once() -> None:
+    assert {name for mutation in MUTATIONS for name in mutation.fails} == set(CHECKS)
+    assert set(SECRETS) == set(SPEC.secrets.patterns)
+
+
+def test_a_problem_names_the_thing_and_shows_no_secret(root: Path) -> None:
+    write(root, "usr/lib/python3.11/os.py", "x" * 1000)
+    write(root, "opt/config", SECRETS["GitHub token"])
+    problems = failing(root)
+    assert problems["removal.python.path"] == ["Python: /usr/lib/python3.11 is in the image: 1 files, 0.00 MB"]
+    (problem,) = problems["secret.content"]
+    assert "/opt/config: GitHub token at byte 0" in problem
+    assert SECRETS["GitHub token"] not in problem
+
+
+def test_what_the_spec_accepts_is_accepted(root: Path) -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIexample fleet"
+    write(root, "root/.ssh/authorized_keys", f"# ours\n{key}\n")
+    write(root, "opt/config", SECRETS["GitHub token"])
+    ignored = [{"pattern": "^/opt/config: GitHub token", "reason": "a documented example"}]
+    secrets = SPEC.secrets.model_validate({**SPEC.secrets.model_dump(), "allowed_keys": [key], "ignored": ignored})
+    checks = image_checks(SPEC.model_copy(update={"secrets": secrets}))
+    assert {name: problems for name, check in checks.items() if (problems := check(ImageTree(root)))} == {}
+
+
+# --- real ext4 images ------------------------------------------------------------------------------------------------
+
+
+def make_image(root: Path, image: Path) -> None:
+    run(["mke2fs", "-q", "-t", "ext4", "-d", root, image, "8M"], timeout_s=60)
+
+
+def test_an_image_is_unpacked_as_it_is_and_nothing_is_left(good_root: Path, tmp_path: Path) -> None:
+    image, work = tmp_path / "image", tmp_path / "work"
+    work.mkdir()
+    make_image(good_root, image)
+    with unpacked_image(image, work) as tree:
+        assert [path for path in tree.paths if path != "/lost+found"] == ImageTree(good_root).paths
+        assert {name: problems for name, check in CHECKS.items() if (problems := check(tree))} == {}
+        assert remnant_problems(SPEC.secrets, tree, image) == []
+    assert list(work.iterdir()) == []
+
+
+def test_a_deleted_secret_is_found_in_the_image(root: Path, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    write(root, "root/key", SECRETS["private key"])
+    make_image(root, image)
+    run(["debugfs", "-w", "-R", "rm /root/key", image], timeout_s=20)
+    with unpacked_image(image, tmp_path) as tree:
+        assert CHECKS["secret.content"](tree) == []
+        (problem,) = remnant_problems(SPEC.secrets, tree, image)
+    assert "private key" in problem
+    assert "deleted file" in problem
+
+
+@pytest.mark.parametrize("content", [b"", b"x" * 5000, bytes(1 << 20)], ids=["empty", "text", "zeros"])
+def test_what_is_no_image_is_refused(content: bytes, tmp_path: Path) -> None:
+    image, work = tmp_path / "image", tmp_path / "work"
+    work.mkdir()
+    image.write_bytes(content)
+    with pytest.raises(Ext4Error, match="image"), unpacked_image(image, work):
+        pass
+    assert list(work.iterdir()) == []
+
+
+# --- paths and scripts -----------------------------------------------------------------------------------------------
+
+
+def test_links_are_followed_inside_the_image(root: Path) -> None:
+    (root / "loop").symlink_to("loop")
+    (root / "out").symlink_to("/etc/hostname")
+    (root / "up").symlink_to("../../../usr/bin/sh")
+    tree = ImageTree(root)
+    assert tree.resolve("/etc/absolute/sh") == "/usr/bin/sh"
+    assert tree.resolve("/bin/sh") == "/usr/bin/sh"
+    assert tree.resolve("/up") == "/usr/bin/sh"
+    assert tree.resolve("/out") is None, "the host's file is not the image's"
+    assert tree.resolve("/loop") is None
+    assert tree.text("/etc/absolute/script") == "#!/bin/sh -e\ntrue\n"
+
+
+def test_a_star_stops_at_a_slash(root: Path) -> None:
+    tree = ImageTree(root)
+    assert tree.matching(["/usr/*.so.1"]) == []
+    assert tree.matching(["/usr/*", "/usr/lib/*"]) == ["/usr/bin", "/usr/lib", "/usr/share"]
+
+
+@given(st.binary(max_size=80))
+def test_any_first_line_is_a_script_or_none(head: bytes) -> None:
+    interpreter = interpreter_of(head)
+    assert interpreter is None or head.startswith(b"#!")
+
+
+@given(st.sampled_from(["", " ", "  "]), st.sampled_from(["", " -e", " -x y"]))
+def test_an_interpreter_is_found(space: str, arguments: str) -> None:
+    direct = interpreter_of(f"#!{space}/bin/sh{arguments}\nrest".encode())
+    assert direct is not None
+    assert (direct.path, direct.program_name) == ("/bin/sh", "sh")
+    by_env = interpreter_of(f"#!{space}/usr/bin/env A=1 node{arguments}\n".encode())
+    assert by_env is not None
+    assert (by_env.path, by_env.program_name) == ("/usr/bin/env", "node")
