@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import secrets
 
+from hornet.checks.boot import boot_probes
 from hornet.checks.guest_disk import disk_probes
 from hornet.checks.guest_kernel import kernel_probes
 from hornet.checks.guest_network import network_probes
+from hornet.checks.promises import promise_probes
 from hornet.checks.tools import tool_probes
 from hornet.facts import Facts, Probe
 from hornet.fleet import VM
+from hornet.guest_programs import compile_programs
 from hornet.spec import Spec
 from hornet.testserver import page_server
 
@@ -20,7 +23,9 @@ FACTS_TIMEOUT_S = 240
 def all_probes(spec: Spec) -> list[Probe]:
     """Every question that the checks need an answer to."""
     tools = [probe for name, tool in spec.tools.items() for probe in tool_probes(name, tool)]
-    return [*kernel_probes(), *network_probes(spec.network), *tools, *disk_probes()]
+    promises = promise_probes(spec.kernel.promises, compile_programs())
+    guest = [*kernel_probes(), *boot_probes(spec.boot), *network_probes(spec.network), *disk_probes()]
+    return [*guest, *promises, *tools]
 
 
 def collect_facts(vm: VM, spec: Spec, probes: list[Probe]) -> Facts:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hornet.checks.catalog import label
 from hornet.errors import HornetError
 from hornet.guide import load_guide, unknown_ids
 from reports.coverage import Check, Takes
@@ -21,13 +22,19 @@ def guide_ids(item: pytest.Item) -> list[str]:
     return list(dict.fromkeys(key for marker in item.iter_markers("guide") for key in marker.args))
 
 
-def guide_cases(kind: str, names: Iterable[str]) -> list[Any]:
-    """One case per name; it carries the statement `<kind>-<name>` where the guide has one: a team's own has none."""
+def guide_cases(kind: str, names: Iterable[str], thing_of: Callable[[str], str] = str) -> list[Any]:
+    """One case per name; it carries the statement `<kind>-<thing>` where the guide has one: a team's own has none."""
     guide = load_guide()
     return [
-        pytest.param(name, marks=pytest.mark.guide(f"{kind}-{name}")) if f"{kind}-{name}" in guide else name
+        pytest.param(name, marks=pytest.mark.guide(statement)) if statement in guide else name
         for name in names
+        for statement in [f"{kind}-{thing_of(name)}"]
     ]
+
+
+def check_cases(statements: Mapping[Callable[..., list[str]], Iterable[str]]) -> list[Any]:
+    """One case per check, named like it, with the statements that it proves."""
+    return [pytest.param(check, id=label(check), marks=pytest.mark.guide(*ids)) for check, ids in statements.items()]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

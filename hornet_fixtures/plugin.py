@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hornet.checks.catalog import image_checks
 from hornet.progress import Progress
 from hornet_fixtures.diagnostics import pytest_runtest_makereport
 from hornet_fixtures.guests import facts, restored_vm
@@ -26,7 +27,7 @@ from hornet_fixtures.recording import (
     run_directory,
 )
 from hornet_fixtures.session import PROGRESS, fleet, home, host_net, key, lane, progress, read_spec, spec
-from hornet_fixtures.subject import bundle, image, kernel, tier, tier_name
+from hornet_fixtures.subject import bundle, image, image_tree, kernel, tier, tier_name
 
 __all__ = [
     "artifacts",
@@ -37,6 +38,7 @@ __all__ = [
     "host",
     "host_net",
     "image",
+    "image_tree",
     "kernel",
     "key",
     "lane",
@@ -74,7 +76,13 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests about each required tool, each target metric, get one case for each that the spec has."""
+    """Tests about each required tool, removal, promise or target get one case for each that the spec has."""
+    if "removal_check" in metafunc.fixturenames:
+        keeps = read_spec(metafunc.config).tier(metafunc.config.getoption("tier")).keeps
+        names = [name for name in image_checks(read_spec(metafunc.config), keeps) if name.startswith("removal.")]
+        metafunc.parametrize("removal_check", guide_cases("removed", names, lambda name: name.split(".")[1]))
+    if "promise_name" in metafunc.fixturenames:
+        metafunc.parametrize("promise_name", list(read_spec(metafunc.config).kernel.promises))
     if "tool_name" in metafunc.fixturenames:
         metafunc.parametrize("tool_name", guide_cases("tool", read_spec(metafunc.config).tools))
     if "metric" in metafunc.fixturenames:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from builders.snapshots import build_snapshot
 from hornet.errors import SnapshotError
 from hornet.fleet import Fleet
 from hornet.home import Home
+from hornet.image import ImageTree, unpacked_image
 from hornet.progress import Progress
 from hornet.snapshot import Bundle, open_bundle
 from hornet.spec import Spec, Tier
@@ -60,6 +62,13 @@ def image(pytestconfig: pytest.Config, spec: Spec, home: Home, progress: Progres
         return Image(_existing(given, "--image"), {})
     built = build_rootfs(spec, home, progress, tier=tier_name)
     return Image(built.image, built.manifest)
+
+
+@pytest.fixture(scope="session")
+def image_tree(image: Image, home: Home) -> Iterator[ImageTree]:
+    """The image's files, for checks that need no VM."""
+    with unpacked_image(image.path, home.run) as tree:
+        yield tree
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hornet.facts import Facts, Probe
-from hornet.kconfig import FlagVerdict, KernelConfig, check_flags, parse_config
+from hornet.kconfig import FlagVerdict, KconfigError, KernelConfig, check_flags, parse_config, version_key
 from hornet.spec import Kernel
 
 
@@ -25,6 +25,21 @@ def running_config_problems(kernel: Kernel, facts: Facts) -> list[str]:
         return [f"the guest can't show its kernel's configuration (CONFIG_IKCONFIG_PROC): {answer}"]
     config = parse_config(answer.output)
     return config_problems(kernel, config, facts["kernel.release"].output.strip(), facts["kernel.cmdline"].output)
+
+
+def version_problems(kernel: Kernel, facts: Facts) -> list[str]:
+    """A kernel older than the spec allows, or one whose configuration is not its own."""
+    release = facts["kernel.release"].output.strip()
+    try:
+        running = version_key(release)
+    except KconfigError as error:
+        return [f"uname -r: {error.message}"]
+    if running < version_key(kernel.min_version):
+        return [f"the guest runs Linux {release}, expected at least {kernel.min_version}"]
+    title = parse_config(facts["kernel.config"].output).version if facts["kernel.config"].ok else None
+    if title and version_key(title) != running:
+        return [f"the guest runs Linux {release}, but /proc/config.gz is that of {title}"]
+    return []
 
 
 def config_problems(kernel: Kernel, config: KernelConfig, version: str | None, boot_args: str) -> list[str]:

@@ -68,3 +68,13 @@ def gateway_problems(network: Network, facts: Facts) -> list[str]:
     """The gateway answers a ping from inside the guest."""
     answer = facts["net.gateway"]
     return [] if answer.ok else [f"the gateway {network.gateway_address.ip} does not answer: {answer}"]
+
+
+CHECKS = (
+    address_problems,
+    mac_problems,
+    route_problems,
+    dns_problems,
+    hostname_problems,
+    gateway_problems,
+)

@@ -41,3 +41,6 @@ def use_problems(name: str, tool: Tool, facts: Facts) -> list[str]:
     """A real use of the tool that failed."""
     answer = facts[f"tool.{name}.use"]
     return [] if answer.ok else [f"{tool.title}: a real use of it failed: {answer}"]
+
+
+CHECKS = (presence_problems, version_problems, use_problems)

@@ -7,6 +7,7 @@ import pytest
 from hornet.checks import guest_network
 from hornet.facts import Facts
 from hornet.spec import Spec
+from hornet_fixtures.guide import check_cases
 from hornet_fixtures.judging import holds
 
 pytestmark = pytest.mark.conformance
@@ -20,12 +21,8 @@ CHECKS = {
     guest_network.hostname_problems: [],
     guest_network.gateway_problems: ["gateway-fixed"],
 }
-CASES = [
-    pytest.param(check, id=check.__name__.removesuffix("_problems"), marks=pytest.mark.guide(*ids))
-    for check, ids in CHECKS.items()
-]
 
 
-@pytest.mark.parametrize("check", CASES)
+@pytest.mark.parametrize("check", check_cases(CHECKS))
 def test_the_network_is_as_specified(check, spec: Spec, facts: Facts) -> None:
     holds(check(spec.network, facts))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hornet.checks import guest_kernel
+from hornet.checks import guest_kernel, promises
 from hornet.facts import Facts
 from hornet.kconfig import read_config
 from hornet.spec import Spec
@@ -23,3 +23,12 @@ def test_the_running_kernel_has_the_flags(spec: Spec, facts: Facts) -> None:
 def test_the_kernel_file_has_the_flags(spec: Spec, kernel: Path) -> None:
     config = read_config(kernel)
     holds(guest_kernel.config_problems(spec.kernel, config, config.version, spec.machine.boot_args))
+
+
+@pytest.mark.guide("kernel-version")
+def test_the_running_kernel_is_of_the_right_version(spec: Spec, facts: Facts) -> None:
+    holds(guest_kernel.version_problems(spec.kernel, facts))
+
+
+def test_what_the_configuration_promises_works(promise_name: str, spec: Spec, facts: Facts) -> None:
+    holds(promises.promise_problems(promise_name, spec.kernel.promises[promise_name], facts))

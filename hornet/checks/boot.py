@@ -1,0 +1,116 @@
+"""How the guest booted (guide: Troubleshooting, Cold boot hangs on entropy; What We Remove; Required Capabilities)."""
+
+from __future__ import annotations
+
+import re
+
+from hornet.facts import Facts, Probe
+from hornet.spec_rules import Boot
+
+# Names of services that should run and do not, whichever init the image has; nothing printed: all is well.
+FAILED_SERVICES = """
+if test -d /run/systemd/system; then systemctl list-units --failed --plain --no-legend
+elif command -v rc-status >/dev/null; then rc-status --crashed
+elif test -f /etc/inittab; then
+  sed -n 's/^[^#:]*:[^:]*:respawn:\\([^ ]*\\).*/\\1/p' /etc/inittab | while read -r program; do
+    pidof "${program##*/}" >/dev/null || echo "$program"
+  done
+fi
+"""
+RANDOM_BYTES = 64
+
+
+def boot_probes(boot: Boot) -> list[Probe]:
+    """The kernel's log, and what runs now."""
+    return [
+        Probe("boot.kernel_log", "dmesg"),
+        Probe("boot.swap", "cat /proc/swaps"),
+        Probe("boot.services", FAILED_SERVICES),
+        Probe("boot.phases", f"cat {boot.phases_file}"),
+        Probe("boot.random", f"head -c {RANDOM_BYTES} /dev/random | wc -c", timeout_s=5),
+    ]
+
+
+def argument_problems(boot: Boot, facts: Facts) -> list[str]:
+    """Boot arguments that the guide asks for and this boot did not have."""
+    given = facts["kernel.cmdline"].output.split()
+    return [f"boot argument {wanted} is missing" for wanted in boot.required_arguments if wanted not in given]
+
+
+def entropy_problems(boot: Boot, facts: Facts) -> list[str]:
+    """Random numbers that were not there before the first program wanted them, or that make a program wait."""
+    problems = []
+    log = facts["boot.kernel_log"].output
+    ready, userland = re.search(boot.random_ready, log), re.search(boot.userland_started, log)
+    if not ready:
+        problems.append(f"the kernel's log has no line {boot.random_ready!r}: random numbers never became ready")
+    elif userland and ready.start() > userland.start():
+        problems.append(f"{ready[0]!r} stands behind {userland[0]!r}: the first programs had to wait for entropy")
+    answer = facts["boot.random"]
+    if answer.output.strip() != str(RANDOM_BYTES):
+        problems.append(f"reading {RANDOM_BYTES} bytes of /dev/random: {answer}")
+    return problems
+
+
+def kernel_log_problems(boot: Boot, facts: Facts) -> list[str]:
+    """Lines of the kernel's log that tell of trouble."""
+    answer = facts["boot.kernel_log"]
+    return line_problems(boot, answer.output) if answer.ok else [f"the kernel's log can't be read: {answer}"]
+
+
+def line_problems(boot: Boot, text: str) -> list[str]:
+    """Lines that match a known-bad pattern and no ignored one."""
+    bad = [re.compile(pattern) for pattern in boot.bad_lines]
+    ignored = [re.compile(known.pattern) for known in boot.ignored]
+    problems = []
+    for line in text.splitlines():
+        matched = next((pattern.pattern for pattern in bad if pattern.search(line)), None)
+        if matched and not any(known.search(line) for known in ignored):
+            problems.append(f"{line.strip()!r} matches {matched!r}")
+    return problems
+
+
+def service_problems(boot: Boot, facts: Facts) -> list[str]:
+    """Services that should run and do not."""
+    answer = facts["boot.services"]
+    if not answer.ok:
+        return [f"services can't be listed: {answer}"]
+    return [f"a service does not run: {line}" for line in answer.output.split("\n") if line.strip()]
+
+
+def swap_problems(boot: Boot, facts: Facts) -> list[str]:
+    """Swap devices: a snapshot's memory must be in vm.mem."""
+    answer = facts["boot.swap"]
+    devices = [line.split()[0] for line in answer.output.splitlines()[1:] if line.strip()]
+    return [f"swap is on: {device}" for device in devices]
+
+
+def phase_problems(boot: Boot, facts: Facts) -> list[str]:
+    """Phases of the boot that are missing, out of order, or stalled."""
+    answer = facts["boot.phases"]
+    found = phases_s(answer.output)
+    missing = [phase for phase in boot.phases if phase not in found]
+    if missing:
+        return [f"{boot.phases_file}: no phase {', '.join(missing)} ({answer})"]
+    problems, before_s = [], 0.0
+    for phase in boot.phases:
+        took_s = found[phase] - before_s
+        if not 0 <= took_s < boot.stall_s:
+            problems.append(f"boot: {took_s:.2f} s until {phase}, expected 0 to {boot.stall_s:g} s")
+        before_s = found[phase]
+    return problems
+
+
+def phases_s(text: str) -> dict[str, float]:
+    """Seconds since the kernel started, by phase, as the guest wrote them down."""
+    return {phase: float(uptime) for phase, uptime in re.findall(r"^(\w+) (\d+(?:\.\d+)?)$", text, re.MULTILINE)}
+
+
+CHECKS = (
+    argument_problems,
+    entropy_problems,
+    kernel_log_problems,
+    service_problems,
+    swap_problems,
+    phase_problems,
+)

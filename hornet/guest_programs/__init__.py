@@ -1,0 +1,28 @@
+"""Small programs that ask a guest's kernel what no shell tool of an image can: see each .c file.
+
+They are compiled on the host, without a C library, and brought into the guest with the probes.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hornet.proc import run
+
+SOURCES = Path(__file__).parent
+COMPILER = (
+    *("gcc", "-Os", "-Wall", "-Wextra", "-Werror", "-static", "-nostdlib", "-ffreestanding"),
+    *("-fno-stack-protector", "-fno-asynchronous-unwind-tables", "-Wl,--build-id=none,-z,norelro", "-s"),
+)
+
+
+def compile_programs() -> dict[str, bytes]:
+    """Every program by name, as an ELF file. Raises CommandError without a C compiler."""
+    with tempfile.TemporaryDirectory() as directory:
+        programs = {}
+        for source in sorted(SOURCES.glob("*.c")):
+            output = Path(directory, source.stem)
+            run([*COMPILER, "-o", output, source], timeout_s=60, hint="apt-get install gcc libc6-dev")
+            programs[source.stem] = output.read_bytes()
+        return programs

@@ -1,0 +1,63 @@
+"""Checks over a guest's facts: each accepts a good guest, and each way to break one fails exactly its own check."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from guest_samples import BAD_LINES, KERNEL_LOG, Mutation, good_facts, guest_mutations
+
+from hornet.checks import boot
+from hornet.checks.catalog import guest_checks
+from hornet.facts import Facts
+from hornet.inspection import all_probes
+from hornet.spec import load_spec
+
+SPEC = load_spec()
+CHECKS = guest_checks(SPEC)
+GOOD = good_facts(SPEC)
+MUTATIONS = list(guest_mutations(SPEC))
+
+
+def failing(facts: Facts) -> dict[str, list[str]]:
+    found = {name: check(facts) for name, check in CHECKS.items()}
+    return {name: problems for name, problems in found.items() if problems}
+
+
+def test_a_good_guest_passes_every_check() -> None:
+    assert failing(GOOD) == {}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.name)
+def test_a_broken_guest_fails_exactly_its_check(mutation: Mutation) -> None:
+    problems = failing(mutation.applied_to(GOOD))
+    assert set(problems) == mutation.fails
+    assert all(text for texts in problems.values() for text in texts)
+
+
+def test_every_check_is_broken_once() -> None:
+    assert {name for mutation in MUTATIONS for name in mutation.fails} == set(CHECKS)
+
+
+def test_the_guest_is_asked_what_the_checks_want_to_know() -> None:
+    assert {probe.name for probe in all_probes(SPEC)} == set(GOOD) | {"promise.programs", "promise.tidy"}
+
+
+def test_every_known_bad_pattern_finds_its_line_and_every_ignored_one_is_needed() -> None:
+    for pattern, line in zip(SPEC.boot.bad_lines, BAD_LINES, strict=True):
+        assert re.search(pattern, line), f"{pattern!r} does not find {line!r}"
+    careless = SPEC.boot.model_copy(update={"ignored": []})
+    assert len(boot.line_problems(careless, KERNEL_LOG)) == len(SPEC.boot.ignored)
+
+
+def test_problems_say_what_was_found_and_what_was_expected() -> None:
+    def said(name: str) -> str:
+        (mutation,) = (mutation for mutation in MUTATIONS if mutation.name == name)
+        return "\n".join(text for texts in failing(mutation.applied_to(GOOD)).values() for text in texts)
+
+    assert "CONFIG_VIRTIO: m, expected y" in said("VIRTIO=m")
+    assert "no 'git' in the guest's PATH" in said("no git for git")
+    assert "Linux 4.19.1, expected at least 5.10" in said("an old kernel")
+    assert "swap is on: /dev/vdb" in said("swap")
+    assert "60.75 s until ready, expected 0 to 60 s" in said("a stall")
+    assert "CONFIG_SECCOMP" in said("not so: a seccomp filter is obeyed")
