@@ -24,6 +24,7 @@ VERSIONS = {
     "network": ("BusyBox v1.37.0", "route 1.98"),
 }
 KERNEL_LOG = """Linux version 6.1.192 (hornetos@hornetos)
+tsc: Fast TSC calibration failed
 random: crng init done
 PCI: Fatal: No config space access function found
 EXT4-fs (vda): mounted filesystem with ordered data mode. Quota mode: disabled.
