@@ -27,6 +27,9 @@ Mac = Annotated[str, AfterValidator(_mac)]
 Symbol = Annotated[str, Field(pattern=r"^[A-Z0-9][A-Za-z0-9_]*$")]
 Version = Annotated[str, Field(pattern=r"^\d+(\.\d+)+$")]
 Positive = Annotated[float, Field(gt=0)]
+# linux/if.h: IFNAMSIZ, without the final zero byte.
+INTERFACE_NAME_BYTES = 15
+InterfaceName = Annotated[str, Field(min_length=1, max_length=INTERFACE_NAME_BYTES, pattern=r"^[!-.0-~]+$")]
 
 
 class Table(BaseModel):

@@ -1,33 +1,34 @@
-"""The host side, and the namespace of each VM on it (guide: Network Architecture)."""
+"""The host side, and the namespaces of the VMs on it (guide: Network Architecture)."""
 
 from __future__ import annotations
 
-import os
+import fcntl
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Interface
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
-from hornet.errors import HornetError, NetworkError
+from hornet.errors import NetworkError
 from hornet.network import netns, nft
-from hornet.network.plan import AddressPlan, VMPlan
-from hornet.network.rtnl import Batch
+from hornet.network.build import Builder, host_veth_index, mark, set_sysctl
+from hornet.network.plan import AddressPlan, Taken, VMPlan, overlaps
+from hornet.network.rtnl import delete_links
 from hornet.network.tap import open_tap
+from hornet.network.topology import read_links_and_routes, taken_networks
 from hornet.spec import Network
 
 T = TypeVar("T")
 
-LO_INDEX = 1
-# Fixed indexes in a fresh namespace save asking the kernel which ones it chose.
-BRIDGE_INDEX, VETH_INDEX = 10, 11
+# Held by every process that uses the machine's rules, so that the last one can remove them.
+LOCK_FILE = Path("/run/hornetos.lock")
 
 
 @dataclass
 class VMNamespace:
-    """One VM's namespace: br-vm with tap0, the veth to the host, NAT. Made by HostNet.create()."""
+    """One VM's namespace: br-vm with tap0, the veth to the host, NAT. Made by HostNet."""
 
     plan: VMPlan
     name: str
@@ -62,14 +63,14 @@ class VMNamespace:
 
     def remove(self) -> None:
         """Remove the namespace with all that is in it."""
-        self.host.forget(self)
-        netns.remove(self.name)
+        self.host.remove_many([self])
 
 
 class HostNet:
     """The network that plays the host: a private namespace (tests), or the machine's own.
 
-    A context manager: leaving it removes every namespace that it made.
+    A context manager: leaving it removes every namespace that it made, and the host's own part with the last one.
+    Without `with`, what is made stays: start(), then create_many().
     """
 
     def __init__(self, network: Network, *, prefix: str, namespace: str | None, uplink: str | None) -> None:
@@ -79,33 +80,58 @@ class HostNet:
         self.namespace = namespace
         self.uplink = uplink
         self._vms: dict[int, VMNamespace] = {}
+        self._taken: list[Taken] = []
+        self._hold: BinaryIO | None = None
 
     @classmethod
     def private(cls, network: Network, prefix: str) -> HostNet:
-        """A host in a namespace of its own, called `<prefix>host`: the machine's network is not touched."""
-        return cls(network, prefix=prefix, namespace=f"{prefix}host", uplink=None)
+        """A host in a namespace of its own, called `<prefix>host`: the machine's network is not touched.
+
+        VMs leave it by an interface called network.uplink_name, if somebody puts one there.
+        """
+        return cls(network, prefix=prefix, namespace=f"{prefix}host", uplink=network.uplink_name)
 
     @classmethod
     def machine(cls, network: Network) -> HostNet:
         """The machine's own network, with the guide's names; VMs leave by the interface of the default route."""
-        return cls(network, prefix="", namespace=None, uplink=default_interface())
+        _, routes = read_links_and_routes()
+        out = next((route.interface for route in routes if route.main and not route.destination.prefixlen), None)
+        return cls(network, prefix="", namespace=None, uplink=out)
 
     def __enter__(self) -> HostNet:
-        if self.namespace:
-            netns.create(self.namespace, self._start)
-        else:
-            self._start()
+        self.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
+    def start(self) -> None:
+        """Make the host ready, or make good what is missing: its namespace if it is private, forwarding, rules."""
+        netns.prepare()
+        if self.namespace is None:
+            self._hold_machine()
+        elif not netns.exists(self.namespace):
+            netns.create(self.namespace, lambda: mark(self.network))
+        self.run(self._start)
+
     def close(self) -> None:
         """Remove all that this object made."""
-        for vm in list(self._vms.values()):
-            vm.remove()
+        self.remove_many(list(self._vms.values()))
+        self.remove_host_side()
+
+    def remove_host_side(self) -> None:
+        """Remove the private host, or the machine's rules unless a VM of anybody still needs them."""
         if self.namespace:
             netns.remove(self.namespace)
+            return
+        try:
+            fcntl.flock(self._hold_machine(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return  # another process uses them
+        if not any(link.group == self.network.interface_group for link in read_links_and_routes()[0].values()):
+            nft.delete_rules()
+        self._hold_machine().close()
+        self._hold = None
 
     def run(self, inside: Callable[[], T]) -> T:
         """Run a function in the host's network."""
@@ -116,92 +142,83 @@ class HostNet:
 
         Raises NetworkError; then nothing is left behind.
         """
-        plan = self.plan.for_vm(vm_id)
-        vm = VMNamespace(plan, f"{self.prefix}{plan.namespace}", self)
-        host_fd = self.run(lambda: os.open("/proc/thread-self/ns/net", os.O_RDONLY))
-        try:
-            netns.create(vm.name, lambda: self._build_inside(plan, host_fd))
-        finally:
-            os.close(host_fd)
-        try:
-            self.run(lambda: self._build_host_side(plan))
-        except HornetError:
-            netns.remove(vm.name)
-            raise
-        self._vms[vm_id] = vm
-        return vm
+        return self.create_many([vm_id])[0]
 
-    def forget(self, vm: VMNamespace) -> None:
-        """Take a namespace that is being removed off the list, and its veth away.
+    def create_many(self, vm_ids: Iterable[int]) -> list[VMNamespace]:
+        """Make the namespaces of many VMs, all or none.
 
-        The kernel would remove the veth with the namespace, but later, and the name must be free now.
+        Raises NetworkError naming the VM at which it failed; what had been made before is taken back, as it is when
+        the caller is interrupted.
         """
-        self._vms.pop(vm.vm_id, None)
-        self.run(lambda: _remove_link(vm.plan.host_veth))
+        vms = [self.vm(vm_id) for vm_id in vm_ids]
+        for vm in vms:
+            for problem in overlaps(vm.plan, self._taken):
+                raise NetworkError(f"VM {vm.vm_id}: {problem}", "use other VM ids, or set network.uplink_base")
+        made: list[VMNamespace] = []
+
+        def make() -> None:
+            with self._builder() as builder:
+                for vm in vms:
+                    builder.make(vm.plan, vm.name)
+                    made.append(vm)
+
+        try:
+            netns.on_thread(make)
+        except BaseException as error:
+            self.remove_many(made)
+            if isinstance(error, NetworkError) and len(vms) > 1:
+                failed, count = vms[len(made)], len(made) + 1
+                what = f"VM {failed.vm_id}, number {count} of {len(vms)}: {error.message}"
+                raise NetworkError(f"{what} (the {len(made)} made before it are removed)", error.hint) from error
+            raise
+        self._vms.update({vm.vm_id: vm for vm in made})
+        return vms
+
+    def repair(self, vm_ids: Iterable[int]) -> None:
+        """Add what is missing in namespaces that are there. Raises NetworkError naming the VM where that can't be."""
+        for vm_id in vm_ids:
+            try:
+                netns.on_thread(partial(self._repair, self.vm(vm_id)))
+            except NetworkError as error:
+                raise NetworkError(
+                    f"VM {vm_id} can't be repaired: {error.message}", "remove it, then make it again"
+                ) from error
+
+    def vm(self, vm_id: int) -> VMNamespace:
+        """The namespace of a VM as it is planned, whether it is there or not. Raises NetworkError for a wrong id."""
+        plan = self.plan.for_vm(vm_id)
+        return VMNamespace(plan, f"{self.prefix}{plan.namespace}", self)
+
+    def remove_many(self, vms: Sequence[VMNamespace]) -> None:
+        """Remove namespaces with all that is in them; their names and addresses are free at once.
+
+        What the kernel held for them it gives back a little later, on its own time.
+        """
+        if vms:
+            # Not by the removal of the namespace, which the kernel does later: the names must be free now.
+            indexes = [host_veth_index(vm.plan) for vm in vms]
+            self.run(lambda: delete_links(indexes))
+        for vm in vms:
+            netns.remove(vm.name)
+            self._vms.pop(vm.vm_id, None)
+
+    def _builder(self) -> Builder:
+        if self.namespace:
+            netns.move_to(self.namespace)
+        return Builder(self.network)
+
+    def _repair(self, vm: VMNamespace) -> None:
+        with self._builder() as builder:
+            builder.repair(vm.plan, vm.name)
 
     def _start(self) -> None:
-        batch = Batch()
-        if self.namespace:
-            batch.link("lo", "set", index=LO_INDEX, state="up")
-            batch.send()
         set_sysctl("net/ipv4/ip_forward", "1")
-        nft.load_rules(nft.host_rules(self.network, self.uplink))
+        nft.load_rules(nft.host_rules(self.network, self.uplink), replace=True)
+        self._taken = taken_networks(*read_links_and_routes(), self.network.interface_group)
 
-    def _build_inside(self, plan: VMPlan, host_fd: int) -> None:
-        net = self.network
-        os.close(open_tap(net.tap_name, persist=True))
-        tap_index = socket.if_nametoindex(net.tap_name)
-        batch = Batch()
-        batch.link("lo", "set", index=LO_INDEX, state="up")
-        batch.link(
-            net.bridge_name, "add", ifname=net.bridge_name, index=BRIDGE_INDEX, kind="bridge", address=net.gateway_mac
-        )
-        _add_address(batch, net.bridge_name, BRIDGE_INDEX, net.gateway_address)
-        batch.link(net.bridge_name, "set", index=BRIDGE_INDEX, state="up")
-        batch.link(net.tap_name, "set", index=tap_index, master=BRIDGE_INDEX, state="up")
-        peer = {"ifname": plan.host_veth, "net_ns_fd": host_fd}
-        batch.link(plan.namespace_veth, "add", ifname=plan.namespace_veth, index=VETH_INDEX, kind="veth", peer=peer)
-        _add_address(batch, plan.namespace_veth, VETH_INDEX, plan.namespace_address)
-        batch.link(plan.namespace_veth, "set", index=VETH_INDEX, state="up")
-        batch.route("default", "add", dst="default", gateway=str(plan.host_address.ip), oif=VETH_INDEX)
-        batch.send()
-        set_sysctl("net/ipv4/ip_forward", "1")
-        nft.load_rules(nft.namespace_rules(plan))
-
-    def _build_host_side(self, plan: VMPlan) -> None:
-        index = socket.if_nametoindex(plan.host_veth)
-        batch = Batch()
-        _add_address(batch, plan.host_veth, index, plan.host_address)
-        batch.link(plan.host_veth, "set", index=index, state="up")
-        batch.send()
-
-
-def _add_address(batch: Batch, name: str, index: int, address: IPv4Interface) -> None:
-    batch.address(name, "add", index=index, address=str(address.ip), prefixlen=address.network.prefixlen)
-
-
-def _remove_link(name: str) -> None:
-    try:
-        index = socket.if_nametoindex(name)
-    except OSError:
-        return  # already gone
-    batch = Batch()
-    batch.link(name, "del", index=index)
-    batch.send()
-
-
-def set_sysctl(name: str, value: str) -> None:
-    """Set a network sysctl in the calling thread's namespace."""
-    try:
-        Path("/proc/sys", name).write_text(value)
-    except OSError as error:
-        raise NetworkError(f"sysctl {name}={value}: {error.strerror}", "run as root") from error
-
-
-def default_interface() -> str | None:
-    """The interface of the machine's default route, or None."""
-    for line in Path("/proc/net/route").read_text().splitlines()[1:]:
-        name, destination = line.split()[:2]
-        if destination == "00000000":
-            return name
-    return None
+    def _hold_machine(self) -> BinaryIO:
+        """Say that this process uses the machine's rules, until it ends; waits for one that is just removing them."""
+        if self._hold is None:
+            self._hold = LOCK_FILE.open("ab")
+            fcntl.flock(self._hold, fcntl.LOCK_SH)
+        return self._hold

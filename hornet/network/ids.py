@@ -2,45 +2,72 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from filelock import FileLock, Timeout
+import fcntl
+import heapq
+import os
+import struct
+import threading
 
 from hornet.errors import NetworkError
 from hornet.home import Home
 
+# struct flock of fcntl(2): type, whence, start, length, pid.
+FLOCK = struct.Struct("@hhqqi4x")
+
 
 class VMIds:
-    """Ids 1 … largest. An id is held by a locked file, so that a process that dies gives its ids back."""
+    """Ids 1 … largest.
+
+    An id is held by a lock on the byte of that number in one file, so that a process that dies gives its ids back,
+    and a thousand ids take one descriptor. Taking one costs the same however many are held.
+    """
 
     def __init__(self, home: Home, largest: int) -> None:
-        self._directory = home.run / "ids"
+        self._file = (home.run / "ids.lock").open("ab")
         self._largest = largest
-        self._held: dict[int, FileLock] = {}
+        self._held: set[int] = set()
+        self._given_back: list[int] = []  # a heap
+        self._next = 1
+        self._lock = threading.Lock()
 
     def take(self) -> int:
-        """The smallest free id. Raises NetworkError when all are taken."""
-        for vm_id in range(1, self._largest + 1):
-            if self.try_take(vm_id):
-                return vm_id
+        """A free id, small ones first. Raises NetworkError when all are taken."""
+        with self._lock:
+            while self._given_back:
+                vm_id = heapq.heappop(self._given_back)
+                if self._try(vm_id):
+                    return vm_id
+            # The second round finds what other processes have given back since the first.
+            for _ in range(2):
+                while self._next <= self._largest:
+                    self._next += 1
+                    if self._try(self._next - 1):
+                        return self._next - 1
+                self._next = 1
         raise NetworkError(f"all VM ids 1 … {self._largest} are taken", "end some VMs, or raise network.max_vm_id")
-
-    def release(self, vm_id: int) -> None:
-        """Give an id back."""
-        self._held.pop(vm_id).release()
 
     def try_take(self, vm_id: int) -> bool:
         """Take this very id, if nobody has it."""
+        with self._lock:
+            return self._try(vm_id)
+
+    def release(self, vm_id: int) -> None:
+        """Give an id back."""
+        with self._lock:
+            self._held.remove(vm_id)
+            self._set(vm_id, fcntl.F_UNLCK)
+            heapq.heappush(self._given_back, vm_id)
+
+    def _try(self, vm_id: int) -> bool:
         if vm_id in self._held:
             return False
-        self._directory.mkdir(exist_ok=True)
-        lock = FileLock(self._path(vm_id))
         try:
-            lock.acquire(blocking=False)
-        except Timeout:
+            self._set(vm_id, fcntl.F_WRLCK)
+        except BlockingIOError:
             return False
-        self._held[vm_id] = lock
+        self._held.add(vm_id)
         return True
 
-    def _path(self, vm_id: int) -> Path:
-        return self._directory / f"{vm_id}.lock"
+    def _set(self, vm_id: int, kind: int) -> None:
+        # A lock of the open file description: those of the process would end when any of its files is closed.
+        fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, FLOCK.pack(kind, os.SEEK_SET, vm_id, 1, 0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 
@@ -20,6 +22,14 @@ class VMPlan:
     subnet: IPv4Network
     namespace_address: IPv4Interface
     host_address: IPv4Interface
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A network that the host uses for something else. what: as in `route 10.0.0.0/8 by eth0`."""
+
+    network: IPv4Network
+    what: str
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,17 @@ class AddressPlan:
             namespace_address=_interface(subnet, net.uplink_namespace_host),
             host_address=_interface(subnet, net.uplink_host_host),
         )
+
+    def vm_id(self, namespace: str) -> int | None:
+        """The id of the VM whose namespace has this name; None if it is no VM's name."""
+        pattern = re.escape(self.network.namespace_name).replace(r"\{n\}", "([1-9][0-9]*)")
+        found = re.fullmatch(pattern, namespace, re.ASCII)
+        return int(found[1]) if found and int(found[1]) <= self.largest_id else None
+
+
+def overlaps(plan: VMPlan, taken: Iterable[Taken]) -> list[str]:
+    """What of the host's own lies in the VM's subnet, or contains it, in words."""
+    return [f"{plan.host_veth}: {plan.subnet} overlaps {it.what}" for it in taken if it.network.overlaps(plan.subnet)]
 
 
 def _interface(subnet: IPv4Network, host: int) -> IPv4Interface:

@@ -1,0 +1,137 @@
+"""What a network namespace really holds, read back with pyroute2: for checks, and to find what is ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from pathlib import Path
+from socket import AF_INET
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from hornet.network import netns, nft
+from hornet.network.plan import Taken
+
+RT_TABLE_MAIN = 254
+RT_TABLE_LOCAL = 255
+
+
+@dataclass(frozen=True)
+class Link:
+    """An interface. kind: as in `bridge`; empty for hardware. master: the bridge that it is a port of."""
+
+    name: str
+    index: int
+    kind: str
+    mac: str
+    mtu: int
+    up: bool
+    group: int
+    master: str | None
+    addresses: tuple[IPv4Interface, ...]
+
+
+@dataclass(frozen=True)
+class Route:
+    """An IPv4 route, whatever its table. interface is None for one that only refuses."""
+
+    destination: IPv4Network
+    gateway: IPv4Address | None
+    interface: str | None
+    main: bool
+
+    def __str__(self) -> str:
+        gateway = f" via {self.gateway}" if self.gateway else ""
+        interface = f" dev {self.interface}" if self.interface else ""
+        return f"{self.destination}{gateway}{interface}"
+
+
+@dataclass(frozen=True)
+class NetFacts:
+    """One namespace. rules: our rule set as nft lists it, or None."""
+
+    links: dict[str, Link]
+    routes: tuple[Route, ...]
+    forwarding: bool
+    rules: str | None
+
+
+def read_facts() -> NetFacts:
+    """The facts of the calling thread's namespace."""
+    links, routes = read_links_and_routes()
+    forwarding = Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
+    return NetFacts(links, routes, forwarding, nft.listed_rules())
+
+
+def read_links_and_routes() -> tuple[dict[str, Link], tuple[Route, ...]]:
+    """Interfaces by name, and routes but for the kernel's own of table local, in the calling thread's namespace."""
+    with IPRoute() as kernel:
+        raw_links = list(kernel.get_links())
+        raw_addresses = list(kernel.get_addr(family=AF_INET))
+        raw_routes = list(kernel.get_routes(family=AF_INET))
+    names = {link["index"]: link.get("ifname") for link in raw_links}
+    addresses: dict[int, list[IPv4Interface]] = {}
+    for raw in raw_addresses:
+        addresses.setdefault(raw["index"], []).append(IPv4Interface((raw.get("local"), raw["prefixlen"])))
+    links = {raw.get("ifname"): _link(raw, names, addresses) for raw in raw_links}
+    return links, tuple(_route(raw, names) for raw in raw_routes if raw.get("table") != RT_TABLE_LOCAL)
+
+
+def taken_networks(links: Mapping[str, Link], routes: Sequence[Route], group: int) -> list[Taken]:
+    """What the host uses itself: addresses and routes of interfaces that are not ours, but for the default route."""
+    ours = {link.name for link in links.values() if link.group == group}
+    addresses = [
+        Taken(IPv4Network(address.ip), f"the address {address} of {link.name}")
+        for link in links.values()
+        if link.name not in ours
+        for address in link.addresses
+    ]
+    return addresses + [
+        Taken(route.destination, f"the route {route}")
+        for route in routes
+        if route.destination.prefixlen and route.interface not in ours
+    ]
+
+
+def is_marked(group: int) -> bool:
+    """Whether the calling thread's namespace is one of ours: its lo is in our group."""
+    with IPRoute() as kernel:
+        return any(link.get("group") == group for link in kernel.get_links(1))
+
+
+def rules_as_listed(rules: str) -> str | None:
+    """How nft lists a rule set: loaded into a namespace that nobody sees, so that no text of ours must guess it."""
+
+    def load_and_list() -> str | None:
+        netns.unshare("for comparison")
+        nft.load_rules(rules, replace=False)
+        return nft.listed_rules()
+
+    return netns.on_thread(load_and_list)
+
+
+def _link(raw: Any, names: dict[int, str], addresses: dict[int, list[IPv4Interface]]) -> Link:
+    info = raw.get("linkinfo")
+    return Link(
+        name=raw.get("ifname"),
+        index=raw["index"],
+        kind=(info.get("kind") or "") if info else "",
+        mac=raw.get("address") or "",
+        mtu=raw.get("mtu"),
+        up=bool(raw["flags"] & 1),
+        group=raw.get("group") or 0,
+        master=names.get(raw.get("master")),
+        addresses=tuple(addresses.get(raw["index"], ())),
+    )
+
+
+def _route(raw: Any, names: dict[int, str]) -> Route:
+    gateway = raw.get("gateway")
+    return Route(
+        destination=IPv4Network((raw.get("dst") or "0.0.0.0", raw["dst_len"])),
+        gateway=IPv4Address(gateway) if gateway else None,
+        interface=names.get(raw.get("oif")),
+        main=raw.get("table") == RT_TABLE_MAIN,
+    )
