@@ -21,6 +21,7 @@ from hornet_cli.gate import gate
 from hornet_cli.guide import guide
 from hornet_cli.host import host
 from hornet_cli.kconfig import kconfig
+from hornet_cli.net import net
 from hornet_cli.report import report
 from hornet_cli.run import run
 from hornet_cli.test import test
@@ -60,6 +61,7 @@ app.command("ext4")(ext4)
 app.command("report")(report)
 app.command("gate")(gate)
 app.command("capacity")(capacity)
+app.add_typer(net, name="net")
 
 
 def main() -> None:

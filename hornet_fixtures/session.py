@@ -14,6 +14,7 @@ from hornet.home import Home
 from hornet.host import best_lane, probe_lanes, require_root
 from hornet.lane import LANES, Lane
 from hornet.network import HostNet
+from hornet.network.inventory import remove_leftovers
 from hornet.progress import Progress
 from hornet.spec import Spec, load_spec
 
@@ -52,8 +53,12 @@ def key(home: Home) -> SshKey:
 
 @pytest.fixture(scope="session")
 def host_net(pytestconfig: pytest.Config, spec: Spec) -> Iterator[HostNet]:
-    """The network that plays the host: private unless --host-network is given."""
+    """The network that plays the host: private unless --host-network is given.
+
+    What a killed run has left is removed first.
+    """
     require_root()
+    remove_leftovers(spec.network)
     private = not pytestconfig.getoption("host_network")
     net = HostNet.private(spec.network, f"hornet-{os.getpid()}-") if private else HostNet.machine(spec.network)
     with net:

@@ -1,0 +1,86 @@
+"""The guide's topology, as it really is (guide: Network Architecture, IP Addressing Scheme)."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Interface
+
+from hornet.network.plan import VMPlan
+from hornet.network.topology import Link, NetFacts
+from hornet.spec import Network
+
+
+def namespace_problems(network: Network, plan: VMPlan, facts: NetFacts, rules: str | None) -> list[str]:
+    """What is wrong inside the namespace of a VM; `rules` is the rule set that it must have, as nft lists it."""
+    where = plan.namespace
+    bridge, tap, veth = network.bridge_name, network.tap_name, plan.namespace_veth
+    problems = [
+        *_link_problems(where, facts, bridge, "bridge", [network.gateway_address]),
+        *_link_problems(where, facts, tap, "tun", []),
+        *_link_problems(where, facts, veth, "veth", [plan.namespace_address]),
+        *_route_problems(where, facts, "0.0.0.0/0", f"0.0.0.0/0 via {plan.host_address.ip} dev {veth}"),
+        *_rule_problems(where, facts, rules),
+    ]
+    links = facts.links
+    if tap in links and links[tap].master != bridge:
+        problems.append(f"{where}: {tap} is attached to {links[tap].master or 'nothing'}, expected {bridge}")
+    if veth in links and links[veth].master:
+        problems.append(f"{where}: {veth} is a port of {links[veth].master}, expected none: it is routed")
+    if bridge in links and links[bridge].mac != network.gateway_mac:
+        problems.append(f"{where}: {bridge} has the MAC {links[bridge].mac}, expected {network.gateway_mac}")
+    mtus = {links[name].mtu for name in (bridge, tap, veth) if name in links}
+    if len(mtus) > 1:
+        problems.append(f"{where}: {bridge}, {tap} and {veth} differ in MTU: {sorted(mtus)}")
+    return problems
+
+
+def host_end_problems(network: Network, plan: VMPlan, facts: NetFacts) -> list[str]:
+    """What is wrong with the host's side of one VM."""
+    problems = _link_problems("host", facts, plan.host_veth, "veth", [plan.host_address])
+    link = facts.links.get(plan.host_veth)
+    if link and link.group != network.interface_group:
+        problems.append(
+            f"host: {plan.host_veth} is in group {link.group}, expected {network.interface_group}: no rule knows it"
+        )
+    route = f"{plan.subnet} via {plan.namespace_address.ip} dev {plan.host_veth}"
+    return problems + _route_problems("host", facts, str(plan.subnet), route)
+
+
+def host_problems(facts: NetFacts, rules: str | None) -> list[str]:
+    """What is wrong with what the host has once for all VMs."""
+    return _rule_problems("host", facts, rules)
+
+
+def _link_problems(where: str, facts: NetFacts, name: str, kind: str, addresses: list[IPv4Interface]) -> list[str]:
+    link: Link | None = facts.links.get(name)
+    if link is None:
+        return [f"{where}: no interface {name}"]
+    problems = []
+    if link.kind != kind:
+        problems.append(f"{where}: {name} is a {link.kind or 'device'}, expected a {kind}")
+    if not link.up:
+        problems.append(f"{where}: {name} is down")
+    if list(link.addresses) != addresses:
+        shown, wanted = (", ".join(map(str, them)) or "none" for them in (link.addresses, addresses))
+        problems.append(f"{where}: {name} has the addresses {shown}, expected exactly {wanted}")
+    return problems
+
+
+def _route_problems(where: str, facts: NetFacts, destination: str, expected: str) -> list[str]:
+    found = [str(route) for route in facts.routes if str(route.destination) == destination]
+    if found == [expected]:
+        return []
+    return [f"{where}: routes to {destination}: {', '.join(found) or 'none'}; expected exactly {expected}"]
+
+
+def _rule_problems(where: str, facts: NetFacts, rules: str | None) -> list[str]:
+    problems = [] if facts.forwarding else [f"{where}: ip_forward is off"]
+    if facts.rules is None:
+        problems.append(f"{where}: no rule set")
+    elif facts.rules != rules:
+        different = [line for line in facts.rules.splitlines() if line not in (rules or "").splitlines()]
+        missing = [line for line in (rules or "").splitlines() if line not in facts.rules.splitlines()]
+        shown = "; ".join(
+            [f"unexpected: {line.strip()}" for line in different] + [f"missing: {line.strip()}" for line in missing]
+        )
+        problems.append(f"{where}: the rule set is not the expected one ({shown or 'another order'})")
+    return problems

@@ -1,0 +1,124 @@
+"""`hornetos net`: the guide's namespaces vm1 … vmN on this machine, made, listed, checked and removed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hornet.host import require_root
+from hornet.network import HostNet
+from hornet_cli.context import settings
+
+net = typer.Typer(
+    help="""Networks for VMs that all are 10.0.0.2.
+
+    VM N gets a namespace vmN with the bridge br-vm (10.0.0.1) and tap0 for its VMM, and a veth pair to the host
+    (10.0.N.1 inside, 10.0.N.254 outside). It reaches what lies behind the host's default route and nothing else.
+
+    A VMM is started in the namespace: `ip netns exec vm3 …`; so is what talks to its guest:
+    `ip netns exec vm3 ssh root@10.0.0.2`. What is ours is marked in the kernel: `ip link show group 18511`.""",
+    no_args_is_help=True,
+)
+
+Count = Annotated[int, typer.Option(min=1, help="VMs 1 … COUNT.")]
+First = Annotated[int, typer.Option(min=1, help="The first VM's id, instead of 1.")]
+Private = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PREFIX",
+        envvar="HORNET_NET_PRIVATE",
+        help="Play the host in a namespace PREFIXhost, with PREFIXvm1 …, instead of in the machine's own network.",
+    ),
+]
+
+
+@net.command()
+def up(ctx: typer.Context, count: Count = 1, first: First = 1, private: Private = None) -> None:
+    """Make the networks of VMs and repair those that are there.
+
+    What is right is left alone, so it can be run again at any time, also beside running VMs. All or nothing: if VM k
+    can't be made, those made before it are removed again, and the error names k.
+    """
+    from hornet.network.upkeep import bring_up
+
+    changes = bring_up(_host(ctx, private), range(first, first + count))
+    unchanged = count - len(changes.made) - len(changes.repaired)
+    typer.echo(f"{len(changes.made)} made, {len(changes.repaired)} repaired, {unchanged} were right already")
+
+
+@net.command()
+def down(
+    ctx: typer.Context,
+    count: Annotated[
+        int | None, typer.Option(min=1, help="Only VMs 1 … COUNT; default: all that `list` shows.")
+    ] = None,
+    first: First = 1,
+    private: Private = None,
+) -> None:
+    """Remove what `hornetos net list` shows, and nothing else.
+
+    Namespaces, interfaces and rules that are not ours stay, whatever their names. ip_forward stays as it is: others may
+    rely on it by now. Ids that are not there are no error.
+    """
+    from hornet.network.inventory import remove_found, remove_leftovers, take_inventory
+
+    host = _host(ctx, private)
+    found = take_inventory(host)
+    if count is not None:
+        found = found.only(host, range(first, first + count))
+    remove_found(host, found)
+    if count is None:
+        host.remove_host_side()
+        for name in [] if private else remove_leftovers(host.network):
+            typer.echo(f"removed {name}, left by a test run that was killed")
+    typer.echo(f"{len(found.vm_ids)} VM networks removed")
+
+
+@net.command("list")
+def show(ctx: typer.Context, private: Private = None) -> None:
+    """Show every part that is ours: networks of VMs, remains of broken ones, rules, leftovers of killed test runs."""
+    from hornet.network.inventory import leftovers, take_inventory
+
+    host = _host(ctx, private)
+    found = take_inventory(host)
+    for vm_id in found.vm_ids:
+        vm = host.vm(vm_id)
+        end = vm.plan.host_veth if vm.plan.host_veth in found.host_ends else "no interface on the host"
+        typer.echo(f"{vm.name}  {vm.plan.subnet}  {end}")
+    for name in found.orphans(host):
+        typer.echo(f"{name}  an interface on the host without its namespace")
+    for name in found.empty_names:
+        typer.echo(f"{name}  a name without a namespace")
+    if found.rules:
+        typer.echo("table inet hornetos  the host's rules")
+    for pid, names in ({} if private else leftovers(host.network)).items():
+        typer.echo(f"{', '.join(names)}  left by process {pid}, which is dead")
+    if not found.vm_ids:
+        typer.echo("no VM networks")
+
+
+@net.command()
+def check(ctx: typer.Context, count: Count = 1, first: First = 1, private: Private = None) -> None:
+    """Compare each VM's network with the guide's topology: exit code 0 if all is right, 1 if not.
+
+    Interfaces, addresses, routes, forwarding and rules, inside the namespaces and on the host; `up` repairs them.
+    """
+    from hornet.network.upkeep import host_problems, vm_problems
+
+    host = _host(ctx, private)
+    problems = host_problems(host)
+    by_vm = vm_problems(host, range(first, first + count)) if not (private and problems) else {}
+    problems += [problem for found in by_vm.values() for problem in found]
+    for problem in problems:
+        typer.echo(problem)
+    right = sum(not found for found in by_vm.values())
+    typer.echo(f"{right} of {count} VM networks are right")
+    if problems:
+        raise typer.Exit(1)
+
+
+def _host(ctx: typer.Context, private: str | None) -> HostNet:
+    require_root()
+    network = settings(ctx).spec.network
+    return HostNet.private(network, private) if private else HostNet.machine(network)
