@@ -161,11 +161,14 @@ def prepare() -> None:
         RUN_NETNS.mkdir(parents=True, exist_ok=True)
     except PermissionError as error:
         raise NetworkError(f"{error.filename}: {error.strerror}", "run as root") from error
-    directory = str(RUN_NETNS).encode()
-    if RUN_NETNS.is_mount() or names():
+    if names():
         return
-    _check(_libc.mount(directory, directory, b"none", MS_BIND | MS_REC, None), f"{RUN_NETNS}: bind mount")
-    _check(_libc.mount(b"", directory, b"none", MS_SHARED | MS_REC, None), f"{RUN_NETNS}: shared mount")
+    directory = str(RUN_NETNS).encode()
+    # It is refused (EINVAL) exactly if the directory is not a mount yet: so it is never mounted twice.
+    if _libc.mount(b"", directory, b"none", MS_SHARED | MS_REC, None):
+        if ctypes.get_errno() == errno.EINVAL:
+            _check(_libc.mount(directory, directory, b"none", MS_BIND | MS_REC, None), f"{RUN_NETNS}: bind mount")
+        _check(_libc.mount(b"", directory, b"none", MS_SHARED | MS_REC, None), f"{RUN_NETNS}: shared mount")
 
 
 def _link_mark(path: Path) -> None:
