@@ -3,5 +3,6 @@
 from hornet.network.host import HostNet, VMNamespace
 from hornet.network.ids import VMIds
 from hornet.network.plan import AddressPlan, VMPlan
+from hornet.network.pool import NamespacePool
 
-__all__ = ["AddressPlan", "HostNet", "VMIds", "VMNamespace", "VMPlan"]
+__all__ = ["AddressPlan", "HostNet", "NamespacePool", "VMIds", "VMNamespace", "VMPlan"]

@@ -8,6 +8,7 @@ import struct
 
 from hornet.errors import NetworkError
 
+TUN = "/dev/net/tun"
 TUNSETIFF = 0x400454CA
 TUNSETPERSIST = 0x400454CB
 IFF_TAP = 0x0002
@@ -21,9 +22,9 @@ def open_tap(name: str, *, persist: bool = False) -> int:
     persist=True lets it stay when the descriptor is closed. Raises NetworkError.
     """
     try:
-        fd = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(TUN, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
-        raise NetworkError(f"/dev/net/tun: {error.strerror}", "load the kernel module: modprobe tun") from error
+        raise NetworkError(f"{TUN}: {error.strerror}", "load the kernel module: modprobe tun") from error
     try:
         # Packets carry a virtio header, so that checksums need not be computed between guest and host.
         request = struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)

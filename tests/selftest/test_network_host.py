@@ -1,0 +1,420 @@
+"""The host's network in a private namespace: all or nothing, repair, and only what is ours is ever removed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hornet.errors import NetworkError
+from hornet.home import CHECKOUT, Home
+from hornet.network import HostNet, NamespacePool, VMIds, netns, nft, rtnl, tap
+from hornet.network.inventory import leftovers, remove_leftovers, take_inventory
+from hornet.network.topology import read_facts, read_links_and_routes
+from hornet.network.upkeep import vm_problems
+from hornet.proc import run
+from hornet.spec import load_spec
+from hornet_cli.app import app
+
+NETWORK = load_spec().network
+IN_CHECKOUT = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+TIMEOUT_S = 60
+
+
+@pytest.fixture
+def prefix(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A prefix for names that nobody else has; whatever carries it at the end was left by the test."""
+    chosen = f"hornet-{os.getpid()}-{abs(hash(request.node.name)) % 10**6}-"
+    yield chosen
+    left = [name for name in netns.names() if name.startswith(chosen)]
+    for name in left:
+        netns.remove(name)
+    assert not left, "namespaces were left behind"
+
+
+@pytest.fixture
+def host(prefix: str) -> Iterator[HostNet]:
+    with HostNet.private(NETWORK, prefix) as net:
+        yield net
+
+
+def hornetos_net(prefix: str, *words: str) -> tuple[int, str]:
+    """`hornetos net …` with a private host."""
+    result = CliRunner().invoke(app, ["net", *words, "--private", prefix], catch_exceptions=True)
+    if isinstance(result.exception, NetworkError):
+        return 2, str(result.exception)
+    return result.exit_code, result.output
+
+
+def interfaces(host: HostNet) -> set[str]:
+    return set(host.run(read_links_and_routes)[0])
+
+
+def in_namespace(name: str, command: str) -> str:
+    """What somebody else does, with iproute2 and nft; its output."""
+    return run(["ip", "netns", "exec", name, "sh", "-ec", command], timeout_s=TIMEOUT_S).output
+
+
+# --- All or nothing ---------------------------------------------------------------------------------------------------
+
+
+def test_a_name_that_is_taken_names_k_and_takes_everything_back(host: HostNet) -> None:
+    foreign = f"{host.prefix}vm3"
+    netns.create(foreign, lambda: None)
+    try:
+        with pytest.raises(NetworkError) as caught:
+            host.create_many(range(1, 6))
+        assert f"VM 3, number 3 of 5: namespace {foreign}: already exists (the 2 made before it are removed)" in str(
+            caught.value
+        )
+        assert take_inventory(host).vm_ids == []
+        assert interfaces(host) == {"lo"}
+        assert netns.exists(foreign)
+    finally:
+        netns.remove(foreign)
+
+
+def test_an_interface_that_is_taken_stays(host: HostNet) -> None:
+    in_namespace(host.namespace or "", "ip link add veth-vm2-br type bridge")
+    with pytest.raises(NetworkError, match=r"VM 2, number 2 of 3: add veth .*: File exists"):
+        host.create_many([1, 2, 3])
+    assert interfaces(host) == {"lo", "veth-vm2-br"}
+    assert take_inventory(host).vm_ids == []
+
+
+def test_an_id_out_of_range_makes_nothing(host: HostNet) -> None:
+    with pytest.raises(NetworkError, match="VM id 65536: expected 1 … 65535"):
+        host.create_many([1, NETWORK.max_vm_id + 1])
+    assert interfaces(host) == {"lo"}
+
+
+def test_the_hosts_own_networks_are_refused_by_name(host: HostNet) -> None:
+    in_namespace(host.namespace or "", "ip link add lan0 up type bridge; ip addr add 10.0.2.7/24 dev lan0")
+    in_namespace(host.namespace or "", "ip route add 10.1.0.0/16 dev lan0")
+    host.start()
+    host.create(1)
+    with pytest.raises(NetworkError, match=r"VM 2: veth-vm2-br: 10.0.2.0/24 overlaps the address 10.0.2.7/24 of lan0"):
+        host.create(2)
+    with pytest.raises(NetworkError, match=r"VM 300: .* overlaps the route 10.1.0.0/16 dev lan0"):
+        host.create(300)
+
+
+def test_a_missing_library_is_named(host: HostNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library is there: another name stands for its absence."""
+    monkeypatch.setattr(nft, "LIBRARY", "libnftables-absent.so")
+    nft._library.cache_clear()
+    try:
+        with pytest.raises(NetworkError, match=r"libnftables-absent.so.*\n.*install nftables"):
+            host.create(1)
+    finally:
+        nft._library.cache_clear()
+    assert interfaces(host) == {"lo"}
+
+
+def test_a_missing_tun_is_named(host: HostNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tap, "TUN", "/dev/net/absent")
+    with pytest.raises(NetworkError, match=r"/dev/net/absent: No such file or directory\n.*modprobe tun"):
+        host.create(1)
+    assert interfaces(host) == {"lo"}
+
+
+CREATE = """
+import sys
+from hornet.errors import HornetError
+from hornet.network import HostNet
+from hornet.spec import load_spec
+try:
+    with HostNet.private(load_spec().network, sys.argv[1]) as host:
+        host.create_many(range(1, 9))
+except HornetError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("without", "said"),
+    [
+        (["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"], "unshare: Operation not permitted"),
+        (["--bounding-set=-net_admin", "--inh-caps=-net_admin"], "Operation not permitted"),
+        (["--reuid=65534", "--regid=65534", "--clear-groups"], "ermi"),
+    ],
+)
+def test_missing_rights_are_named(without: list[str], said: str, prefix: str) -> None:
+    argv = ["setpriv", *without, sys.executable, "-c", CREATE, prefix]
+    output = run(argv, timeout_s=TIMEOUT_S, env={"PYTHONPATH": str(CHECKOUT)}, cwd=Path("/")).output
+    assert said in output
+    assert "next: run as root" in output
+
+
+def test_the_kernels_limit_names_k(prefix: str) -> None:
+    """A real limit: that of a user namespace, so that nobody else meets it."""
+    script = f"echo 5 >/proc/sys/user/max_net_namespaces; exec {sys.executable} -c '{CREATE}' {prefix}"
+    argv = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", script]
+    output = run(argv, timeout_s=TIMEOUT_S, env={"PYTHONPATH": str(CHECKOUT)}).output
+    assert re.search(r"VM (\d), number \1 of 8: namespace \S+vm\1: the kernel's limit is reached", output), output
+    assert "user.max_net_namespaces" in output
+
+
+# --- Nothing is left, nothing else is touched -------------------------------------------------------------------------
+
+
+def test_no_parts_are_left_and_names_are_free_at_once(host: HostNet) -> None:
+    for _ in range(2):
+        vms = host.create_many(range(1, 5))
+        host.remove_many(vms)
+        assert interfaces(host) == {"lo"}
+        assert take_inventory(host).vm_ids == []
+
+
+def test_an_interrupted_creation_is_taken_back(host: HostNet, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, calls = netns.bind, []
+
+    def bind_and_interrupt(name: str) -> None:
+        real(name)
+        calls.append(name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(netns, "bind", bind_and_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        host.create_many([1, 2, 3])
+    assert interfaces(host) == {"lo"}
+    netns.remove(calls[1])  # it was named just before
+
+
+MAKE_FOREVER = """
+import sys
+from hornet.network import HostNet
+from hornet.spec import load_spec
+host = HostNet.private(load_spec().network, sys.argv[1])
+host.start()
+for n in range(1, 60000):
+    host.create(n)
+    if n == 3:
+        print("going", flush=True)
+"""
+
+
+@pytest.mark.parametrize("delay_ms", [0, 3, 7])
+def test_a_killed_process_leaves_only_whole_ones(delay_ms: int, prefix: str) -> None:
+    argv = [sys.executable, "-c", MAKE_FOREVER, prefix]
+    with subprocess.Popen(argv, env=IN_CHECKOUT, stdout=subprocess.PIPE) as maker:
+        assert maker.stdout
+        assert maker.stdout.readline() == b"going\n"
+        try:
+            maker.wait(delay_ms / 1000)
+        except subprocess.TimeoutExpired:
+            pass
+        maker.send_signal(signal.SIGKILL)
+        maker.wait(TIMEOUT_S)
+    host = HostNet.private(NETWORK, prefix)
+    found = take_inventory(host)
+    assert len(found.vm_ids) >= 3
+    assert not any(vm_problems(host, found.vm_ids).values())
+    code, output = hornetos_net(prefix, "down")
+    assert (code, output) == (0, f"{len(found.vm_ids)} VM networks removed\n")
+    assert not [name for name in netns.names() if name.startswith(prefix)]
+
+
+def test_decoys_stay_as_they_are(host: HostNet) -> None:
+    """Foreign namespaces, interfaces and rules beside ours, named as ours where names allow it."""
+    foreign = f"{host.prefix}vm7"
+    netns.create(foreign, lambda: None)
+    in_namespace(foreign, "ip link add br-vm up type bridge; ip addr add 10.0.0.1/24 dev br-vm")
+    decoys = """
+        ip link add veth-vm8-br up type veth peer name other; ip link set other up
+        ip addr add 10.0.8.254/24 dev veth-vm8-br
+        ip link add br0 up group 7 type bridge; ip route add 10.9.0.0/24 dev br0
+        nft 'table ip hornetos { chain c { type filter hook input priority 0; } ; }'
+        nft 'table inet mine { set s { type ipv4_addr; } ; }'
+    """
+    in_namespace(host.namespace or "", decoys)
+
+    def state() -> list[str]:
+        inside = [netns.enter(foreign, read_facts).links]
+        links = host.run(read_facts).links
+        tables = "nft list table ip hornetos; nft list table inet mine"
+        return [str(inside), str(links), in_namespace(host.namespace or "", tables)]
+
+    try:
+        before = state()
+        assert hornetos_net(host.prefix, "up", "--count", "3")[0] == 0
+        code, output = hornetos_net(host.prefix, "up", "--count", "7")
+        assert code == 2
+        assert f"VM 7, number 4 of 4: namespace {foreign}: already exists" in output
+        code, output = hornetos_net(host.prefix, "up", "--count", "1", "--first", "8")
+        assert code == 2
+        assert "VM 8: veth-vm8-br: 10.0.8.0/24 overlaps the address 10.0.8.254/24 of veth-vm8-br" in output
+        _, shown = hornetos_net(host.prefix, "list")
+        assert "vm3" in shown
+        assert "vm7" not in shown
+        assert "vm8" not in shown
+        assert hornetos_net(host.prefix, "down", "--count", "9") == (0, "3 VM networks removed\n")
+        assert state() == before
+    finally:
+        netns.remove(foreign)
+
+
+def test_leftovers_of_dead_runs_only(prefix: str) -> None:
+    with subprocess.Popen([sys.executable, "-c", MAKE_FOREVER, f"{prefix}x-"], env=IN_CHECKOUT) as dead:
+        dead.kill()
+    names = {f"hornet-{dead.pid}-host": True, f"hornet-{dead.pid}-foreign": False, f"{prefix}host": True}
+    for name, ours in names.items():
+        netns.create(name, read_facts if not ours else _mark)
+    try:
+        assert leftovers(NETWORK).get(dead.pid) == [f"hornet-{dead.pid}-host"]
+        assert f"hornet-{dead.pid}-host" in remove_leftovers(NETWORK)
+        assert not netns.exists(f"hornet-{dead.pid}-host")
+        assert netns.exists(f"hornet-{dead.pid}-foreign")
+        assert netns.exists(f"{prefix}host")
+    finally:
+        for name in names:
+            netns.remove(name)
+
+
+def _mark() -> None:
+    with rtnl.Rtnl() as kernel:
+        kernel.send([rtnl.set_link("lo", up=True, group=NETWORK.interface_group)])
+
+
+# --- Namespaces that stay ---------------------------------------------------------------------------------------------
+
+
+DAMAGE = {
+    "no bridge": ("vm", "ip link del br-vm", "no interface br-vm"),
+    "no tap": ("vm", "ip link del tap0", "no interface tap0"),
+    "tap elsewhere": ("vm", "ip link set tap0 nomaster", "tap0 is attached to nothing"),
+    "no gateway address": ("vm", "ip addr flush dev br-vm", "br-vm has the addresses none"),
+    "other gateway MAC": ("vm", "ip link set br-vm address 02:00:00:00:00:99", "has the MAC 02:00:00:00:00:99"),
+    "no default route": ("vm", "ip route del default", "routes to 0.0.0.0/0: none"),
+    "other default route": ("vm", "ip route replace default via 10.0.2.77", "via 10.0.2.77"),
+    "no NAT": ("vm", "nft flush chain inet hornetos postrouting", "missing: oifname"),
+    "no rules": ("vm", "nft flush ruleset", "no rule set"),
+    "bridge down": ("vm", "ip link set br-vm down", "br-vm is down"),
+    "no forwarding": ("vm", "echo 0 >/proc/sys/net/ipv4/ip_forward", "ip_forward is off"),
+    "no veth": ("vm", "ip link del veth-vm2", "no interface veth-vm2"),
+    "host end down": ("host", "ip link set veth-vm2-br down", "veth-vm2-br is down"),
+    "no host address": ("host", "ip addr flush dev veth-vm2-br", "veth-vm2-br has the addresses none"),
+    "no host route": ("host", "ip route del 10.0.2.0/24", "routes to 10.0.2.0/24: none"),
+    "host end in no group": ("host", "ip link set veth-vm2-br group 0", "is in group 0"),
+    "no host rules": ("host", "nft flush ruleset", "host: no rule set"),
+    "an open door": ("host", "nft insert rule inet hornetos forward accept", "unexpected: accept"),
+    "host forwards nothing": ("host", "echo 0 >/proc/sys/net/ipv4/ip_forward", "ip_forward is off"),
+}
+
+
+@pytest.mark.guide(
+    "namespace-parts", "host-routes", "trouble-bridge", "trouble-tap", "trouble-namespace", "trouble-nat"
+)
+def test_check_names_each_damage_and_up_repairs_it(prefix: str) -> None:
+    try:
+        assert hornetos_net(prefix, "up", "--count", "3") == (0, "3 made, 0 repaired, 0 were right already\n")
+        untouched = netns.RUN_NETNS.joinpath(f"{prefix}vm1").stat().st_ino
+        for what, (where, command, said) in DAMAGE.items():
+            in_namespace(f"{prefix}{'vm2' if where == 'vm' else 'host'}", command)
+            code, output = hornetos_net(prefix, "check", "--count", "3")
+            assert code == 1, what
+            assert said in output, what
+            code, output = hornetos_net(prefix, "up", "--count", "3")
+            assert code == 0, f"{what}: {output}"
+            assert hornetos_net(prefix, "check", "--count", "3") == (0, "3 of 3 VM networks are right\n"), what
+        assert netns.RUN_NETNS.joinpath(f"{prefix}vm1").stat().st_ino == untouched
+    finally:
+        hornetos_net(prefix, "down")
+
+
+def test_what_is_added_is_not_taken_for_right(prefix: str) -> None:
+    """Repair adds what is missing; what is there but wrong is named, and stays for a human to look at."""
+    try:
+        hornetos_net(prefix, "up", "--count", "2")
+        in_namespace(f"{prefix}vm2", "ip addr add 10.0.9.1/24 dev br-vm")
+        assert hornetos_net(prefix, "check", "--count", "2")[0] == 1
+        code, output = hornetos_net(prefix, "up", "--count", "2")
+        assert code == 2
+        assert "VM 2 can't be repaired: vm2: br-vm has the addresses 10.0.0.1/24, 10.0.9.1/24" in output
+    finally:
+        hornetos_net(prefix, "down")
+
+
+def test_remains_are_listed_and_removed(prefix: str) -> None:
+    """A name unmounted as if state were lost, and one that a killed process had only half made."""
+    hornetos_net(prefix, "up", "--count", "3")
+    with netns.RUN_NETNS.joinpath(f"{prefix}vm2").open("rb") as held:  # keeps the namespace, as its VMM would
+        netns.remove(f"{prefix}vm2")
+        netns._link_mark(netns.RUN_NETNS / f"{prefix}vm9")
+        _, output = hornetos_net(prefix, "list")
+        assert "veth-vm2-br  an interface on the host without its namespace" in output
+        assert f"{prefix}vm9  a name without a namespace" in output
+        assert hornetos_net(prefix, "down", "--count", "1") == (0, "1 VM networks removed\n")
+        assert "vm3" in hornetos_net(prefix, "list")[1]
+        assert hornetos_net(prefix, "down") == (0, "1 VM networks removed\n")
+        assert hornetos_net(prefix, "list") == (0, "no VM networks\n")
+        assert held
+    assert not [name for name in netns.names() if name.startswith(prefix)]
+
+
+def test_the_machines_own_network(tmp_path: Path) -> None:
+    """`hornetos net` without --private, on a machine played by namespaces of its own: the guide's names and rules."""
+    hornetos = f"{sys.executable} -m hornet_cli net"
+    script = f"""
+        mount -t tmpfs none /run
+        ip link set lo up; ip link add eth0 up type veth peer name outside; ip link set outside up
+        ip addr add 192.0.2.2/24 dev eth0; ip route add default via 192.0.2.1
+        {hornetos} up --count 2
+        ip netns list | cut -d" " -f1 | sort; ip route show 10.0.2.0/24; nft list table inet hornetos | grep eth0
+        {hornetos} check --count 2; {hornetos} list
+        {hornetos} down --count 1; {hornetos} list; nft list tables
+        {hornetos} down; {hornetos} list; nft list tables; ls /run/netns
+    """
+    argv = ["unshare", "--net", "--mount", "sh", "-ec", textwrap.dedent(script)]
+    output = run(argv, timeout_s=TIMEOUT_S, env={"PYTHONPATH": str(CHECKOUT), "HORNET_HOME": str(tmp_path)}).output
+    assert output.splitlines() == [
+        "2 made, 0 repaired, 0 were right already",
+        "vm1",
+        "vm2",
+        "10.0.2.0/24 via 10.0.2.1 dev veth-vm2-br proto static onlink ",
+        "\t\tiifgroup 18511 oifname \"eth0\" accept",
+        "\t\tiifgroup 18511 oifname \"eth0\" masquerade",
+        "2 of 2 VM networks are right",
+        "vm1  10.0.1.0/24  veth-vm1-br",
+        "vm2  10.0.2.0/24  veth-vm2-br",
+        "table inet hornetos  the host's rules",
+        "1 VM networks removed",
+        "vm2  10.0.2.0/24  veth-vm2-br",
+        "table inet hornetos  the host's rules",
+        "table inet hornetos",
+        "1 VM networks removed",
+        "no VM networks",
+    ]  # fmt: skip
+
+
+# --- Pools ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_pool_hands_out_finished_ones(host: HostNet, tmp_path: Path) -> None:
+    ids = VMIds(Home(tmp_path), 10)
+    with NamespacePool(host, ids, 3) as pool:
+        assert len(pool) == 3
+        taken = [pool.take() for _ in range(4)]  # the fourth is made now
+        assert [vm.vm_id for vm in taken] == [1, 2, 3, 4]
+        assert not any(vm_problems(host, [1, 2, 3, 4]).values())
+        pool.fill()
+        assert take_inventory(host).vm_ids == [1, 2, 3, 4, 5, 6, 7]
+    assert take_inventory(host).vm_ids == [1, 2, 3, 4]
+    assert ids.take() == 5
+
+
+def test_a_pool_that_can_not_be_filled_gives_its_ids_back(host: HostNet, tmp_path: Path) -> None:
+    in_namespace(host.namespace or "", "ip link add veth-vm2-br type bridge")
+    ids = VMIds(Home(tmp_path), 10)
+    with pytest.raises(NetworkError, match="VM 2, number 2 of 3"), NamespacePool(host, ids, 3):
+        pass
+    assert ids.take() == 1
