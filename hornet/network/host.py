@@ -16,7 +16,6 @@ from hornet.network import netns, nft
 from hornet.network.build import Builder, host_veth_index, mark, set_sysctl
 from hornet.network.plan import AddressPlan, Taken, VMPlan, overlaps
 from hornet.network.rtnl import delete_links
-from hornet.network.tap import open_tap
 from hornet.network.topology import read_links_and_routes, taken_networks
 from hornet.spec import Network
 
@@ -37,10 +36,6 @@ class VMNamespace:
     @property
     def vm_id(self) -> int:
         return self.plan.vm_id
-
-    def open_tap(self) -> int:
-        """A descriptor of the VM's tap, for a VMM; the caller closes it."""
-        return self.run(lambda: open_tap(self.host.network.tap_name))
 
     def run(self, inside: Callable[[], T]) -> T:
         """Run a function in the namespace, on a thread of its own."""
