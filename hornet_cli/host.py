@@ -23,7 +23,7 @@ def host(
 ) -> None:
     """Show the host's tools, features and lanes (exit 0: it can do the suite's work, 1: it can't).
 
-    A lane (VMM/accelerator) is proved by booting a kernel to its first console line; the outcome is kept until host
+    A lane (VMM/accelerator) is proved by booting a kernel until it looks for its root; the outcome is kept until host
     or kernel change. Without a built kernel it is "not proved".
     """
     from hornet.checks.host import host_problems, host_remarks

@@ -26,6 +26,7 @@ from hornet.vmm.process import log_tail, start_vmm
 
 BINARY = "firecracker"
 API_SOCKET = "api.sock"
+LOG_FILE = "vmm.log"
 METRICS_FILE = "metrics.json"
 START_TIMEOUT_S = 20.0
 CALL_TIMEOUT_S = 60.0
@@ -40,13 +41,13 @@ class FirecrackerVM:
         self.lane = lane
         self.config = config
         self.phases_ms: dict[str, float] = {}
-        self._log = config.directory / "vmm.log"
+        self._log = config.directory / LOG_FILE
         self._memory: list[Path] = []
         with timed(self.phases_ms, "vmm_start_ms"):
             serial_end, serial_theirs = socket.socketpair()
             with serial_theirs:
                 self._process = start_vmm(
-                    [BINARY, "--api-sock", API_SOCKET, "--id", config.name],
+                    [BINARY, "--api-sock", API_SOCKET, "--id", config.name, "--log-path", LOG_FILE, "--level", "Warn"],
                     log=self._log,
                     stdout_fd=serial_theirs.fileno(),
                     directory=config.directory,
