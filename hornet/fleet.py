@@ -185,7 +185,10 @@ class Fleet:
             "pid": vm.micro.pid,
             "owner_pid": os.getpid(),
             "lane": str(self.lane),
+            "vm_id": vm.vm_id,
             "namespace": vm.namespace.name,
+            "host_namespace": self._host_net.namespace,
+            "ssh_key": str(self.key.private_path),
             "snapshot": str(vm.parent.directory) if vm.parent else None,
         }
         (vm.directory / STATE_FILE).write_text(json.dumps(state, indent=2) + "\n")
@@ -202,7 +205,7 @@ def _vm_directories(home: Home) -> dict[int, Path]:
 
 
 def running_vms(home: Home) -> dict[str, dict[str, Any]]:
-    """The state files of VMs whose VMM runs, by name: pid, owner_pid, lane, namespace, snapshot."""
+    """The state files of VMs whose VMM runs, by name: pid, owner_pid, lane, namespace, snapshot and more."""
     found = {}
     for path in sorted(vms_directory(home).glob(f"*/{STATE_FILE}")):
         state = json.loads(path.read_text())

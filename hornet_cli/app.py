@@ -16,6 +16,7 @@ from hornet.errors import HornetError
 from hornet.home import Home
 from hornet_cli.capacity import capacity
 from hornet_cli.context import Settings
+from hornet_cli.diagnose import diagnose
 from hornet_cli.ext4 import ext4
 from hornet_cli.gate import gate
 from hornet_cli.guide import guide
@@ -58,6 +59,7 @@ app.command("guide")(guide)
 app.command("host")(host)
 app.command("kconfig")(kconfig)
 app.command("ext4")(ext4)
+app.command("diagnose")(diagnose)
 app.command("report")(report)
 app.command("gate")(gate)
 app.command("capacity")(capacity)

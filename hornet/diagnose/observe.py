@@ -1,0 +1,186 @@
+"""Look at a VM of any process of this home: its state file, its network, its console, and the guest by SSH."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from hornet.diagnose.observations import FULL_PERCENT, Inside, Link, Net, Observations, Place, Port
+from hornet.errors import GuestError, VMError
+from hornet.facts import Probe
+from hornet.fleet import STATE_FILE, vms_directory
+from hornet.guest import SSH_PORT, Guest, SshKey
+from hornet.home import Home
+from hornet.network import AddressPlan, HostNet, VMNamespace, netns
+from hornet.network.host import default_interface
+from hornet.proc import run
+from hornet.spec import Network, Spec
+
+COMMAND_TIMEOUT_S = 20
+PING_TIMEOUT_S = 2.0
+PORT_TIMEOUT_S = 3.0
+LOGIN_TIMEOUT_S = 30.0
+TEXT_BYTES = 1 << 18
+PROBES = [
+    Probe("space", "df -P / | tail -n 1"),
+    Probe("inodes", "df -P -i / | tail -n 1"),
+    Probe("log", "dmesg"),
+]
+# The guide's own question. It takes a while, so only a full disk is asked.
+BIGGEST = Probe("biggest", "du -xsk /* 2>/dev/null | sort -rn | head -n 4", 60)
+
+
+@dataclass(frozen=True)
+class KnownVM:
+    """A VM as its state file describes it."""
+
+    place: Place
+    directory: Path
+    pid: int
+    restored: bool
+    key: SshKey
+
+
+def find_vm(home: Home, spec: Spec, name: str) -> KnownVM:
+    """The VM of that name. Raises VMError, naming those that there are, if it is not there or still being made."""
+    directory = vms_directory(home) / name
+    try:
+        state: dict[str, Any] = json.loads((directory / STATE_FILE).read_text())
+    except (OSError, ValueError):
+        known = sorted(path.parent.name for path in vms_directory(home).glob(f"*/{STATE_FILE}"))
+        what = "is being started" if directory.is_dir() else "there is no such VM"
+        raise VMError(f"VM {name}: {what}", f"VMs of {home.root}: {', '.join(known) or 'none'}") from None
+    network, host_namespace = spec.network, state["host_namespace"]
+    place = Place(
+        name=name,
+        network=network,
+        plan=AddressPlan(network).for_vm(state["vm_id"]),
+        namespace=state["namespace"],
+        host_namespace=host_namespace,
+        uplink=None if host_namespace else default_interface(),
+    )
+    key = SshKey(Path(state["ssh_key"]), "")
+    return KnownVM(place, directory, state["pid"], state["snapshot"] is not None, key)
+
+
+def observe(vm: KnownVM) -> Observations:
+    """Everything that can be seen now; bounded in time, and nothing is changed."""
+    place = vm.place
+    seen = Observations(
+        vmm_alive=_alive(vm.pid),
+        vmm_log=_text(vm.directory / "vmm.log"),
+        restored=vm.restored,
+        console=_text(vm.directory / "console.log"),
+        inner=_net(place.namespace),
+        host=_net(place.host_namespace),
+    )
+    if not seen.vmm_alive or seen.inner is None:
+        return seen
+    return _with_guest(vm, seen)
+
+
+def _with_guest(vm: KnownVM, seen: Observations) -> Observations:
+    network = vm.place.network
+    host = HostNet(network, prefix="", namespace=vm.place.host_namespace, uplink=None)
+    namespace = VMNamespace(vm.place.plan, vm.place.namespace, host)
+    guest = Guest(namespace, str(network.guest_address.ip), vm.key)
+    try:
+        seen = replace(seen, replies=_replies(guest))
+        if not seen.replies:
+            return seen
+        seen = replace(seen, port=_port(namespace, network))
+        if seen.port is not Port.OPEN:
+            return seen
+        inside = _inside(guest)
+        return replace(seen, login_error="", inside=inside)
+    except GuestError as error:
+        return replace(seen, login_error=error.message)
+    finally:
+        guest.close()
+
+
+def _replies(guest: Guest) -> bool:
+    try:
+        guest.await_reply(PING_TIMEOUT_S)
+    except GuestError:
+        return False
+    return True
+
+
+def _port(namespace: VMNamespace, network: Network) -> Port:
+    try:
+        namespace.connect(str(network.guest_address.ip), SSH_PORT, PORT_TIMEOUT_S).close()
+    except ConnectionRefusedError:
+        return Port.REFUSED
+    except OSError:
+        return Port.SILENT
+    return Port.OPEN
+
+
+def _inside(guest: Guest) -> Inside:
+    facts = guest.ask(PROBES, {}, LOGIN_TIMEOUT_S)
+    space, inodes = _percent(facts["space"].output), _percent(facts["inodes"].output)
+    biggest = ""
+    if max(space, inodes) >= FULL_PERCENT:
+        lines = guest.ask([BIGGEST], {}, LOGIN_TIMEOUT_S)["biggest"].output.splitlines()
+        biggest = ", ".join(f"{path} {int(kib) // 1024} MiB" for kib, path in map(str.split, filter(None, lines)))
+    return Inside(space, inodes, biggest, facts["log"].output)
+
+
+def _percent(line: str) -> int:
+    found = re.search(r"(\d+)%", line)
+    if not found:
+        raise GuestError(
+            f"`df -P /` in the guest printed {line.strip()!r}, expected a percentage", "is df in the image?"
+        )
+    return int(found[1])
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _text(path: Path) -> str:
+    """The end of a log; empty if there is none."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as stream:
+        stream.seek(max(0, path.stat().st_size - TEXT_BYTES))
+        return stream.read().decode("utf-8", "replace").replace("\r\n", "\n")
+
+
+def _net(namespace: str | None) -> Net | None:
+    """What a namespace holds; None if it is not there."""
+    if namespace is not None and not netns.exists(namespace):
+        return None
+    try:
+        return netns.enter(namespace, _look_around)
+    except OSError:
+        return None  # the name is there, the namespace behind it is gone
+
+
+def _look_around() -> Net:
+    links = {
+        link["ifname"]: Link(
+            up="UP" in link["flags"],
+            addresses=tuple(f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if a["family"] == "inet"),
+            master=link.get("master"),
+        )
+        for link in _json("ip", "-j", "addr", "show")
+    }
+    gateways = tuple(route.get("gateway", "") for route in _json("ip", "-j", "-4", "route", "show", "default"))
+    forwarding = Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
+    return Net(links, gateways, forwarding, run(["nft", "list", "ruleset"], timeout_s=COMMAND_TIMEOUT_S).output)
+
+
+def _json(*words: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(run(words, timeout_s=COMMAND_TIMEOUT_S).output or "[]")
+    return [entry for entry in found if entry]

@@ -1,0 +1,44 @@
+"""`hornetos diagnose VM`: what is wrong with a running VM, why, and what puts it right."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Annotated
+
+import typer
+
+from hornet_cli.context import settings
+
+
+def diagnose(
+    ctx: typer.Context,
+    vm: Annotated[str, typer.Argument(help="A VM of this HORNET_HOME, as in vm1: a directory below run/vms.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Walk the guide's decision tree for a VM (exit 0: nothing wrong, 1: causes found, 2: no such VM).
+
+    From outside to inside: VMM, namespace, bridge, tap, uplink, NAT, console, guest, sshd, login, disk space, ext4.
+    It only looks: each fix is for you to run. A step that can't be looked at, because of one before it, says so.
+    """
+    from hornet.diagnose import State, find_vm, observe, walk
+    from hornet.host import require_root
+
+    require_root()
+    mine = settings(ctx)
+    known = find_vm(mine.home, mine.spec, vm)
+    steps = walk(known.place, observe(known))
+    bad = [step for step in steps if step.state is State.BAD]
+    if as_json:
+        print(json.dumps({"vm": vm, "steps": [dataclasses.asdict(step) for step in steps]}, indent=2))
+    else:
+        signs = {State.GOOD: "✓", State.BAD: "✗", State.UNSEEN: "?"}
+        for step in steps:
+            print(f"{signs[step.state]} {step.name + ':':<11} {step.seen}")
+            if step.state is State.BAD:
+                print(f"    cause: {step.cause}\n    fix:   {step.fix}")
+                for command in step.commands:
+                    print(f"           {command}")
+        print(f"\n{vm}: " + (f"begin with {bad[0].name}" if bad else "nothing wrong was found"))
+    if bad:
+        raise typer.Exit(1)

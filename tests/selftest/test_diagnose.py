@@ -1,0 +1,217 @@
+"""The decision tree: a healthy VM has no cause; each thing that can break is named, alone, with what puts it right."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hornet.diagnose import State, Step, find_vm, walk
+from hornet.diagnose.observations import FULL_PERCENT, Inside, Link, Net, Observations, Place, Port
+from hornet.diagnose.tree import STEPS
+from hornet.errors import VMError
+from hornet.fleet import STATE_FILE, vms_directory
+from hornet.home import Home
+from hornet.network import AddressPlan
+from hornet.spec import load_spec
+
+SPEC = load_spec()
+PLACE = Place("vm7", SPEC.network, AddressPlan(SPEC.network).for_vm(7), "vm7", None, "eth0")
+INNER = Net(
+    links={
+        "br-vm": Link(True, ("10.0.0.1/24",)),
+        "tap0": Link(True, (), "br-vm"),
+        "veth-vm7": Link(True, ("10.0.7.1/24",)),
+    },
+    gateways=("10.0.7.254",),
+    rules='oifname "veth-vm7" masquerade',
+)
+HOST = Net(
+    links={"veth-vm7-br": Link(True, ("10.0.7.254/24",)), "eth0": Link(True)},
+    rules='oifname "eth0" ip saddr 10.0.0.0/8 masquerade',
+)
+BOOTED = "hornetos: userland uptime=1\nhornetos: ready uptime=2\n"
+HEALTHY = Observations(
+    vmm_alive=True,
+    vmm_log="",
+    restored=True,
+    console="",
+    inner=INNER,
+    host=HOST,
+    replies=True,
+    port=Port.OPEN,
+    login_error="",
+    inside=Inside(80, 20, "", "EXT4-fs (vda): mounted filesystem with ordered data mode"),
+)
+# What a guest that can't be reached leaves unseen.
+MUTE: dict[str, Any] = {"replies": False, "port": None, "login_error": None, "inside": None}
+NO_SSHD: dict[str, Any] = {"login_error": None, "inside": None}
+
+
+def inner(**changes: Any) -> dict[str, Any]:
+    return {"inner": replace(INNER, **changes)}
+
+
+def link(net: Net, name: str, **changes: Any) -> dict[str, Link]:
+    return {**net.links, name: replace(net.links[name], **changes)}
+
+
+def without(net: Net, name: str) -> dict[str, Link]:
+    return {key: value for key, value in net.links.items() if key != name}
+
+
+def inside(**changes: Any) -> dict[str, Any]:
+    return {"inside": replace(HEALTHY.inside, **changes)}  # type: ignore[type-var]
+
+
+ERROR = "EXT4-fs error (device vda): ext4_lookup:1855: inode #12: comm ls: deleted inode referenced: 24593"
+# case: what differs from a healthy VM, the step that must say so, words of what was seen or of the cause.
+CASES: dict[str, tuple[dict[str, Any], str, str]] = {
+    "vmm": ({**MUTE, "replies": None, "vmm_alive": False, "vmm_log": "out of memory"}, "VMM", "out of memory"),
+    "namespace": ({**MUTE, "replies": None, "inner": None}, "namespace", "no namespace vm7"),
+    "bridge missing": ({**inner(links=without(INNER, "br-vm")), **MUTE}, "bridge", "no bridge br-vm"),
+    "bridge down": ({**inner(links=link(INNER, "br-vm", up=False)), **MUTE}, "bridge", "br-vm is down"),
+    "bridge without address": (
+        {**inner(links=link(INNER, "br-vm", addresses=())), **MUTE},
+        "bridge",
+        "no address, expected 10.0.0.1/24",
+    ),
+    "tap missing": ({**inner(links=without(INNER, "tap0")), **MUTE}, "tap", "no tap0"),
+    "tap detached": ({**inner(links=link(INNER, "tap0", master=None)), **MUTE}, "tap", "belongs to no bridge"),
+    "tap elsewhere": ({**inner(links=link(INNER, "tap0", master="br0")), **MUTE}, "tap", "belongs to br0"),
+    "tap down": ({**inner(links=link(INNER, "tap0", up=False)), **MUTE}, "tap", "tap0 is down"),
+    "veth missing": (inner(links=without(INNER, "veth-vm7")), "uplink", "no veth-vm7"),
+    "veth without address": (inner(links=link(INNER, "veth-vm7", addresses=("10.0.8.1/24",))), "uplink", "10.0.8.1"),
+    "host veth missing": ({"host": replace(HOST, links=without(HOST, "veth-vm7-br"))}, "uplink", "no veth-vm7-br"),
+    "host veth down": ({"host": replace(HOST, links=link(HOST, "veth-vm7-br", up=False))}, "uplink", "is down"),
+    "no default route": (inner(gateways=()), "uplink", "default route to nowhere"),
+    "wrong default route": (inner(gateways=("10.0.8.254",)), "uplink", "10.0.8.254, expected 10.0.7.254"),
+    "forwarding off": (inner(forwarding=False), "NAT", "ip_forward is 0 in vm7"),
+    "host forwarding off": ({"host": replace(HOST, forwarding=False)}, "NAT", "ip_forward is 0 in the host"),
+    "rules flushed": (inner(rules=""), "NAT", "no masquerade rule for veth-vm7"),
+    "rule for another": (inner(rules='oifname "veth-vm8" masquerade'), "NAT", "veth-vm7"),
+    "host rules flushed": ({"host": replace(HOST, rules="")}, "NAT", "no masquerade rule for eth0"),
+    "panic": (
+        {**MUTE, "console": BOOTED + "Kernel panic - not syncing: Attempted to kill init!\n---[ end"},
+        "console",
+        "Attempted to kill init",
+    ),
+    "entropy, systemd": (
+        {**MUTE, "restored": False, "console": "Starting Load/Save Random Seed...\n"},
+        "console",
+        "the kernel waits for entropy",
+    ),
+    "entropy, sshd": (
+        {**MUTE, "restored": False, "console": BOOTED + "random: sshd: uninitialized urandom read (32 bytes read)\n"},
+        "console",
+        "the kernel waits for entropy",
+    ),
+    "silent console": ({**MUTE, "restored": False}, "console", "stayed silent"),
+    "no init": ({**MUTE, "restored": False, "console": "Linux version 6.1\n"}, "console", "init said nothing"),
+    "guest hangs": (MUTE, "guest", "10.0.0.2 does not answer"),
+    "sshd down": (
+        {**NO_SSHD, "port": Port.REFUSED, "console": "can't run '/usr/sbin/sshd': No such file or directory"},
+        "sshd",
+        "can't run '/usr/sbin/sshd'",
+    ),
+    "port filtered": ({**NO_SSHD, "port": Port.SILENT}, "sshd", "port 22 does not answer"),
+    "key refused": ({"login_error": "Authentication failed", "inside": None}, "login", "Authentication failed"),
+    "disk full": (inside(disk_percent=100, biggest="/var 90 MiB"), "disk space", "/var 90 MiB"),
+    "inodes gone": (inside(inodes_percent=100), "disk space", "100 % of the inodes"),
+    "ext4 in the kernel log": (inside(kernel_log=ERROR), "ext4", "changed after the snapshot"),
+    "ext4 on the console": ({"console": ERROR}, "ext4", "deleted inode referenced"),
+}
+
+
+def states(steps: list[Step]) -> dict[str, State]:
+    return {step.name: step.state for step in steps}
+
+
+def test_a_healthy_vm_has_no_cause() -> None:
+    assert set(states(walk(PLACE, HEALTHY)).values()) == {State.GOOD}
+    booted = replace(HEALTHY, restored=False, console=BOOTED)
+    assert set(states(walk(PLACE, booted)).values()) == {State.GOOD}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_fault_is_the_one_and_only_cause(name: str) -> None:
+    changes, step_name, words = CASES[name]
+    steps = walk(PLACE, replace(HEALTHY, **changes))
+    bad = [step for step in steps if step.state is State.BAD]
+    # An unanswered ping is a cause of its own only where nothing else explains it.
+    assert [step.name for step in bad if step.name != "guest" or step_name == "guest"] == [step_name]
+    found = next(step for step in bad if step.name == step_name)
+    assert words in f"{found.seen}; {found.cause}"
+    assert found.cause
+    assert found.fix
+
+
+def test_every_step_can_say_good_and_bad() -> None:
+    blamed = {step for _, step, _ in CASES.values()}
+    assert blamed == set(states(walk(PLACE, HEALTHY)))
+    assert len(blamed) == len(STEPS)
+
+
+def test_a_silence_behind_a_broken_bridge_is_not_blamed_on_the_guest() -> None:
+    steps = states(walk(PLACE, replace(HEALTHY, **CASES["tap detached"][0])))
+    assert (steps["guest"], steps["console"], steps["sshd"]) == (State.UNSEEN,) * 3
+
+
+def test_a_rule_without_an_interface_translates_everything() -> None:
+    changes = inner(rules="ip saddr 10.0.0.0/24 masquerade")
+    assert states(walk(PLACE, replace(HEALTHY, **changes)))["NAT"] is State.GOOD
+
+
+def test_commands_act_where_the_fault_is() -> None:
+    private = replace(PLACE, namespace="t-vm7", host_namespace="t-host", uplink=None)
+    changed = replace(HEALTHY, host=replace(HOST, links=link(HOST, "veth-vm7-br", addresses=())))
+    (step,) = (step for step in walk(private, changed) if step.state is State.BAD)
+    assert step.commands == ("ip -n t-host addr add 10.0.7.254/24 dev veth-vm7-br",)
+    (step,) = (step for step in walk(PLACE, changed) if step.state is State.BAD)
+    assert step.commands == ("ip addr add 10.0.7.254/24 dev veth-vm7-br",)
+
+
+@given(st.integers(0, 100), st.integers(0, 100))
+def test_a_disk_is_full_from_the_limit_on(space: int, inodes: int) -> None:
+    found = states(walk(PLACE, replace(HEALTHY, **inside(disk_percent=space, inodes_percent=inodes))))
+    assert (found["disk space"] is State.BAD) == (max(space, inodes) >= FULL_PERCENT)
+
+
+nets = st.one_of(st.none(), st.just(INNER), st.builds(Net, rules=st.text(max_size=20)))
+
+
+@given(
+    st.builds(
+        Observations,
+        vmm_alive=st.booleans(),
+        vmm_log=st.text(max_size=50),
+        restored=st.booleans(),
+        console=st.text(max_size=50),
+        inner=nets,
+        host=nets,
+        replies=st.one_of(st.none(), st.booleans()),
+        port=st.one_of(st.none(), st.sampled_from(Port)),
+        login_error=st.one_of(st.none(), st.text(max_size=20)),
+        inside=st.one_of(st.none(), st.just(HEALTHY.inside)),
+    )
+)
+def test_any_observation_is_walked_to_its_end_and_every_blame_has_a_fix(seen: Observations) -> None:
+    steps = walk(PLACE, seen)
+    assert len(steps) == len(STEPS)
+    for step in steps:
+        assert bool(step.cause and step.fix) == (step.state is State.BAD)
+
+
+def test_an_unknown_vm_is_a_clear_error_that_names_the_known_ones(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    known = vms_directory(home) / "vm3"
+    known.mkdir(parents=True)
+    with pytest.raises(VMError, match=r"vm3: is being started"):
+        find_vm(home, SPEC, "vm3")
+    (known / STATE_FILE).write_text("{}")
+    with pytest.raises(VMError, match=r"vm9: there is no such VM(.|\n)*vm3"):
+        find_vm(home, SPEC, "vm9")
