@@ -1,0 +1,237 @@
+"""Every cause that `hornetos diagnose` names, provoked on a real VM; the commands that it prints put it right.
+
+Not provoked: a boot that waits for entropy. This kernel makes its own within a second, whatever the machine lacks, so
+that branch is proved on the console's text alone (tests/selftest/test_diagnose.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hornet.diagnose import State, Step, find_vm, observe, walk
+from hornet.errors import VMError
+from hornet.fleet import STATE_FILE, VM, Fleet
+from hornet.guest import SshKey, ssh_key
+from hornet.home import Home
+from hornet.lane import Lane
+from hornet.network import HostNet
+from hornet.proc import run
+from hornet.snapshot import Bundle
+from hornet.spec import Spec
+from hornet_cli.app import app
+from hornet_fixtures.subject import Image
+
+pytestmark = pytest.mark.guest
+
+COMMAND_TIMEOUT_S = 20
+GUEST_TIMEOUT_S = 60
+
+
+@pytest.fixture(scope="module")
+def patient(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
+    """A restored VM that is broken and repaired again."""
+    vm = fleet.restore(bundle)
+    yield vm
+    fleet.remove(vm)
+
+
+@pytest.fixture
+def doomed(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
+    """A restored VM that nothing can repair afterwards."""
+    vm = fleet.restore(bundle)
+    yield vm
+    fleet.remove(vm)
+
+
+def diagnose(vm: VM, home: Home, spec: Spec, key: SshKey | None = None) -> dict[str, Step]:
+    """The steps by name."""
+    known = find_vm(home, spec, vm.name)
+    return {step.name: step for step in walk(known.place, observe(replace(known, key=key) if key else known))}
+
+
+def causes(steps: dict[str, Step]) -> list[str]:
+    return [name for name, step in steps.items() if step.state is State.BAD]
+
+
+def shell(command: str) -> None:
+    run(["sh", "-c", command], timeout_s=COMMAND_TIMEOUT_S)
+
+
+# What breaks each part of the network, twice. {ns}, {host}: the namespaces; {veth}: the host's end of the veth pair.
+FAULTS = {
+    "removed": {
+        "bridge": "ip -n {ns} addr flush dev br-vm",
+        "tap": "ip -n {ns} link set tap0 nomaster",
+        "uplink": "ip -n {ns} route del default",
+        "NAT": "ip netns exec {ns} nft flush ruleset",
+    },
+    "off": {
+        "bridge": "ip -n {ns} link set br-vm down",
+        "tap": "ip -n {ns} link set tap0 down",
+        "uplink": "ip -n {host} addr flush dev {veth}",
+        "NAT": "ip netns exec {ns} sysctl -q -w net.ipv4.ip_forward=0",
+    },
+}
+
+
+@pytest.mark.guide("trouble-bridge", "trouble-tap", "trouble-nat")
+@pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS)
+def test_a_broken_network_is_named_and_the_printed_commands_repair_it(
+    faults: dict[str, str], patient: VM, home: Home, spec: Spec, host_net: HostNet
+) -> None:
+    names = {"ns": patient.namespace.name, "host": host_net.namespace, "veth": patient.namespace.plan.host_veth}
+    for command in faults.values():
+        shell(command.format(**names))
+    steps = diagnose(patient, home, spec)
+    assert causes(steps) == list(faults)
+    for name in faults:
+        assert steps[name].commands
+        for repair in steps[name].commands:
+            shell(repair)
+    assert causes(diagnose(patient, home, spec)) == []
+
+
+@pytest.mark.guide("trouble-console")
+def test_sshd_that_does_not_start_is_named_with_what_the_console_says(patient: VM, home: Home, spec: Spec) -> None:
+    # Nothing can run what /dev/null covers; the session that is open goes on.
+    kill = 'for p in $(pidof sshd); do grep -q "^PPid:.1$" /proc/$p/status && kill $p; done'
+    patient.guest.run(f"mount --bind /dev/null /usr/sbin/sshd; {kill}", GUEST_TIMEOUT_S)
+    patient.micro.console.wait_for("can't run '/usr/sbin/sshd'", GUEST_TIMEOUT_S)
+    steps = diagnose(patient, home, spec)
+    assert causes(steps) == ["sshd"]
+    assert "can't run '/usr/sbin/sshd'" in steps["sshd"].seen
+    patient.guest.run("umount /usr/sbin/sshd", GUEST_TIMEOUT_S)
+    patient.guest.close()
+    patient.guest.wait_ready(GUEST_TIMEOUT_S)
+    assert causes(diagnose(patient, home, spec)) == []
+
+
+def test_a_key_that_the_guest_refuses_is_named(patient: VM, home: Home, spec: Spec, tmp_path: Path) -> None:
+    steps = diagnose(patient, home, spec, ssh_key(Home(tmp_path)))
+    assert causes(steps) == ["login"]
+    assert "uthentication" in steps["login"].seen
+
+
+@pytest.mark.guide("trouble-disk-full")
+def test_a_full_disk_is_named_with_what_takes_the_space(patient: VM, home: Home, spec: Spec) -> None:
+    fill = "d=/root; touch $d/filler 2>/dev/null || d=/tmp; dd if=/dev/zero of=$d/filler bs=64k 2>/dev/null; sync"
+    patient.guest.run(fill, GUEST_TIMEOUT_S)
+    steps = diagnose(patient, home, spec)
+    assert causes(steps) == ["disk space"]
+    assert re.search(r"/(root|tmp) \d+ MiB", steps["disk space"].seen)
+    patient.guest.run("rm -f /root/filler /tmp/filler; sync", GUEST_TIMEOUT_S)
+    assert causes(diagnose(patient, home, spec)) == []
+
+
+@pytest.mark.guide("trouble-ext4", "trouble-console")
+def test_damage_to_the_disk_and_the_panic_after_it_are_named(doomed: VM, home: Home, spec: Spec) -> None:
+    blocks = run(["debugfs", "-R", "blocks /etc/hornetos", doomed.disk], timeout_s=COMMAND_TIMEOUT_S).output
+    block = int(re.findall(r"^(\d+)", blocks, re.MULTILINE)[0])
+    with doomed.disk.open("r+b") as disk:
+        os.pwrite(disk.fileno(), b"\xff" * 4096, block * 4096)
+    doomed.guest.run("echo 3 >/proc/sys/vm/drop_caches; ls /etc/hornetos", GUEST_TIMEOUT_S)
+    steps = diagnose(doomed, home, spec)
+    assert causes(steps) == ["ext4"]
+    assert "changed after the snapshot" in steps["ext4"].cause
+    assert "new-version" in steps["ext4"].fix
+
+    trigger = "(sleep 0.2; echo 1 >/sys/fs/ext4/vda/trigger_fs_error) >/dev/null 2>&1 &"
+    doomed.guest.run(f"mount -o remount,errors=panic /; {trigger}", GUEST_TIMEOUT_S)
+    doomed.micro.console.wait_for("Kernel panic", GUEST_TIMEOUT_S)
+    steps = diagnose(doomed, home, spec)
+    assert causes(steps)[0] == "console"
+    assert "Kernel panic - not syncing: EXT4-fs" in steps["console"].seen
+
+
+@pytest.mark.guide("trouble-namespace")
+def test_a_namespace_that_is_gone_and_a_vmm_that_is_gone_are_named(doomed: VM, home: Home, spec: Spec) -> None:
+    shell(f"ip netns delete {doomed.namespace.name}")
+    steps = diagnose(doomed, home, spec)
+    assert causes(steps) == ["namespace"]
+    assert steps["guest"].state is State.UNSEEN
+    doomed.micro.kill()
+    assert causes(diagnose(doomed, home, spec))[0] == "VMM"
+
+
+@contextmanager
+def booting(fleet: Fleet, kernel: Path, image: Path) -> Iterator[VM]:
+    """A VM whose boot does not come to its end, while it tries."""
+    failures: list[BaseException] = []
+
+    def boot() -> None:
+        try:
+            fleet.boot(kernel, image)
+        except VMError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=boot)
+    thread.start()
+    try:
+        vm = _started(fleet)
+        yield vm
+        os.kill(vm.micro.pid, signal.SIGKILL)
+    finally:
+        thread.join(GUEST_TIMEOUT_S)
+    assert failures
+
+
+def _started(fleet: Fleet) -> VM:
+    deadline_s = time.monotonic() + GUEST_TIMEOUT_S
+    while not (fleet.vms and (fleet.vms[0].directory / STATE_FILE).exists()):
+        assert time.monotonic() < deadline_s, "the VM was not started"
+        time.sleep(0.05)
+    return fleet.vms[0]
+
+
+@pytest.mark.guide("trouble-console")
+@pytest.mark.parametrize(
+    ("boot_args", "said", "words"),
+    [("quiet", "", "stayed silent"), ("loglevel=7", "Run /bin/cat as init", "init said nothing")],
+)
+def test_a_boot_that_stands_still_is_named(
+    boot_args: str,
+    said: str,
+    words: str,
+    spec: Spec,
+    home: Home,
+    lane: Lane,
+    host_net: HostNet,
+    key: SshKey,
+    kernel: Path,
+    image: Image,
+) -> None:
+    args = spec.machine.boot_args.replace("quiet loglevel=4", f"{boot_args} init=/bin/cat")
+    machine = spec.machine.model_copy(update={"boot_args": args})
+    stuck = Fleet(spec.model_copy(update={"machine": machine}), home, lane, host_net, key)
+    with stuck, booting(stuck, kernel, image.path) as vm:
+        vm.micro.console.wait_for(said, GUEST_TIMEOUT_S)
+        steps = diagnose(vm, home, spec)
+    assert causes(steps) == ["console", "guest"]
+    assert words in steps["console"].seen
+
+
+def test_the_command_tells_the_same_as_text_and_as_json(
+    patient: VM, monkeypatch: pytest.MonkeyPatch, home: Home
+) -> None:
+    monkeypatch.setenv("HORNET_HOME", str(home.root))
+    shell(f"ip -n {patient.namespace.name} link set tap0 nomaster")
+    text = CliRunner().invoke(app, ["diagnose", patient.name])
+    shell(f"ip -n {patient.namespace.name} link set tap0 master br-vm")
+    assert text.exit_code == 1
+    assert "✗ tap:" in text.stdout
+    assert "begin with tap" in text.stdout
+    shown = CliRunner().invoke(app, ["diagnose", patient.name, "--json"])
+    assert shown.exit_code == 0
+    assert {step["state"] for step in json.loads(shown.stdout)["steps"]} == {State.GOOD}
