@@ -57,10 +57,13 @@ class Port(StrEnum):
 
 @dataclass(frozen=True)
 class Inside:
-    """What the guest itself says. Percentages of the root file system; biggest: what takes the space, if it is full."""
+    """What the guest itself says.
 
-    disk_percent: int
-    inodes_percent: int
+    space_percent, inodes_percent: what is used, by mount point; biggest: what takes the space, if one of them is full.
+    """
+
+    space_percent: dict[str, int]
+    inodes_percent: dict[str, int]
     biggest: str
     kernel_log: str
 

@@ -26,9 +26,11 @@ PING_TIMEOUT_S = 2.0
 PORT_TIMEOUT_S = 3.0
 LOGIN_TIMEOUT_S = 30.0
 TEXT_BYTES = 1 << 18
+# Where programs write: with a read-only root the latter two are file systems of their own.
+WRITTEN_TO = "/ /var /tmp"
 PROBES = [
-    Probe("space", "df -P / | tail -n 1"),
-    Probe("inodes", "df -P -i / | tail -n 1"),
+    Probe("space", f"df -P {WRITTEN_TO}"),
+    Probe("inodes", f"df -P -i {WRITTEN_TO}"),
     Probe("log", "dmesg"),
 ]
 # The guide's own question. It takes a while, so only a full disk is asked.
@@ -124,21 +126,20 @@ def _port(namespace: VMNamespace, network: Network) -> Port:
 
 def _inside(guest: Guest) -> Inside:
     facts = guest.ask(PROBES, {}, LOGIN_TIMEOUT_S)
-    space, inodes = _percent(facts["space"].output), _percent(facts["inodes"].output)
+    space, inodes = _percentages(facts["space"].output), _percentages(facts["inodes"].output)
     biggest = ""
-    if max(space, inodes) >= FULL_PERCENT:
+    if max([*space.values(), *inodes.values()]) >= FULL_PERCENT:
         lines = guest.ask([BIGGEST], {}, LOGIN_TIMEOUT_S)["biggest"].output.splitlines()
         biggest = ", ".join(f"{path} {int(kib) // 1024} MiB" for kib, path in map(str.split, filter(None, lines)))
     return Inside(space, inodes, biggest, facts["log"].output)
 
 
-def _percent(line: str) -> int:
-    found = re.search(r"(\d+)%", line)
-    if not found:
-        raise GuestError(
-            f"`df -P /` in the guest printed {line.strip()!r}, expected a percentage", "is df in the image?"
-        )
-    return int(found[1])
+def _percentages(table: str) -> dict[str, int]:
+    """What `df -P` says is used, by mount point. A file system without inodes says "-"."""
+    found = {mount: int(percent) for percent, mount in re.findall(r"(\d+)% (/\S*)$", table, re.MULTILINE)}
+    if "/" not in found and " -" not in table:
+        raise GuestError(f"df in the guest printed {table.strip()!r}, expected percentages", "is df in the image?")
+    return found
 
 
 def _alive(pid: int) -> bool:

@@ -242,15 +242,17 @@ def login_step(place: Place, seen: Observations) -> Step:
 def disk_step(place: Place, seen: Observations) -> Step:
     if seen.inside is None:
         return _unseen("disk space")
-    for what, percent in (("space", seen.inside.disk_percent), ("inodes", seen.inside.inodes_percent)):
-        if percent >= FULL_PERCENT:
-            return _bad(
-                "disk space",
-                f"{percent} % of the {what} of / is used; biggest: {seen.inside.biggest or 'unknown'}",
-                "the root file system is full: usually logs, or the cache of npm or apt",
-                "remove what is not needed, by SSH, then take a new snapshot",
-            )
-    return Step("disk space", State.GOOD, f"{seen.inside.disk_percent} % of / is used")
+    for what, used in (("space", seen.inside.space_percent), ("inodes", seen.inside.inodes_percent)):
+        for mount, percent in used.items():
+            if percent >= FULL_PERCENT:
+                return _bad(
+                    "disk space",
+                    f"{percent} % of the {what} of {mount} is used; biggest: {seen.inside.biggest or 'unknown'}",
+                    "the file system is full: usually logs, or the cache of npm or apt",
+                    "remove what is not needed, by SSH, then take a new snapshot",
+                )
+    shown = ", ".join(f"{percent} % of {mount}" for mount, percent in seen.inside.space_percent.items())
+    return Step("disk space", State.GOOD, f"used: {shown}")
 
 
 def ext4_step(place: Place, seen: Observations) -> Step:

@@ -149,7 +149,7 @@ def test_damage_to_the_disk_and_the_panic_after_it_are_named(doomed: VM, home: H
 
     trigger = "(sleep 0.2; echo 1 >/sys/fs/ext4/vda/trigger_fs_error) >/dev/null 2>&1 &"
     doomed.guest.run(f"mount -o remount,errors=panic /; {trigger}", GUEST_TIMEOUT_S)
-    doomed.micro.console.wait_for("Kernel panic", GUEST_TIMEOUT_S)
+    doomed.micro.console.wait_for("panic forced after error", GUEST_TIMEOUT_S)
     steps = diagnose(doomed, home, spec)
     assert causes(steps)[0] == "console"
     assert "Kernel panic - not syncing: EXT4-fs" in steps["console"].seen

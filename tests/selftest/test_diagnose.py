@@ -45,7 +45,7 @@ HEALTHY = Observations(
     replies=True,
     port=Port.OPEN,
     login_error="",
-    inside=Inside(80, 20, "", "EXT4-fs (vda): mounted filesystem with ordered data mode"),
+    inside=Inside({"/": 80, "/tmp": 1}, {"/": 20}, "", "EXT4-fs (vda): mounted filesystem with ordered data mode"),
 )
 # What a guest that can't be reached leaves unseen.
 MUTE: dict[str, Any] = {"replies": False, "port": None, "login_error": None, "inside": None}
@@ -120,8 +120,9 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "port filtered": ({**NO_SSHD, "port": Port.SILENT}, "sshd", "port 22 does not answer"),
     "key refused": ({"login_error": "Authentication failed", "inside": None}, "login", "Authentication failed"),
-    "disk full": (inside(disk_percent=100, biggest="/var 90 MiB"), "disk space", "/var 90 MiB"),
-    "inodes gone": (inside(inodes_percent=100), "disk space", "100 % of the inodes"),
+    "disk full": (inside(space_percent={"/": 100}, biggest="/var 90 MiB"), "disk space", "/var 90 MiB"),
+    "inodes gone": (inside(inodes_percent={"/": 100}), "disk space", "100 % of the inodes"),
+    "tmpfs full": (inside(space_percent={"/": 50, "/tmp": 99}), "disk space", "99 % of the space of /tmp"),
     "ext4 in the kernel log": (inside(kernel_log=ERROR), "ext4", "changed after the snapshot"),
     "ext4 on the console": ({"console": ERROR}, "ext4", "deleted inode referenced"),
 }
@@ -177,7 +178,7 @@ def test_commands_act_where_the_fault_is() -> None:
 
 @given(st.integers(0, 100), st.integers(0, 100))
 def test_a_disk_is_full_from_the_limit_on(space: int, inodes: int) -> None:
-    found = states(walk(PLACE, replace(HEALTHY, **inside(disk_percent=space, inodes_percent=inodes))))
+    found = states(walk(PLACE, replace(HEALTHY, **inside(space_percent={"/": space}, inodes_percent={"/": inodes}))))
     assert (found["disk space"] is State.BAD) == (max(space, inodes) >= FULL_PERCENT)
 
 
