@@ -187,7 +187,7 @@ class Fleet:
             "lane": str(self.lane),
             "vm_id": vm.vm_id,
             "namespace": vm.namespace.name,
-            "host_namespace": self._host_net.namespace,
+            "private_host": self._host_net.prefix,
             "ssh_key": str(self.key.private_path),
             "snapshot": str(vm.parent.directory) if vm.parent else None,
         }

@@ -37,8 +37,8 @@ def diagnose(
             print(f"{signs[step.state]} {step.name + ':':<11} {step.seen}")
             if step.state is State.BAD:
                 print(f"    cause: {step.cause}\n    fix:   {step.fix}")
-                for command in step.commands:
-                    print(f"           {command}")
+                if step.command:
+                    print(f"           {step.command}")
         print(f"\n{vm}: " + (f"begin with {bad[0].name}" if bad else "nothing wrong was found"))
     if bad:
         raise typer.Exit(1)

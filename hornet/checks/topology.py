@@ -11,25 +11,45 @@ from hornet.spec import Network
 
 def namespace_problems(network: Network, plan: VMPlan, facts: NetFacts, rules: str | None) -> list[str]:
     """What is wrong inside the namespace of a VM; `rules` is the rule set that it must have, as nft lists it."""
-    where = plan.namespace
-    bridge, tap, veth = network.bridge_name, network.tap_name, plan.namespace_veth
+    where, links = plan.namespace, facts.links
     problems = [
-        *_link_problems(where, facts, bridge, "bridge", [network.gateway_address]),
-        *_link_problems(where, facts, tap, "tun", []),
-        *_link_problems(where, facts, veth, "veth", [plan.namespace_address]),
-        *_route_problems(where, facts, "0.0.0.0/0", f"0.0.0.0/0 via {plan.host_address.ip} dev {veth}"),
-        *_rule_problems(where, facts, rules),
+        *bridge_problems(network, plan, facts),
+        *tap_problems(network, plan, facts),
+        *veth_problems(plan, facts),
+        *rule_problems(where, facts, rules),
     ]
-    links = facts.links
-    if tap in links and links[tap].master != bridge:
-        problems.append(f"{where}: {tap} is attached to {links[tap].master or 'nothing'}, expected {bridge}")
-    if veth in links and links[veth].master:
-        problems.append(f"{where}: {veth} is a port of {links[veth].master}, expected none: it is routed")
-    if bridge in links and links[bridge].mac != network.gateway_mac:
-        problems.append(f"{where}: {bridge} has the MAC {links[bridge].mac}, expected {network.gateway_mac}")
-    mtus = {links[name].mtu for name in (bridge, tap, veth) if name in links}
+    names = (network.bridge_name, network.tap_name, plan.namespace_veth)
+    mtus = {links[name].mtu for name in names if name in links}
     if len(mtus) > 1:
-        problems.append(f"{where}: {bridge}, {tap} and {veth} differ in MTU: {sorted(mtus)}")
+        problems.append(f"{where}: {', '.join(names)} differ in MTU: {sorted(mtus)}")
+    return problems
+
+
+def bridge_problems(network: Network, plan: VMPlan, facts: NetFacts) -> list[str]:
+    """What is wrong with the bridge in the namespace of a VM."""
+    where, bridge = plan.namespace, network.bridge_name
+    problems = _link_problems(where, facts, bridge, "bridge", [network.gateway_address])
+    if bridge in facts.links and facts.links[bridge].mac != network.gateway_mac:
+        problems.append(f"{where}: {bridge} has the MAC {facts.links[bridge].mac}, expected {network.gateway_mac}")
+    return problems
+
+
+def tap_problems(network: Network, plan: VMPlan, facts: NetFacts) -> list[str]:
+    """What is wrong with the tap, a port of the bridge."""
+    where, tap, bridge = plan.namespace, network.tap_name, network.bridge_name
+    problems = _link_problems(where, facts, tap, "tun", [])
+    if tap in facts.links and facts.links[tap].master != bridge:
+        problems.append(f"{where}: {tap} is attached to {facts.links[tap].master or 'nothing'}, expected {bridge}")
+    return problems
+
+
+def veth_problems(plan: VMPlan, facts: NetFacts) -> list[str]:
+    """What is wrong with the namespace's end of the veth pair and the way over it."""
+    where, veth = plan.namespace, plan.namespace_veth
+    problems = _link_problems(where, facts, veth, "veth", [plan.namespace_address])
+    problems += _route_problems(where, facts, "0.0.0.0/0", f"0.0.0.0/0 via {plan.host_address.ip} dev {veth}")
+    if veth in facts.links and facts.links[veth].master:
+        problems.append(f"{where}: {veth} is a port of {facts.links[veth].master}, expected none: it is routed")
     return problems
 
 
@@ -47,7 +67,22 @@ def host_end_problems(network: Network, plan: VMPlan, facts: NetFacts) -> list[s
 
 def host_problems(facts: NetFacts, rules: str | None) -> list[str]:
     """What is wrong with what the host has once for all VMs."""
-    return _rule_problems("host", facts, rules)
+    return rule_problems("host", facts, rules)
+
+
+def rule_problems(where: str, facts: NetFacts, rules: str | None) -> list[str]:
+    """What is wrong with forwarding and with our rule set, NAT among it; `rules`: as it must be, as nft lists it."""
+    problems = [] if facts.forwarding else [f"{where}: ip_forward is off"]
+    if facts.rules is None:
+        problems.append(f"{where}: no rule set")
+    elif facts.rules != rules:
+        different = [line for line in facts.rules.splitlines() if line not in (rules or "").splitlines()]
+        missing = [line for line in (rules or "").splitlines() if line not in facts.rules.splitlines()]
+        shown = "; ".join(
+            [f"unexpected: {line.strip()}" for line in different] + [f"missing: {line.strip()}" for line in missing]
+        )
+        problems.append(f"{where}: the rule set is not the expected one ({shown or 'another order'})")
+    return problems
 
 
 def _link_problems(where: str, facts: NetFacts, name: str, kind: str, addresses: list[IPv4Interface]) -> list[str]:
@@ -70,17 +105,3 @@ def _route_problems(where: str, facts: NetFacts, destination: str, expected: str
     if found == [expected]:
         return []
     return [f"{where}: routes to {destination}: {', '.join(found) or 'none'}; expected exactly {expected}"]
-
-
-def _rule_problems(where: str, facts: NetFacts, rules: str | None) -> list[str]:
-    problems = [] if facts.forwarding else [f"{where}: ip_forward is off"]
-    if facts.rules is None:
-        problems.append(f"{where}: no rule set")
-    elif facts.rules != rules:
-        different = [line for line in facts.rules.splitlines() if line not in (rules or "").splitlines()]
-        missing = [line for line in (rules or "").splitlines() if line not in facts.rules.splitlines()]
-        shown = "; ".join(
-            [f"unexpected: {line.strip()}" for line in different] + [f"missing: {line.strip()}" for line in missing]
-        )
-        problems.append(f"{where}: the rule set is not the expected one ({shown or 'another order'})")
-    return problems

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from hornet.network import VMPlan
+from hornet.network.topology import NetFacts
 from hornet.spec import Network
 
 # From here on a root file system counts as full: what is left is soon gone. (The health check warns from 90 % on.)
@@ -14,37 +15,17 @@ FULL_PERCENT = 95
 
 @dataclass(frozen=True)
 class Place:
-    """Which VM it is, and where everything of it should be.
+    """Which VM it is, and how its network must be.
 
-    host_namespace: the namespace that plays the host; None is the machine's own network. uplink: the machine's
-    interface to the Internet, None where there is none.
+    private: the prefix of the host that a test plays in a namespace, "" for the machine itself. inner_rules and
+    host_rules: the rule sets that namespace and host must have, as nft lists them.
     """
 
-    name: str
     network: Network
     plan: VMPlan
-    namespace: str
-    host_namespace: str | None = None
-    uplink: str | None = None
-
-
-@dataclass(frozen=True)
-class Link:
-    """An interface: addresses as in 10.0.0.1/24; master: the bridge that it belongs to."""
-
-    up: bool
-    addresses: tuple[str, ...] = ()
-    master: str | None = None
-
-
-@dataclass(frozen=True)
-class Net:
-    """What a network namespace holds. gateways: of its default routes; rules: `nft list ruleset`."""
-
-    links: dict[str, Link] = field(default_factory=dict)
-    gateways: tuple[str, ...] = ()
-    forwarding: bool = True
-    rules: str = ""
+    private: str
+    inner_rules: str | None
+    host_rules: str | None
 
 
 class Port(StrEnum):
@@ -72,6 +53,7 @@ class Inside:
 class Observations:
     """Everything at one moment. None: it could not be looked at, because of what is broken before it.
 
+    inner, host: the VM's namespace and the network that plays the host, None if there is no such namespace;
     restored: the VM comes from a snapshot, so its console holds only what was printed since; login_error: why SSH
     refused, or "".
     """
@@ -80,8 +62,8 @@ class Observations:
     vmm_log: str
     restored: bool
     console: str
-    inner: Net | None
-    host: Net | None
+    inner: NetFacts | None
+    host: NetFacts | None
     replies: bool | None = None
     port: Port | None = None
     login_error: str | None = None

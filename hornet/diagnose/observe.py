@@ -10,18 +10,16 @@ from typing import Any
 
 import psutil
 
-from hornet.diagnose.observations import FULL_PERCENT, Inside, Link, Net, Observations, Place, Port
+from hornet.diagnose.observations import FULL_PERCENT, Inside, Observations, Place, Port
 from hornet.errors import GuestError, VMError
 from hornet.facts import Probe
 from hornet.fleet import STATE_FILE, vms_directory
 from hornet.guest import SSH_PORT, Guest, SshKey
 from hornet.home import Home
-from hornet.network import AddressPlan, HostNet, VMNamespace, netns
-from hornet.network.host import default_interface
-from hornet.proc import run
-from hornet.spec import Network, Spec
+from hornet.network import HostNet, VMNamespace, netns, nft
+from hornet.network.topology import NetFacts, read_facts, rules_as_listed
+from hornet.spec import Spec
 
-COMMAND_TIMEOUT_S = 20
 PING_TIMEOUT_S = 2.0
 PORT_TIMEOUT_S = 3.0
 LOGIN_TIMEOUT_S = 30.0
@@ -42,6 +40,7 @@ class KnownVM:
     """A VM as its state file describes it."""
 
     place: Place
+    namespace: VMNamespace
     directory: Path
     pid: int
     restored: bool
@@ -57,29 +56,29 @@ def find_vm(home: Home, spec: Spec, name: str) -> KnownVM:
         known = sorted(path.parent.name for path in vms_directory(home).glob(f"*/{STATE_FILE}"))
         what = "is being started" if directory.is_dir() else "there is no such VM"
         raise VMError(f"VM {name}: {what}", f"VMs of {home.root}: {', '.join(known) or 'none'}") from None
-    network, host_namespace = spec.network, state["host_namespace"]
+    network, private = spec.network, state["private_host"]
+    host = HostNet.private(network, private) if private else HostNet.machine(network)
+    namespace = host.vm(state["vm_id"])
     place = Place(
-        name=name,
         network=network,
-        plan=AddressPlan(network).for_vm(state["vm_id"]),
-        namespace=state["namespace"],
-        host_namespace=host_namespace,
-        uplink=None if host_namespace else default_interface(),
+        plan=namespace.plan,
+        private=private,
+        inner_rules=rules_as_listed(nft.namespace_rules(network)),
+        host_rules=rules_as_listed(nft.host_rules(network, host.uplink)),
     )
     key = SshKey(Path(state["ssh_key"]), "")
-    return KnownVM(place, directory, state["pid"], state["snapshot"] is not None, key)
+    return KnownVM(place, namespace, directory, state["pid"], state["snapshot"] is not None, key)
 
 
 def observe(vm: KnownVM) -> Observations:
     """Everything that can be seen now; bounded in time, and nothing is changed."""
-    place = vm.place
     seen = Observations(
         vmm_alive=_alive(vm.pid),
         vmm_log=_text(vm.directory / "vmm.log"),
         restored=vm.restored,
         console=_text(vm.directory / "console.log"),
-        inner=_net(place.namespace),
-        host=_net(place.host_namespace),
+        inner=_net(vm.namespace.name),
+        host=_net(vm.namespace.host.namespace),
     )
     if not seen.vmm_alive or seen.inner is None:
         return seen
@@ -87,15 +86,13 @@ def observe(vm: KnownVM) -> Observations:
 
 
 def _with_guest(vm: KnownVM, seen: Observations) -> Observations:
-    network = vm.place.network
-    host = HostNet(network, prefix="", namespace=vm.place.host_namespace, uplink=None)
-    namespace = VMNamespace(vm.place.plan, vm.place.namespace, host)
-    guest = Guest(namespace, str(network.guest_address.ip), vm.key)
+    address = str(vm.place.network.guest_address.ip)
+    guest = Guest(vm.namespace, address, vm.key)
     try:
         seen = replace(seen, replies=_replies(guest))
         if not seen.replies:
             return seen
-        seen = replace(seen, port=_port(namespace, network))
+        seen = replace(seen, port=_port(vm.namespace, address))
         if seen.port is not Port.OPEN:
             return seen
         inside = _inside(guest)
@@ -114,9 +111,9 @@ def _replies(guest: Guest) -> bool:
     return True
 
 
-def _port(namespace: VMNamespace, network: Network) -> Port:
+def _port(namespace: VMNamespace, address: str) -> Port:
     try:
-        namespace.connect(str(network.guest_address.ip), SSH_PORT, PORT_TIMEOUT_S).close()
+        namespace.connect(address, SSH_PORT, PORT_TIMEOUT_S).close()
     except ConnectionRefusedError:
         return Port.REFUSED
     except OSError:
@@ -158,30 +155,8 @@ def _text(path: Path) -> str:
         return stream.read().decode("utf-8", "replace").replace("\r\n", "\n")
 
 
-def _net(namespace: str | None) -> Net | None:
+def _net(namespace: str | None) -> NetFacts | None:
     """What a namespace holds; None if it is not there."""
-    if namespace is not None and not netns.exists(namespace):
+    if namespace is not None and (not netns.exists(namespace) or netns.is_empty_mark(namespace)):
         return None
-    try:
-        return netns.enter(namespace, _look_around)
-    except OSError:
-        return None  # the name is there, the namespace behind it is gone
-
-
-def _look_around() -> Net:
-    links = {
-        link["ifname"]: Link(
-            up="UP" in link["flags"],
-            addresses=tuple(f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if a["family"] == "inet"),
-            master=link.get("master"),
-        )
-        for link in _json("ip", "-j", "addr", "show")
-    }
-    gateways = tuple(route.get("gateway", "") for route in _json("ip", "-j", "-4", "route", "show", "default"))
-    forwarding = Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
-    return Net(links, gateways, forwarding, run(["nft", "list", "ruleset"], timeout_s=COMMAND_TIMEOUT_S).output)
-
-
-def _json(*words: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(run(words, timeout_s=COMMAND_TIMEOUT_S).output or "[]")
-    return [entry for entry in found if entry]
+    return netns.enter(namespace, read_facts)

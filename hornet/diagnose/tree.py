@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hornet.diagnose.observations import FULL_PERCENT, Link, Net, Observations, Place, Port
+from hornet.checks import topology
+from hornet.diagnose.observations import FULL_PERCENT, Observations, Place, Port
 from hornet.ext4.symptoms import log_symptoms
-from hornet.network.nft import TABLE
 
 EVIDENCE_LINES = 5
 PANIC = re.compile(r"Kernel panic - not syncing: .*")
@@ -34,7 +34,7 @@ class State(StrEnum):
 class Step:
     """One question of the tree: what was seen and, if that is bad, what causes it and what to do.
 
-    commands: shell commands for the host that put it right, in order; empty where no command can.
+    command: what puts it right, run on the host; "" where no command can.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Step:
     seen: str
     cause: str = ""
     fix: str = ""
-    commands: tuple[str, ...] = ()
+    command: str = ""
 
 
 def walk(place: Place, seen: Observations) -> list[Step]:
@@ -59,103 +59,51 @@ def vmm_step(place: Place, seen: Observations) -> Step:
 
 def namespace_step(place: Place, seen: Observations) -> Step:
     if seen.inner is not None:
-        return Step("namespace", State.GOOD, f"{place.namespace} is there")
+        return Step("namespace", State.GOOD, f"{place.plan.namespace} is there")
     return _bad(
         "namespace",
-        f"there is no namespace {place.namespace}",
+        f"there is no namespace {place.private}{place.plan.namespace}",
         "it was removed while the VM ran: nothing reaches the VM any more",
         RESTORE_AGAIN,
     )
 
 
 def bridge_step(place: Place, seen: Observations) -> Step:
-    name, address = place.network.bridge_name, str(place.network.gateway_address)
+    network = place.network
     if seen.inner is None:
         return _unseen("bridge")
-    link = seen.inner.links.get(name)
-    if link is None:
-        return _bad("bridge", f"there is no bridge {name}", "the bridge was deleted", RESTORE_AGAIN)
-    return _link_step(
-        "bridge", name, link, address, _ip(place.namespace), f"the guest finds no gateway: it expects {address} there"
-    )
+    good = f"{network.bridge_name} is up with {network.gateway_address}"
+    problems = topology.bridge_problems(network, place.plan, seen.inner)
+    return _network_step(place, "bridge", good, problems, "the guest finds no gateway")
 
 
 def tap_step(place: Place, seen: Observations) -> Step:
-    name, bridge = place.network.tap_name, place.network.bridge_name
+    network = place.network
     if seen.inner is None:
         return _unseen("tap")
-    link = seen.inner.links.get(name)
-    ip = _ip(place.namespace)
-    if link is None:
-        return _bad(
-            "tap", f"there is no {name}", "the tap was deleted: the guest's network card leads nowhere", RESTORE_AGAIN
-        )
-    if link.master != bridge:
-        found = f"belongs to {link.master}" if link.master else "belongs to no bridge"
-        cause = "no packet goes between guest and bridge"
-        return _bad(
-            "tap", f"{name} {found}, expected {bridge}", cause, "attach it", f"{ip} link set {name} master {bridge}"
-        )
-    if not link.up:
-        return _bad("tap", f"{name} is down", "no packet comes through", "set it up", f"{ip} link set {name} up")
-    return Step("tap", State.GOOD, f"{name} is up and attached to {bridge}")
+    good = f"{network.tap_name} is up and attached to {network.bridge_name}"
+    problems = topology.tap_problems(network, place.plan, seen.inner)
+    return _network_step(place, "tap", good, problems, "no packet goes between guest and bridge")
 
 
 def uplink_step(place: Place, seen: Observations) -> Step:
-    """The veth pair between the namespace and the host, and the route over it."""
+    """The veth pair between the namespace and the host, and the routes over it."""
     plan = place.plan
     if seen.inner is None or seen.host is None:
         return _unseen("uplink")
-    for net, name, address, where in (
-        (seen.inner, plan.namespace_veth, plan.namespace_address, place.namespace),
-        (seen.host, plan.host_veth, plan.host_address, place.host_namespace),
-    ):
-        link = net.links.get(name)
-        if link is None:
-            return _bad(
-                "uplink", f"there is no {name}", "the veth pair was deleted: the guest has no Internet", RESTORE_AGAIN
-            )
-        step = _link_step("uplink", name, link, str(address), _ip(where), "the guest has no way to the host and beyond")
-        if step.state is State.BAD:
-            return step
-    gateway, ip = str(plan.host_address.ip), _ip(place.namespace)
-    if seen.inner.gateways != (gateway,):
-        return _bad(
-            "uplink",
-            f"default route to {', '.join(seen.inner.gateways) or 'nowhere'}, expected {gateway}",
-            "packets to the Internet find no way out of the namespace",
-            "set the route",
-            f"{ip} route replace default via {gateway}",
-        )
-    return Step("uplink", State.GOOD, f"{plan.namespace_veth} and {plan.host_veth} are up, the default route is there")
+    good = f"{plan.namespace_veth} and {plan.host_veth} are up, with their routes"
+    problems = topology.veth_problems(plan, seen.inner) + topology.host_end_problems(place.network, plan, seen.host)
+    return _network_step(place, "uplink", good, problems, "the guest has no way to the host and beyond")
 
 
 def nat_step(place: Place, seen: Observations) -> Step:
     """Forwarding and address translation, in the namespace and on the host."""
     if seen.inner is None or seen.host is None:
         return _unseen("NAT")
-    for net, where in ((seen.inner, place.namespace), (seen.host, place.host_namespace)):
-        if not net.forwarding:
-            return _bad(
-                "NAT",
-                f"ip_forward is 0 in {where or 'the host'}",
-                "the kernel drops what is not for itself: the guest has no Internet",
-                "turn it on",
-                f"{_exec(where)}sysctl -q -w net.ipv4.ip_forward=1",
-            )
-    translations: list[tuple[Net, str, str | None]] = [(seen.inner, place.plan.namespace_veth, place.namespace)]
-    if place.uplink:
-        translations.append((seen.host, place.uplink, None))
-    for net, interface, where in translations:
-        if not _translates(net, interface):
-            return _bad(
-                "NAT",
-                f"no masquerade rule for {interface} in {where or 'the host'}",
-                "answers from the Internet can't find back: the rules were flushed",
-                "load the rule again",
-                *_masquerade(_exec(where), interface),
-            )
-    return Step("NAT", State.GOOD, "packets are forwarded and translated")
+    problems = topology.rule_problems(place.plan.namespace, seen.inner, place.inner_rules)
+    problems += topology.host_problems(seen.host, place.host_rules)
+    cause = "packets to the Internet, or their answers, are dropped: forwarding or rules were changed"
+    return _network_step(place, "NAT", "packets are forwarded and translated", problems, cause)
 
 
 def console_step(place: Place, seen: Observations) -> Step:
@@ -291,46 +239,21 @@ def _replies(place: Place, seen: Observations) -> bool | None:
     return None if cut_off and not seen.replies else seen.replies
 
 
-def _link_step(name: str, link_name: str, link: Link, address: str, ip: str, cause: str) -> Step:
-    """An interface must be up and have its address. ip: the command for the namespace that it is in."""
-    if address not in link.addresses:
-        found = ", ".join(link.addresses) or "no address"
-        fix = f"{ip} addr add {address} dev {link_name}"
-        return _bad(name, f"{link_name} has {found}, expected {address}", cause, "give it the address", fix)
-    if not link.up:
-        return _bad(name, f"{link_name} is down", cause, "set it up", f"{ip} link set {link_name} up")
-    return Step(name, State.GOOD, f"{link_name} is up with {address}")
+def _network_step(place: Place, name: str, good: str, problems: Sequence[str], cause: str) -> Step:
+    """What `hornetos net up` repairs, also beside running VMs."""
+    if not problems:
+        return Step(name, State.GOOD, good)
+    private = f" --private {place.private}" if place.private else ""
+    command = f"hornetos net up --first {place.plan.vm_id}{private}"
+    return _bad(name, "; ".join(problems), cause, "repair the VM's network", command)
 
 
-def _bad(name: str, seen: str, cause: str, fix: str, *commands: str) -> Step:
-    return Step(name, State.BAD, seen, cause, fix, commands)
+def _bad(name: str, seen: str, cause: str, fix: str, command: str = "") -> Step:
+    return Step(name, State.BAD, seen, cause, fix, command)
 
 
 def _unseen(name: str) -> Step:
     return Step(name, State.UNSEEN, "can't be looked at because of what is bad above")
-
-
-def _translates(net: Net, interface: str) -> bool:
-    rules = [line for line in net.rules.splitlines() if "masquerade" in line.lower()]
-    return any(f'"{interface}"' in rule or "oifname" not in rule for rule in rules)
-
-
-def _masquerade(run_in: str, interface: str) -> tuple[str, ...]:
-    """Commands that make the rule, whether or not its table and chain are still there."""
-    chain = "'{ type nat hook postrouting priority srcnat; }'"
-    return (
-        f"{run_in}nft add table ip {TABLE}",
-        f"{run_in}nft add chain ip {TABLE} postrouting {chain}",
-        f"{run_in}nft add rule ip {TABLE} postrouting oifname {interface} masquerade",
-    )
-
-
-def _ip(namespace: str | None) -> str:
-    return f"ip -n {namespace}" if namespace else "ip"
-
-
-def _exec(namespace: str | None) -> str:
-    return f"ip netns exec {namespace} " if namespace else ""
 
 
 def _last_lines(text: str, count: int = EVIDENCE_LINES) -> str:
