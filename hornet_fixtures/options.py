@@ -49,6 +49,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="restore snapshots without checking that they are intact: against the golden rule, for experiments",
     )
     group.addoption(
+        "--network-scale",
+        metavar="N",
+        type=int,
+        default=100,
+        help="tests/network makes the networks of N VMs at once, tests/perf measures up to N (default: 100)",
+    )
+    group.addoption(
         "--run-dir", metavar="DIR", help="where records and results go (default: HORNET_HOME/reports/<time>)"
     )
 

@@ -1,0 +1,69 @@
+"""The same with real guests: two clones of one snapshot, alike to the last byte, in two namespaces."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from hornet.fleet import VM, Fleet
+from hornet.network import HostNet
+from hornet.network.upkeep import vm_problems
+from hornet.snapshot import Bundle
+from hornet.spec import Spec
+from hornet_fixtures.attacks import tcp_server
+from hornet_fixtures.judging import holds
+from hornet_fixtures.netlab import SITE_NAME, UPLINK, Internet
+
+pytestmark = pytest.mark.network
+
+TIMEOUT_S = 60
+FETCH = "wget -q -T 5 -O - http://{}/"
+
+
+@pytest.fixture(scope="module")
+def clones(fleet: Fleet, bundle: Bundle) -> Iterator[list[VM]]:
+    vms = [fleet.restore(bundle) for _ in range(2)]
+    yield vms
+    for vm in vms:
+        fleet.remove(vm)
+
+
+@pytest.mark.guide("same-address", "portable-snapshots", "address-guest")
+def test_one_snapshot_runs_twice_with_one_address(clones: list[VM], spec: Spec, host_net: HostNet) -> None:
+    """Each keeps what only it was told, and both say that they are 10.0.0.2."""
+    words = {vm.name: secrets.token_hex(8) for vm in clones}
+    for vm in clones:
+        vm.guest.run(f"echo {words[vm.name]} >/run/word", TIMEOUT_S)
+    for vm in clones:
+        answer = vm.guest.run("cat /run/word; ip -o -4 addr show dev eth0", TIMEOUT_S).stdout
+        assert words[vm.name] in answer
+        assert f"inet {spec.network.guest_address} " in answer
+    holds([it for found in vm_problems(host_net, [vm.vm_id for vm in clones]).values() for it in found])
+
+
+@pytest.mark.guide("host-nat", "guest-dns", "tool-network", "sop-validate-network")
+def test_a_guest_reaches_the_internet_by_name(clones: list[VM], internet: Internet) -> None:
+    """Name server, both MASQUERADEs and back, with the guest's own resolver and its own wget."""
+    for vm in clones:
+        result = vm.guest.run(FETCH.format(SITE_NAME), TIMEOUT_S)
+        assert result.stdout == str(UPLINK.ip), result
+
+
+@pytest.mark.guide("tenants-isolated")
+def test_a_guest_does_not_reach_the_other(clones: list[VM], host_net: HostNet) -> None:
+    """Nor the host's services: the guest's own tools try every address that the other, or the host, might have."""
+    a, b = clones
+    with tcp_server(b.namespace.run, "0.0.0.0", "HTTP/1.0 200 OK\r\n\r\nb") as port_b, \
+         tcp_server(host_net.run, "0.0.0.0", "HTTP/1.0 200 OK\r\n\r\nhost") as port_host:  # fmt: skip
+        gateway = f"{host_net.network.gateway_address.ip}:{port_b}"
+        assert b.guest.run(FETCH.format(gateway), TIMEOUT_S).stdout == "b"
+        plans = a.namespace.plan, b.namespace.plan
+        targets = [f"{plan.namespace_address.ip}:{port_b}" for plan in plans[1:]]
+        targets += [f"{plan.host_address.ip}:{port}" for plan in plans for port in (port_b, port_host)]
+        script = "".join(
+            f"timeout 1 {FETCH.format(target)} && echo ' from {target}'\n" for target in [gateway, *targets]
+        )
+        heard = a.guest.run(script, TIMEOUT_S).stdout
+        holds([f"{a.name} reached {line}" for line in heard.splitlines()])

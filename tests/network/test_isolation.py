@@ -1,0 +1,35 @@
+"""No VM reaches what it must not, by any path (guide: Design Philosophy). Each way is really tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from hornet.spec import Spec
+from hornet_fixtures import isolation
+from hornet_fixtures.judging import holds
+from hornet_fixtures.netlab import Lab
+
+pytestmark = [pytest.mark.network, pytest.mark.guide("tenants-isolated")]
+
+WAYS = [
+    isolation.other_vms_by_routes,
+    isolation.other_guests,
+    isolation.services_of_the_host,
+    isolation.vms_from_outside,
+    isolation.spoofed_sources,
+    isolation.untranslated_segments,
+    isolation.spoofing_namespace,
+    isolation.neighbours_by_broadcast,
+    isolation.around_by_ipv6,
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_a_vm_does_not_reach(way: Callable[[Lab], list[str]], lab: Lab) -> None:
+    holds(way(lab))
+
+
+def test_a_vm_does_not_reach_secrets_of_others(lab: Lab, spec: Spec) -> None:
+    holds(isolation.secrets_of_others(lab, spec.secrets.port))

@@ -1,0 +1,60 @@
+"""Every statement of the guide's topology, for each of many VMs at once (guide: Network Architecture)."""
+
+from __future__ import annotations
+
+import pytest
+
+from hornet.network import HostNet, VMNamespace
+from hornet.network.upkeep import host_problems, vm_problems
+from hornet.proc import run
+from hornet_fixtures.attacks import CONTROL_S, hear, tcp_server
+from hornet_fixtures.judging import holds
+from hornet_fixtures.netlab import StandIn
+
+pytestmark = pytest.mark.network
+
+
+@pytest.mark.guide(
+    "namespace-parts", "host-routes", "address-formula", "address-host-veth", "address-namespace-veth",
+    "address-bridge", "gateway-fixed", "tier-scale",
+
+    "trouble-bridge", "trouble-tap", "trouble-namespace", "trouble-nat",
+)  # fmt: skip
+def test_each_vm_has_the_guides_topology(host_net: HostNet, vms: list[VMNamespace]) -> None:
+    holds([problem for found in vm_problems(host_net, [vm.vm_id for vm in vms]).values() for problem in found])
+
+
+@pytest.mark.guide("host-nat", "trouble-nat")
+def test_the_host_forwards_and_translates(host_net: HostNet, vms: list[VMNamespace]) -> None:
+    holds(host_problems(host_net))
+
+
+def test_iproute2_sees_them(vms: list[VMNamespace]) -> None:
+    listed = run(["ip", "netns", "list"], timeout_s=20).output
+    holds([f"{vm.name} is not in `ip netns list`" for vm in vms if vm.name not in listed.split()])
+
+
+@pytest.mark.guide("same-address", "address-guest")
+def test_the_same_address_is_a_different_guest_in_each_namespace(host_net: HostNet, guests: list[StandIn]) -> None:
+    """All are asked while all answer: 10.0.0.2 of namespace N is guest N, and the host itself has no such neighbour."""
+    address, port = str(host_net.network.guest_address.ip), 7007
+    with (
+        tcp_server(guests[0].run, address, guests[0].name, port),
+        tcp_server(guests[1].run, address, guests[1].name, port),
+        tcp_server(guests[2].run, address, guests[2].name, port),
+    ):
+        heard = [guest.vm.run(lambda: hear(address, port, CONTROL_S)) for guest in guests]
+        assert heard == [guest.name for guest in guests]
+        assert host_net.run(lambda: hear(address, port, 0.5)) is None
+
+
+@pytest.mark.guide("host-routes")
+def test_the_host_reaches_vm_n_and_only_vm_n(host_net: HostNet, vms: list[VMNamespace]) -> None:
+    """Each of some VMs says its name at 10.0.N.1; asked from the host, N's address gives N's name."""
+    some = [vms[0], vms[len(vms) // 2], vms[-1]]
+    for vm in some:
+        address = str(vm.plan.namespace_address.ip)
+        with tcp_server(vm.run, address, vm.name) as port:
+            assert host_net.run(lambda: hear(address, port, CONTROL_S)) == vm.name  # noqa: B023
+            others = [str(it.plan.namespace_address.ip) for it in some if it is not vm]
+            assert [host_net.run(lambda: hear(other, port, CONTROL_S)) for other in others] == [None, None]  # noqa: B023
