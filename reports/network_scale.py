@@ -1,0 +1,48 @@
+"""What the network of a VM costs as VMs grow in number, as a picture: python -m reports.network_scale RUN FILE.svg"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hornet.records import RECORDS_FILE, Record, read_records
+from reports.style import BLUE, GREEN, MUTED, new_figure, to_svg
+
+WIDTH_IN = 9.6
+METHODS = {"suite": ("this suite", BLUE), "ip_batch": ("ip -batch", GREEN), "guide": ("the guide's commands", MUTED)}
+PANELS = {"network_create": "creation", "network_remove": "removal, until the names are free"}
+
+
+def picture(records: Sequence[Record]) -> str | None:
+    """Creation and removal by method, ms per VM, both axes logarithmic; None if the run did not measure them."""
+    shown = [record for record in records if record.name in PANELS]
+    if not shown:
+        return None
+    figure, axes = new_figure(WIDTH_IN, 6.4, len(PANELS))
+    for axis, (name, title) in zip(axes, PANELS.items(), strict=True):
+        for method, (label, colour) in METHODS.items():
+            mine = [it for it in shown if it.name == name and it.dimensions["method"] == method]
+            points = sorted((int(it.dimensions["vms"]), it.value) for it in mine)
+            if points:
+                axis.plot(*zip(*points, strict=True), marker="o", color=colour, linewidth=1.8)
+                axis.annotate(label, points[-1], (8, 0), textcoords="offset points", va="center", color=colour)
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.margins(x=0.2)
+        axis.set_title(title, loc="left", fontsize=10.5, fontweight="bold")
+        axis.set_ylabel("ms per VM")
+    axes[-1].set_xlabel("VMs")
+    return to_svg(figure)
+
+
+def main() -> None:
+    run, out = map(Path, sys.argv[1:])
+    svg = picture(read_records(run / RECORDS_FILE)[0])
+    if svg is None:
+        sys.exit(f"{run}: no records of the network's cost: run tests/perf/test_network_scale.py")
+    out.write_text(svg)
+
+
+if __name__ == "__main__":
+    main()
