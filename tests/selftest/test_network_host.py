@@ -142,7 +142,7 @@ except HornetError as error:
 @pytest.mark.parametrize(
     ("without", "said"),
     [
-        (["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"], "unshare: Operation not permitted"),
+        (["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"], "Operation not permitted"),
         (["--bounding-set=-net_admin", "--inh-caps=-net_admin"], "Operation not permitted"),
         (["--reuid=65534", "--regid=65534", "--clear-groups"], "ermi"),
     ],
