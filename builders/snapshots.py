@@ -16,11 +16,13 @@ from hornet.store import content_key, file_sha256
 from hornet.vmm import vmm_version
 
 
-def build_snapshot(fleet: Fleet, progress: Progress, *, kernel: Path, image: Path, tier: str) -> Bundle:
+def build_snapshot(
+    fleet: Fleet, progress: Progress, *, kernel: Path, image: Path, tier: str, announces: bool = True
+) -> Bundle:
     """The snapshot of this kernel and image in the fleet's lane, from HORNET_HOME/snapshots if it is there.
 
-    Its version name carries a hash of all that went into it. Raises SnapshotError if the one that is there is no
-    longer intact, VMError or GuestError if the image does not boot.
+    announces: see Fleet.boot(). Its version name carries a hash of all that went into it. Raises SnapshotError if the
+    one that is there is no longer intact, VMError or GuestError if the image does not boot.
     """
     spec, home = fleet.spec, fleet.home
     inputs = {
@@ -38,13 +40,15 @@ def build_snapshot(fleet: Fleet, progress: Progress, *, kernel: Path, image: Pat
     with FileLock(home.snapshots / f".{version}.build.lock"):
         if target.exists():
             return _reuse(open_bundle(target, spec.snapshot))
-        return _build(fleet, progress, kernel, image, version, tier)
+        return _build(fleet, progress, kernel, image, version, tier, announces)
 
 
-def _build(fleet: Fleet, progress: Progress, kernel: Path, image: Path, version: str, tier: str) -> Bundle:
+def _build(
+    fleet: Fleet, progress: Progress, kernel: Path, image: Path, version: str, tier: str, announces: bool
+) -> Bundle:
     spec, key = fleet.spec, fleet.key.public_blob
     with progress.step("snapshot", f"booting {image.parent.name}/{image.name} in {fleet.lane}"):
-        vm = fleet.boot(kernel, image)
+        vm = fleet.boot(kernel, image, announces=announces)
         vm.guest.wait_ready(spec.machine.ssh_timeout_s)
     with progress.step("snapshot", f"taking {version}"):
         origin = origin_of(vm, spec, kernel_sha256=file_sha256(kernel), tier=tier, ssh_public_blob=key)

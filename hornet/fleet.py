@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from typing import Any, ClassVar
 
 import psutil
 
+from hornet.errors import GuestError, VMError
 from hornet.files import clone_file
 from hornet.guest import Guest, SshKey
 from hornet.home import Home
@@ -23,6 +25,8 @@ from hornet.spec import Spec
 from hornet.vmm import MachineConfig, MicroVM, NetworkCard, boot_vm, restore_vm, timed
 
 STATE_FILE = "vm.json"
+# How long one look at the SSH port of a booting guest lasts; in between, its console is looked at.
+PORT_TRY_S = 1.0
 
 
 @dataclass(eq=False)
@@ -77,16 +81,21 @@ class Fleet:
         self.key = key
         self._ids = VMIds(home, spec.network.max_vm_id)
 
-    def boot(self, kernel: Path, image: Path) -> VM:
+    def boot(self, kernel: Path, image: Path, *, announces: bool = True) -> VM:
         """Cold-boot an image, on a private copy of it, until it says on its console that sshd is ready.
 
-        Raises VMError with the console's last lines when it does not get there in machine.boot_timeout_s.
+        announces=False is for an image made elsewhere, which says nothing there: its SSH port is waited for. Raises
+        VMError with the console's last lines when it does not get there in machine.boot_timeout_s.
         """
         boot_args = f"{self.spec.machine.boot_args} hornet.ssh_key={self.key.public_blob}"
         vm = self._new_vm(None)
         try:
             config = self._surround(vm, image)
             self._start(vm, config, lambda: boot_vm(self.lane, config, kernel=kernel, boot_args=boot_args))
+            if not announces:
+                with timed(vm.phases_ms, "sshd_ms"):
+                    self._await_port(vm)
+                return vm
             for phase, line in (("userland_ms", "userland"), ("sshd_ms", "ready")):
                 with timed(vm.phases_ms, phase):
                     vm.micro.console.wait_for(rf"^hornetos: {line} ", self.spec.machine.boot_timeout_s)
@@ -119,6 +128,23 @@ class Fleet:
         except BaseException:
             self.remove(vm)
             raise
+
+    def _await_port(self, vm: VM) -> None:
+        """Wait for the SSH port. A kernel that gave up is not waited for."""
+        timeout_s = self.spec.machine.boot_timeout_s
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                return vm.guest.await_port(min(PORT_TRY_S, timeout_s))
+            except GuestError as error:
+                console = vm.micro.console
+                panic = re.search(r"Kernel panic.*", console.text)
+                if panic or not vm.micro.alive or time.monotonic() > deadline_s:
+                    what = panic[0] if panic else "the VM ended" if not vm.micro.alive else f"{timeout_s:g} s went by"
+                    raise VMError(
+                        f"VM {vm.name}: {what} before its SSH port answered: {error.message}\n{console.tail()}",
+                        "an image made elsewhere must bring up eth0 with its address, and sshd, by itself",
+                    ) from error
 
     def remove(self, vm: VM) -> None:
         """End a VM and remove its namespace, disk and directory."""

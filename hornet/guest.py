@@ -11,7 +11,7 @@ from pathlib import Path
 import paramiko
 from fabric import Config, Connection
 
-from hornet.errors import GuestError
+from hornet.errors import CommandError, GuestError
 from hornet.facts import Facts, Probe, build_script, new_boundary, parse_answers
 from hornet.home import Home
 from hornet.network import VMNamespace
@@ -50,6 +50,20 @@ def ssh_key(home: Home) -> SshKey:
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hornetos", "-f", private], timeout_s=30)
     public = private.with_suffix(".pub").read_text().split()
     return SshKey(private, public[1])
+
+
+def read_ssh_key(private: Path) -> SshKey:
+    """A key pair made elsewhere, by its private file. Raises GuestError if it can't be used without a passphrase."""
+    if not private.is_file():
+        raise GuestError(f"{private}: no such file", "name a private SSH key")
+    try:
+        public = run(["ssh-keygen", "-y", "-P", "", "-f", private], timeout_s=30).output.split()
+    except CommandError as error:
+        raise GuestError(
+            f"{private}: not a private SSH key without a passphrase: {error.message.splitlines()[-1].strip(' |')}",
+            "name another; its permissions must be 0600",
+        ) from error
+    return SshKey(private.resolve(), public[1])
 
 
 class Guest:
@@ -116,6 +130,12 @@ class Guest:
             channel = self._open(timeout_s).client.get_transport().open_session(timeout=timeout_s)
             with channel:
                 return _run_on(channel, script, timeout_s)
+        except paramiko.AuthenticationException as error:
+            self.close()
+            raise GuestError(
+                f"{self._who()}: {USER} does not accept the key {self._key.private_path}: {error}",
+                "name the private key that the guest accepts (pytest: --ssh-key FILE)",
+            ) from error
         except (OSError, EOFError, paramiko.SSHException) as error:
             self.close()
             said = str(error) or type(error).__name__

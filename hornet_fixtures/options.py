@@ -25,13 +25,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a TOML file with a team's own values; repeatable",
     )
     group.addoption(
-        "--tier", metavar="TIER", default="standard", help="the tier to build and judge (default: standard)"
+        "--tier",
+        metavar="TIER",
+        help="the tier to build and judge: micro, standard, dev (default: what --snapshot says it is, else standard)",
+    )
+    group.addoption(
+        "--require",
+        metavar="TIER",
+        help="judge by this tier's rules (size, tools, removals, init), whatever the image says it is or --tier "
+        "builds: the run fails unless it meets them all",
     )
     group.addoption("--snapshot", metavar="DIR", help="judge this snapshot instead of building one")
     group.addoption(
-        "--image", metavar="FILE", help="judge this root file system (with --kernel) instead of building one"
+        "--image",
+        metavar="FILE",
+        help="judge this root file system instead of building one; one made elsewhere must bring up eth0 and sshd by "
+        "itself and accept --ssh-key",
     )
-    group.addoption("--kernel", metavar="FILE", help="boot this vmlinux instead of building one")
+    group.addoption("--kernel", metavar="FILE", help="boot and judge this vmlinux instead of building one")
+    group.addoption(
+        "--ssh-key",
+        metavar="FILE",
+        help="the private key that root of an image or snapshot made elsewhere accepts (default: this home's own)",
+    )
     group.addoption(
         "--lane", metavar="VMM/ACCEL", help="firecracker/kvm, qemu/kvm or qemu/tcg (default: the best usable)"
     )

@@ -28,6 +28,7 @@ from hornet_fixtures.recording import (
 )
 from hornet_fixtures.session import PROGRESS, fleet, home, host_net, key, lane, progress, read_spec, spec
 from hornet_fixtures.subject import bundle, image, image_tree, kernel, tier, tier_name
+from hornet_fixtures.tiers import judged_tier
 
 __all__ = [
     "artifacts",
@@ -78,7 +79,7 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests about each required tool, removal, promise or target get one case for each that the spec has."""
     if "removal_check" in metafunc.fixturenames:
-        keeps = read_spec(metafunc.config).tier(metafunc.config.getoption("tier")).keeps
+        keeps = read_spec(metafunc.config).tier(judged_tier(metafunc.config)).keeps
         names = [name for name in image_checks(read_spec(metafunc.config), keeps) if name.startswith("removal.")]
         metafunc.parametrize("removal_check", guide_cases("removed", names, lambda name: name.split(".")[1]))
     if "promise_name" in metafunc.fixturenames:

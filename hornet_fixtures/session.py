@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from hornet.fleet import Fleet
-from hornet.guest import SshKey, ssh_key
+from hornet.guest import SshKey, read_ssh_key, ssh_key
 from hornet.home import Home
 from hornet.host import best_lane, probe_lanes, require_root
 from hornet.lane import LANES, Lane
 from hornet.network import HostNet
 from hornet.network.inventory import remove_leftovers
 from hornet.progress import Progress
+from hornet.snapshot import Manifest
 from hornet.spec import Spec, load_spec
 
 PROGRESS = pytest.StashKey[Progress]()
@@ -46,9 +47,10 @@ def progress(pytestconfig: pytest.Config) -> Progress:
 
 
 @pytest.fixture(scope="session")
-def key(home: Home) -> SshKey:
-    """The key pair that guests accept."""
-    return ssh_key(home)
+def key(pytestconfig: pytest.Config, home: Home) -> SshKey:
+    """The key pair that guests accept: --ssh-key, else this home's own."""
+    given = pytestconfig.getoption("ssh_key")
+    return read_ssh_key(Path(given)) if given else ssh_key(home)
 
 
 @pytest.fixture(scope="session")
@@ -66,15 +68,16 @@ def host_net(pytestconfig: pytest.Config, spec: Spec) -> Iterator[HostNet]:
 
 
 @pytest.fixture(scope="session")
-def lane(pytestconfig: pytest.Config, spec: Spec, home: Home, kernel: Path) -> Lane:
-    """The lane of --lane, else the best one that this host proves to have."""
-    wanted = pytestconfig.getoption("lane")
+def lane(pytestconfig: pytest.Config, spec: Spec, home: Home, request: pytest.FixtureRequest) -> Lane:
+    """The lane of --lane, else that of --snapshot, else the best one that this host proves to have."""
+    snapshot = pytestconfig.getoption("snapshot")
+    wanted = pytestconfig.getoption("lane") or (Manifest.read(Path(snapshot)).origin.lane if snapshot else None)
     if wanted:
         found = next((lane for lane in LANES if str(lane) == wanted), None)
         if found is None:
             raise pytest.UsageError(f"--lane {wanted}: expected one of {', '.join(map(str, LANES))}")
         return found
-    return best_lane(probe_lanes(home, kernel, spec.machine))
+    return best_lane(probe_lanes(home, request.getfixturevalue("kernel"), spec.machine))
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,9 @@ from hornet.image import ImageTree, unpacked_image
 from hornet.progress import Progress
 from hornet.snapshot import Bundle, open_bundle
 from hornet.spec import Spec, Tier
+from hornet.store import file_sha256
+from hornet_fixtures.tiers import built_tier, judged_tier
+from reports.junit import NOT_JUDGED
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,9 @@ class Image:
 
 
 @pytest.fixture(scope="session")
-def tier_name(pytestconfig: pytest.Config, spec: Spec) -> str:
+def tier_name(pytestconfig: pytest.Config) -> str:
     """The tier to judge by."""
-    name: str = pytestconfig.getoption("tier")
-    spec.tier(name)
-    return name
+    return judged_tier(pytestconfig)
 
 
 @pytest.fixture(scope="session")
@@ -45,22 +46,25 @@ def tier(spec: Spec, tier_name: str) -> Tier:
 
 @pytest.fixture(scope="session")
 def kernel(pytestconfig: pytest.Config, spec: Spec, home: Home, progress: Progress) -> Path:
-    """The vmlinux: --kernel, else built from the spec."""
-    given = pytestconfig.getoption("kernel")
+    """The vmlinux: --kernel, else that of --snapshot if this home has it, else built from the spec."""
+    given, snapshot = pytestconfig.getoption("kernel"), pytestconfig.getoption("snapshot")
+    if snapshot:
+        booted = open_bundle(Path(snapshot), spec.snapshot).manifest().origin.kernel_sha256
+        return _kernel_of_snapshot(home, booted, _existing(given, "--kernel") if given else None)
     if given:
         return _existing(given, "--kernel")
     return build_kernel(spec, home, progress).vmlinux
 
 
 @pytest.fixture(scope="session")
-def image(pytestconfig: pytest.Config, spec: Spec, home: Home, progress: Progress, tier_name: str) -> Image:
+def image(pytestconfig: pytest.Config, spec: Spec, home: Home, progress: Progress) -> Image:
     """The root file system: that of --snapshot, or --image, else built from the spec."""
     snapshot, given = pytestconfig.getoption("snapshot"), pytestconfig.getoption("image")
     if snapshot:
         return Image(open_bundle(Path(snapshot), spec.snapshot).rootfs, {})
     if given:
         return Image(_existing(given, "--image"), {})
-    built = build_rootfs(spec, home, progress, tier=tier_name)
+    built = build_rootfs(spec, home, progress, tier=built_tier(pytestconfig))
     return Image(built.image, built.manifest)
 
 
@@ -77,7 +81,6 @@ def bundle(
     spec: Spec,
     fleet: Fleet,
     progress: Progress,
-    tier_name: str,
     request: pytest.FixtureRequest,
 ) -> Bundle:
     """The snapshot: --snapshot, else one of the kernel and the image, made once and kept."""
@@ -87,7 +90,10 @@ def bundle(
         _check_origin(given, fleet)
         return given
     kernel, image = request.getfixturevalue("kernel"), request.getfixturevalue("image")
-    return build_snapshot(fleet, progress, kernel=kernel, image=image.path, tier=tier_name)
+    tier = built_tier(pytestconfig)
+    # An image made elsewhere does not say on its console how far it is.
+    announces = bool(image.manifest)
+    return build_snapshot(fleet, progress, kernel=kernel, image=image.path, tier=tier, announces=announces)
 
 
 def _check_origin(bundle: Bundle, fleet: Fleet) -> None:
@@ -96,6 +102,23 @@ def _check_origin(bundle: Bundle, fleet: Fleet) -> None:
         raise SnapshotError(
             f"{bundle.directory}: taken in lane {origin.lane}, this run uses {fleet.lane}", f"use --lane {origin.lane}"
         )
+    if origin.ssh_public_blob not in (None, fleet.key.public_blob):
+        raise SnapshotError(
+            f"{bundle.directory}: its guest does not accept the key {fleet.key.private_path}",
+            "name the private key that it accepts: --ssh-key FILE",
+        )
+
+
+def _kernel_of_snapshot(home: Home, booted: str | None, given: Path | None) -> Path:
+    """The vmlinux with the hash `booted`. Skips, as not judged, without it; the snapshot itself needs none."""
+    if given:
+        if booted not in (None, file_sha256(given)):
+            raise pytest.UsageError(f"--kernel {given}: not the kernel that the snapshot has booted (SHA-256 {booted})")
+        return given
+    for found in home.build.glob("kernel/*/vmlinux"):
+        if file_sha256(found) == booted:
+            return found
+    pytest.skip(f"{NOT_JUDGED}: the snapshot's vmlinux is not here; name it with --kernel FILE")
 
 
 def _existing(path: str, option: str) -> Path:

@@ -121,7 +121,7 @@ def test_sshd_that_does_not_start_is_named_with_what_the_console_says(patient: V
 def test_a_key_that_the_guest_refuses_is_named(patient: VM, home: Home, spec: Spec, tmp_path: Path) -> None:
     steps = diagnose(patient, home, spec, ssh_key(Home(tmp_path)))
     assert causes(steps) == ["login"]
-    assert "uthentication" in steps["login"].seen
+    assert "does not accept the key" in steps["login"].seen
 
 
 @pytest.mark.guide("trouble-disk-full")
