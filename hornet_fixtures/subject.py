@@ -50,7 +50,7 @@ def kernel(pytestconfig: pytest.Config, spec: Spec, home: Home, progress: Progre
     given, snapshot = pytestconfig.getoption("kernel"), pytestconfig.getoption("snapshot")
     if snapshot:
         booted = open_bundle(Path(snapshot), spec.snapshot).manifest().origin.kernel_sha256
-        return _kernel_of_snapshot(home, booted, _existing(given, "--kernel") if given else None)
+        return kernel_of_snapshot(home, booted, _existing(given, "--kernel") if given else None)
     if given:
         return _existing(given, "--kernel")
     return build_kernel(spec, home, progress).vmlinux
@@ -109,7 +109,7 @@ def _check_origin(bundle: Bundle, fleet: Fleet) -> None:
         )
 
 
-def _kernel_of_snapshot(home: Home, booted: str | None, given: Path | None) -> Path:
+def kernel_of_snapshot(home: Home, booted: str | None, given: Path | None) -> Path:
     """The vmlinux with the hash `booted`. Skips, as not judged, without it; the snapshot itself needs none."""
     if given:
         if booted not in (None, file_sha256(given)):

@@ -1,0 +1,136 @@
+"""An image that this suite did not build is judged like one of its own; one that does not come up ends in time.
+
+The foreign image is the built one, changed to what others do: it says nothing on its console, ignores the key on the
+kernel's command line, and lets in a key of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hornet.errors import GuestError, VMError
+from hornet.files import clone_file
+from hornet.fleet import Fleet
+from hornet.guest import SshKey, read_ssh_key, ssh_key
+from hornet.home import CHECKOUT, Home
+from hornet.lane import Lane
+from hornet.network import HostNet
+from hornet.proc import run
+from hornet.spec import Spec
+from hornet_fixtures.subject import Image
+from reports.junit import read_junit
+
+pytestmark = pytest.mark.guest
+
+LIMIT_S = 12
+SSHD_CONFIG = """
+HostKey /run/hornetos/ssh_host_ed25519_key
+AuthorizedKeysFile /etc/ssh/authorized_keys
+Subsystem sftp internal-sftp
+"""
+
+
+def changed_image(image: Path, target: Path, files: dict[str, str]) -> Path:
+    """A copy of an image with other files, or other content in them; all belong to root."""
+    clone_file(image, target)
+    commands = []
+    for number, (name, text) in enumerate(files.items()):
+        source = target.with_name(f"{target.name}.{number}")
+        source.write_text(text)
+        source.chmod(0o755)
+        commands += [f"rm {name}", f"write {source} {name}"]
+    run(["debugfs", "-w", "-f", "-", target], timeout_s=60, input_text="\n".join(commands) + "\n")
+    return target
+
+
+@pytest.fixture(scope="module")
+def foreign_key(tmp_path_factory: pytest.TempPathFactory) -> SshKey:
+    """The key of the team that made the image."""
+    return ssh_key(Home(tmp_path_factory.mktemp("team")))
+
+
+@pytest.fixture(scope="module")
+def foreign(image: Image, foreign_key: SshKey, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    files = {
+        "/etc/hornetos/announce": "#!/bin/sh\n",
+        "/etc/ssh/sshd_config": SSHD_CONFIG,
+        "/etc/ssh/authorized_keys": f"ssh-ed25519 {foreign_key.public_blob}\n",
+    }
+    return changed_image(image.path, tmp_path_factory.mktemp("foreign") / "team.ext4", files)
+
+
+@pytest.fixture
+def hasty(
+    spec: Spec, lane: Lane, host_net: HostNet, foreign_key: SshKey, tmp_path: Path
+) -> Iterator[tuple[Fleet, float]]:
+    """An impatient fleet, and when it was made."""
+    machine = spec.machine.model_copy(update={"boot_timeout_s": LIMIT_S})
+    home = Home(tmp_path / "home")
+    with Fleet(spec.model_copy(update={"machine": machine}), home, lane, host_net, foreign_key) as fleet:
+        yield fleet, time.monotonic()
+
+
+def test_it_is_judged_by_the_required_tier(
+    foreign: Path, foreign_key: SshKey, kernel: Path, lane: Lane, tmp_path: Path
+) -> None:
+    # Booted, asked by SSH, snapshotted: what all other tests stand on.
+    tests = ["tests/conformance/test_sizes.py", "tests/conformance/test_snapshot.py::test_the_three_files_are_there"]
+    words = [
+        *(sys.executable, "-m", "pytest", "-q", *tests, f"--image={foreign}", f"--kernel={kernel}"),
+        *(f"--ssh-key={foreign_key.private_path}", "--require=micro", f"--lane={lane}", f"--run-dir={tmp_path}/run"),
+    ]
+    environment = {**os.environ, "HORNET_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        words, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    cases = {case.name: case for case in read_junit(tmp_path / "run" / "junit.xml")}
+    failed = [name for name, case in cases.items() if case.outcome != "passed"]
+    assert failed == ["test_the_image_is_within_its_tier"], done.stdout[-3000:]
+    assert "HornetOS Micro" in cases["test_the_image_is_within_its_tier"].message
+    assert cases["test_the_three_files_are_there"].outcome == "passed"
+
+
+def test_a_key_that_it_does_not_accept_is_named(
+    foreign: Path, kernel: Path, spec: Spec, lane: Lane, host_net: HostNet, tmp_path: Path
+) -> None:
+    other = ssh_key(Home(tmp_path / "other"))
+    with Fleet(spec, Home(tmp_path / "home"), lane, host_net, other) as fleet:
+        vm = fleet.boot(kernel, foreign, announces=False)
+        with pytest.raises(GuestError, match=r"does not accept the key .*other(.|\n)*--ssh-key"):
+            vm.guest.wait_ready(LIMIT_S)
+
+
+def test_one_without_sshd_ends_in_time_with_what_its_console_says(
+    foreign: Path, kernel: Path, hasty: tuple[Fleet, float], tmp_path: Path
+) -> None:
+    mute = changed_image(foreign, tmp_path / "mute.ext4", {"/etc/ssh/sshd_config": "NoSuchOption yes\n"})
+    fleet, began_s = hasty
+    with pytest.raises(VMError, match=r"before its SSH port answered(.|\n)*NoSuchOption(.|\n)*by itself"):
+        fleet.boot(kernel, mute, announces=False)
+    assert time.monotonic() - began_s < 3 * LIMIT_S
+    assert not fleet.vms
+
+
+def test_one_that_never_boots_is_not_waited_for(kernel: Path, hasty: tuple[Fleet, float], tmp_path: Path) -> None:
+    empty = tmp_path / "empty.ext4"
+    empty.touch()
+    os.truncate(empty, 4 << 20)
+    fleet, _ = hasty
+    with pytest.raises(VMError, match=r"Kernel panic.*before its SSH port answered"):
+        fleet.boot(kernel, empty, announces=False)
+    assert not fleet.vms
+
+
+def test_a_key_file_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(GuestError, match="no such file"):
+        read_ssh_key(tmp_path / "missing")
+    (tmp_path / "text").write_text("no key\n")
+    with pytest.raises(GuestError, match="not a private SSH key"):
+        read_ssh_key(tmp_path / "text")

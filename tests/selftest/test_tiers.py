@@ -1,0 +1,74 @@
+"""Which tier judges: --require before --tier before what the snapshot says; and what is judged of a foreign snapshot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bundle_samples
+import pytest
+
+from hornet.home import Home
+from hornet.store import file_sha256
+from hornet_fixtures.subject import kernel_of_snapshot
+from hornet_fixtures.tiers import built_tier, judged_tier
+
+
+class Config:
+    """Command-line options, as pytest gives them."""
+
+    def __init__(self, **given: Any) -> None:
+        self._options = {"tier": None, "require": None, "snapshot": None, "spec": None, "overlay": [], **given}
+
+    def getoption(self, name: str) -> Any:
+        return self._options[name]
+
+
+@pytest.mark.parametrize(
+    ("options", "built", "judged"),
+    [
+        ({}, "standard", "standard"),
+        ({"tier": "micro"}, "micro", "micro"),
+        ({"require": "dev"}, "dev", "dev"),
+        ({"tier": "micro", "require": "standard"}, "micro", "standard"),
+    ],
+)
+def test_what_is_built_and_whose_rules_judge(options: dict[str, str], built: str, judged: str) -> None:
+    config: Any = Config(**options)
+    assert (built_tier(config), judged_tier(config)) == (built, judged)
+
+
+@pytest.mark.parametrize(
+    ("options", "judged"), [({}, "dev"), ({"tier": "micro"}, "micro"), ({"require": "standard"}, "standard")]
+)
+def test_a_snapshot_says_what_it_is_unless_told_otherwise(
+    options: dict[str, str], judged: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin = bundle_samples.ORIGIN.model_copy(update={"tier": "dev"})
+    monkeypatch.setattr(bundle_samples, "ORIGIN", origin)
+    bundle = bundle_samples.make_bundle(tmp_path / "v1")
+    config: Any = Config(snapshot=str(bundle.directory), **options)
+    assert judged_tier(config) == judged
+
+
+@pytest.mark.parametrize(
+    ("options", "named"), [({"require": "mikro"}, "mikro(.|\n)*micro"), ({"snapshot": "/nowhere"}, "/nowhere")]
+)
+def test_what_can_not_be_judged_is_a_usage_error(options: dict[str, str], named: str) -> None:
+    config: Any = Config(**options)
+    with pytest.raises(pytest.UsageError, match=named):
+        judged_tier(config)
+
+
+def test_the_kernel_of_a_snapshot_is_its_own_or_none(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    vmlinux = home.build / "kernel" / "key" / "vmlinux"
+    vmlinux.parent.mkdir(parents=True)
+    vmlinux.write_bytes(b"kernel")
+    booted = file_sha256(vmlinux)
+    assert kernel_of_snapshot(home, booted, None) == vmlinux
+    assert kernel_of_snapshot(home, None, vmlinux) == vmlinux
+    with pytest.raises(pytest.UsageError, match="not the kernel that the snapshot has booted"):
+        kernel_of_snapshot(home, "0" * 64, vmlinux)
+    with pytest.raises(pytest.skip.Exception, match=r"not judged: .*--kernel FILE"):
+        kernel_of_snapshot(home, "0" * 64, None)
