@@ -1,4 +1,4 @@
-"""Which tier judges: --require before --tier before what the snapshot says; and what is judged of a foreign snapshot."""
+"""Which tier judges: --require before --tier before what the snapshot says; which kernel belongs to a snapshot."""
 
 from __future__ import annotations
 
