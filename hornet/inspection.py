@@ -8,6 +8,7 @@ from hornet.checks.boot import boot_probes
 from hornet.checks.guest_disk import disk_probes
 from hornet.checks.guest_kernel import kernel_probes
 from hornet.checks.guest_network import network_probes
+from hornet.checks.init import init_probes
 from hornet.checks.promises import promise_probes
 from hornet.checks.tools import tool_probes
 from hornet.facts import Facts, Probe
@@ -20,11 +21,12 @@ from hornet.testserver import page_server
 FACTS_TIMEOUT_S = 240
 
 
-def all_probes(spec: Spec) -> list[Probe]:
-    """Every question that the checks need an answer to."""
-    tools = [probe for name, tool in spec.tools.items() for probe in tool_probes(name, tool)]
+def all_probes(spec: Spec, tier: str) -> list[Probe]:
+    """Every question that the checks of an image of this tier need an answer to."""
+    tools = [probe for name, tool in spec.tools_of(tier).items() for probe in tool_probes(name, tool)]
     promises = promise_probes(spec.kernel.promises, compile_programs())
-    guest = [*kernel_probes(), *boot_probes(spec.boot), *network_probes(spec.network), *disk_probes()]
+    init = init_probes(spec.inits[spec.tier(tier).init])
+    guest = [*kernel_probes(), *boot_probes(spec.boot), *init, *network_probes(spec.network), *disk_probes()]
     return [*guest, *promises, *tools]
 
 

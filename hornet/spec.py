@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from hornet.errors import SpecError
+from hornet.rootfs_spec import Keep, NpmPackage, Rootfs
 from hornet.spec_rules import Boot, Health, Leftovers, Promise, ReadOnlyRoot, Removal, Secrets
 from hornet.spec_types import INTERFACE_NAME_BYTES, InterfaceName, Mac, Pattern, Positive, Symbol, Table, Version
 
@@ -148,14 +149,32 @@ class SnapshotFiles(Table):
     restore_timeout_s: Positive
 
 
+class Init(Table):
+    """A first process. `command`: what the kernel's /sbin/init hands over to. `script` prints what `pattern` finds in
+    a guest that this init brought up."""
+
+    title: str
+    command: str
+    script: str
+    pattern: Pattern
+
+
 class Tier(Table):
-    """A tier (guide: HornetOS Tiers). Sizes in MB; `keeps` names removals that do not apply to this tier."""
+    """A tier (guide: HornetOS Tiers). Sizes in MB; `keeps` names removals that do not apply to this tier.
+
+    init: a name in [inits]. ssh_server: the name of its process. shell: root's. kernel_component: the row of the
+    kernel, which is no part of the image.
+    """
 
     title: str
     min_mb: Positive
     max_mb: Positive
     use_case: str
+    init: str
+    ssh_server: str
+    shell: str
     components: dict[str, Positive]
+    kernel_component: str
     keeps: list[str] = []
 
 
@@ -163,6 +182,8 @@ class Tool(Table):
     """A required capability (guide: Design Goals, Required Capabilities).
 
     `use` is a shell script that does real work with the tool in the guest and exits 0 only if that went well.
+    `tiers`: those that must have it; all of them unless named. `guide`: the statement of guide.toml that it proves;
+    tool-<name> unless named.
     """
 
     title: str
@@ -171,6 +192,8 @@ class Tool(Table):
     version_command: str
     version_pattern: Pattern
     use: str
+    tiers: list[str] = []
+    guide: str | None = None
 
 
 class DebianKernel(Table):
@@ -235,51 +258,6 @@ class Kernel(Table):
         return self
 
 
-class NpmPackage(Table):
-    """A package of the npm registry, pinned; `integrity` is the registry's own (sha512, base64).
-
-    `keep` are globs within the package; `entry` becomes the command `command`.
-    """
-
-    package: str
-    version: str
-    integrity: Annotated[str, Field(pattern=r"^sha512-[A-Za-z0-9+/]+=*$")]
-    command: str
-    entry: str
-    keep: list[str]
-    component: str
-    tiers: list[str]
-
-
-class Keep(Table):
-    """A component of an image: the packages that it comes from and the paths taken (globs, {a,b} allowed)."""
-
-    tiers: list[str]
-    packages: list[str]
-    paths: list[str]
-
-
-class Debian(Table):
-    """How images are built from Debian packages. `mirror`: default is the one that apt is configured with."""
-
-    suite: str
-    components: list[str]
-    mirror: str | None = None
-    toolbox: list[str]
-    npm: NpmPackage
-    keep: dict[str, Keep]
-
-
-class Rootfs(Table):
-    """What every image builder is told: time stamps, room, file system layout."""
-
-    source_date_epoch: int
-    free_mb: Positive
-    inodes_spare: int
-    journal_mib: Annotated[int, Field(ge=1)]
-    debian: Debian
-
-
 class Spec(Table):
     """The whole specification."""
 
@@ -291,6 +269,7 @@ class Spec(Table):
     machine: Machine
     network: Network
     snapshot: SnapshotFiles
+    inits: dict[str, Init]
     tiers: dict[str, Tier]
     tools: dict[str, Tool]
     removals: dict[str, Removal]
@@ -302,12 +281,39 @@ class Spec(Table):
     kernel: Kernel
     rootfs: Rootfs
 
+    @model_validator(mode="after")
+    def _names_exist(self) -> Spec:
+        for name, tier in self.tiers.items():
+            _known(f"tiers.{name}.init", [tier.init], self.inits)
+            _known(f"tiers.{name}.keeps", tier.keeps, self.removals)
+        for name, tool in self.tools.items():
+            _known(f"tools.{name}.tiers", tool.tiers, self.tiers)
+        parts: dict[str, Keep | NpmPackage] = {**self.rootfs.debian.keep, **self.rootfs.npm}
+        for name, part in parts.items():
+            _known(f"rootfs: {name!r}: guide", part.guide, self.tiers)
+            _known(f"rootfs: {name!r}: tiers", part.tiers, self.tiers)
+            for tier_name, row in part.guide.items():
+                _known(f"rootfs: {name!r}: guide.{tier_name}", [row], self.tier(tier_name).components)
+        return self
+
+    def tools_of(self, tier: str) -> dict[str, Tool]:
+        """The tools that an image of this tier must have. Raises SpecError for an unknown tier."""
+        self.tier(tier)
+        return {name: tool for name, tool in self.tools.items() if not tool.tiers or tier in tool.tiers}
+
     def tier(self, name: str) -> Tier:
         """The tier of that name. Raises SpecError for an unknown one."""
         try:
             return self.tiers[name]
         except KeyError:
             raise SpecError(f"unknown tier {name!r}", f"use one of: {', '.join(self.tiers)}") from None
+
+
+def _known(where: str, names: Iterable[str], known: Container[str]) -> None:
+    """A reference to another table of the spec must lead somewhere."""
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{where}: no {name!r} in the spec")
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

@@ -22,6 +22,6 @@ def restored_vm(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
 
 
 @pytest.fixture(scope="session")
-def facts(restored_vm: VM, spec: Spec) -> Facts:
+def facts(restored_vm: VM, spec: Spec, tier_name: str) -> Facts:
     """All facts of the restored guest."""
-    return collect_facts(restored_vm, spec, all_probes(spec))
+    return collect_facts(restored_vm, spec, all_probes(spec, tier_name))

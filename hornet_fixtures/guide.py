@@ -24,11 +24,15 @@ def guide_ids(item: pytest.Item) -> list[str]:
 
 def guide_cases(kind: str, names: Iterable[str], thing_of: Callable[[str], str] = str) -> list[Any]:
     """One case per name; it carries the statement `<kind>-<thing>` where the guide has one: a team's own has none."""
+    return statement_cases({name: f"{kind}-{thing_of(name)}" for name in names})
+
+
+def statement_cases(statements: Mapping[str, str]) -> list[Any]:
+    """One case per name; it carries its statement where the guide has that one."""
     guide = load_guide()
     return [
         pytest.param(name, marks=pytest.mark.guide(statement)) if statement in guide else name
-        for name in names
-        for statement in [f"{kind}-{thing_of(name)}"]
+        for name, statement in statements.items()
     ]
 
 

@@ -13,7 +13,7 @@ from hornet.checks.catalog import image_checks
 from hornet.progress import Progress
 from hornet_fixtures.diagnostics import pytest_runtest_makereport
 from hornet_fixtures.guests import facts, restored_vm
-from hornet_fixtures.guide import guide_cases, pytest_collection_modifyitems, pytest_runtest_call
+from hornet_fixtures.guide import guide_cases, pytest_collection_modifyitems, pytest_runtest_call, statement_cases
 from hornet_fixtures.options import pytest_addoption, register_markers
 from hornet_fixtures.recording import (
     RUN_DIRECTORY,
@@ -85,6 +85,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "promise_name" in metafunc.fixturenames:
         metafunc.parametrize("promise_name", list(read_spec(metafunc.config).kernel.promises))
     if "tool_name" in metafunc.fixturenames:
-        metafunc.parametrize("tool_name", guide_cases("tool", read_spec(metafunc.config).tools))
+        tools = read_spec(metafunc.config).tools_of(metafunc.config.getoption("tier"))
+        statements = {name: tool.guide or f"tool-{name}" for name, tool in tools.items()}
+        metafunc.parametrize("tool_name", statement_cases(statements))
     if "metric" in metafunc.fixturenames:
         metafunc.parametrize("metric", list(read_spec(metafunc.config).metrics))

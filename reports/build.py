@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hornet.spec import Spec
+from hornet.checks.sizes import guide_comparison
+from hornet.spec import Spec, Tier
 from hornet.verdict import judge
 from reports.capacity import DENSITY_METRIC
 from reports.load import Run, load_run
@@ -85,8 +86,17 @@ def _pictures(run: Run, report: Report, spec: Spec, baseline: Run | None) -> dic
         (
             "components",
             "What the image is made of",
-            "Sizes of the components of the root file system, beside the guide's table for this tier.",
-            plot.components(rootfs.get("components_mb", {}), tier.components if tier else {}),
+            "Sizes of the components, the kernel's included, beside the guide's table for this tier.",
+            plot.components(_component_sizes(run, tier), tier.components if tier else {}),
         ),
     ]
     return {name: Picture(name, title, caption, svg) for name, title, caption, svg in drawn if svg}
+
+
+def _component_sizes(run: Run, tier: Tier | None) -> dict[str, float]:
+    """MB by row of the guide's table; the kernel, which is no part of the image, has one there."""
+    rootfs, kernel = run.artifacts.get("rootfs", {}), run.artifacts.get("kernel", {})
+    sizes_mb, rows = dict(rootfs.get("components_mb", {})), dict(rootfs.get("guide_components", {}))
+    if tier and sizes_mb and "size_mb" in kernel:
+        sizes_mb["Kernel"], rows["Kernel"] = kernel["size_mb"], tier.kernel_component
+    return {row.name: row.found_mb for row in guide_comparison(sizes_mb, rows, {})}

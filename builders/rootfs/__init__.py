@@ -1,25 +1,20 @@
-"""Root file systems from Debian packages: fetch, select, configure, pack; see each module for one step."""
+"""Root file systems: fetch, select or install, configure, pack; see each module for one step."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from builders.rootfs.guest_files import (
-    FILES,
-    bundle_certificates,
-    link_applets,
-    make_directories,
-    write_guest_files,
-)
-from builders.rootfs.icu import shrink
+from builders.rootfs import alpine, debian, npm
+from builders.rootfs.content import Content
+from builders.rootfs.guest_files import FILES, GuestValues, write_guest_files
 from builders.rootfs.image import make_ext4, write_tar
-from builders.rootfs.packages import extract_packages, fetch_npm
-from builders.rootfs.select import Selection, select
-from builders.rootfs.shims import replace_libraries
+from builders.rootfs.toolbox import Toolbox, build_toolbox
+from hornet.errors import SpecError
 from hornet.home import Home
 from hornet.progress import Progress
 from hornet.spec import Spec
@@ -28,6 +23,7 @@ from hornet.store import Store, content_key, file_sha256
 IMAGE_FILE = "rootfs.ext4"
 MANIFEST_FILE = "manifest.json"
 OWN_COMPONENT = "HornetOS files"
+DISTROS = ("debian", "alpine")
 MB = 1_000_000
 
 
@@ -47,120 +43,132 @@ class RootfsArtifact:
         return self.directory.name
 
 
-def build_rootfs(spec: Spec, home: Home, progress: Progress, *, tier: str) -> RootfsArtifact:
+def build_rootfs(spec: Spec, home: Home, progress: Progress, *, tier: str, distro: str = "debian") -> RootfsArtifact:
     """The image of a tier, built if the store does not have it.
 
-    Raises SpecError for an unknown tier, BuildError for anything that can't be fetched or does not fit.
+    Raises SpecError for an unknown tier or distro, BuildError for anything that can't be fetched or does not fit.
     """
     spec.tier(tier)
+    if distro not in DISTROS:
+        raise SpecError(f"unknown distro {distro!r}", f"use one of: {', '.join(DISTROS)}")
     store = Store(home)
-    fetched = store.get_or_build("packages", _package_inputs(spec), lambda work: _fetch(spec, work, progress))
+    toolbox = build_toolbox(spec, store, progress)
+    if distro == "alpine":
+        layer = alpine.fetch_layer(spec, tier, store, progress)
+    else:
+        layer = debian.fetch_layer(spec, tier, store, toolbox, progress)
+    packages = {name: package for name, package in spec.rootfs.npm.items() if tier in package.tiers}
+    npm_layers = npm.fetch_layers(packages, store, progress)
     inputs = {
-        "packages": fetched.name,
+        "layer": layer.name,
+        "npm": [path.name for path in npm_layers.values()],
+        "toolbox": toolbox.tree.parent.name,
         "tier": tier,
+        "spec": spec.tier(tier).model_dump(),
+        "init": spec.inits[spec.tier(tier).init].model_dump(),
+        "distro": distro,
         "rootfs": spec.rootfs.model_dump(),
         "network": spec.network.model_dump(mode="json"),
-        "max_mb": spec.tier(tier).max_mb,
-        "files": {str(path.relative_to(FILES)): file_sha256(path) for path in FILES.rglob("*") if path.is_file()},
-        "builder": {path.name: file_sha256(path) for path in sorted(Path(__file__).parent.glob("*.py"))},
+        **own_inputs(),
     }
-    directory = store.get_or_build("rootfs", inputs, lambda work: _build(spec, tier, fetched, work, progress))
+
+    def build(work: Path) -> None:
+        root = work / "root"
+        root.mkdir()
+        with progress.step(tier, f"filling the tree of {distro}"):
+            populate = alpine.populate if distro == "alpine" else debian.populate
+            content = populate(spec, tier, layer, toolbox, root)
+            npm.install(packages, npm_layers, root, content)
+            _configure(spec, tier, distro, root, content)
+            if distro == "alpine":
+                alpine.enable_services(spec.rootfs.alpine, root)
+        with progress.step(tier, "writing the ext4 image"):
+            seed = content_key({"tier": tier, "distro": distro, "network": inputs["network"]})
+            max_mb, free_mb = spec.tier(tier).max_mb, spec.rootfs.free_mb[tier]
+            facts = {"tier": tier, "guide_components": _guide_rows(spec, tier, distro)}
+            pack(
+                spec,
+                toolbox,
+                work,
+                content,
+                seed=seed,
+                max_mb=max_mb,
+                free_mb=free_mb,
+                facts=facts,
+                as_installed=distro == "alpine",
+            )
+
+    directory = store.get_or_build("rootfs", inputs, build)
+    return artifact(directory)
+
+
+def artifact(directory: Path) -> RootfsArtifact:
+    """A built image in its directory."""
     return RootfsArtifact(directory, json.loads((directory / MANIFEST_FILE).read_text()))
 
 
-def _package_inputs(spec: Spec) -> dict[str, Any]:
-    debian = spec.rootfs.debian
-    packages = {name: keep.packages for name, keep in debian.keep.items()}
-    builder = [file_sha256(Path(__file__).with_name(name)) for name in ("packages.py", "icu.py", "shims.py")]
-    pins = debian.model_dump(include={"suite", "components", "mirror", "toolbox", "npm"})
-    return {"packages": packages, "builder": builder, **pins}
+def own_inputs() -> dict[str, Any]:
+    """What of this project decides the content of an image: the builder and the files that it writes."""
+    files = (path for path in sorted(FILES.rglob("*")) if path.is_symlink() or path.is_file())
+    return {
+        "files": {
+            str(path.relative_to(FILES)): str(path.readlink()) if path.is_symlink() else file_sha256(path)
+            for path in files
+        },
+        "builder": {path.name: file_sha256(path) for path in sorted(Path(__file__).parent.glob("*.py"))},
+    }
 
 
-def _fetch(spec: Spec, work: Path, progress: Progress) -> None:
-    """Everything that comes from outside: one layer, so that a change of our own files needs no network."""
-    debian = spec.rootfs.debian
-    tree = work / "tree"
-    with progress.step("packages", f"fetching and unpacking Debian {debian.suite}"):
-        versions = extract_packages(debian, tree, work, progress)
-    with progress.step("packages", f"fetching {debian.npm.package} {debian.npm.version}"):
-        fetch_npm(debian.npm, work / "npm", work)
-    with progress.step("packages", "cutting ICU's data down to English"):
-        slim = shrink(tree, work)
-        shutil.copyfile(slim, tree / "usr/lib/x86_64-linux-gnu" / slim.name)
-    replace_libraries(tree, work)
-    (work / "versions.json").write_text(json.dumps(versions, indent=2) + "\n")
+def _configure(spec: Spec, tier: str, distro: str, root: Path, content: Content) -> None:
+    """Write the project's own files, each set counted for the component that it belongs to."""
+    values = GuestValues.of_tier(spec, tier)
+    if distro == "alpine":
+        values = replace(values, init_command=alpine.INIT_COMMAND)
+        sets = {"common": OWN_COMPONENT, "openssh": OWN_COMPONENT, "alpine": OWN_COMPONENT}
+    else:
+        keeps = debian.components(spec, tier).items()
+        sets = {"common": OWN_COMPONENT} | {keep.files: name for name, keep in keeps if keep.files}
+    for name, component in sets.items():
+        content.count(component, write_guest_files(name, values, root))
 
 
-def _build(spec: Spec, tier: str, fetched: Path, work: Path, progress: Progress) -> None:
-    tree, root = fetched / "tree", work / "root"
-    rootfs, debian = spec.rootfs, spec.rootfs.debian
-    with progress.step("rootfs", f"{tier}: selecting files"):
-        keep = {name: part.paths for name, part in debian.keep.items() if tier in part.tiers}
-        selection = select(tree, keep)
-        _copy(selection, root)
-        sizes_bytes = _component_sizes(selection)
-    with progress.step("rootfs", f"{tier}: configuring"):
-        if tier in debian.npm.tiers:
-            sizes_bytes[debian.npm.component] = _install_npm(spec, fetched / "npm", root)
-        before = _tree_bytes(root)
-        make_directories(root)
-        write_guest_files(spec, tier, root)
-        bundle_certificates(tree, root)
-        link_applets(tree, root)
-        sizes_bytes[OWN_COMPONENT] = _tree_bytes(root) - before
-    with progress.step("rootfs", f"{tier}: writing the ext4 image"):
-        tar_path, image = work / "content.tar", work / IMAGE_FILE
-        write_tar(root, tar_path, rootfs.source_date_epoch)
-        seed = content_key({"tier": tier, "network": spec.network.model_dump(mode="json")})
-        facts = make_ext4(rootfs, spec.tier(tier).max_mb, toolbox=tree, tar_path=tar_path, image=image, seed=seed)
-        tar_path.unlink()
-        shutil.rmtree(root)
+def _guide_rows(spec: Spec, tier: str, distro: str) -> dict[str, str]:
+    """Which row of the guide's table a component counts for."""
+    rows = {name: package.guide[tier] for name, package in spec.rootfs.npm.items() if tier in package.guide}
+    if distro == "alpine":
+        return rows | spec.rootfs.alpine.guide
+    keeps = debian.components(spec, tier)
+    return rows | {name: keep.guide[tier] for name, keep in keeps.items() if tier in keep.guide}
+
+
+def pack(
+    spec: Spec,
+    toolbox: Toolbox,
+    work: Path,
+    content: Content,
+    *,
+    seed: str,
+    max_mb: float,
+    free_mb: float,
+    facts: Mapping[str, Any],
+    as_installed: bool = False,
+) -> None:
+    """Turn work/root into the image and its manifest; `facts` are added to what every image says of itself."""
+    root, tar_path, image = work / "root", work / "content.tar", work / IMAGE_FILE
+    write_tar(root, tar_path, spec.rootfs.source_date_epoch, as_installed=as_installed)
+    made = make_ext4(spec.rootfs, toolbox, tar_path=tar_path, image=image, seed=seed, max_mb=max_mb, free_mb=free_mb)
+    tar_path.unlink()
+    shutil.rmtree(root)
+    sizes = sorted(content.sizes_bytes.items(), key=lambda item: -item[1])
     manifest = {
-        "tier": tier,
-        "distro": f"debian {debian.suite}",
+        "distro": content.distro,
+        **facts,
         "sha256": file_sha256(image),
-        "size_mb": facts.size_bytes / MB,
-        "used_mb": facts.used_bytes / MB,
-        "free_mb": facts.free_bytes / MB,
-        "components_mb": {name: size / MB for name, size in sorted(sizes_bytes.items(), key=lambda item: -item[1])},
-        "packages": json.loads((fetched / "versions.json").read_text()),
-        "npm": {debian.npm.package: debian.npm.version},
+        "size_mb": made.size_bytes / MB,
+        "used_mb": made.used_bytes / MB,
+        "free_mb": made.free_bytes / MB,
+        "components_mb": {name: size_bytes / MB for name, size_bytes in sizes},
+        "packages": content.packages,
+        "npm": content.npm,
     }
     (work / MANIFEST_FILE).write_text(json.dumps(manifest, indent=2) + "\n")
-
-
-def _copy(selection: Selection, root: Path) -> None:
-    for path in sorted(selection.component_by_path):
-        source, target = selection.tree / path, root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_symlink():
-            target.symlink_to(source.readlink())
-        elif source.is_dir():
-            target.mkdir(exist_ok=True)
-        else:
-            shutil.copy(source, target)
-
-
-def _component_sizes(selection: Selection) -> dict[str, int]:
-    sizes: dict[str, int] = {}
-    for path, component in selection.component_by_path.items():
-        full = selection.tree / path
-        if full.is_file() and not full.is_symlink():
-            sizes[component] = sizes.get(component, 0) + full.stat().st_size
-    return sizes
-
-
-def _install_npm(spec: Spec, source: Path, root: Path) -> int:
-    """The package below /usr/local/lib/node_modules, where npm itself would put it, and its command."""
-    package = spec.rootfs.debian.npm
-    target = root / "usr/local/lib/node_modules" / package.package
-    shutil.copytree(source, target)
-    (target / package.entry).chmod(0o755)
-    command = root / "usr/local/bin" / package.command
-    command.parent.mkdir(parents=True, exist_ok=True)
-    command.symlink_to(Path("../lib/node_modules") / package.package / package.entry)
-    return _tree_bytes(target)
-
-
-def _tree_bytes(root: Path) -> int:
-    return sum(path.stat().st_size for path in root.rglob("*") if path.is_file() and not path.is_symlink())

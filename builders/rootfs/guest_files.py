@@ -1,38 +1,63 @@
-"""The files that the builder adds to the packages' own: configuration from the spec, start scripts, applet links."""
+"""What the builder adds to the packages' own files: configuration and start scripts from the spec, applet links."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
 
-from hornet.proc import run
-from hornet.spec import Spec
+from builders.rootfs.toolbox import Toolbox
+from hornet.spec import Network, Spec
 
 FILES = Path(__file__).with_name("files")
 DIRECTORIES = ("proc", "sys", "dev", "run", "tmp", "root", "home", "mnt", "var/log", "var/tmp", "var/lib", "opt", "srv")
-EXECUTABLE = (
-    "etc/hornetos/start",
-    "etc/hornetos/announce",
-    "opt/hornetos/healthcheck.sh",
-    "usr/lib/git-core/git-sh-i18n--envsubst",
-)
 SECRET = ("etc/shadow",)
 APPLET_DIRECTORIES = ("usr/bin", "usr/sbin")
 CERTIFICATES = "usr/share/ca-certificates/mozilla"
 CERTIFICATE_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 
 
-def write_guest_files(spec: Spec, tier: str, root: Path) -> None:
-    """Render builders/rootfs/files/ into an image tree; every value comes from the spec."""
+@dataclass(frozen=True)
+class GuestValues:
+    """What the templates below files/ may use."""
+
+    network: Network
+    tier_name: str
+    title: str
+    ssh_server: str
+    shell: str
+    init_command: str
+
+    @classmethod
+    def of_tier(cls, spec: Spec, tier_name: str) -> GuestValues:
+        tier = spec.tier(tier_name)
+        command = spec.inits[tier.init].command
+        return cls(spec.network, tier_name, tier.title, tier.ssh_server, tier.shell, command)
+
+
+def write_guest_files(name: str, values: GuestValues, root: Path) -> int:
+    """Render the directory `name` of builders/rootfs/files/ into an image tree; returns how many bytes that was.
+
+    Links are copied, the executable bit is kept.
+    """
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
-    values = {"network": spec.network, "tier": spec.tier(tier), "tier_name": tier}
-    for source in sorted(path for path in FILES.rglob("*") if path.is_file()):
-        name = str(source.relative_to(FILES))
-        target = root / name
+    variables = {field: getattr(values, field) for field in values.__dataclass_fields__}
+    size_bytes = 0
+    for source in sorted((FILES / name).rglob("*")):
+        inside = source.relative_to(FILES / name)
+        target = root / inside
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(environment.from_string(source.read_text()).render(values))
-        target.chmod(0o755 if name in EXECUTABLE else 0o600 if name in SECRET else 0o644)
+        if source.is_symlink():
+            target.unlink(missing_ok=True)
+            target.symlink_to(source.readlink())
+        elif source.is_file():
+            # A link of a package (to another place of the image) is replaced, not followed.
+            target.unlink(missing_ok=True)
+            size_bytes += target.write_text(environment.from_string(source.read_text()).render(variables))
+            executable = source.stat().st_mode & 0o100
+            target.chmod(0o755 if executable else 0o600 if str(inside) in SECRET else 0o644)
+    return size_bytes
 
 
 def make_directories(root: Path) -> None:
@@ -44,27 +69,33 @@ def make_directories(root: Path) -> None:
     (root / "root").chmod(0o700)
     links = {"var/run": "/run", "etc/mtab": "/proc/self/mounts", "etc/machine-id": "/run/machine-id"}
     for link, target in links.items():
+        (root / link).parent.mkdir(parents=True, exist_ok=True)
         (root / link).unlink(missing_ok=True)
         (root / link).symlink_to(target)
 
 
-def bundle_certificates(packages: Path, root: Path) -> None:
-    """All of Mozilla's certificate authorities in one file, in order of name: what update-ca-certificates makes."""
+def bundle_certificates(packages: Path, root: Path) -> int:
+    """All of Mozilla's certificate authorities in one file, in order of name: what update-ca-certificates makes.
+
+    Returns its size in bytes.
+    """
     bundle = root / CERTIFICATE_BUNDLE
     bundle.parent.mkdir(parents=True, exist_ok=True)
-    bundle.write_text("".join(path.read_text() for path in sorted((packages / CERTIFICATES).glob("*.crt"))))
+    size_bytes = bundle.write_text(
+        "".join(path.read_text() for path in sorted((packages / CERTIFICATES).glob("*.crt")))
+    )
     # Where OpenSSL itself looks.
     openssl = root / "usr/lib/ssl"
     openssl.mkdir(parents=True, exist_ok=True)
     for name, target in {"certs": "/etc/ssl/certs", "cert.pem": f"/{CERTIFICATE_BUNDLE}"}.items():
         (openssl / name).symlink_to(target)
     (openssl / "openssl.cnf").symlink_to("/etc/ssl/openssl.cnf")
+    return size_bytes
 
 
-def link_applets(packages: Path, root: Path) -> None:
+def link_applets(packages: Toolbox, root: Path) -> None:
     """A link for every BusyBox applet whose name is not taken by a real program."""
-    applets = run(["chroot", str(packages), "busybox", "--list-full"], timeout_s=20).output.split()
-    for applet in applets:
+    for applet in packages.run("busybox", "--list-full").split():
         path = applet if applet.startswith("usr/") else f"usr/{applet}"
         taken = any(
             (root / directory / Path(path).name).is_symlink() or (root / directory / Path(path).name).exists()

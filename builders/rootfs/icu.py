@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from elftools.elf.elffile import ELFFile
 
+from builders.rootfs.toolbox import Toolbox
 from hornet.errors import BuildError
 from hornet.proc import run
 
@@ -32,10 +32,10 @@ def _foreign(item: str) -> bool:
     return bool(found) and found[1] not in KEPT_LANGUAGES  # type: ignore[index]
 
 
-def shrink(tree: Path, work: Path) -> Path:
+def shrink(tree: Path, toolbox: Toolbox, work: Path) -> Path:
     """Write a libicudata with English data only, from the one in `tree`; returns the new library.
 
-    The tree's own icupkg does it, in a chroot, so that formats fit. Raises BuildError.
+    The icupkg of the same suite does it, so that formats fit. Raises BuildError.
     """
     libraries = list(tree.glob("usr/lib/x86_64-linux-gnu/libicudata.so.*.*"))
     if len(libraries) != 1:
@@ -44,39 +44,29 @@ def shrink(tree: Path, work: Path) -> Path:
     major = library.name.split(".")[2]
     # icupkg insists on the name: version, then l for little-endian.
     data_name = f"icudt{major}l.dat"
-    box = tree / BOX
+    box = work / BOX
     box.mkdir()
-    try:
-        (box / data_name).write_bytes(_data_of(library, f"icudt{major}_dat"))
-        _forget_word_lists(tree, box, data_name)
-        listing = _in_box(tree, "icupkg", "-l", data_name)
-        (box / "remove.lst").write_text("\n".join(removable(listing.split())) + "\n")
-        (box / "out").mkdir()
-        _in_box(tree, "icupkg", "-r", "remove.lst", data_name, f"out/{data_name}")
-        shutil.copyfile(box / "out" / data_name, work / data_name)
-    finally:
-        shutil.rmtree(box)
+    (box / data_name).write_bytes(_data_of(library, f"icudt{major}_dat"))
+    _forget_word_lists(toolbox, box, data_name)
+    listing = toolbox.run("icupkg", "-l", data_name, cwd=box)
+    (box / "remove.lst").write_text("\n".join(removable(listing.split())) + "\n")
+    toolbox.run("icupkg", "-r", "remove.lst", data_name, work / data_name, cwd=box)
+    shutil.rmtree(box)
     return _link(work / data_name, f"icudt{major}_dat", work / library.name, f"libicudata.so.{major}")
 
 
-def _forget_word_lists(tree: Path, box: Path, data_name: str) -> None:
+def _forget_word_lists(toolbox: Toolbox, box: Path, data_name: str) -> None:
     """Take the references to word lists out of the root locale's break rules, so that the lists can go."""
     (box / "brkitr").mkdir()
-    _in_box(tree, "icupkg", "-x", BREAK_ROOT, data_name)
-    _in_box(tree, "derb", BREAK_ROOT)
+    toolbox.run("icupkg", "-x", BREAK_ROOT, data_name, cwd=box)
+    toolbox.run("derb", BREAK_ROOT, cwd=box)
     text = (box / "root.txt").read_text()
     text = re.sub(r'^\s*"\w+\.dict",\n', "", text, flags=re.MULTILINE)
     text = re.sub(r"^\s*(?:dictionaries|lstm)\s*\{(?:[^{}]*\{[^{}]*\})*\s*\}\n", "", text, flags=re.MULTILINE)
     (box / "root.txt").write_text(text)
-    _in_box(tree, "genrb", "-d", "brkitr", "root.txt")
+    toolbox.run("genrb", "-d", "brkitr", "root.txt", cwd=box)
     (box / "add.lst").write_text(f"{BREAK_ROOT}\n")
-    _in_box(tree, "icupkg", "-a", "add.lst", data_name)
-
-
-def _in_box(tree: Path, *argv: str) -> str:
-    """Run one of the tree's ICU tools in its work directory."""
-    script = f"cd /{BOX} && exec {shlex.join(argv)}"
-    return run(["chroot", str(tree), "busybox", "sh", "-c", script], timeout_s=60).output
+    toolbox.run("icupkg", "-a", "add.lst", data_name, cwd=box)
 
 
 def _data_of(library: Path, symbol_name: str) -> bytes:

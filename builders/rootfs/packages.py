@@ -7,33 +7,32 @@ import hashlib
 import re
 import sys
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from hornet.errors import BuildError, HornetError
 from hornet.proc import run
 from hornet.progress import Progress
-from hornet.spec import Debian, NpmPackage
+from hornet.rootfs_spec import Debian, NpmPackage
 
 FETCH_TIMEOUT_S = 900
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 APT_SOURCES = Path("/etc/apt")
 
 
-def extract_packages(debian: Debian, tree: Path, work: Path, progress: Progress) -> dict[str, str]:
-    """Unpack the packages of every component, and the toolbox, into `tree`; returns {package: version}.
+def extract_packages(
+    debian: Debian, packages: Sequence[str], tree: Path, work: Path, progress: Progress
+) -> dict[str, str]:
+    """Unpack packages and all that they depend on into `tree`; returns {package: version}.
 
     Raises BuildError when the mirror can't be reached or a package does not exist.
     """
-    packages = sorted({name for keep in debian.keep.values() for name in keep.packages} | set(debian.toolbox))
-    mirror = debian.mirror or configured_mirror()
-    # Without a mirror mmdebstrap uses its own default for the suite.
-    source = [f"deb [signed-by={KEYRING}] {mirror} {debian.suite} {' '.join(debian.components)}"] if mirror else []
     listing = work / "packages.txt"
     argv = [
         *("mmdebstrap", "--mode=root", "--variant=extract", f"--include={','.join(packages)}"),
         *("--architectures=amd64", "--aptopt=Acquire::Retries 3", "--aptopt=Acquire::http::Timeout 60"),
         f'--extract-hook=cd "$1/var/cache/apt/archives" && ls *.deb > "{listing}"',
-        *(debian.suite, str(tree), *source),
+        *(debian.suite, str(tree), *apt_source(debian)),
     ]
     progress.update(f"{len(packages)} packages of {debian.suite}")
     try:
@@ -41,6 +40,12 @@ def extract_packages(debian: Debian, tree: Path, work: Path, progress: Progress)
     except HornetError as error:
         raise BuildError(error.message, "check that apt's mirror is reachable: apt-get update") from error
     return parse_listing(listing.read_text())
+
+
+def apt_source(debian: Debian) -> list[str]:
+    """The line of sources.list for the spec's suite; none without a mirror: mmdebstrap has its own default."""
+    mirror = debian.mirror or configured_mirror()
+    return [f"deb [signed-by={KEYRING}] {mirror} {debian.suite} {' '.join(debian.components)}"] if mirror else []
 
 
 def parse_listing(text: str) -> dict[str, str]:

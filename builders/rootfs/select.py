@@ -55,18 +55,36 @@ class Selection:
     def close_over_libraries(self) -> None:
         """Add every shared library that a selected ELF file needs, and what those need in turn.
 
-        Raises BuildError naming the file and the library if one is not among the packages.
+        One that a single component needs belongs to it; the others are LIBRARY_COMPONENT. Raises BuildError naming the
+        file and the library if one is not among the packages.
         """
-        queue = list(self.component_by_path)
+        users: dict[str, set[str]] = {}
+        for component in dict.fromkeys(self.component_by_path.values()):
+            for library in self._libraries_of(component):
+                users.setdefault(library, set()).add(component)
+        for library, components in sorted(users.items()):
+            self.add(library, components.pop() if len(components) == 1 else LIBRARY_COMPONENT)
+
+    def _libraries_of(self, component: str) -> set[str]:
+        """Paths of all libraries that a component's files need, directly or not."""
+        queue = [path for path, owner in self.component_by_path.items() if owner == component]
+        found: set[str] = set()
         while queue:
             path = queue.pop()
             for name in needed_libraries(self.tree / path):
-                found = self._find_library(name)
-                if found is None:
+                library = self._find_library(name)
+                if library is None:
                     raise BuildError(f"/{path} needs {name}, which no extracted package has", "add its package")
-                before = set(self.component_by_path)
-                self.add(found, LIBRARY_COMPONENT)
-                queue.extend(set(self.component_by_path) - before)
+                if library not in found:
+                    found.add(library)
+                    queue.append(self._real(library))
+        return found
+
+    def _real(self, path: str) -> str:
+        """Where a path within the tree leads to."""
+        scratch = Selection(self.tree)
+        scratch.add(path, "")
+        return next(name for name in reversed(scratch.component_by_path) if not (self.tree / name).is_symlink())
 
     def _find_library(self, name: str) -> str | None:
         if name.startswith("/"):

@@ -49,7 +49,7 @@ def replace_libraries(tree: Path, work: Path) -> None:
     if missing := {function.name for function in wanted} - {function.name for function in offered}:
         raise BuildError(f"{CURL} lacks functions that {CURL_GNUTLS} has: {', '.join(sorted(missing)[:5])}")
     _replace(libraries / CURL_GNUTLS, wanted, "jmp {name}@PLT", work, [str(libraries / CURL)])
-    for name in REFUSING:
+    for name in filter(lambda name: (libraries / name).exists(), REFUSING):
         _replace(libraries / name, _exported(libraries / name), "xor %eax, %eax\n ret", work, [])
 
 

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from hornet.spec import Kernel, Tier
 
 MB = 1_000_000
+
+
+@dataclass(frozen=True)
+class ComponentRow:
+    """A row of the guide's component table, or a component that it does not have. parts: what was counted."""
+
+    name: str
+    found_mb: float
+    guide_mb: float | None
+    parts: tuple[str, ...]
 
 
 def size_mb(path: Path) -> float:
@@ -23,6 +34,23 @@ def rootfs_size_problems(tier: Tier, found_mb: float, components_mb: Mapping[str
     detail = "; biggest: " + ", ".join(f"{name} {mb:.1f} MB" for name, mb in biggest) if biggest else ""
     over_mb = found_mb - tier.max_mb
     return [f"{tier.title}: {found_mb:.1f} MB, at most {tier.max_mb:g} MB allowed, {over_mb:.1f} too many{detail}"]
+
+
+def guide_comparison(
+    components_mb: Mapping[str, float], guide_rows: Mapping[str, str], guide_mb: Mapping[str, float]
+) -> list[ComponentRow]:
+    """The components of an image by row of the guide's table, biggest first.
+
+    guide_rows: the row that a component counts for. The guide's figures are no limits: the tier's size is one.
+    """
+    parts: dict[str, list[str]] = {}
+    for component in components_mb:
+        parts.setdefault(guide_rows.get(component, component), []).append(component)
+    rows = [
+        ComponentRow(name, sum(components_mb[part] for part in members), guide_mb.get(name), tuple(members))
+        for name, members in parts.items()
+    ]
+    return sorted(rows, key=lambda row: -row.found_mb)
 
 
 def kernel_size_problems(kernel: Kernel, found_mb: float) -> list[str]:

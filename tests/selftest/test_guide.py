@@ -24,7 +24,7 @@ def write(path: Path, text: str) -> Path:
 def test_the_guide_loads_and_names_metrics_tools_and_removals_of_the_spec() -> None:
     guide, spec = load_guide(), load_spec()
     assert {statement.metric for statement in guide.values() if statement.metric} == set(spec.metrics)
-    assert {f"tool-{name}" for name in spec.tools} <= set(guide)
+    assert {tool.guide or f"tool-{name}" for name, tool in spec.tools.items()} <= set(guide)
     assert {f"removed-{name}" for name in spec.removals} <= set(guide)
 
 

@@ -1,0 +1,186 @@
+"""Root file systems from Alpine packages (guide: Phase 2): apk itself installs them and checks their signatures."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tarfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from builders.rootfs.content import Content
+from builders.rootfs.toolbox import Toolbox
+from hornet.errors import BuildError, HornetError, SpecError
+from hornet.proc import run
+from hornet.progress import Progress
+from hornet.rootfs_spec import Alpine
+from hornet.spec import Spec
+from hornet.store import Store, content_key, file_sha256
+
+ARCHITECTURE = "x86_64"
+LOADER = "lib/ld-musl-x86_64.so.1"
+APK_TIMEOUT_S = 900
+# Alpine's init is BusyBox's, which starts OpenRC.
+INIT_COMMAND = "/bin/busybox init"
+INSTALLED_DATABASE = "lib/apk/db/installed"
+LOCAL_SCHEMES = ("", "file")
+STALL_TIMEOUT_S = 60
+LARGEST_MINIROOTFS_BYTES = 64 << 20
+MIRROR_HINT = "in an overlay, set rootfs.alpine.mirror and rootfs.alpine.minirootfs to what can be reached from here"
+
+
+def fetch_layer(spec: Spec, tier: str, store: Store, progress: Progress) -> Path:
+    """The tier's packages, installed by the apk of Alpine's minirootfs. Raises SpecError, BuildError."""
+    alpine = spec.rootfs.alpine
+    if tier not in alpine.packages:
+        raise SpecError(
+            f"rootfs.alpine.packages has no list for tier {tier!r}",
+            f"build one of {', '.join(alpine.packages)} from Alpine, or {tier} from Debian",
+        )
+    base = _minirootfs(alpine, store, progress)
+    inputs: dict[str, Any] = {
+        "alpine": alpine.model_dump(include={"version", "mirror", "repositories"}),
+        "packages": alpine.packages[tier],
+        "minirootfs": content_key({"tree": str(base)}),
+        "indexes": [file_sha256(index) for index in _local_indexes(alpine)],
+        "builder": file_sha256(Path(__file__)),
+    }
+
+    def install(work: Path) -> None:
+        with progress.step(tier, f"installing Alpine {alpine.version} from {alpine.mirror}"):
+            _apk_add(alpine, base, alpine.packages[tier], work / "tree", work / "apk.log", progress)
+
+    return store.get_or_build("packages", inputs, install)
+
+
+def populate(spec: Spec, tier: str, layer: Path, toolbox: Toolbox, root: Path) -> Content:
+    """Fill `root` with what apk installed, cleaned up and set to rc_sys; services are enabled by `enable_services`."""
+    alpine = spec.rootfs.alpine
+    run(["cp", "-a", f"{layer}/tree/.", root], timeout_s=APK_TIMEOUT_S)
+    for pattern in alpine.cleanup:
+        for path in root.glob(pattern.lstrip("/")):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    _set_rc_sys(root / "etc/rc.conf", alpine.rc_sys)
+    (root / "root/.ssh").mkdir(mode=0o700, parents=True, exist_ok=True)
+    versions, sizes_bytes = {}, {}
+    for package in _installed(root / INSTALLED_DATABASE):
+        versions[package["P"]] = package["V"]
+        sizes_bytes[package["P"]] = int(package["I"])
+    return Content(f"alpine {alpine.version}", sizes_bytes, versions)
+
+
+def enable_services(alpine: Alpine, root: Path) -> None:
+    """What `rc-update add` does. Raises BuildError for a service that no package brought."""
+    for runlevel, services in alpine.services.items():
+        for service in services:
+            if not (root / "etc/init.d" / service).exists():
+                raise BuildError(
+                    f"no service {service!r} in the image",
+                    "correct rootfs.alpine.services in hornetos.toml, or add the package that has it",
+                )
+            link = root / "etc/runlevels" / runlevel / service
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(f"/etc/init.d/{service}")
+
+
+def _set_rc_sys(path: Path, value: str) -> None:
+    """Guide: sed 's/^#rc_sys=""/rc_sys="lxc"/' — and an error where sed would silently do nothing."""
+    text, line = path.read_text() if path.exists() else "", '#rc_sys=""'
+    if line not in text.splitlines():
+        raise BuildError(f"{path.name} of openrc has no line {line}", "look at what this release of openrc expects")
+    path.write_text(text.replace(f"\n{line}\n", f'\nrc_sys="{value}"\n'))
+
+
+def _minirootfs(alpine: Alpine, store: Store, progress: Progress) -> Path:
+    """The tree of Alpine's minirootfs: a local directory as it is, an archive unpacked."""
+    given = _local_path(alpine.minirootfs)
+    if given and given.is_dir():
+        return given.resolve()
+    if alpine.minirootfs_sha512 is None:
+        raise SpecError("rootfs.alpine.minirootfs_sha512 is missing", "pin the archive: sha512sum FILE")
+    inputs = {"minirootfs_sha512": alpine.minirootfs_sha512}
+
+    def unpack(work: Path) -> None:
+        archive = work / "minirootfs.tar.gz"
+        with progress.step("alpine", f"fetching {alpine.minirootfs}"):
+            _fetch(alpine, archive)
+        with tarfile.open(archive) as tar:
+            tar.extractall(work / "tree", filter="tar")
+        archive.unlink()
+
+    return store.get_or_build("minirootfs", inputs, unpack) / "tree"
+
+
+def _fetch(alpine: Alpine, archive: Path) -> None:
+    """The pinned archive, a few MB, from wherever the spec says."""
+    given = _local_path(alpine.minirootfs)
+    address = given.as_uri() if given else alpine.minirootfs
+    try:
+        with urllib.request.urlopen(address, timeout=STALL_TIMEOUT_S) as response:
+            content = response.read(LARGEST_MINIROOTFS_BYTES)
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        raise BuildError(f"{address}: {getattr(error, 'reason', error)}", MIRROR_HINT) from error
+    found = hashlib.sha512(content).hexdigest()
+    if found != alpine.minirootfs_sha512:
+        raise BuildError(
+            f"{address}: SHA-512 is {found}, the spec pins {alpine.minirootfs_sha512}",
+            "the file is damaged or not the one meant: use another mirror, or correct the pin",
+        )
+    archive.write_bytes(content)
+
+
+def _apk_add(alpine: Alpine, base: Path, packages: list[str], tree: Path, log: Path, progress: Progress) -> None:
+    """Install into an empty tree. The minirootfs's apk runs by its own loader: no chroot, no file of the host changes.
+
+    apk refuses an index or a package whose signature no key of the minirootfs made.
+    """
+    loader, keys = base / LOADER, base / "etc/apk/keys"
+    if not loader.exists() or not any(keys.glob("*.pub")):
+        raise BuildError(f"{base}: no {LOADER} or no keys in etc/apk/keys", "name a whole minirootfs of Alpine")
+    tree.mkdir()
+    repositories = [f"{url}\n" for url in _repositories(alpine)]
+    repositories_file = tree.with_name("repositories")
+    repositories_file.write_text("".join(repositories))
+    argv: list[str | Path] = [
+        *(loader, "--library-path", f"{base}/lib:{base}/usr/lib", base / "sbin/apk"),
+        *("--root", tree, "--arch", ARCHITECTURE, "--keys-dir", keys, "--repositories-file", repositories_file),
+        *("--no-progress", "--no-cache", "--update-cache", "--initdb", "add", *packages),
+    ]
+    try:
+        run(argv, timeout_s=APK_TIMEOUT_S, log=log, on_line=progress.update)
+    except HornetError as error:
+        raise BuildError(error.message, MIRROR_HINT) from error
+    # The image keeps the mirror's address, so that `apk upgrade` works in it (guide: SOP 1).
+    (tree / "etc/apk/repositories").write_text("".join(repositories))
+
+
+def _repositories(alpine: Alpine) -> list[str]:
+    mirror = _local_path(alpine.mirror) or alpine.mirror.rstrip("/")
+    return [f"{mirror}/v{alpine.version}/{name}" for name in alpine.repositories]
+
+
+def _local_indexes(alpine: Alpine) -> Iterator[Path]:
+    """The index files of a local mirror: they say what the packages are; a remote one is asked each time."""
+    if _local_path(alpine.mirror):
+        for repository in _repositories(alpine):
+            index = Path(repository) / ARCHITECTURE / "APKINDEX.tar.gz"
+            if not index.is_file():
+                raise BuildError(f"{index}: no such file", "name a directory of the layout of Alpine's mirrors")
+            yield index
+
+
+def _local_path(address: str) -> Path | None:
+    """The path that a file:// URL or a plain path names; None for what is fetched over the network."""
+    parts = urlsplit(address)
+    return Path(parts.path).resolve() if parts.scheme in LOCAL_SCHEMES else None
+
+
+def _installed(database: Path) -> Iterator[dict[str, str]]:
+    """The packages in apk's own database: fields by their letter (P name, V version, I installed size in bytes)."""
+    for block in database.read_text().strip().split("\n\n"):
+        yield {line[0]: line[2:] for line in block.splitlines() if line[1:2] == ":" and line[0] in "PVI"}

@@ -1,0 +1,103 @@
+"""The unslimmed image that the guide starts from (Phase 1): Debian with systemd and all that its packages install."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from builders.rootfs import OWN_COMPONENT, RootfsArtifact, artifact, npm, own_inputs, pack
+from builders.rootfs.content import Content, tree_bytes
+from builders.rootfs.guest_files import GuestValues, write_guest_files
+from builders.rootfs.packages import FETCH_TIMEOUT_S, apt_source
+from builders.rootfs.toolbox import build_toolbox
+from hornet.errors import BuildError, HornetError
+from hornet.home import Home
+from hornet.proc import run
+from hornet.progress import Progress
+from hornet.spec import Spec
+from hornet.store import Store, content_key, file_sha256
+
+NAME = "baseline"
+SSH_SERVER = "sshd"
+SYSTEMD = "/usr/lib/systemd/systemd"
+
+
+def build_baseline(spec: Spec, home: Home, progress: Progress) -> RootfsArtifact:
+    """The baseline image of the spec, from the store if it is there; it takes two to three minutes.
+
+    Raises BuildError if a package can't be had, or the content does not fit.
+    """
+    store = Store(home)
+    toolbox = build_toolbox(spec, store, progress)
+    layer = _fetch_layer(spec, store, progress)
+    npm_layers = npm.fetch_layers(spec.rootfs.baseline.npm, store, progress)
+    inputs = {
+        "layer": layer.name,
+        "npm": [path.name for path in npm_layers.values()],
+        "toolbox": toolbox.tree.parent.name,
+        "baseline": spec.rootfs.baseline.model_dump(),
+        "network": spec.network.model_dump(mode="json"),
+        **own_inputs(),
+    }
+
+    def build(work: Path) -> None:
+        root = work / "root"
+        with progress.step(NAME, "filling the tree"):
+            run(["cp", "-a", layer / "tree", root], timeout_s=FETCH_TIMEOUT_S)
+            content = Content(f"debian {spec.rootfs.debian.suite}", {"Debian packages": tree_bytes(root)}, {})
+            npm.install(spec.rootfs.baseline.npm, npm_layers, root, content)
+            values = GuestValues(spec.network, NAME, "Baseline", SSH_SERVER, "/bin/bash", SYSTEMD)
+            for files in ("common", "openssh", NAME):
+                content.count(OWN_COMPONENT, write_guest_files(files, values, root))
+        with progress.step(NAME, "writing the ext4 image"):
+            size_mb = spec.rootfs.baseline.size_mb
+            seed = content_key({"tier": NAME, "network": inputs["network"]})
+            # As much room as the size leaves: free_mb can't be had in full.
+            pack(
+                spec,
+                toolbox,
+                work,
+                content,
+                seed=seed,
+                max_mb=size_mb,
+                free_mb=size_mb,
+                facts={"tier": NAME},
+                as_installed=True,
+            )
+
+    return artifact(store.get_or_build("rootfs", inputs, build))
+
+
+def _fetch_layer(spec: Spec, store: Store, progress: Progress) -> Path:
+    """Debian as its package manager installs it, with the package lists that it leaves, and without host keys."""
+    baseline, debian = spec.rootfs.baseline, spec.rootfs.debian
+    inputs: dict[str, Any] = {
+        "packages": sorted(baseline.packages),
+        "services": baseline.services,
+        "debian": debian.model_dump(include={"suite", "components", "mirror"}),
+        "builder": [file_sha256(Path(__file__)), file_sha256(Path(__file__).with_name("packages.py"))],
+    }
+
+    def install(work: Path) -> None:
+        tree = work / "tree"
+        argv = [
+            *("mmdebstrap", "--mode=root", "--variant=minbase", "--architectures=amd64"),
+            f"--include={','.join(sorted(baseline.packages))}",
+            # The guide removes what apt leaves behind, so it is left here.
+            *("--skip=cleanup/apt/lists", "--dpkgopt=force-unsafe-io"),
+            f'--customize-hook=chroot "$1" systemctl enable {" ".join(baseline.services)}',
+            '--customize-hook=rm -f "$1"/etc/ssh/ssh_host_*',
+            *(debian.suite, str(tree), *apt_source(debian)),
+        ]
+        clock = {"SOURCE_DATE_EPOCH": str(spec.rootfs.source_date_epoch)}
+        with progress.step(NAME, f"installing Debian {debian.suite}"):
+            try:
+                run(argv, timeout_s=FETCH_TIMEOUT_S, log=work / "packages.log", on_line=progress.update, env=clock)
+            except HornetError as error:
+                raise BuildError(error.message, "check that apt's mirror is reachable: apt-get update") from error
+        # The kernel fills it; device nodes are not for a tar.
+        shutil.rmtree(tree / "dev")
+        (tree / "dev").mkdir()
+
+    return store.get_or_build("packages", inputs, install)

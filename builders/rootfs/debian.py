@@ -1,0 +1,93 @@
+"""Root file systems from Debian packages: a layer of what is fetched, then the tier's selection of its files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from builders.rootfs.content import Content, file_bytes
+from builders.rootfs.guest_files import bundle_certificates, link_applets, make_directories
+from builders.rootfs.icu import shrink
+from builders.rootfs.packages import extract_packages
+from builders.rootfs.select import Selection, select
+from builders.rootfs.shims import replace_libraries
+from builders.rootfs.toolbox import Toolbox
+from hornet.progress import Progress
+from hornet.rootfs_spec import Keep
+from hornet.spec import Spec
+from hornet.store import Store, file_sha256
+
+VERSIONS_FILE = "versions.json"
+CERTIFICATES_COMPONENT = "Certificates"
+RECIPE = ("packages.py", "icu.py", "shims.py")
+
+
+def components(spec: Spec, tier: str) -> dict[str, Keep]:
+    """What an image of this tier is made of."""
+    return {name: keep for name, keep in spec.rootfs.debian.keep.items() if tier in keep.tiers}
+
+
+def fetch_layer(spec: Spec, tier: str, store: Store, toolbox: Toolbox, progress: Progress) -> Path:
+    """The tier's packages, unpacked: a layer of its own, so that a change of our own files needs no network."""
+    debian = spec.rootfs.debian
+    packages = sorted({name for keep in components(spec, tier).values() for name in keep.packages})
+    inputs: dict[str, Any] = {
+        "packages": packages,
+        "debian": debian.model_dump(include={"suite", "components", "mirror"}),
+        "toolbox": toolbox.tree.parent.name,
+        "builder": [file_sha256(Path(__file__).with_name(name)) for name in RECIPE],
+    }
+
+    def fetch(work: Path) -> None:
+        tree = work / "tree"
+        with progress.step(tier, f"fetching and unpacking Debian {debian.suite}"):
+            versions = extract_packages(debian, packages, tree, work, progress)
+        with progress.step(tier, "cutting ICU's data down to English"):
+            slim = shrink(tree, toolbox, work)
+            shutil.move(slim, tree / "usr/lib/x86_64-linux-gnu" / slim.name)
+        replace_libraries(tree, work)
+        (work / VERSIONS_FILE).write_text(json.dumps(versions, indent=2) + "\n")
+
+    return store.get_or_build("packages", inputs, fetch)
+
+
+def populate(spec: Spec, tier: str, layer: Path, toolbox: Toolbox, root: Path) -> Content:
+    """Fill `root` with the tier's files of the layer; what the builder writes itself comes later."""
+    tree = layer / "tree"
+    selection = select(tree, {name: keep.paths for name, keep in components(spec, tier).items() if keep.paths})
+    _copy(selection, root)
+    make_directories(root)
+    link_applets(Toolbox(tree), root)
+    content = Content(
+        distro=f"debian {spec.rootfs.debian.suite}",
+        sizes_bytes=_component_sizes(selection),
+        packages=json.loads((layer / VERSIONS_FILE).read_text()),
+    )
+    content.count(CERTIFICATES_COMPONENT, bundle_certificates(tree, root))
+    return content
+
+
+def _copy(selection: Selection, root: Path) -> None:
+    for path in sorted(selection.component_by_path):
+        source, target = selection.tree / path, root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_symlink():
+            target.symlink_to(source.readlink())
+        elif source.is_dir():
+            target.mkdir(exist_ok=True)
+        else:
+            shutil.copy(source, target)
+
+
+def _component_sizes(selection: Selection) -> dict[str, int]:
+    """Bytes by component; a file with several names counts once."""
+    sizes: dict[str, int] = {}
+    seen: set[int] = set()
+    for path, component in selection.component_by_path.items():
+        full = selection.tree / path
+        if full.lstat().st_ino not in seen:
+            seen.add(full.lstat().st_ino)
+            sizes[component] = sizes.get(component, 0) + file_bytes(full)
+    return sizes

@@ -1,0 +1,52 @@
+"""Debian's own build tools, of the suite that images are made of: so the host's versions do not matter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from builders.rootfs.packages import extract_packages
+from hornet.errors import BuildError
+from hornet.proc import run
+from hornet.progress import Progress
+from hornet.spec import Spec
+from hornet.store import Store, file_sha256
+
+LIBRARIES = "usr/lib/x86_64-linux-gnu"
+LOADER = f"{LIBRARIES}/ld-linux-x86-64.so.2"
+PROGRAM_DIRECTORIES = ("usr/sbin", "usr/bin")
+TIMEOUT_S = 300
+
+
+@dataclass(frozen=True)
+class Toolbox:
+    """A tree of unpacked Debian packages whose programs run on this host with their own libraries."""
+
+    tree: Path
+
+    def run(self, tool: str, *args: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+        """Run a program of the tree by the tree's own loader; returns what it printed. Raises CommandError."""
+        program = next(
+            (self.tree / where / tool for where in PROGRAM_DIRECTORIES if (self.tree / where / tool).exists()), None
+        )
+        if program is None:
+            raise BuildError(f"{self.tree} has no {tool}", "add its package to rootfs.toolbox in hornetos.toml")
+        loader: list[str | Path] = [self.tree / LOADER, "--library-path", self.tree / LIBRARIES, program]
+        return run([*loader, *args], timeout_s=TIMEOUT_S, cwd=cwd, env=env).output
+
+
+def build_toolbox(spec: Spec, store: Store, progress: Progress) -> Toolbox:
+    """The toolbox of the spec, from the store if it is there. Raises BuildError."""
+    rootfs = spec.rootfs
+    inputs = {
+        "packages": rootfs.toolbox,
+        "debian": rootfs.debian.model_dump(include={"suite", "components", "mirror"}),
+        "builder": file_sha256(Path(__file__).with_name("packages.py")),
+    }
+
+    def fetch(work: Path) -> None:
+        with progress.step("toolbox", f"fetching {', '.join(rootfs.toolbox)}"):
+            extract_packages(rootfs.debian, rootfs.toolbox, work / "tree", work, progress)
+
+    return Toolbox(store.get_or_build("toolbox", inputs, fetch) / "tree")

@@ -1,0 +1,21 @@
+"""The init of a tier (guide: HornetOS Tiers): the one that its table names brought the guest up."""
+
+from __future__ import annotations
+
+import re
+
+from hornet.facts import Facts, Probe
+from hornet.spec import Init
+
+
+def init_probes(init: Init) -> list[Probe]:
+    """What the init itself leaves in a running guest."""
+    return [Probe("init", init.script)]
+
+
+def init_problems(init: Init, facts: Facts) -> list[str]:
+    """A guest that another init brought up."""
+    answer = facts["init"]
+    if answer.ok and re.search(init.pattern, answer.output, re.MULTILINE):
+        return []
+    return [f"init: expected {init.title}: `{init.script}` to print {init.pattern!r}, found {answer}"]

@@ -1,0 +1,51 @@
+"""The VMs of a command: in the best lane of this host, behind a private network that plays the host."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hornet_cli.context import Settings
+
+if TYPE_CHECKING:
+    from hornet.fleet import Fleet
+    from hornet.spec import Spec
+
+LaneName = Annotated[
+    str | None,
+    typer.Option(help="firecracker/kvm, qemu/kvm or qemu/tcg (default: the best that works here)."),
+]
+
+
+@contextmanager
+def fleet(mine: Settings, kernel: Path, lane: str | None, spec: Spec | None = None) -> Iterator[Fleet]:
+    """VMs for one command; all are gone when it ends. spec: in place of the settings' own.
+
+    Raises HostError without root, for an unknown lane, or if no lane works with this kernel.
+    """
+    from hornet.errors import HostError
+    from hornet.fleet import Fleet
+    from hornet.guest import ssh_key
+    from hornet.host import best_lane, probe_lanes, require_root
+    from hornet.lane import LANES
+    from hornet.network import HostNet
+
+    require_root()
+    used = spec or mine.spec
+    if lane is None:
+        chosen = best_lane(probe_lanes(mine.home, kernel, used.machine))
+    else:
+        named = {str(known): known for known in LANES}
+        if lane not in named:
+            raise HostError(f"unknown lane {lane!r}", f"use one of: {', '.join(named)}")
+        chosen = named[lane]
+    with (
+        HostNet.private(used.network, f"hornet-{os.getpid()}-") as net,
+        Fleet(used, mine.home, chosen, net, ssh_key(mine.home)) as vms,
+    ):
+        yield vms

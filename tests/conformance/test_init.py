@@ -1,0 +1,16 @@
+"""The tier's own init runs the guest (guide: HornetOS Tiers)."""
+
+from __future__ import annotations
+
+import pytest
+
+from hornet.checks.init import init_problems
+from hornet.facts import Facts
+from hornet.spec import Spec, Tier
+from hornet_fixtures.judging import holds
+
+pytestmark = [pytest.mark.conformance, pytest.mark.guide("tier-init")]
+
+
+def test_the_tiers_init_brought_it_up(spec: Spec, tier: Tier, facts: Facts) -> None:
+    holds(init_problems(spec.inits[tier.init], facts))
