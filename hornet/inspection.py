@@ -25,7 +25,8 @@ def all_probes(spec: Spec, tier: str) -> list[Probe]:
     """Every question that the checks of an image of this tier need an answer to."""
     tools = [probe for name, tool in spec.tools_of(tier).items() for probe in tool_probes(name, tool)]
     promises = promise_probes(spec.kernel.promises, compile_programs())
-    init = init_probes(spec.inits[spec.tier(tier).init])
+    name = spec.tier(tier).init
+    init = init_probes(name, spec.inits[name])
     guest = [*kernel_probes(), *boot_probes(spec.boot), *init, *network_probes(spec.network), *disk_probes()]
     return [*guest, *promises, *tools]
 

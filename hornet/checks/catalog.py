@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from functools import partial
 
-from hornet.checks import boot, guest_disk, guest_kernel, guest_network, leftovers, promises, removals, secrets, tools
+from hornet.checks import (
+    boot,
+    guest_disk,
+    guest_kernel,
+    guest_network,
+    init,
+    leftovers,
+    promises,
+    removals,
+    secrets,
+    tools,
+)
 from hornet.facts import Facts
 from hornet.image import ImageTree
 from hornet.spec import Spec
@@ -23,6 +34,8 @@ def guest_checks(spec: Spec) -> dict[str, GuestCheck]:
     }
     for name, promise in spec.kernel.promises.items():
         checks[f"promise.{name}"] = partial(promises.promise_problems, name, promise)
+    for name, known_init in spec.inits.items():
+        checks[f"init.{name}"] = partial(init.init_problems, name, known_init)
     for boot_check in boot.CHECKS:
         checks[f"boot.{label(boot_check)}"] = partial(boot_check, spec.boot)
     for network_check in guest_network.CHECKS:

@@ -8,14 +8,14 @@ from hornet.facts import Facts, Probe
 from hornet.spec import Init
 
 
-def init_probes(init: Init) -> list[Probe]:
+def init_probes(name: str, init: Init) -> list[Probe]:
     """What the init itself leaves in a running guest."""
-    return [Probe("init", init.script)]
+    return [Probe(f"init.{name}", init.script)]
 
 
-def init_problems(init: Init, facts: Facts) -> list[str]:
+def init_problems(name: str, init: Init, facts: Facts) -> list[str]:
     """A guest that another init brought up."""
-    answer = facts["init"]
+    answer = facts[f"init.{name}"]
     if answer.ok and re.search(init.pattern, answer.output, re.MULTILINE):
         return []
     return [f"init: expected {init.title}: `{init.script}` to print {init.pattern!r}, found {answer}"]

@@ -13,4 +13,4 @@ pytestmark = [pytest.mark.conformance, pytest.mark.guide("tier-init")]
 
 
 def test_the_tiers_init_brought_it_up(spec: Spec, tier: Tier, facts: Facts) -> None:
-    holds(init_problems(spec.inits[tier.init], facts))
+    holds(init_problems(tier.init, spec.inits[tier.init], facts))

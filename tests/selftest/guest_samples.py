@@ -22,6 +22,18 @@ VERSIONS = {
     "wget": ("BusyBox v1.37.0", "no such applet"),
     "bash": ("GNU bash, version 5.2.37(1)", "dash 0.5"),
     "network": ("BusyBox v1.37.0", "route 1.98"),
+    "dropbear": ("Dropbear v2025.88", "OpenSSH_10.0p2"),
+    "agent_sdk": ("0.60.0", "1.0.0"),
+    "ash": ("BusyBox v1.37.0", "GNU bash, version 5.2.37(1)"),
+    "editors": ("VIM - Vi IMproved 9.1\n GNU nano, version 8.4", "VIM - Vi IMproved 9.1"),
+    "debugging": ("htop 3.4.1\nstrace -- version 6.13", "htop 3.4.1"),
+    "python": ("Python 3.13.5", "Python 2.7.18"),
+    "build": ("gcc (Debian 14.2.0-19) 14.2.0\nGNU Make 4.4.1", "gcc (Debian 14.2.0-19) 14.2.0\nbmake"),
+}
+# What each init leaves in a guest, and another one would.
+INITS = {
+    "tini": ("tini", "init"),
+    "openrc": ("default", "sysinit"),
 }
 KERNEL_LOG = """Linux version 6.1.192 (hornetos@hornetos)
 tsc: Fast TSC calibration failed
@@ -72,6 +84,7 @@ def good_facts(spec: Spec) -> Facts:
         "disk.log": KERNEL_LOG,
     }
     outputs |= {f"promise.{name}": "" for name in spec.kernel.promises}
+    outputs |= {f"init.{name}": f"{INITS[name][0]}\n" for name in spec.inits}
     for name, tool in spec.tools.items():
         outputs[f"tool.{name}.where"] = "".join(f"/usr/bin/{command}\n" for command in tool.needs)
         outputs[f"tool.{name}.version"] = f"{VERSIONS[name][0]}\n"
@@ -92,6 +105,9 @@ def guest_mutations(spec: Spec) -> Iterator[Mutation]:
     yield from _network_mutations()
     for name, promise in spec.kernel.promises.items():
         yield _failing(f"not so: {promise.title}", f"promise.{name}")
+    for name in spec.inits:
+        yield _printing(f"another init than {name}", {f"init.{name}": INITS[name][1]}, f"init.{name}")
+        yield _failing(f"no {name}", f"init.{name}")
     for name, tool in spec.tools.items():
         where, version, use = (f"tool.{name}.{kind}" for kind in ("where", "version", "use"))
         for command in tool.needs:
