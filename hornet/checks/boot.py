@@ -10,7 +10,7 @@ from hornet.spec_rules import Boot
 # Names of services that should run and do not, whichever init the image has; nothing printed: all is well.
 FAILED_SERVICES = """
 if test -d /run/systemd/system; then systemctl list-units --failed --plain --no-legend
-elif command -v rc-status >/dev/null; then rc-status --crashed
+elif command -v rc-status >/dev/null; then rc-status --crashed; ls /run/openrc/failed 2>/dev/null; true
 elif test -f /etc/inittab; then
   sed -n 's/^[^#:]*:[^:]*:respawn:\\([^ ]*\\).*/\\1/p' /etc/inittab | while read -r program; do
     pidof "${program##*/}" >/dev/null || echo "$program"
