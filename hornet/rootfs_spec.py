@@ -79,6 +79,28 @@ class Baseline(Table):
     services: list[str]
 
 
+class SlimRemoval(Table):
+    """What phase 1 deletes inside the VM: shell globs."""
+
+    title: str
+    paths: list[Annotated[str, Field(pattern=r"^/[\w./*-]+$")]]
+
+
+class SlimUse(Table):
+    """Something that worked in the baseline and that a removal may break. `script` exits 0 if it works."""
+
+    title: str
+    script: str
+
+
+class Slim(Table):
+    """Phase 1 of the guide. tools: names in [tools] that must work afterwards."""
+
+    tools: list[str]
+    removals: dict[str, SlimRemoval]
+    uses: dict[str, SlimUse]
+
+
 class Rootfs(Table):
     """What every image builder is told: time stamps, room, file system layout."""
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from hornet.errors import SpecError
-from hornet.rootfs_spec import Keep, NpmPackage, Rootfs
+from hornet.rootfs_spec import Keep, NpmPackage, Rootfs, Slim
 from hornet.spec_rules import Boot, Health, Leftovers, Promise, ReadOnlyRoot, Removal, Secrets
 from hornet.spec_types import INTERFACE_NAME_BYTES, InterfaceName, Mac, Pattern, Positive, Symbol, Table, Version
 
@@ -280,6 +280,7 @@ class Spec(Table):
     boot: Boot
     kernel: Kernel
     rootfs: Rootfs
+    slim: Slim
 
     @model_validator(mode="after")
     def _names_exist(self) -> Spec:
@@ -288,6 +289,7 @@ class Spec(Table):
             _known(f"tiers.{name}.keeps", tier.keeps, self.removals)
         for name, tool in self.tools.items():
             _known(f"tools.{name}.tiers", tool.tiers, self.tiers)
+        _known("slim.tools", self.slim.tools, self.tools)
         parts: dict[str, Keep | NpmPackage] = {**self.rootfs.debian.keep, **self.rootfs.npm}
         for name, part in parts.items():
             _known(f"rootfs: {name!r}: guide", part.guide, self.tiers)

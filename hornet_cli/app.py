@@ -14,6 +14,7 @@ import typer
 
 from hornet.errors import HornetError
 from hornet.home import Home
+from hornet_cli.build import build
 from hornet_cli.capacity import capacity
 from hornet_cli.context import Settings
 from hornet_cli.diagnose import diagnose
@@ -25,6 +26,7 @@ from hornet_cli.kconfig import kconfig
 from hornet_cli.net import net
 from hornet_cli.report import report
 from hornet_cli.run import run
+from hornet_cli.slim import slim
 from hornet_cli.test import test
 
 # Arguments that a command hands on as they are.
@@ -56,6 +58,8 @@ def top(
 app.command("run")(run)
 app.command("test", context_settings=PASS_ON)(test)
 app.command("guide")(guide)
+app.add_typer(build, name="build")
+app.command("slim")(slim)
 app.command("host")(host)
 app.command("kconfig")(kconfig)
 app.command("ext4")(ext4)

@@ -1,0 +1,75 @@
+"""`hornetos slim`: the guide's phase 1, from inside a running VM."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hornet_cli.context import settings
+from hornet_cli.fleet import LaneName, fleet
+
+if TYPE_CHECKING:
+    from builders.slim import SlimReport
+
+
+def slim(
+    ctx: typer.Context,
+    snapshot: Annotated[
+        Path | None, typer.Argument(help="The snapshot to slim (default: one of the baseline image, built if needed).")
+    ] = None,
+    name: Annotated[str, typer.Option("--as", help="The new snapshot's version.")] = "hornetos-phase1",
+    lane: LaneName = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Slim a VM from the inside and take a new snapshot; the old one stays as it is.
+
+    Exit code 0: slimmed, and every tool works; 1: a tool broke, so there is no new snapshot; 2: it could not be done.
+    """
+    from builders.kernel import build_kernel
+    from builders.rootfs.baseline import NAME, build_baseline
+    from builders.slim import slim_snapshot
+    from builders.snapshots import build_snapshot
+    from hornet.errors import SnapshotError
+    from hornet.snapshot import open_bundle
+
+    mine = settings(ctx)
+    if (mine.home.snapshots / name).exists():
+        raise SnapshotError(f"{mine.home.snapshots / name}: exists already", "give the new one another name: --as NAME")
+    spec = mine.spec
+    if snapshot is None:
+        machine = spec.machine.model_copy(update={"memory_mib": spec.rootfs.baseline.memory_mib})
+        spec = spec.model_copy(update={"machine": machine})
+    kernel = build_kernel(mine.spec, mine.home, mine.progress).vmlinux
+    image = None if snapshot else build_baseline(mine.spec, mine.home, mine.progress).image
+    with fleet(mine, kernel, lane, spec) as vms:
+        if snapshot:
+            base = open_bundle(snapshot, spec.snapshot)
+        else:
+            assert image is not None
+            base = build_snapshot(vms, mine.progress, kernel=kernel, image=image, tier=NAME)
+        report = slim_snapshot(vms, base, mine.progress, version=name)
+    if as_json:
+        shown = {**dataclasses.asdict(report), "snapshot": str(report.snapshot.directory) if report.snapshot else None}
+        typer.echo(json.dumps(shown, indent=2))
+    else:
+        _show(report)
+    raise typer.Exit(1 if report.tool_problems else 0)
+
+
+def _show(report: SlimReport) -> None:
+    share = report.saved_mb / report.before.used_mb
+    typer.echo(f"{'':<28} {'before':>9} {'after':>9}")
+    typer.echo(f"{'used, MB':<28} {report.before.used_mb:9.1f} {report.after.used_mb:9.1f}")
+    typer.echo(f"{'available, MB':<28} {report.before.available_mb:9.1f} {report.after.available_mb:9.1f}")
+    typer.echo(f"saved {report.saved_mb:.1f} MB ({share:.0%}):")
+    for saving in report.savings:
+        typer.echo(f"  {saving.saved_mb:7.1f} MB  {saving.title}")
+    for title in report.broken:
+        typer.echo(f"does not work any more: {title}")
+    for problem in report.tool_problems:
+        typer.echo(f"a tool is broken: {problem}")
+    typer.echo(f"snapshot: {report.snapshot.directory}" if report.snapshot else "no snapshot was taken")
