@@ -15,6 +15,7 @@ from hornet.snapshot.take import origin_of_child, take_snapshot
 from hornet.spec import Spec
 
 STEP_TIMEOUT_S = 120
+USE_TIMEOUT_S = 60
 MB = 1_000_000
 DISK = "df -P -k / | tail -1"
 
@@ -37,13 +38,15 @@ class Saving:
 
 @dataclass(frozen=True)
 class SlimReport:
-    """What phase 1 did. tool_problems: why no snapshot was taken; broken: what worked before and does not any more."""
+    """What phase 1 did. tool_problems: why no snapshot was taken; broken: what worked before and does not any more;
+    never_worked: what could not be tried, because it did not work before either."""
 
     before: Disk
     after: Disk
     savings: list[Saving]
     tool_problems: list[str]
     broken: list[str]
+    never_worked: list[str]
     snapshot: Bundle | None
 
     @property
@@ -62,7 +65,7 @@ def slim_snapshot(fleet: Fleet, base: Bundle, progress: Progress, *, version: st
         vm = fleet.restore(base, own_memory=True)
     try:
         with progress.step("slim", "what works before"):
-            works = _working(vm, spec)
+            before_uses = _working(vm, spec)
         before, savings = _disk(vm), []
         for removal in spec.slim.removals.values():
             with progress.step("slim", f"removing: {removal.title}"):
@@ -70,7 +73,7 @@ def slim_snapshot(fleet: Fleet, base: Bundle, progress: Progress, *, version: st
         after = _disk(vm)
         with progress.step("slim", "verifying the tools, and what works after"):
             problems = tool_problems(spec, collect_facts(vm, spec, tool_probes(spec)))
-            broken = [spec.slim.uses[name].title for name in works - _working(vm, spec)]
+            after_uses = _working(vm, spec)
         bundle = None
         if not problems:
             with progress.step("slim", f"taking {version}"):
@@ -78,7 +81,10 @@ def slim_snapshot(fleet: Fleet, base: Bundle, progress: Progress, *, version: st
                 bundle = take_snapshot(vm, fleet.home, spec, version=version, origin=origin)
     finally:
         fleet.remove(vm)
-    return SlimReport(before, after, savings, problems, sorted(broken), bundle)
+    uses = spec.slim.uses
+    broken = [use.title for name, use in uses.items() if name in before_uses - after_uses]
+    never_worked = [use.title for name, use in uses.items() if name not in before_uses | after_uses]
+    return SlimReport(before, after, savings, problems, broken, never_worked, bundle)
 
 
 def tool_probes(spec: Spec) -> list[Probe]:
@@ -98,7 +104,7 @@ def tool_problems(spec: Spec, facts: Facts) -> list[str]:
 
 def _working(vm: VM, spec: Spec) -> set[str]:
     """The uses that succeed in the guest."""
-    probes = [Probe(name, use.script) for name, use in spec.slim.uses.items()]
+    probes = [Probe(name, use.script, USE_TIMEOUT_S) for name, use in spec.slim.uses.items()]
     facts = collect_facts(vm, spec, probes)
     return {name for name in spec.slim.uses if facts[name].ok}
 

@@ -70,6 +70,8 @@ def _show(report: SlimReport) -> None:
         typer.echo(f"  {saving.saved_mb:7.1f} MB  {saving.title}")
     for title in report.broken:
         typer.echo(f"does not work any more: {title}")
+    for title in report.never_worked:
+        typer.echo(f"did not work before either: {title}")
     for problem in report.tool_problems:
         typer.echo(f"a tool is broken: {problem}")
     typer.echo(f"snapshot: {report.snapshot.directory}" if report.snapshot else "no snapshot was taken")

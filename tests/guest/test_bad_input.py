@@ -27,7 +27,7 @@ from hornet_fixtures.subject import Image
 
 pytestmark = pytest.mark.guest
 
-LIMIT_S = 15
+LIMIT_S = 30
 
 
 @pytest.fixture(scope="module")

@@ -106,12 +106,12 @@ def test_a_broken_network_is_named_and_the_printed_commands_repair_it(
 @pytest.mark.guide("trouble-console")
 def test_sshd_that_does_not_start_is_named_with_what_the_console_says(patient: VM, home: Home, spec: Spec) -> None:
     # Nothing can run what /dev/null covers; the session that is open goes on.
-    kill = 'for p in $(pidof sshd); do grep -q "^PPid:.1$" /proc/$p/status && kill $p; done'
+    kill = 'for p in $(pidof sshd); do grep -q "^PPid:.$(pidof supervise-daemon)$" /proc/$p/status && kill $p; done'
     patient.guest.run(f"mount --bind /dev/null /usr/sbin/sshd; {kill}", GUEST_TIMEOUT_S)
-    patient.micro.console.wait_for("can't run '/usr/sbin/sshd'", GUEST_TIMEOUT_S)
+    patient.micro.console.wait_for("failed to exec `/usr/sbin/sshd'", GUEST_TIMEOUT_S)
     steps = diagnose(patient, home, spec)
     assert causes(steps) == ["sshd"]
-    assert "can't run '/usr/sbin/sshd'" in steps["sshd"].seen
+    assert "failed to exec `/usr/sbin/sshd'" in steps["sshd"].seen
     patient.guest.run("umount /usr/sbin/sshd", GUEST_TIMEOUT_S)
     patient.guest.close()
     patient.guest.wait_ready(GUEST_TIMEOUT_S)
