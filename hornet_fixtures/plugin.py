@@ -85,7 +85,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "promise_name" in metafunc.fixturenames:
         metafunc.parametrize("promise_name", list(read_spec(metafunc.config).kernel.promises))
     if "tool_name" in metafunc.fixturenames:
-        tools = read_spec(metafunc.config).tools_of(metafunc.config.getoption("tier"))
+        tools = read_spec(metafunc.config).tools_of(judged_tier(metafunc.config))
         statements = {name: tool.guide or f"tool-{name}" for name, tool in tools.items()}
         metafunc.parametrize("tool_name", statement_cases(statements))
     if "metric" in metafunc.fixturenames:
