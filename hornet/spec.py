@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from hornet.errors import SpecError
 from hornet.rootfs_spec import Keep, NpmPackage, Rootfs, Slim
-from hornet.spec_rules import Boot, Health, Leftovers, Promise, ReadOnlyRoot, Removal, Secrets
+from hornet.spec_rules import Boot, FileRule, Health, Leftovers, Promise, ReadOnlyRoot, Removal, Secrets
 from hornet.spec_types import INTERFACE_NAME_BYTES, InterfaceName, Mac, Pattern, Positive, Symbol, Table, Version
 
 SPEC_PATH = Path(__file__).resolve().parent.parent / "hornetos.toml"
@@ -273,6 +273,7 @@ class Spec(Table):
     tiers: dict[str, Tier]
     tools: dict[str, Tool]
     removals: dict[str, Removal]
+    files: dict[str, FileRule]
     leftovers: Leftovers
     secrets: Secrets
     health: Health

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from hornet.spec_types import Pattern, Positive, Symbol, Table
 
@@ -33,6 +33,28 @@ class Removal(Table):
     names: list[str] = []
     interpreters: list[str] = []
     magics: list[HexBytes] = []
+
+
+class FileRule(Table):
+    """What files of an image must be. path: an absolute glob; present=False: nothing may match it.
+
+    Of each file that matches: mode in octal, as in 0755; owner as uid:gid, as in 0:0; contains: a regular expression
+    that its text must match somewhere, `^` and `$` at each line.
+    """
+
+    title: str
+    reason: str
+    path: ImagePath
+    present: bool = True
+    mode: Annotated[str, Field(pattern=r"^[0-7]{4}$")] | None = None
+    owner: Annotated[str, Field(pattern=r"^\d+:\d+$")] | None = None
+    contains: Pattern | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FileRule:
+        if not self.present and (self.mode or self.owner or self.contains):
+            raise ValueError("present = false leaves nothing whose mode, owner or text could be judged")
+        return self
 
 
 class Leftovers(Table):

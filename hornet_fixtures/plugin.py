@@ -77,11 +77,13 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests about each required tool, removal, promise or target get one case for each that the spec has."""
+    """Tests about each required tool, removal, file, promise or target get one case for each that the spec has."""
     if "removal_check" in metafunc.fixturenames:
         keeps = read_spec(metafunc.config).tier(judged_tier(metafunc.config)).keeps
         names = [name for name in image_checks(read_spec(metafunc.config), keeps) if name.startswith("removal.")]
         metafunc.parametrize("removal_check", guide_cases("removed", names, lambda name: name.split(".")[1]))
+    if "file_rule" in metafunc.fixturenames:
+        metafunc.parametrize("file_rule", guide_cases("file", read_spec(metafunc.config).files))
     if "promise_name" in metafunc.fixturenames:
         metafunc.parametrize("promise_name", list(read_spec(metafunc.config).kernel.promises))
     if "tool_name" in metafunc.fixturenames:

@@ -7,6 +7,7 @@ from functools import partial
 
 from hornet.checks import (
     boot,
+    files,
     guest_disk,
     guest_kernel,
     guest_network,
@@ -52,6 +53,8 @@ def image_checks(spec: Spec, keeps: Collection[str] = ()) -> dict[str, ImageChec
     for name, removal in spec.removals.items():
         for removal_check in [] if name in keeps else removals.checks_of(removal):
             checks[f"removal.{name}.{label(removal_check)}"] = partial(removal_check, removal)
+    for name, rule in spec.files.items():
+        checks[f"file.{name}"] = partial(files.file_problems, rule)
     for leftover_check in leftovers.CHECKS:
         checks[f"leftover.{label(leftover_check)}"] = partial(leftover_check, spec.leftovers)
     for secret_check in secrets.CHECKS:

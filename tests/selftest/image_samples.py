@@ -57,6 +57,7 @@ def make_good_root(root: Path) -> None:
     write(root, "opt/text-about-keys", "-----BEGIN PRIVATE KEY-----\nis how a key begins; ghp_ is how a token does.\n")
     libraries = root / "usr/lib"
     flags = ["gcc", "-shared", "-nostdlib", "-Wl,--build-id=none"]
+    write(root, "opt/hornetos/healthcheck.sh", "", 0o755)
     run([*flags, "-Wl,-soname,libgood.so.1", "-xc", "/dev/null", "-o", libraries / "libgood.so.1"], timeout_s=60)
     user = ["-Wl,--no-as-needed", "-xc", "/dev/null", "-xnone", libraries / "libgood.so.1"]
     run([*flags, *user, "-o", libraries / "libuser.so.1"], timeout_s=60)
@@ -78,6 +79,7 @@ def example(glob: str) -> str:
 def image_mutations(spec: Spec) -> Iterator[Mutation]:
     """Every pattern of every image check, broken once."""
     yield from _removal_mutations(spec)
+    yield from _file_mutations()
     yield from _leftover_mutations()
     yield from _secret_mutations(spec)
 
@@ -99,6 +101,12 @@ def _removal_mutations(spec: Spec) -> Iterator[Mutation]:
         for magic in removal.magics:
             content = bytes.fromhex(magic) + bytes(20)
             yield _mutation(f"a file of magic {magic}", _file("opt/x", content), f"removal.{name}.file_type")
+
+
+def _file_mutations() -> Iterator[Mutation]:
+    script = "opt/hornetos/healthcheck.sh"
+    yield _mutation("no health check", _remove(script), "file.healthcheck")
+    yield _mutation("a health check that can't be run", _file(script, "", 0o644), "file.healthcheck")
 
 
 def _leftover_mutations() -> Iterator[Mutation]:

@@ -1,0 +1,41 @@
+"""A team's rules about files of an image, as data: [files] of the spec or an overlay."""
+
+from __future__ import annotations
+
+import re
+import stat
+
+from hornet.image import ImageTree
+from hornet.spec_rules import FileRule
+
+
+def file_problems(rule: FileRule, tree: ImageTree) -> list[str]:
+    """Files that are missing, or that must not be there, or are not as the rule wants them. Links are followed."""
+    found = tree.matching([rule.path])
+    if not rule.present:
+        return [f"{rule.title}: {path} is in the image, expected nothing there: {rule.reason}" for path in found]
+    if not found:
+        return [f"{rule.title}: nothing in the image matches {rule.path}: {rule.reason}"]
+    return [
+        f"{rule.title}: {path}: {problem}: {rule.reason}" for path in found for problem in _problems(rule, tree, path)
+    ]
+
+
+def _problems(rule: FileRule, tree: ImageTree, path: str) -> list[str]:
+    real = tree.resolve(path)
+    if real is None:
+        return ["a link that leads nowhere"]
+    status = tree.host_path(real).stat()
+    mode, owner = f"{stat.S_IMODE(status.st_mode):04o}", f"{status.st_uid}:{status.st_gid}"
+    problems = []
+    if rule.mode and mode != rule.mode:
+        problems.append(f"mode {mode}, expected {rule.mode}")
+    if rule.owner and owner != rule.owner:
+        problems.append(f"owner {owner}, expected {rule.owner}")
+    if rule.contains:
+        text = tree.text(path)
+        if text is None:
+            problems.append("not a regular file, so it has no text")
+        elif not re.search(rule.contains, text, re.MULTILINE):
+            problems.append(f"its text does not match {rule.contains!r}")
+    return problems

@@ -1,0 +1,67 @@
+"""An overlay's own tools, files and flags are judged on the built image: good ones hold, bad ones are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hornet.checks import guest_kernel, tools
+from hornet.checks.files import file_problems
+from hornet.fleet import VM
+from hornet.home import CHECKOUT
+from hornet.image import ImageTree
+from hornet.inspection import collect_facts
+from hornet.spec import Spec, load_spec
+
+pytestmark = pytest.mark.guest
+
+EXAMPLE = CHECKOUT / "docs" / "example-overlay.toml"
+BROKEN = """
+[tools.sed]
+needs = ["sed", "no-such-command"]
+version_pattern = "sed 99"
+use = "echo one | sed s/one/two/ | grep three"
+
+[files.os_release]
+owner = "7:7"
+contains = "^ID=windows$"
+
+[files.no_compiler_cache]
+path = "/etc/os-release"
+
+[kernel.required]
+team = ["BTRFS_FS"]
+
+[kernel.removed]
+team = ["MMU"]
+"""
+
+
+def problems(spec: Spec, vm: VM, tree: ImageTree) -> dict[str, list[str]]:
+    """What the checks find of the team's own rules."""
+    sed = spec.tools["sed"]
+    facts = collect_facts(vm, spec, [*tools.tool_probes("sed", sed), *guest_kernel.kernel_probes()])
+    found = {check.__name__: check("sed", sed, facts) for check in tools.CHECKS}
+    found |= {name: file_problems(spec.files[name], tree) for name in ("os_release", "no_compiler_cache")}
+    return {**found, "flags": guest_kernel.running_config_problems(spec.kernel, facts)}
+
+
+def test_the_example_holds_on_the_built_image(restored_vm: VM, image_tree: ImageTree) -> None:
+    found = problems(load_spec(overlays=[EXAMPLE]), restored_vm, image_tree)
+    assert {name: lines for name, lines in found.items() if lines} == {}
+
+
+def test_each_of_its_rules_can_fail(restored_vm: VM, image_tree: ImageTree, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.toml"
+    broken.write_text(BROKEN)
+    found = problems(load_spec(overlays=[EXAMPLE, broken]), restored_vm, image_tree)
+    assert {name: len(lines) for name, lines in found.items()} == {
+        "presence_problems": 1,
+        "version_problems": 1,
+        "use_problems": 1,
+        "os_release": 2,
+        "no_compiler_cache": 1,
+        "flags": 2,
+    }
+    assert {line.split(":")[0] for line in found["flags"]} == {"CONFIG_BTRFS_FS", "CONFIG_MMU"}
