@@ -41,6 +41,12 @@ def check_cases(statements: Mapping[Callable[..., list[str]], Iterable[str]]) ->
     return [pytest.param(check, id=label(check), marks=pytest.mark.guide(*ids)) for check, ids in statements.items()]
 
 
+def metric_cases(metrics: Iterable[str]) -> list[Any]:
+    """One case per target metric; it carries the statement of the guide that has this metric's verdict."""
+    statements = {statement.metric: statement.id for statement in load_guide().values()}
+    return statement_cases({metric: statements.get(metric, "") for metric in metrics})
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse ids that guide.toml does not have; let each test's result carry its ids."""
     guide = load_guide()

@@ -13,7 +13,13 @@ from hornet.checks.catalog import image_checks
 from hornet.progress import Progress
 from hornet_fixtures.diagnostics import pytest_runtest_makereport
 from hornet_fixtures.guests import facts, restored_vm
-from hornet_fixtures.guide import guide_cases, pytest_collection_modifyitems, pytest_runtest_call, statement_cases
+from hornet_fixtures.guide import (
+    guide_cases,
+    metric_cases,
+    pytest_collection_modifyitems,
+    pytest_runtest_call,
+    statement_cases,
+)
 from hornet_fixtures.options import pytest_addoption, register_markers
 from hornet_fixtures.recording import (
     RUN_DIRECTORY,
@@ -91,4 +97,4 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         statements = {name: tool.guide or f"tool-{name}" for name, tool in tools.items()}
         metafunc.parametrize("tool_name", statement_cases(statements))
     if "metric" in metafunc.fixturenames:
-        metafunc.parametrize("metric", list(read_spec(metafunc.config).metrics))
+        metafunc.parametrize("metric", metric_cases(read_spec(metafunc.config).metrics))
