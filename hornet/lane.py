@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from hornet.errors import HostError
+
 Vmm = Literal["firecracker", "qemu"]
 Accelerator = Literal["kvm", "tcg"]
 
@@ -29,3 +31,11 @@ FIRECRACKER_KVM = Lane("firecracker", "kvm")
 QEMU_KVM = Lane("qemu", "kvm")
 QEMU_TCG = Lane("qemu", "tcg")
 LANES = (FIRECRACKER_KVM, QEMU_KVM, QEMU_TCG)
+
+
+def lane_named(name: str) -> Lane:
+    """The lane of that name. Raises HostError for an unknown one."""
+    found = next((lane for lane in LANES if str(lane) == name), None)
+    if found is None:
+        raise HostError(f"unknown lane {name!r}", f"use one of: {', '.join(map(str, LANES))}")
+    return found

@@ -100,6 +100,7 @@ class Network(Table):
     host_tcp_ports: list[Annotated[int, Field(ge=1, le=65535)]]
     gateway_mac: Mac
     guest_mac: Mac
+    egress_url: Annotated[str, Field(pattern=r"^https?://")]
 
     @model_validator(mode="after")
     def _consistent(self) -> Network:

@@ -28,6 +28,7 @@ from hornet_cli.report import report
 from hornet_cli.run import run
 from hornet_cli.slim import slim
 from hornet_cli.test import test
+from hornet_cli.validate import validate
 
 # Arguments that a command hands on as they are.
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -64,6 +65,7 @@ app.command("host")(host)
 app.command("kconfig")(kconfig)
 app.command("ext4")(ext4)
 app.command("diagnose")(diagnose)
+app.command("validate")(validate)
 app.command("report")(report)
 app.command("gate")(gate)
 app.command("capacity")(capacity)

@@ -52,6 +52,5 @@ def as_text(verdict: Ext4Verdict) -> str:
     remedies = dict.fromkeys(finding.rule.remedy for finding in verdict.findings)
     if verdict.superblock and verdict.findings:
         block = verdict.superblock
-        where = f" on {block.text('last_mounted_on')}" if block.text("last_mounted_on") else ""
-        lines.append(f"  last mounted {block.show('mount_time')}{where}, last written {block.show('write_time')}")
+        lines.append(f"  last mounted {block.show('mount_time')}, last written {block.show('write_time')}")
     return "\n".join([*lines, *(f"  next: {remedy}" for remedy in remedies)])

@@ -12,7 +12,7 @@ from hornet.fleet import Fleet
 from hornet.guest import SshKey, read_ssh_key, ssh_key
 from hornet.home import Home
 from hornet.host import best_lane, probe_lanes, require_root
-from hornet.lane import LANES, Lane
+from hornet.lane import Lane, lane_named
 from hornet.network import HostNet
 from hornet.network.inventory import remove_leftovers
 from hornet.progress import Progress
@@ -73,10 +73,7 @@ def lane(pytestconfig: pytest.Config, spec: Spec, home: Home, request: pytest.Fi
     snapshot = pytestconfig.getoption("snapshot")
     wanted = pytestconfig.getoption("lane") or (Manifest.read(Path(snapshot)).origin.lane if snapshot else None)
     if wanted:
-        found = next((lane for lane in LANES if str(lane) == wanted), None)
-        if found is None:
-            raise pytest.UsageError(f"--lane {wanted}: expected one of {', '.join(map(str, LANES))}")
-        return found
+        return lane_named(wanted)
     return best_lane(probe_lanes(home, request.getfixturevalue("kernel"), spec.machine))
 
 

@@ -70,6 +70,19 @@ def gateway_problems(network: Network, facts: Facts) -> list[str]:
     return [] if answer.ok else [f"the gateway {network.gateway_address.ip} does not answer: {answer}"]
 
 
+def egress_probe(network: Network) -> Probe:
+    """What the guide's own network test asks for, by HTTPS with a checked certificate."""
+    return Probe("net.egress", f"curl -sS -o /dev/null -w '%{{http_code}}' --max-time 15 {network.egress_url}", 20)
+
+
+def egress_problems(network: Network, facts: Facts) -> list[str]:
+    """The guest reaches the Internet: any HTTP answer counts, as in the guide."""
+    answer = facts["net.egress"]
+    if answer.ok and re.fullmatch(r"[1-5]\d\d", answer.output.strip()):
+        return []
+    return [f"{network.egress_url} can't be reached from the guest: {answer}"]
+
+
 CHECKS = (
     address_problems,
     mac_problems,

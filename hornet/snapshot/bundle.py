@@ -127,8 +127,8 @@ class Bundle:
         changes = found.changes_from(sealed)
         if changes:
             raise SnapshotError(
-                f"{self.rootfs}: changed after the snapshot was sealed ({manifest.created}): {'; '.join(changes)}; "
-                f"last mounted {found.show('mount_time')}, last written {found.show('write_time')}",
+                f"{self.rootfs}: changed after the snapshot was sealed ({manifest.created}), last mounted "
+                f"{found.show('mount_time')}, last written {found.show('write_time')}:\n  " + "\n  ".join(changes),
                 GOLDEN_RULE,
             )
 
