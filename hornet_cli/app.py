@@ -15,6 +15,7 @@ import typer
 from hornet.errors import HornetError
 from hornet.home import Home
 from hornet_cli.build import build
+from hornet_cli.adopt import adopt
 from hornet_cli.capacity import capacity
 from hornet_cli.context import Settings
 from hornet_cli.diagnose import diagnose
@@ -24,7 +25,9 @@ from hornet_cli.guide import guide
 from hornet_cli.host import host
 from hornet_cli.kconfig import kconfig
 from hornet_cli.net import net
+from hornet_cli.new_version import new_version
 from hornet_cli.report import report
+from hornet_cli.rollback import rollback
 from hornet_cli.run import run
 from hornet_cli.slim import slim
 from hornet_cli.test import test
@@ -66,6 +69,9 @@ app.command("kconfig")(kconfig)
 app.command("ext4")(ext4)
 app.command("diagnose")(diagnose)
 app.command("validate")(validate)
+app.command("adopt")(adopt)
+app.command("new-version")(new_version)
+app.command("rollback")(rollback)
 app.command("report")(report)
 app.command("gate")(gate)
 app.command("capacity")(capacity)

@@ -1,0 +1,45 @@
+"""`hornetos rollback VERSION`: choose the snapshot that production uses (guide: SOP 3), back or forward."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hornet.errors import SnapshotError
+from hornet_cli.context import settings
+
+
+def rollback(
+    ctx: typer.Context,
+    version: Annotated[str, typer.Argument(help="A version below HORNET_HOME/snapshots.")],
+) -> None:
+    """Switch production to a version at once, by one rename; every byte of it is checked before.
+
+    Production is a symbolic link (the spec's snapshot.production_link). VMs that run go on with what they were restored
+    from, and are listed; none is ended. Exit code 0 if production uses the version now, 1 if its seal is broken.
+    """
+    from hornet.fleet import running_vms
+    from hornet.snapshot import open_bundle, production, switch_production
+
+    mine = settings(ctx)
+    names = mine.spec.snapshot
+    bundle = open_bundle(mine.home.snapshots / Path(version).name, names)
+    try:
+        with mine.progress.step("rollback", f"checking every byte of {bundle.directory.name}"):
+            bundle.check_full(mine.progress)
+    except SnapshotError as error:
+        print(f"{error}\nproduction stays as it is: {_name(production(mine.home, names))}")
+        raise typer.Exit(1) from error
+    old = production(mine.home, names)
+    switch_production(mine.home, bundle)
+    print(f"production: {bundle.directory.name} (before: {_name(old)})")
+    for name, state in running_vms(mine.home).items():
+        if state["snapshot"] != str(bundle.directory):
+            other = _name(Path(state["snapshot"]) if state["snapshot"] else None)
+            print(f"still runs another version: {name}: {other}, VMM process {state['pid']}, of {state['owner_pid']}")
+
+
+def _name(directory: Path | None) -> str:
+    return directory.name if directory else "none"
