@@ -37,7 +37,7 @@ def rollback(
     print(f"production: {bundle.directory.name} (before: {_name(old)})")
     for name, state in running_vms(mine.home).items():
         if state["snapshot"] != str(bundle.directory):
-            other = _name(Path(state["snapshot"]) if state["snapshot"] else None)
+            other = Path(state["snapshot"]).name if state["snapshot"] else "booted from an image"
             print(f"still runs another version: {name}: {other}, VMM process {state['pid']}, of {state['owner_pid']}")
 
 

@@ -47,9 +47,11 @@ def running_fleet(mine: Settings, lane: Lane, *, host_network: bool, no_seal: bo
 
 def snapshot_directory(mine: Settings, name: str) -> Path:
     """The directory of a snapshot given by its version or by its path. Raises SnapshotError if there is none."""
+    from hornet.snapshot.manifest import MANIFEST_FILE
+
     version = mine.home.snapshots / name
     found = version if version.is_dir() else Path(name)
     if not found.is_dir():
-        known = ", ".join(sorted(path.name for path in mine.home.snapshots.glob("[!.]*") if path.is_dir()))
+        known = ", ".join(sorted(path.parent.name for path in mine.home.snapshots.glob(f"[!.]*/{MANIFEST_FILE}")))
         raise SnapshotError(f"{name}: no such snapshot", f"name a directory, or one of: {known or 'none here yet'}")
     return found

@@ -29,10 +29,12 @@ ORIGIN = Origin(
 
 
 def fill(bundle: Bundle, seed: int = 0) -> None:
-    """The three files, unsealed."""
+    """The three files, unsealed. The disk is that of a VM that was flushed and paused."""
     chance = random.Random(seed)
-    ext4_samples.make_image(bundle.rootfs)
-    ext4_samples.debugfs(bundle.rootfs, f"set_super_value mnt_count {seed}")
+    image = ext4_samples.make_image(bundle.directory / "image")
+    ext4_samples.debugfs(image, f"set_super_value mnt_count {seed}")
+    ext4_samples.live_copy(image, bundle.rootfs, flushed=True)
+    image.unlink()
     bundle.memory.write_bytes(chance.randbytes(2 << 20))
     bundle.state.write_bytes(chance.randbytes(12_000))
 

@@ -52,8 +52,11 @@ def mounted(image: Path, options: str = "loop") -> Iterator[Path]:
         where.rmdir()
 
 
-def live_copy(image: Path, copy: Path) -> Path:
-    """What the disk of a running VM looks like: mounted, written to, synced, and with a file deleted while open."""
+def live_copy(image: Path, copy: Path, *, flushed: bool = False) -> Path:
+    """What the disk of a running VM looks like: mounted, written to, synced, and with a file deleted while open.
+
+    flushed: frozen and thawed before, as for a snapshot, so that nothing is left in the journal.
+    """
     with mounted(image) as root:
         (root / "new").write_text("new")
         shutil.rmtree(root / "d3")
@@ -62,6 +65,8 @@ def live_copy(image: Path, copy: Path) -> Path:
             stream.flush()
             (root / "deleted").unlink()
             run("sync", "-f", root)
+            for order in ("--freeze", "--unfreeze") if flushed else ():
+                run("fsfreeze", order, root)
             run("cp", "--sparse=always", image, copy)
     return copy
 

@@ -1,0 +1,104 @@
+"""What a guest shows that is restored on changed files with --no-seal: the last columns of the matrix in the docs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import mutations
+import pytest
+from mutations import MUTATIONS, Subject
+
+from hornet.errors import HornetError
+from hornet.ext4.symptoms import log_symptoms
+from hornet.ext4.verdict import judge_ext4
+from hornet.files import clone_file
+from hornet.fleet import VM, Fleet
+from hornet.guest import SshKey
+from hornet.home import Home
+from hornet.lane import Lane
+from hornet.network import HostNet
+from hornet.snapshot import Bundle
+from hornet.snapshot.take import origin_of_child, take_snapshot
+from hornet.spec import Spec
+
+pytestmark = [pytest.mark.guest, pytest.mark.guide("wrong-approach-corrupts", "trouble-ext4")]
+
+VICTIM = "/opt/hornetos/healthcheck.sh"
+TIMEOUT_S = 90
+MAKE_ANOTHER = f"for i in 1 2 3 4 5; do head -c 100000 /dev/urandom >/root/other-$i; done; rm {VICTIM}"
+# Reads everything, then writes where the host wrote: wrong memory meets the disk.
+USE = """
+find / -xdev -type f -exec cat {} + >/dev/null || echo unreadable
+for i in 1 2 3 4 5 6 7 8 9 10; do
+    mkdir -p /root/work-$i /opt/hornetos/work-$i || echo unwritable
+    head -c 200000 /dev/urandom >/root/work-$i/file || echo unwritable
+    echo x >/opt/hornetos/work-$i/file || echo unwritable
+done
+sync
+rm -rf /root/work-* /opt/hornetos/work-*
+sync
+dmesg
+"""
+
+
+@pytest.fixture(scope="module")
+def reckless(spec: Spec, home: Home, lane: Lane, host_net: HostNet, key: SshKey) -> Iterator[Fleet]:
+    """A fleet that checks no seal."""
+    with Fleet(spec, home, lane, host_net, key, check_seals=False) as fleet:
+        yield fleet
+
+
+@pytest.fixture(scope="module")
+def other(reckless: Fleet, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
+    """Another version: the next one of the same image."""
+    home = Home(tmp_path_factory.mktemp("other"))
+    vm = reckless.restore(bundle, own_memory=True)
+    vm.guest.run(MAKE_ANOTHER, TIMEOUT_S)
+    yield take_snapshot(vm, home, reckless.spec, version="other", origin=origin_of_child(vm, reckless.spec))
+    reckless.remove(vm)
+    shutil.rmtree(home.root)
+
+
+@pytest.fixture
+def subject(bundle: Bundle, other: Bundle, tmp_path: Path) -> Iterator[Subject]:
+    """A copy to change."""
+    directory = tmp_path / "copy"
+    directory.mkdir()
+    for path in bundle.directory.iterdir():
+        clone_file(path, directory / path.name)
+    copy = Bundle(directory, bundle.names)
+    copy.check_seal()
+    yield Subject(copy, other, VICTIM)
+    shutil.rmtree(directory)
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_what_the_guest_shows(name: str, subject: Subject, reckless: Fleet, tmp_path: Path) -> None:
+    documented = mutations.documented()[name]
+    MUTATIONS[name](subject)
+    try:
+        vm = reckless.restore(subject.bundle)
+    except HornetError:
+        found = {"guest symptoms": "no restore", "disk after": "no restore"}
+    else:
+        try:
+            found = {"guest symptoms": symptoms(vm), "disk after": disk_after(vm, tmp_path)}
+        finally:
+            reckless.remove(vm)
+    wrong = {key: value for key, value in found.items() if not documented[key] & {value, "chance"}}
+    assert not wrong, f"found {wrong}, docs: {documented}"
+
+
+def symptoms(vm: VM) -> str:
+    try:
+        said = vm.guest.run(USE, TIMEOUT_S).stdout
+    except HornetError:
+        return "errors"
+    return "errors" if "unreadable" in said or "unwritable" in said or log_symptoms(said) else "silent"
+
+
+def disk_after(vm: VM, work: Path) -> str:
+    vm.micro.pause()
+    return "sound" if judge_ext4(vm.disk, work).sound else "damaged"

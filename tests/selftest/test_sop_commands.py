@@ -1,0 +1,174 @@
+"""The guide's procedures as commands, as far as they need no guest: adopt, rollback, and what validate refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import bundle_samples
+import ext4_samples
+import pytest
+from bundle_samples import NAMES
+from typer.testing import CliRunner
+
+from hornet.errors import HornetError, SnapshotError
+from hornet.home import Home
+from hornet.snapshot import Bundle, open_bundle, production
+from hornet.snapshot.manifest import MANIFEST_FILE
+from hornet_cli.app import app
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
+    """Two versions that no test changes."""
+    directory = tmp_path_factory.mktemp("made")
+    return [bundle_samples.make_bundle(directory / f"v{number}.0", seed=number) for number in (1, 2)]
+
+
+@pytest.fixture
+def home(made: list[Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home with two versions, v1.0 in production."""
+    home = Home(tmp_path)
+    monkeypatch.setenv("HORNET_HOME", str(tmp_path))
+    for bundle in made:
+        shutil.copytree(bundle.directory, home.snapshots / bundle.directory.name)
+    assert cli("rollback", "v1.0").exit_code == 0
+    return home
+
+
+def cli(*arguments: str | Path):
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def in_production(home: Home) -> str:
+    found = production(home, NAMES)
+    assert found
+    return found.name
+
+
+def note_running_vm(home: Home, name: str, snapshot: Path, pid: int) -> None:
+    """What a fleet notes of a VM of its own."""
+    directory = home.run / "vms" / name
+    directory.mkdir(parents=True)
+    (directory / "vm.json").write_text(json.dumps({"pid": pid, "owner_pid": pid, "snapshot": str(snapshot)}))
+
+
+def test_rollback_switches_and_lists_who_still_runs_another(home: Home) -> None:
+    note_running_vm(home, "vm1", home.snapshots / "v1.0", os.getpid())
+    note_running_vm(home, "vm2", home.snapshots / "v2.0", os.getpid())
+    note_running_vm(home, "vm3", home.snapshots / "v1.0", pid=2**22 + 1)
+    result = cli("rollback", "v2.0")
+    assert result.exit_code == 0, result.output
+    assert in_production(home) == "v2.0"
+    assert "production: v2.0 (before: v1.0)" in result.output
+    assert "still runs another version: vm1: v1.0" in result.output
+    assert "vm2" not in result.output, "it runs the version chosen"
+    assert "vm3" not in result.output, "its process is gone"
+
+
+def break_seal(directory: Path) -> None:
+    ext4_samples.flip(directory / NAMES.memory_file, 7)
+
+
+def take_seal_off(directory: Path) -> None:
+    (directory / MANIFEST_FILE).unlink()
+
+
+@pytest.mark.parametrize(("damage", "why"), [(break_seal, "vm.mem: SHA-256"), (take_seal_off, "never sealed")])
+def test_rollback_refuses_what_is_not_sealed(damage: Callable[[Path], None], why: str, home: Home) -> None:
+    damage(home.snapshots / "v2.0")
+    result = cli("rollback", "v2.0")
+    assert result.exit_code == 1
+    assert why in result.output
+    assert "production stays as it is: v1.0" in result.output
+    assert in_production(home) == "v1.0"
+
+
+def test_rollback_to_what_is_not_there(home: Home) -> None:
+    assert isinstance(cli("rollback", "v9.9").exception, SnapshotError)
+    assert in_production(home) == "v1.0"
+
+
+def test_adopt_seals_the_three_files_as_they_are(home: Home) -> None:
+    directory = home.snapshots / "v2.0"
+    take_seal_off(directory)
+    kernel = home.root / "vmlinux"
+    kernel.write_bytes(b"a kernel")
+    options = ["--lane", "firecracker/kvm", "--tier", "standard", "--vmm-version", "1.7.0", "--kernel", kernel]
+    result = cli("adopt", directory, *options)
+    assert result.exit_code == 0, result.output
+    assert "kernel_release: not known" in result.output
+    origin = open_bundle(directory, NAMES).check_full().origin
+    assert (origin.adopted, origin.lane, origin.vmm_version, origin.memory_mib) == (True, "firecracker/kvm", "1.7.0", 2)
+    break_seal(directory)
+    with pytest.raises(SnapshotError, match=r"vm\.mem"):
+        open_bundle(directory, NAMES).check_seal()
+
+
+def damage_disk(directory: Path) -> None:
+    take_seal_off(directory)
+    ext4_samples.debugfs(directory / NAMES.rootfs_file, "clri /d5/sub/file")
+
+
+def cut_memory(directory: Path) -> None:
+    take_seal_off(directory)
+    os.truncate(directory / NAMES.memory_file, 1_500_000)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "options", "exit_code", "why"),
+    [
+        (damage_disk, {}, 1, "DAMAGED"),
+        (lambda directory: None, {}, 2, "there already"),
+        (cut_memory, {}, 2, "not whole MiB"),
+        (take_seal_off, {"--lane": "vmware/esx"}, 2, "unknown lane"),
+        (take_seal_off, {"--tier": "huge"}, 2, "unknown tier"),
+    ],
+    ids=["damaged disk", "sealed already", "memory cut off", "unknown lane", "unknown tier"],
+)
+def test_adopt_refuses(
+    prepare: Callable[[Path], None], options: dict[str, str], exit_code: int, why: str, home: Home
+) -> None:
+    directory = home.snapshots / "v2.0"
+    prepare(directory)
+    before = (directory / MANIFEST_FILE).exists()
+    given = {"--lane": "firecracker/kvm", "--tier": "standard", "--vmm-version": "1.7.0", **options}
+    result = cli("adopt", directory, *(word for pair in given.items() for word in pair))
+    assert why in (result.output if exit_code == 1 else str(result.exception))
+    assert exit_code == (result.exit_code if exit_code == 1 else 2 * isinstance(result.exception, HornetError))
+    assert (directory / MANIFEST_FILE).exists() == before
+
+
+@pytest.mark.parametrize(
+    ("damage", "failed"), [(break_seal, "[2/9] seal"), (lambda d: (d / "vm.mem").unlink(), "[1/9] snapshot files")]
+)
+def test_validate_says_which_step_failed_and_runs_no_guest(
+    damage: Callable[[Path], object], failed: str, home: Home
+) -> None:
+    damage(home.snapshots / "v2.0")
+    result = cli("validate", "v2.0")
+    assert result.exit_code == 1
+    assert f"FAIL    {failed}" in result.output
+    assert "NOT RUN [4/9] restore and SSH" in result.output
+    assert "validation: does not hold" in result.output
+
+
+@pytest.mark.parametrize("command", ["validate", "new-version"])
+def test_a_snapshot_that_is_not_there(command: str, home: Home) -> None:
+    script = home.root / "script"
+    script.write_text("true")
+    extra = ["v3.0", "--script", script] if command == "new-version" else []
+    result = cli(command, "v9.9", *extra)
+    assert isinstance(result.exception, SnapshotError)
+    assert "one of: " in result.exception.hint
+    assert "v1.0, v2.0" in result.exception.hint
+
+
+@pytest.mark.parametrize("target", ["v2.0", "../v3.0", ".hidden", "hornetos-production", ""])
+def test_new_version_refuses_a_name_before_it_does_anything(target: str, home: Home) -> None:
+    script = home.root / "script"
+    script.write_text("true")
+    assert isinstance(cli("new-version", "v1.0", target, "--script", script).exception, SnapshotError)
