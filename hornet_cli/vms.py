@@ -34,12 +34,14 @@ def running_fleet(mine: Settings, lane: Lane, *, host_network: bool, no_seal: bo
     from hornet.guest import ssh_key
     from hornet.host import require_root
     from hornet.network import HostNet
+    from hornet.network.inventory import remove_leftovers
     from hornet.snapshot.bundle import UNSEALED_WARNING
 
     require_root()
     if no_seal:
         print(UNSEALED_WARNING, file=sys.stderr)
     network = mine.spec.network
+    remove_leftovers(network)
     net = HostNet.machine(network) if host_network else HostNet.private(network, f"hornet-{os.getpid()}-")
     with net, Fleet(mine.spec, mine.home, lane, net, ssh_key(mine.home), check_seals=not no_seal) as fleet:
         yield fleet

@@ -1,0 +1,88 @@
+"""The guide's procedures with a real guest: a new version, validated and published; killed half way, nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hornet.fleet import Fleet
+from hornet.home import CHECKOUT, Home
+from hornet.network.inventory import leftovers
+from hornet.snapshot import Bundle, open_bundle
+from hornet.spec import Spec
+from hornet.validation import STEPS
+
+pytestmark = pytest.mark.guest
+
+TIMEOUT_S = 400
+
+
+@pytest.fixture
+def own_home(home: Home, tmp_path: Path) -> Home:
+    """A home with the key that the guest accepts, and nothing else."""
+    own = Home(tmp_path / "home")
+    own.root.mkdir()
+    (own.root / "keys").symlink_to(home.keys)
+    return own
+
+
+def start(home: Home, *arguments: str | Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "HORNET_HOME": str(home.root), "PYTHONPATH": str(CHECKOUT)}
+    argv = [sys.executable, "-u", "-m", "hornet_cli", *map(str, arguments)]
+    return subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process: subprocess.Popen[str]) -> str:
+    output, _ = process.communicate(timeout=TIMEOUT_S)
+    return output
+
+
+@pytest.mark.guide("sop-new-version", "change-inside-vm", "correct-workflow", "sop-rollback")
+def test_a_new_version_is_changed_inside_the_vm_validated_and_published(
+    own_home: Home, bundle: Bundle, fleet: Fleet, spec: Spec, tmp_path: Path
+) -> None:
+    script = tmp_path / "change.sh"
+    script.write_text("set -e\necho 1.1 >/etc/hornetos-version\nrm /opt/hornetos/healthcheck.sh\n")
+
+    failing = tmp_path / "failing.sh"
+    failing.write_text("echo nearly; exit 3\n")
+    refused = start(own_home, "new-version", bundle.directory, "v1.1", "--script", failing)
+    assert "exit code 3 in the VM: nothing is published" in finish(refused)
+    assert refused.returncode == 1
+
+    # Killed when the new version is complete and sealed but has no name yet.
+    killed = start(own_home, "new-version", bundle.directory, "v1.1", "--script", script)
+    for line in killed.stdout or ():
+        if line.startswith("PASS    [2/9] seal"):
+            os.kill(killed.pid, signal.SIGKILL)
+            break
+    finish(killed)
+    assert killed.returncode == -signal.SIGKILL
+    assert not (own_home.snapshots / "v1.1").exists()
+
+    made = start(own_home, "new-version", bundle.directory, "v1.1", "--script", script)
+    output = finish(made)
+    assert made.returncode == 0, output
+    assert [line.partition(": ")[0] for line in output.splitlines() if line.startswith("PASS")] == [
+        f"PASS    [{number}/{len(STEPS)}] {name}" for number, name in enumerate(STEPS, 1)
+    ]
+    left = {path.name for path in own_home.snapshots.iterdir()}
+    assert left == {"v1.1", ".v1.1.lock"}, "what the killed one left is gone"
+    assert killed.pid not in leftovers(spec.network)
+
+    child = open_bundle(own_home.snapshots / "v1.1", bundle.names)
+    assert child.check_full().origin.parent == bundle.manifest().self_sha256
+    bundle.check_full()
+    vm = fleet.restore(child)
+    seen = vm.guest.run("cat /etc/hornetos-version; test -e /opt/hornetos/healthcheck.sh || echo removed", 60).stdout
+    fleet.remove(vm)
+    assert seen.split() == ["1.1", "removed"]
+
+    switched = start(own_home, "rollback", "v1.1")
+    assert "production: v1.1 (before: none)" in finish(switched)
+    assert switched.returncode == 0
