@@ -7,7 +7,7 @@ the damage is done in silence (guide: The Golden Rule).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,10 +18,10 @@ from hornet.ext4.verdict import judge_ext4
 from hornet.facts import Facts
 from hornet.fleet import VM, Fleet
 from hornet.home import Home
-from hornet.inspection import all_probes, collect_facts
+from hornet.inspection import collect_facts
 from hornet.progress import Progress
 from hornet.snapshot import Bundle, open_bundle
-from hornet.spec import Spec
+from hornet.spec import Spec, Tool
 
 FILES, SEAL, FILE_SYSTEM = "snapshot files", "seal", "file system"
 RESTORE, TOOLS, NETWORK, KERNEL = "restore and SSH", "required tools", "network", "kernel flags"
@@ -72,21 +72,24 @@ def guest_steps(bundle: Bundle, fleet: Fleet, *, egress: bool) -> Iterator[Step]
     total_ms = sum(vm.phases_ms.values())
     yield Step(RESTORE, "PASS", [f"{total_ms:.0f} ms from the seal to the guest's first reply ({fleet.lane})"])
     try:
-        yield from _facts_steps(vm, fleet.spec, egress)
+        yield from _facts_steps(vm, fleet.spec, bundle.manifest().origin.tier, egress)
         yield _judged(DISK_AFTER, lambda: _work_and_judge(vm, fleet))
     finally:
         if vm in fleet.vms:
             fleet.remove(vm)
 
 
-def _facts_steps(vm: VM, spec: Spec, egress: bool) -> Iterator[Step]:
-    probes = all_probes(spec) + ([guest_network.egress_probe(spec.network)] if egress else [])
+def _facts_steps(vm: VM, spec: Spec, tier: str, egress: bool) -> Iterator[Step]:
+    wanted = spec.tools_of(tier)
+    probes = [probe for name, tool in wanted.items() for probe in tools.tool_probes(name, tool)]
+    probes += [*guest_kernel.kernel_probes(), *guest_network.network_probes(spec.network), *guest_disk.disk_probes()]
+    probes += [guest_network.egress_probe(spec.network)] if egress else []
     try:
         facts = collect_facts(vm, spec, probes)
     except HornetError as error:
         yield from (Step(name, "FAIL", [str(error)]) for name in (TOOLS, NETWORK, KERNEL, SYMPTOMS))
         return
-    yield _judged(TOOLS, lambda: _tool_problems(spec, facts), ", ".join(tool.title for tool in spec.tools.values()))
+    yield _judged(TOOLS, lambda: _tool_problems(wanted, facts), ", ".join(tool.title for tool in wanted.values()))
     checks = (*guest_network.CHECKS, guest_network.egress_problems) if egress else guest_network.CHECKS
     note = f"{spec.network.egress_url} answers" if egress else "up to the gateway; --host-network asks the Internet too"
     yield _judged(NETWORK, lambda: [problem for check in checks for problem in check(spec.network, facts)], note)
@@ -116,9 +119,9 @@ def _disk_problems(image: Path, home: Home) -> list[str]:
     return [str(finding) for finding in judge_ext4(image, home.run).findings]
 
 
-def _tool_problems(spec: Spec, facts: Facts) -> list[str]:
+def _tool_problems(wanted: Mapping[str, Tool], facts: Facts) -> list[str]:
     checks = (tools.presence_problems, tools.version_problems, tools.use_problems)
-    return [problem for name, tool in spec.tools.items() for check in checks for problem in check(name, tool, facts)]
+    return [problem for name, tool in wanted.items() for check in checks for problem in check(name, tool, facts)]
 
 
 def _work_and_judge(vm: VM, fleet: Fleet) -> list[str]:

@@ -14,8 +14,8 @@ import typer
 
 from hornet.errors import HornetError
 from hornet.home import Home
-from hornet_cli.build import build
 from hornet_cli.adopt import adopt
+from hornet_cli.build import build
 from hornet_cli.capacity import capacity
 from hornet_cli.context import Settings
 from hornet_cli.diagnose import diagnose
