@@ -9,6 +9,7 @@ MARKERS = {
     "network": "the topology of namespaces and its isolation",
     "perf": "measurements of the target metrics",
     "guest": "the suite's own tests that need a running guest",
+    "slow": "takes minutes: left out unless --slow is given",
     "gate": "judges a measured metric against its target; not judged where the lane can't",
     "guide(id, …)": "the statements of the build guide (guide.toml) that a test proves",
 }
@@ -24,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="a TOML file with a team's own values; repeatable",
     )
+    group.addoption("--slow", action="store_true", help="run the tests marked slow too: they take minutes")
     group.addoption(
         "--tier",
         metavar="TIER",
@@ -74,6 +76,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--run-dir", metavar="DIR", help="where records and results go (default: HORNET_HOME/reports/<time>)"
     )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out what takes minutes unless it is asked for."""
+    if item.get_closest_marker("slow") and not item.config.getoption("slow"):
+        pytest.skip("takes minutes: run it with --slow")
 
 
 def register_markers(config: pytest.Config) -> None:

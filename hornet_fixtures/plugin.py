@@ -20,7 +20,7 @@ from hornet_fixtures.guide import (
     pytest_runtest_call,
     statement_cases,
 )
-from hornet_fixtures.options import pytest_addoption, register_markers
+from hornet_fixtures.options import pytest_addoption, pytest_runtest_setup, register_markers
 from hornet_fixtures.recording import (
     RUN_DIRECTORY,
     artifacts,
@@ -54,6 +54,7 @@ __all__ = [
     "pytest_collection_modifyitems",
     "pytest_runtest_call",
     "pytest_runtest_makereport",
+    "pytest_runtest_setup",
     "pytest_terminal_summary",
     "pytest_unconfigure",
     "record",

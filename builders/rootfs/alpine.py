@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tarfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -109,8 +108,8 @@ def _minirootfs(alpine: Alpine, store: Store, progress: Progress) -> Path:
         archive = work / "minirootfs.tar.gz"
         with progress.step("alpine", f"fetching {alpine.minirootfs}"):
             _fetch(alpine, archive)
-        with tarfile.open(archive) as tar:
-            tar.extractall(work / "tree", filter="tar")
+        (work / "tree").mkdir()
+        run(["tar", "-C", work / "tree", "-xzf", archive, "--no-same-owner"], timeout_s=APK_TIMEOUT_S)
         archive.unlink()
 
     return store.get_or_build("minirootfs", inputs, unpack) / "tree"

@@ -1,0 +1,102 @@
+"""Phase 1 from inside a running VM: what it frees is measured, a tool that breaks means no snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.rootfs.baseline import NAME, build_baseline
+from builders.slim import slim_snapshot
+from builders.snapshots import build_snapshot
+from hornet.fleet import Fleet
+from hornet.guest import SshKey
+from hornet.home import Home
+from hornet.lane import Lane
+from hornet.network import HostNet
+from hornet.progress import Progress
+from hornet.snapshot import Bundle
+from hornet.spec import Spec
+
+pytestmark = pytest.mark.guest
+
+
+def overlaid(spec: Spec, slim: dict[str, Any]) -> Spec:
+    """The spec with other removals and uses for phase 1."""
+    data = spec.model_dump(by_alias=True, mode="json")
+    data["slim"] |= slim
+    return Spec.model_validate(data)
+
+
+@pytest.fixture
+def fleet_with(
+    spec: Spec, lane: Lane, host_net: HostNet, key: SshKey, tmp_path: Path
+) -> Iterator[Callable[[dict[str, Any]], Fleet]]:
+    """Makes a fleet, with a home of its own, for a spec whose [slim] differs."""
+    fleets: list[Fleet] = []
+
+    def make(slim: dict[str, Any]) -> Fleet:
+        fleets.append(Fleet(overlaid(spec, slim), Home(tmp_path / "home"), lane, host_net, key))
+        return fleets[-1]
+
+    yield make
+    for fleet in fleets:
+        fleet.close()
+
+
+USES = {
+    "terminal": {"title": "terminals", "script": "test -e /usr/share/terminfo/x/xterm"},
+    "shell": {"title": "the shell", "script": "true"},
+    "python": {"title": "Python", "script": "python3 -c 1"},
+}
+
+
+@pytest.mark.guide("phase1-removals", "phase1-snapshot", "phase1-backup")
+def test_a_removal_is_measured_and_a_new_snapshot_has_it(
+    fleet_with: Callable[[dict[str, Any]], Fleet], bundle: Bundle, progress: Progress
+) -> None:
+    removals = {"terminfo": {"title": "terminals", "paths": ["/usr/share/terminfo", "/usr/bin/rg"]}}
+    fleet = fleet_with({"tools": ["bash", "git"], "removals": removals, "uses": USES})
+    report = slim_snapshot(fleet, bundle, progress, version="slim")
+    assert report.tool_problems == []
+    assert report.broken == ["terminals"]
+    assert report.never_worked == ["Python"]
+    assert 5 < report.savings[0].saved_mb == pytest.approx(report.saved_mb) < 10
+    assert report.snapshot is not None
+    assert report.snapshot.manifest().origin.parent == bundle.manifest().self_sha256
+    vm = fleet.restore(report.snapshot)
+    assert vm.guest.run("test -e /usr/bin/rg", 20).exit_code == 1
+    bundle.check_full()
+
+
+@pytest.mark.guide("phase1-tools")
+def test_a_broken_tool_is_named_and_nothing_is_published(
+    fleet_with: Callable[[dict[str, Any]], Fleet], bundle: Bundle, progress: Progress
+) -> None:
+    removals = {"git": {"title": "too much", "paths": ["/usr/lib/git-core", "/usr/bin/git"]}}
+    fleet = fleet_with({"tools": ["git"], "removals": removals, "uses": {}})
+    report = slim_snapshot(fleet, bundle, progress, version="slim")
+    assert any("no 'git' in the guest's PATH" in problem for problem in report.tool_problems)
+    assert report.snapshot is None
+    assert not list(fleet.home.snapshots.iterdir())
+    assert fleet.vms == []
+
+
+@pytest.mark.slow
+@pytest.mark.guide("phase1-restore", "phase1-removals", "phase1-tools", "phase1-savings")
+def test_phase_1_of_the_guide_on_the_baseline(
+    spec: Spec, home: Home, lane: Lane, host_net: HostNet, key: SshKey, kernel: Path, progress: Progress, tmp_path: Path
+) -> None:
+    machine = spec.machine.model_copy(update={"memory_mib": spec.rootfs.baseline.memory_mib})
+    spec = spec.model_copy(update={"machine": machine})
+    image = build_baseline(spec, home, progress).image
+    with Fleet(spec, home, lane, host_net, key) as fleet:
+        base = build_snapshot(fleet, progress, kernel=kernel, image=image, tier=NAME)
+        fleet.home = Home(tmp_path)
+        report = slim_snapshot(fleet, base, progress, version="phase1")
+    assert report.tool_problems == []
+    assert report.saved_mb / report.before.used_mb > 0.25, "the guide saves 26 %"
+    assert "programs in Perl" in report.broken
+    assert "programs in Python" in report.broken
