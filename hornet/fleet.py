@@ -81,13 +81,14 @@ class Fleet:
         self.key = key
         self._ids = VMIds(home, spec.network.max_vm_id)
 
-    def boot(self, kernel: Path, image: Path, *, announces: bool = True) -> VM:
+    def boot(self, kernel: Path, image: Path, *, more_boot_args: str = "", announces: bool = True) -> VM:
         """Cold-boot an image, on a private copy of it, until it says on its console that sshd is ready.
 
-        announces=False is for an image made elsewhere, which says nothing there: its SSH port is waited for. Raises
-        VMError with the console's last lines when it does not get there in machine.boot_timeout_s.
+        more_boot_args come after those of the machine, and win over them. announces=False is for an image made
+        elsewhere, which says nothing there: its SSH port is waited for. Raises VMError with the console's last lines
+        when it does not get there in machine.boot_timeout_s.
         """
-        boot_args = f"{self.spec.machine.boot_args} hornet.ssh_key={self.key.public_blob}"
+        boot_args = f"{self.spec.machine.boot_args} {more_boot_args} hornet.ssh_key={self.key.public_blob}"
         vm = self._new_vm(None)
         try:
             config = self._surround(vm, image)

@@ -8,14 +8,16 @@ from hornet.checks.boot import boot_probes
 from hornet.checks.guest_disk import disk_probes
 from hornet.checks.guest_kernel import kernel_probes
 from hornet.checks.guest_network import network_probes
+from hornet.checks.health import health_probes
 from hornet.checks.init import init_probes
+from hornet.checks.injection import Trial, injection_probes
 from hornet.checks.promises import promise_probes
 from hornet.checks.tools import tool_probes
 from hornet.facts import Facts, Probe
 from hornet.fleet import VM
 from hornet.guest_programs import compile_programs
 from hornet.spec import Spec
-from hornet.testserver import page_server
+from hornet.testserver import page_server, pages_server
 
 # Enough for every probe of a slow, emulated guest one after the other.
 FACTS_TIMEOUT_S = 240
@@ -29,6 +31,14 @@ def all_probes(spec: Spec, tier: str) -> list[Probe]:
     init = init_probes(name, spec.inits[name])
     guest = [*kernel_probes(), *boot_probes(spec.boot), *init, *network_probes(spec.network), *disk_probes()]
     return [*guest, *promises, *tools]
+
+
+def scratch_facts(vm: VM, spec: Spec, trial: Trial) -> Facts:
+    """What a guest says while it is put through faults and given secrets: for a VM that nobody else looks at."""
+    probes = [*health_probes(spec.health, spec.network), *injection_probes(spec.secrets, trial)]
+    gateway = str(spec.network.gateway_address.ip)
+    with pages_server(vm.namespace, gateway, trial.pages(spec.secrets), spec.secrets.port):
+        return vm.guest.ask(probes, {}, FACTS_TIMEOUT_S)
 
 
 def collect_facts(vm: VM, spec: Spec, probes: list[Probe]) -> Facts:

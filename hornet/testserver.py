@@ -1,10 +1,10 @@
-"""A page served on a VM's gateway: what the guest's HTTP tools are tried against, with no outside."""
+"""Pages served on a VM's gateway: what the guest's HTTP tools are tried against, with no outside."""
 
 from __future__ import annotations
 
 import http.server
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -13,12 +13,15 @@ from hornet.network import VMNamespace
 
 
 class _Page(http.server.BaseHTTPRequestHandler):
-    def __init__(self, text: str, *arguments: Any) -> None:
-        self._text = text
+    def __init__(self, pages: Mapping[str, str], *arguments: Any) -> None:
+        self._pages = pages
         super().__init__(*arguments)
 
     def do_GET(self) -> None:
-        body = self._text.encode()
+        if self.path not in self._pages:
+            self.send_error(404)
+            return
+        body = self._pages[self.path].encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Content-Length", str(len(body)))
@@ -30,11 +33,11 @@ class _Page(http.server.BaseHTTPRequestHandler):
 
 
 @contextmanager
-def page_server(namespace: VMNamespace, address: str, text: str) -> Iterator[str]:
-    """Serve `text` at every path on `address` inside the namespace; yields the URL."""
-    handler: Any = partial(_Page, text)
+def pages_server(namespace: VMNamespace, address: str, pages: Mapping[str, str], port: int = 0) -> Iterator[str]:
+    """Serve texts by path on `address` inside the namespace, on any free port unless told; yields the URL of `/`."""
+    handler: Any = partial(_Page, pages)
     # The listening socket belongs to the namespace it was made in, whatever thread accepts from it.
-    server = namespace.run(lambda: http.server.ThreadingHTTPServer((address, 0), handler))
+    server = namespace.run(lambda: http.server.ThreadingHTTPServer((address, port), handler))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -43,3 +46,10 @@ def page_server(namespace: VMNamespace, address: str, text: str) -> Iterator[str
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def page_server(namespace: VMNamespace, address: str, text: str) -> Iterator[str]:
+    """Serve one text; yields its URL."""
+    with pages_server(namespace, address, {"/": text}) as url:
+        yield url

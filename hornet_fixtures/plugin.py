@@ -12,7 +12,7 @@ import pytest
 from hornet.checks.catalog import image_checks
 from hornet.progress import Progress
 from hornet_fixtures.diagnostics import pytest_runtest_makereport
-from hornet_fixtures.guests import facts, restored_vm
+from hornet_fixtures.guests import facts, restored_vm, scratch
 from hornet_fixtures.guide import (
     guide_cases,
     metric_cases,
@@ -61,6 +61,7 @@ __all__ = [
     "record_runs",
     "restored_vm",
     "run_directory",
+    "scratch",
     "spec",
     "tier",
     "tier_name",

@@ -69,6 +69,8 @@ def build_rootfs(spec: Spec, home: Home, progress: Progress, *, tier: str, distr
         "distro": distro,
         "rootfs": spec.rootfs.model_dump(),
         "network": spec.network.model_dump(mode="json"),
+        "secrets": [spec.secrets.port, spec.secrets.path],
+        "health": spec.health.model_dump(),
         **own_inputs(),
     }
 

@@ -9,6 +9,7 @@ import jinja2
 
 from builders.rootfs.toolbox import Toolbox
 from hornet.spec import Network, Spec
+from hornet.spec_rules import Health, Secrets
 
 FILES = Path(__file__).with_name("files")
 DIRECTORIES = ("proc", "sys", "dev", "run", "tmp", "root", "home", "mnt", "var/log", "var/tmp", "var/lib", "opt", "srv")
@@ -23,6 +24,8 @@ class GuestValues:
     """What the templates below files/ may use."""
 
     network: Network
+    secrets: Secrets
+    health: Health
     tier_name: str
     title: str
     ssh_server: str
@@ -33,7 +36,7 @@ class GuestValues:
     def of_tier(cls, spec: Spec, tier_name: str) -> GuestValues:
         tier = spec.tier(tier_name)
         command = spec.inits[tier.init].command
-        return cls(spec.network, tier_name, tier.title, tier.ssh_server, tier.shell, command)
+        return cls(spec.network, spec.secrets, spec.health, tier_name, tier.title, tier.ssh_server, tier.shell, command)
 
 
 def write_guest_files(name: str, values: GuestValues, root: Path) -> int:

@@ -10,7 +10,11 @@ from hornet.spec_rules import Boot
 # Names of services that should run and do not, whichever init the image has; nothing printed: all is well.
 FAILED_SERVICES = """
 if test -d /run/systemd/system; then systemctl list-units --failed --plain --no-legend
-elif command -v rc-status >/dev/null; then rc-status --crashed; ls /run/openrc/failed 2>/dev/null; true
+elif command -v rc-status >/dev/null; then
+  rc-status --crashed
+  for service in /etc/runlevels/sysinit/* /etc/runlevels/boot/* /etc/runlevels/default/*; do
+    test ! -e "$service" || test -e "/run/openrc/started/${service##*/}" || echo "$service"
+  done
 elif test -f /etc/inittab; then
   sed -n 's/^[^#:]*:[^:]*:respawn:\\([^ ]*\\).*/\\1/p' /etc/inittab | while read -r program; do
     pidof "${program##*/}" >/dev/null || echo "$program"
@@ -24,7 +28,7 @@ def boot_probes(boot: Boot) -> list[Probe]:
     """The kernel's log, and what runs now."""
     return [
         Probe("boot.kernel_log", "dmesg"),
-        Probe("boot.swap", "cat /proc/swaps"),
+        Probe("boot.swap", "cat /proc/swaps 2>/dev/null || true"),
         Probe("boot.services", FAILED_SERVICES),
         Probe("boot.phases", f"cat {boot.phases_file}"),
         Probe("boot.random", f"head -c {RANDOM_BYTES} /dev/random | wc -c", timeout_s=5),

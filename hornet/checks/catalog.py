@@ -11,13 +11,17 @@ from hornet.checks import (
     guest_disk,
     guest_kernel,
     guest_network,
+    health,
     init,
+    injection,
     leftovers,
     promises,
+    read_only,
     removals,
     secrets,
     tools,
 )
+from hornet.checks.injection import Trial
 from hornet.facts import Facts
 from hornet.image import ImageTree
 from hornet.spec import Spec
@@ -45,6 +49,21 @@ def guest_checks(spec: Spec) -> dict[str, GuestCheck]:
         for tool_check in tools.CHECKS:
             checks[f"tool.{name}.{label(tool_check)}"] = partial(tool_check, name, tool)
     return checks
+
+
+def scratch_checks(spec: Spec, trial: Trial) -> dict[str, GuestCheck]:
+    """What is judged by the facts of a guest that is put through faults and given secrets."""
+    checks: dict[str, GuestCheck] = {}
+    for health_check in health.CHECKS:
+        checks[f"health.{label(health_check)}"] = partial(health_check, spec.health)
+    for injection_check in injection.CHECKS:
+        checks[f"injection.{label(injection_check)}"] = partial(injection_check, trial)
+    return checks
+
+
+def hardened_checks(spec: Spec) -> dict[str, GuestCheck]:
+    """What is judged by the facts of a guest that was booted with a read-only root."""
+    return {f"hardened.{label(check)}": partial(check, spec.read_only_root) for check in read_only.CHECKS}
 
 
 def image_checks(spec: Spec, keeps: Collection[str] = ()) -> dict[str, ImageCheck]:

@@ -81,6 +81,9 @@ class FirecrackerVM:
         self.call("PUT", "/snapshot/load", body)
         self._memory = [memory]
 
+    def take_memory(self, taken_mib: int) -> None:
+        self.call("PATCH", "/balloon", {"amount_mib": taken_mib})
+
     def reported_load_ms(self) -> float:
         self.call("PUT", "/actions", {"action_type": "FlushMetrics"})
         # One line of JSON for each flush.

@@ -77,12 +77,7 @@ class QemuVM:
 
         Raises VMError for a clone with private memory: its pages live in no file.
         """
-        own_memory = self.config.directory / MEMORY_FILE
-        if not own_memory.exists():
-            raise VMError(
-                f"VM {self.config.name}: its memory is a private clone of a snapshot's and can't be saved",
-                "restore the VM with own_memory=True if it is to be snapshotted again",
-            )
+        own_memory = self._own_memory("can't be saved")
         self._prepare_migration()
         with state.open("wb") as stream:
             self._qmp.send_fd(stream.fileno(), "state")
@@ -100,6 +95,11 @@ class QemuVM:
         except HornetError as error:
             self._give_up(error)
 
+    def take_memory(self, taken_mib: int) -> None:
+        """Raises VMError for a clone with private memory: QEMU would punch holes into the snapshot's vm.mem."""
+        self._own_memory("can't be given up")
+        self._qmp.execute("balloon", {"value": (self.config.memory_mib - taken_mib) << 20})
+
     def reported_load_ms(self) -> None:
         """QEMU does not say."""
 
@@ -116,6 +116,15 @@ class QemuVM:
         self._process.wait()
         self._qmp.close()
         self.console.close()
+
+    def _own_memory(self, refusal: str) -> Path:
+        own_memory = self.config.directory / MEMORY_FILE
+        if not own_memory.exists():
+            raise VMError(
+                f"VM {self.config.name}: its memory is a private clone of a snapshot's and {refusal}",
+                "restore the VM with own_memory=True",
+            )
+        return own_memory
 
     def _prepare_migration(self) -> None:
         capabilities = [{"capability": name, "state": True} for name in ("x-ignore-shared", "events")]

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hornet.checks import guest_kernel, promises
+from hornet.checks import balloon, guest_kernel, promises
 from hornet.facts import Facts
 from hornet.kconfig import read_config
 from hornet.spec import Spec
+from hornet_fixtures.guests import Scratch
 from hornet_fixtures.judging import holds
 
 FEATURES = ("virtio", "filesystems", "networking", "isolation", "entropy", "console", "removed")
@@ -32,3 +33,8 @@ def test_the_running_kernel_is_of_the_right_version(spec: Spec, facts: Facts) ->
 
 def test_what_the_configuration_promises_works(promise_name: str, spec: Spec, facts: Facts) -> None:
     holds(promises.promise_problems(promise_name, spec.kernel.promises[promise_name], facts))
+
+
+@pytest.mark.guide("kernel-virtio")
+def test_the_balloon_takes_memory_and_gives_it_back(scratch: Scratch, spec: Spec) -> None:
+    holds(balloon.balloon_problems(balloon.take_and_give(scratch.vm, spec.machine.memory_mib // 4)))

@@ -1,9 +1,10 @@
 #!/bin/sh
-# Healthy means: the SSH server runs, the gateway answers, the disk has room (guide: Phase 4, Health Checks).
+# Healthy means: an SSH server runs, the gateway answers, the disk has room (guide: Phase 4, Health Checks). The first
+# line says whether, what follows says why not.
 
 check_ssh() {
     # Not pgrep: its library would bring a part of systemd along.
-    pidof {{ ssh_server }} >/dev/null
+    pidof {{ health.daemons | join(" ") }} >/dev/null
 }
 
 check_network() {
@@ -12,13 +13,21 @@ check_network() {
 
 check_disk() {
     usage=$(df -P / | tail -1 | awk '{print $5}' | tr -d '%')
-    [ "$usage" -lt 90 ]
+    [ "$usage" -lt {{ health.disk_limit_percent }} ]
 }
 
-if check_ssh && check_network && check_disk; then
-    echo "HEALTHY"
+causes=
+check_ssh || causes="$causes
+no SSH server runs"
+check_network || causes="$causes
+the gateway does not answer"
+check_disk || causes="$causes
+the disk is $usage % full"
+
+if [ -z "$causes" ]; then
+    echo {{ health.healthy }}
     exit 0
 else
-    echo "UNHEALTHY"
+    echo "{{ health.unhealthy }}$causes"
     exit 1
 fi

@@ -1,0 +1,49 @@
+"""VIRTIO_BALLOON (guide: Required Kernel Features): the host takes memory from a guest, and gives it back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hornet.fleet import VM
+
+TIMEOUT_S = 60
+# Wait until the guest's memory is on the wanted side of a limit in KiB, then say how much it has.
+WAIT = """
+total() { sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo; }
+steps=0; until test $(total) OPERATOR LIMIT || test $((steps = steps + 1)) -gt 400; do sleep 0.05; done; total
+"""
+
+
+@dataclass(frozen=True)
+class Balloon:
+    """What the guest had, in KiB, before, while `taken_mib` were taken, and after they were given back."""
+
+    taken_mib: int
+    before_kib: int
+    taken_kib: int
+    given_kib: int
+
+
+def take_and_give(vm: VM, taken_mib: int) -> Balloon:
+    """Take memory and give it back. Raises VMError, GuestError."""
+
+    def total_kib(operator: str, limit_kib: int) -> int:
+        script = WAIT.replace("OPERATOR", operator).replace("LIMIT", str(limit_kib))
+        return int(vm.guest.run(script, TIMEOUT_S).stdout)
+
+    before_kib = total_kib("-gt", 0)
+    vm.micro.take_memory(taken_mib)
+    taken_kib = total_kib("-le", before_kib - taken_mib * 1024)
+    vm.micro.take_memory(0)
+    return Balloon(taken_mib, before_kib, taken_kib, total_kib("-ge", before_kib))
+
+
+def balloon_problems(balloon: Balloon) -> list[str]:
+    """A balloon that did not take what it should, or did not give it back."""
+    problems = []
+    expected_kib = balloon.before_kib - balloon.taken_mib * 1024
+    if balloon.taken_kib > expected_kib:
+        problems.append(f"memory with {balloon.taken_mib} MiB taken: {balloon.taken_kib} KiB, expected {expected_kib}")
+    if balloon.given_kib < balloon.before_kib:
+        problems.append(f"memory given back: {balloon.given_kib} KiB, expected {balloon.before_kib}")
+    return problems

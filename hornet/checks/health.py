@@ -1,0 +1,63 @@
+"""The health check script (guide: Phase 4, Health Checks): healthy, and unhealthy for each of its causes alone.
+
+The causes are real: no SSH server among the processes it sees, the interface down, the disk full. Each probe puts
+things right again, and the guest must be healthy afterwards.
+"""
+
+from __future__ import annotations
+
+from hornet.facts import Facts, Probe
+from hornet.spec import Network
+from hornet.spec_rules import Health
+
+# The guest's own SSH session can't do without the SSH server, which is why the script does not see it, instead.
+WITHOUT_SSH = "unshare -m -p -f sh -c 'mount -t proc proc /proc && exec {script}'"
+WITHOUT_NETWORK = "ip link set {interface} down; {script}; code=$?; ip link set {interface} up; exit $code"
+# As root one may fill what is reserved for root too, so this reaches 100 %.
+FULL_DISK = "dd if=/dev/zero of=/hornet-fill bs=1M 2>/dev/null; {script}; code=$?; rm /hornet-fill; exit $code"
+CAUSES = {"ssh": WITHOUT_SSH, "network": WITHOUT_NETWORK, "disk": FULL_DISK}
+
+
+def health_probes(health: Health, network: Network) -> list[Probe]:
+    """Ask a well guest, then one with each of the causes, then a well one again. They change the guest."""
+    values = {"script": health.script, "interface": network.guest_interface}
+    ill = [Probe(f"health.{cause}", script.format(**values)) for cause, script in CAUSES.items()]
+    return [Probe("health.well", health.script), *ill, Probe("health.again", health.script)]
+
+
+def well_problems(health: Health, facts: Facts) -> list[str]:
+    """A guest without a fault that is not called healthy, before or after the faults."""
+    return [
+        f"expected {health.healthy!r} and exit code 0 {when} the faults: {facts[name]}"
+        for name, when in (("health.well", "before"), ("health.again", "after"))
+        if not facts[name].ok or _first_line(facts, name) != health.healthy
+    ]
+
+
+def ssh_problems(health: Health, facts: Facts) -> list[str]:
+    """A guest without an SSH server that is not called unhealthy."""
+    return _ill_problems(health, facts, "health.ssh", "without an SSH server")
+
+
+def network_problems(health: Health, facts: Facts) -> list[str]:
+    """A guest without a network that is not called unhealthy."""
+    return _ill_problems(health, facts, "health.network", "with its interface down")
+
+
+def disk_problems(health: Health, facts: Facts) -> list[str]:
+    """A guest with a full disk that is not called unhealthy."""
+    return _ill_problems(health, facts, "health.disk", "with a full disk")
+
+
+CHECKS = (well_problems, ssh_problems, network_problems, disk_problems)
+
+
+def _ill_problems(health: Health, facts: Facts, name: str, how: str) -> list[str]:
+    answer = facts[name]
+    if answer.exit_code == 1 and _first_line(facts, name) == health.unhealthy:
+        return []
+    return [f"expected {health.unhealthy!r} and exit code 1 {how}: {answer}"]
+
+
+def _first_line(facts: Facts, name: str) -> str:
+    return facts[name].output.strip().partition("\n")[0]

@@ -1,0 +1,60 @@
+"""A read-only root with memory for what must be writable (guide: Phase 4, Read-Only Rootfs), proved by writing."""
+
+from __future__ import annotations
+
+import shlex
+
+from hornet.facts import Facts, Probe
+from hornet.spec_rules import ReadOnlyRoot
+
+MOUNTS = "root.mounts"
+TRIAL = "hornet-probe"
+
+
+def read_only_probes(rule: ReadOnlyRoot) -> list[Probe]:
+    """Try to write everywhere; see what is mounted."""
+    trials = [_trial(path) for path in [*rule.read_only, *rule.tmpfs]]
+    return [Probe(MOUNTS, "cat /proc/mounts"), *trials]
+
+
+def read_only_problems(rule: ReadOnlyRoot, facts: Facts) -> list[str]:
+    """Places where a file could be made, or failed for another reason than a read-only file system."""
+    problems = []
+    for path in rule.read_only:
+        answer = facts[_name(path)]
+        if answer.ok:
+            problems.append(f"{path}: a file could be made there, expected a read-only file system")
+        elif "Read-only file system" not in answer.output:
+            problems.append(f"{path}: not writable, but not for being read-only ({answer})")
+    return problems
+
+
+def tmpfs_problems(rule: ReadOnlyRoot, facts: Facts) -> list[str]:
+    """Places that must be writable in memory and are not."""
+    types = {fields[1]: fields[2] for fields in map(str.split, facts[MOUNTS].output.splitlines()) if len(fields) > 2}
+    problems = []
+    for path in rule.tmpfs:
+        if types.get(path) != "tmpfs":
+            problems.append(f"{path}: {types.get(path, 'not a mount point')}, expected a tmpfs")
+        elif not facts[_name(path)].ok:
+            problems.append(f"{path}: nothing can be written there ({facts[_name(path)]})")
+    return problems
+
+
+def disk_problems(before_sha256: str, after_sha256: str) -> list[str]:
+    """A disk that changed although nothing may be written to it."""
+    if before_sha256 == after_sha256:
+        return []
+    return [f"the disk changed while its root was read-only: SHA-256 {before_sha256[:12]}…, then {after_sha256[:12]}…"]
+
+
+CHECKS = (read_only_problems, tmpfs_problems)
+
+
+def _trial(path: str) -> Probe:
+    file = shlex.quote(f"{path.rstrip('/')}/{TRIAL}")
+    return Probe(_name(path), f"echo trial >{file} && rm {file}")
+
+
+def _name(path: str) -> str:
+    return f"root.write:{path}"

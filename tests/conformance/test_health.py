@@ -1,0 +1,25 @@
+"""Phase 4: the health check calls a well guest healthy, and unhealthy for each of its three causes."""
+
+from __future__ import annotations
+
+import pytest
+
+from hornet.checks import health
+from hornet.spec import Spec
+from hornet_fixtures.guests import Scratch
+from hornet_fixtures.guide import check_cases
+from hornet_fixtures.judging import holds
+
+pytestmark = pytest.mark.conformance
+
+CHECKS = {
+    health.well_problems: ["health-exit-code"],
+    health.ssh_problems: ["health-ssh", "health-exit-code"],
+    health.network_problems: ["health-network"],
+    health.disk_problems: ["health-disk"],
+}
+
+
+@pytest.mark.parametrize("check", check_cases(CHECKS))
+def test_the_health_check_tells(check, spec: Spec, scratch: Scratch) -> None:
+    holds(check(spec.health, scratch.facts))
