@@ -147,6 +147,7 @@ class SnapshotFiles(Table):
     memory_file: str
     state_file: str
     production_link: str
+    state_max_mb: Positive
     restore_timeout_s: Positive
 
 

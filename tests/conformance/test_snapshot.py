@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hornet.checks.guest_disk import disk_symptom_problems
+from hornet.checks.snapshot_files import part_problems
 from hornet.ext4.verdict import judge_ext4
 from hornet.facts import Facts
 from hornet.home import Home
@@ -18,6 +19,12 @@ pytestmark = pytest.mark.conformance
 @pytest.mark.guide("files-three", "sop-validate-files")
 def test_the_three_files_are_there(bundle: Bundle) -> None:
     bundle.check_files()
+
+
+@pytest.mark.guide("state-has-devices")
+def test_memory_and_state_are_apart(bundle: Bundle) -> None:
+    sizes = {"memory_bytes": bundle.memory.stat().st_size, "state_bytes": bundle.state.stat().st_size}
+    holds(part_problems(bundle.names, memory_mib=bundle.manifest().origin.memory_mib, **sizes))
 
 
 @pytest.mark.guide("rootfs-never-changed")

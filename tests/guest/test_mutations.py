@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.guest, pytest.mark.guide("wrong-approach-corrupts", "t
 
 VICTIM = "/opt/hornetos/healthcheck.sh"
 TIMEOUT_S = 90
+# The guest gets the same bytes as before: there is nothing to try.
+UNCHANGED = {name for name, row in mutations.documented().items() if row["guest symptoms"] == {"same bytes"}}
 MAKE_ANOTHER = f"for i in 1 2 3 4 5; do head -c 100000 /dev/urandom >/root/other-$i; done; rm {VICTIM}"
 # Reads everything, then writes where the host wrote: wrong memory meets the disk.
 USE = """
@@ -74,7 +76,7 @@ def subject(bundle: Bundle, other: Bundle, tmp_path: Path) -> Iterator[Subject]:
     shutil.rmtree(directory)
 
 
-@pytest.mark.parametrize("name", MUTATIONS)
+@pytest.mark.parametrize("name", [name for name in MUTATIONS if name not in UNCHANGED])
 def test_what_the_guest_shows(name: str, subject: Subject, reckless: Fleet, tmp_path: Path) -> None:
     documented = mutations.documented()[name]
     MUTATIONS[name](subject)

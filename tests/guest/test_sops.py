@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from hornet.errors import SnapshotError
+from hornet.files import clone_file
 from hornet.fleet import Fleet
 from hornet.home import CHECKOUT, Home
 from hornet.network.inventory import leftovers
@@ -31,7 +34,7 @@ def own_home(home: Home, tmp_path: Path) -> Home:
     return own
 
 
-def start(home: Home, *arguments: str | Path) -> subprocess.Popen[str]:
+def start(home: Home, *arguments: object) -> subprocess.Popen[str]:
     environment = {**os.environ, "HORNET_HOME": str(home.root), "PYTHONPATH": str(CHECKOUT)}
     argv = [sys.executable, "-u", "-m", "hornet_cli", *map(str, arguments)]
     return subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -43,6 +46,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 @pytest.mark.guide("sop-new-version", "change-inside-vm", "correct-workflow", "sop-rollback")
+@pytest.mark.guide("sop-validate-ssh", "sop-validate-tools")
 def test_a_new_version_is_changed_inside_the_vm_validated_and_published(
     own_home: Home, bundle: Bundle, fleet: Fleet, spec: Spec, tmp_path: Path
 ) -> None:
@@ -86,3 +90,24 @@ def test_a_new_version_is_changed_inside_the_vm_validated_and_published(
     switched = start(own_home, "rollback", "v1.1")
     assert "production: v1.1 (before: none)" in finish(switched)
     assert switched.returncode == 0
+
+
+@pytest.mark.guide("files-three")
+def test_three_files_without_a_manifest_are_adopted_and_restored(
+    own_home: Home, bundle: Bundle, fleet: Fleet, tmp_path: Path
+) -> None:
+    directory = tmp_path / "elsewhere"
+    directory.mkdir()
+    for path in bundle.files:
+        clone_file(path, directory / path.name)
+    adopted = Bundle(directory, bundle.names)
+    with pytest.raises(SnapshotError, match="never sealed"):
+        fleet.restore(adopted)
+    sealing = start(own_home, "adopt", directory, "--lane", fleet.lane, "--tier", bundle.manifest().origin.tier)
+    output = finish(sealing)
+    assert sealing.returncode == 0, output
+    vm = fleet.restore(adopted)
+    vm.guest.wait_ready(60)
+    fleet.remove(vm)
+    assert adopted.manifest().files == bundle.manifest().files
+    shutil.rmtree(directory)

@@ -136,6 +136,7 @@ def test_nothing_that_e2fsck_finds_read_only_is_missed(clean: Path, tmp_path: Pa
     assert found["verdict"] >= found["-fn"] > found["-n"], found
 
 
+@pytest.mark.guide("corruption-symptoms")
 @pytest.mark.parametrize(
     ("message", "kind"),
     [

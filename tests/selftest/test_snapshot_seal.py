@@ -6,6 +6,8 @@ import io
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -16,11 +18,13 @@ import ext4_samples
 import pytest
 from bundle_samples import NAMES
 
+from hornet.checks.snapshot_files import part_problems
 from hornet.errors import HornetError, SnapshotError
 from hornet.files import clone_file
+from hornet.home import CHECKOUT
 from hornet.progress import Progress
 from hornet.snapshot import Bundle, open_bundle, publishing
-from hornet.snapshot.bundle import STAT_FILE
+from hornet.snapshot.bundle import STAT_FILE, UNSEALED_WARNING
 from hornet.snapshot.manifest import MANIFEST_FILE
 
 FILES = (NAMES.rootfs_file, NAMES.memory_file, NAMES.state_file)
@@ -97,6 +101,7 @@ def test_a_missing_file_a_link_and_a_device_are_named(name: str, bundle: Bundle,
     both_seals_refuse(bundle, rf"{name}: not a plain file")
 
 
+@pytest.mark.guide("files-atomic")
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_of_another_version_is_refused(name: str, bundle: Bundle, tmp_path: Path) -> None:
     other = bundle_samples.make_bundle(tmp_path / "v2.0", seed=3)
@@ -104,6 +109,7 @@ def test_a_file_of_another_version_is_refused(name: str, bundle: Bundle, tmp_pat
     both_seals_refuse(bundle, name)
 
 
+@pytest.mark.guide("rootfs-never-changed")
 def test_a_mount_on_the_host_is_told_with_its_time_and_place(bundle: Bundle) -> None:
     with ext4_samples.mounted(bundle.rootfs) as root:
         (root / "big").unlink()
@@ -233,3 +239,18 @@ def test_a_full_seal_shows_its_progress(bundle: Bundle) -> None:
     progress = Progress(io.StringIO())
     bundle.check_full(progress)
     assert progress._detail == "100 % of 19 MB"
+
+
+def test_unchecked_seals_are_said_loudly() -> None:
+    argv = [sys.executable, "-m", "pytest", "-q", "--no-seal", "tests/selftest/test_facts.py"]
+    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout
+    assert UNSEALED_WARNING in done.stdout
+
+
+def test_memory_and_state_that_are_not_what_they_are_called_are_rejected() -> None:
+    assert part_problems(NAMES, memory_mib=256, memory_bytes=256 << 20, state_bytes=70_000) == []
+    wrong = part_problems(NAMES, memory_mib=256, memory_bytes=70_000, state_bytes=256 << 20)
+    assert len(wrong) == 2
+    assert "vm.mem: 70000 bytes, expected 268435456: the memory of 256 MiB" in wrong[0]
+    assert "vm.snapshot: 268.4 MB, at most 1 MB" in wrong[1]
