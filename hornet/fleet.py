@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,9 @@ from hornet.guest import Guest, SshKey
 from hornet.home import Home
 from hornet.lane import Lane
 from hornet.network import HostNet, VMIds, VMNamespace
+from hornet.refresh import refresh
 from hornet.snapshot import Bundle
+from hornet.snapshot.fit import check_fit, waits_for_refresh
 from hornet.spec import Spec
 from hornet.vmm import MachineConfig, MicroVM, NetworkCard, boot_vm, restore_vm, timed
 
@@ -105,26 +108,37 @@ class Fleet:
             self.remove(vm)
             raise
 
-    def restore(self, bundle: Bundle, *, own_memory: bool = False) -> VM:
+    def restore(
+        self, bundle: Bundle, *, own_memory: bool = False, before_resume: Callable[[VM], None] | None = None
+    ) -> VM:
         """Restore a snapshot, on a private copy of its disk, until the guest answers on the network.
 
-        own_memory=True makes a clone that can itself be snapshotted. Raises SnapshotError if the seal is broken,
-        VMError, GuestError.
+        A guest that stood still for the snapshot has by then new random numbers, the time and an identity of its
+        own (see hornet/refresh.py). own_memory=True makes a clone that can itself be snapshotted. before_resume is
+        called when everything is there and the guest does not run yet. Raises SnapshotError if the seal is broken or
+        the snapshot was not made for this lane and machine, VMError, GuestError.
         """
         vm = self._new_vm(bundle)
         try:
             if self.check_seals:
                 with timed(vm.phases_ms, "seal_ms"):
                     bundle.check_seal()
+                    check_fit(bundle, self.lane, self.spec.machine)
             config = self._surround(vm, bundle.rootfs)
             memory, state = bundle.memory, bundle.state
             self._start(
                 vm, config, lambda: restore_vm(self.lane, config, memory=memory, state=state, own_memory=own_memory)
             )
+            if before_resume:
+                before_resume(vm)
             with timed(vm.phases_ms, "resume_ms"):
                 vm.micro.resume()
+            refreshing = refresh(vm.micro.console) if waits_for_refresh(bundle) else None
             with timed(vm.phases_ms, "first_reply_ms"):
                 vm.guest.await_reply(self.spec.snapshot.restore_timeout_s)
+            if refreshing:
+                with timed(vm.phases_ms, "refresh_ms"):
+                    refreshing.wait(self.spec.snapshot.refresh_timeout_s)
             return vm
         except BaseException:
             self.remove(vm)

@@ -141,7 +141,11 @@ class Network(Table):
 
 
 class SnapshotFiles(Table):
-    """Names of the three files (guide: Snapshot Anatomy); production_link: of the link to the version in use."""
+    """Names of the three files (guide: Snapshot Anatomy), and how long a guest may take for its part.
+
+    production_link: of the link to the version in use. thaw_after_s: a guest that stands still for a snapshot and is
+    not told to go on does so by itself after so long.
+    """
 
     rootfs_file: str
     memory_file: str
@@ -149,6 +153,18 @@ class SnapshotFiles(Table):
     production_link: str
     state_max_mb: Positive
     restore_timeout_s: Positive
+    freeze_timeout_s: Positive
+    refresh_timeout_s: Positive
+    thaw_after_s: Annotated[int, Field(ge=1)]
+
+
+class Hazards(Table):
+    """How the hazards of a restore are judged. seed_files: where systems keep a random seed between boots."""
+
+    clones: Annotated[int, Field(ge=2)]
+    max_clock_error_ms: Positive
+    reconnect_timeout_s: Positive
+    seed_files: list[str]
 
 
 class Init(Table):
@@ -271,6 +287,8 @@ class Spec(Table):
     machine: Machine
     network: Network
     snapshot: SnapshotFiles
+    hazards: Hazards
+    accepted: dict[str, str] = {}
     inits: dict[str, Init]
     tiers: dict[str, Tier]
     tools: dict[str, Tool]

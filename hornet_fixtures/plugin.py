@@ -11,6 +11,7 @@ import pytest
 
 from hornet.checks.catalog import image_checks
 from hornet.progress import Progress
+from hornet_fixtures.clones import family
 from hornet_fixtures.diagnostics import pytest_runtest_makereport
 from hornet_fixtures.guests import facts, restored_vm, scratch
 from hornet_fixtures.guide import (
@@ -40,6 +41,7 @@ __all__ = [
     "artifacts",
     "bundle",
     "facts",
+    "family",
     "fleet",
     "home",
     "host",

@@ -13,6 +13,7 @@ from builders.rootfs import alpine, debian, npm
 from builders.rootfs.content import Content
 from builders.rootfs.guest_files import FILES, GuestValues, write_guest_files
 from builders.rootfs.image import make_ext4, write_tar
+from builders.rootfs.native import SOURCES, install_programs
 from builders.rootfs.toolbox import Toolbox, build_toolbox
 from hornet.errors import SpecError
 from hornet.home import Home
@@ -71,6 +72,7 @@ def build_rootfs(spec: Spec, home: Home, progress: Progress, *, tier: str, distr
         "network": spec.network.model_dump(mode="json"),
         "secrets": [spec.secrets.port, spec.secrets.path],
         "health": spec.health.model_dump(),
+        "thaw_after_s": spec.snapshot.thaw_after_s,
         **own_inputs(),
     }
 
@@ -117,6 +119,7 @@ def own_inputs() -> dict[str, Any]:
             str(path.relative_to(FILES)): str(path.readlink()) if path.is_symlink() else file_sha256(path)
             for path in files
         },
+        "native": {path.name: file_sha256(path) for path in sorted(SOURCES.iterdir())},
         "builder": {path.name: file_sha256(path) for path in sorted(Path(__file__).parent.glob("*.py"))},
     }
 
@@ -132,6 +135,7 @@ def _configure(spec: Spec, tier: str, distro: str, root: Path, content: Content)
         sets = {"common": OWN_COMPONENT} | {keep.files: name for name, keep in keeps if keep.files}
     for name, component in sets.items():
         content.count(component, write_guest_files(name, values, root))
+    content.count(OWN_COMPONENT, install_programs(root))
 
 
 def _guide_rows(spec: Spec, tier: str, distro: str) -> dict[str, str]:

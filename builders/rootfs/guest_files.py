@@ -31,12 +31,17 @@ class GuestValues:
     ssh_server: str
     shell: str
     init_command: str
+    thaw_after_s: int
 
     @classmethod
     def of_tier(cls, spec: Spec, tier_name: str) -> GuestValues:
         tier = spec.tier(tier_name)
         command = spec.inits[tier.init].command
-        return cls(spec.network, spec.secrets, spec.health, tier_name, tier.title, tier.ssh_server, tier.shell, command)
+        thaw_after_s = spec.snapshot.thaw_after_s
+        return cls(
+            *(spec.network, spec.secrets, spec.health),
+            *(tier_name, tier.title, tier.ssh_server, tier.shell, command, thaw_after_s),
+        )
 
 
 def write_guest_files(name: str, values: GuestValues, root: Path) -> int:

@@ -34,6 +34,7 @@ class Origin(Table):
     parent: the manifest hash of the snapshot that this one's VM was restored from.
     adopted: made elsewhere, sealed later (hornetos adopt): what is None is not known, and nobody knows whether the
     files were changed before.
+    frozen: all processes of the guest stand still until it is told to refresh itself (see hornet/refresh.py).
     """
 
     lane: str
@@ -49,6 +50,7 @@ class Origin(Table):
     ssh_public_blob: str | None
     parent: str | None
     adopted: bool
+    frozen: bool = False
 
 
 class Manifest(Table):

@@ -12,6 +12,7 @@ from hornet.ext4.verdict import judge_ext4
 from hornet.files import clone_file
 from hornet.fleet import VM
 from hornet.home import Home
+from hornet.refresh import WATCH_FILE, freeze
 from hornet.snapshot.bundle import Bundle
 from hornet.snapshot.manifest import Origin
 from hornet.snapshot.publish import publishing
@@ -52,6 +53,8 @@ def take_snapshot(
     rename publishes. Raises SnapshotError, VMError, GuestError; then nothing is published.
     """
     flush(vm)
+    if origin.frozen:
+        freeze(vm.micro.console).wait(spec.snapshot.freeze_timeout_s)
     target = home.snapshots / version
     with publishing(target, spec.snapshot) as bundle:
         vm.micro.pause()
@@ -97,6 +100,7 @@ def origin_of(vm: VM, spec: Spec, *, kernel_sha256: str, tier: str, ssh_public_b
         ssh_public_blob=ssh_public_blob,
         parent=None,
         adopted=False,
+        frozen=vm.guest.run(f"test -e {WATCH_FILE}", COMMAND_TIMEOUT_S).exit_code == 0,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -26,6 +27,7 @@ def restore_vm(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, 
     return vm
 
 
+@cache
 def vmm_version(lane: Lane) -> str:
     """The version of the lane's VMM. Raises HostError if it is not installed."""
     version: str = _driver(lane).version()

@@ -16,7 +16,7 @@ TAIL_LINES = 25
 class Console:
     """Reads one end of the serial line until the VM closes it; keeps all text, in memory and in `path`.
 
-    Input to the guest is not needed: commands go by SSH.
+    Lines sent to the guest are for its own watch (see hornet/refresh.py); commands go by SSH.
     """
 
     def __init__(self, path: Path, connection: socket.socket, vm_name: str) -> None:
@@ -37,6 +37,13 @@ class Console:
     def tail(self, lines: int = TAIL_LINES) -> str:
         """The last lines, for error messages."""
         return "\n".join(self._text.splitlines()[-lines:]) or "(the console printed nothing)"
+
+    def send(self, text: str) -> None:
+        """Type something on the serial line. Raises VMError if the VM has ended."""
+        try:
+            self._connection.sendall(text.encode())
+        except OSError as error:
+            raise VMError(f"VM {self._vm_name}: its serial line is closed: {error.strerror}") from error
 
     def wait_for(self, pattern: str, timeout_s: float) -> re.Match[str]:
         """Wait for a regular expression (multi-line mode) anywhere in the text.
@@ -74,7 +81,7 @@ class Console:
                 sink.write(chunk)
                 sink.flush()
                 with self._changed:
-                    self._text += chunk.decode("utf-8", "replace").replace("\r\n", "\n")
+                    self._text += chunk.decode("utf-8", "replace").replace("\r", "")
                     self._changed.notify_all()
         with self._changed:
             self._closed = True

@@ -48,8 +48,9 @@ class FirecrackerVM:
             with serial_theirs:
                 self._process = start_vmm(
                     [BINARY, "--api-sock", API_SOCKET, "--id", config.name, "--log-path", LOG_FILE, "--level", "Warn"],
+                    disk=config.disk,
                     log=self._log,
-                    stdout_fd=serial_theirs.fileno(),
+                    serial_fd=serial_theirs.fileno(),
                     directory=config.directory,
                     namespace=config.card.namespace if config.card else None,
                 )

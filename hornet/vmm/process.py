@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
-from hornet.errors import HostError
+from hornet.errors import HostError, VMError
 from hornet.network.netns import RUN_NETNS
 
 
@@ -22,16 +23,17 @@ def _spawner() -> ThreadPoolExecutor:
 def start_vmm(
     argv: Sequence[str],
     *,
+    disk: Path,
     log: Path,
     pass_fds: Sequence[int] = (),
-    stdout_fd: int | None = None,
+    serial_fd: int | None = None,
     directory: Path | None = None,
     namespace: str | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start `argv` with its output in `log`; it is killed by the kernel when this process dies, however.
 
-    stdout_fd takes its standard output instead; directory: where it runs; namespace: the network namespace that it
-    runs in. Raises HostError if the program is missing.
+    serial_fd is its standard input and output instead; directory: where it runs; namespace: the network namespace that
+    it runs in. Raises VMError if another VM runs on the same `disk`, HostError if the program is missing.
     """
     command = ["setpriv", "--pdeathsig", "KILL", *argv]
     if namespace:
@@ -42,17 +44,34 @@ def start_vmm(
         with log.open("ab") as sink:
             return subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL,
-                stdout=sink if stdout_fd is None else stdout_fd,
+                stdin=subprocess.DEVNULL if serial_fd is None else serial_fd,
+                stdout=sink if serial_fd is None else serial_fd,
                 stderr=sink,
                 pass_fds=tuple(pass_fds),
                 cwd=directory,
             )
 
+    claim = _claim(disk)
+    pass_fds = (*pass_fds, claim)
     try:
         return _spawner().submit(spawn).result()
     except FileNotFoundError as error:
         raise HostError(f"{error.filename}: not found", "run ./hornetos once: it installs it") from error
+    finally:
+        os.close(claim)
+
+
+def _claim(disk: Path) -> int:
+    """A descriptor that holds a lock on the disk's inode, whatever its name. The VMM inherits it and has the lock
+    until it ends: two VMs that write one file system destroy it."""
+    fd = os.open(disk, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        inode = os.fstat(fd).st_ino
+        os.close(fd)
+        raise VMError(f"{disk} (inode {inode}): another VM runs on it", "give each VM a copy of its own") from None
+    return fd
 
 
 def log_tail(log: Path, lines: int = 15) -> str:

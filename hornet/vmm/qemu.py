@@ -57,7 +57,7 @@ class QemuVM:
                 argv += _card_arguments(config.card, tap_fd)
                 tap_fds = [] if tap_fd is None else [tap_fd]
                 pass_fds = [qmp_theirs.fileno(), serial_theirs.fileno(), *tap_fds, *fds]
-                self._process = start_vmm(argv, log=self._log, pass_fds=pass_fds)
+                self._process = start_vmm(argv, disk=config.disk, log=self._log, pass_fds=pass_fds)
             self.pid = self._process.pid
             self.console = Console(config.directory / "console.log", serial_end, config.name)
             self._qmp = Qmp(qmp_end, config.name)
