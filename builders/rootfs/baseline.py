@@ -47,9 +47,8 @@ def build_baseline(spec: Spec, home: Home, progress: Progress) -> RootfsArtifact
             run(["cp", "-a", layer / "tree", root], timeout_s=FETCH_TIMEOUT_S)
             content = Content(f"debian {spec.rootfs.debian.suite}", {"Debian packages": tree_bytes(root)}, {})
             npm.install(spec.rootfs.baseline.npm, npm_layers, root, content)
-            values = GuestValues(
-                spec.network, spec.secrets, spec.health, NAME, "Baseline", SSH_SERVER, "/bin/bash", SYSTEMD
-            )
+            guest = (spec.network, spec.secrets, spec.health, spec.snapshot)
+            values = GuestValues(*guest, NAME, "Baseline", SSH_SERVER, "/bin/bash", SYSTEMD)
             for files in ("common", "openssh", NAME):
                 content.count(OWN_COMPONENT, write_guest_files(files, values, root))
         with progress.step(NAME, "writing the ext4 image"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import jinja2
 
 from builders.rootfs.toolbox import Toolbox
-from hornet.spec import Network, Spec
+from hornet.spec import Health, Network, Secrets, SnapshotFiles, Spec
 from hornet.spec_rules import Health, Secrets
 
 FILES = Path(__file__).with_name("files")
@@ -26,22 +26,19 @@ class GuestValues:
     network: Network
     secrets: Secrets
     health: Health
+    snapshot: SnapshotFiles
     tier_name: str
     title: str
     ssh_server: str
     shell: str
     init_command: str
-    thaw_after_s: int
 
     @classmethod
     def of_tier(cls, spec: Spec, tier_name: str) -> GuestValues:
         tier = spec.tier(tier_name)
         command = spec.inits[tier.init].command
-        thaw_after_s = spec.snapshot.thaw_after_s
-        return cls(
-            *(spec.network, spec.secrets, spec.health),
-            *(tier_name, tier.title, tier.ssh_server, tier.shell, command, thaw_after_s),
-        )
+        guest = (spec.network, spec.secrets, spec.health, spec.snapshot)
+        return cls(*guest, tier_name, tier.title, tier.ssh_server, tier.shell, command)
 
 
 def write_guest_files(name: str, values: GuestValues, root: Path) -> int:
