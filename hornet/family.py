@@ -73,7 +73,7 @@ class Family:
 
 @contextmanager
 def raise_family(fleet: Fleet, bundle: Bundle, home: Home) -> Iterator[Family]:
-    """A clone of `bundle` is the parent; its snapshot goes to `home`. The clones run until the block ends.
+    """A clone of `bundle` is the parent; its snapshot goes to `home`. The clones are paused, and there until the end.
 
     Raises GuestError, VMError, SnapshotError.
     """
@@ -93,6 +93,8 @@ def raise_family(fleet: Fleet, bundle: Bundle, home: Home) -> Iterator[Family]:
     time.sleep(max(0.0, paused_s + STOOD_STILL_LIMITS * spec.hazards.max_clock_error_ms / 1000 - time.time()))
     with ThreadPoolExecutor(spec.hazards.clones) as pool:
         clones = list(pool.map(lambda _: _clone(fleet, child), range(spec.hazards.clones)))
+    for _, vm in clones:
+        vm.micro.pause()  # their witnesses would be busy all the time
     members, vms = [member for member, _ in clones], [vm for _, vm in clones]
     yield Family(child, nonce, canary, before, paused_s, facts, host_key, members, vms)
     for vm in vms:

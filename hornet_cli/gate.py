@@ -30,6 +30,7 @@ def gate(
         ("does not hold", decision.failures),
         ("could not be judged", decision.unjudged),
         ("left out: only a KVM lane can judge it", left_out),
+        ("accepted by the spec", [f"{case.test}: {case.message}" for case in found.cases if case.accepted]),
         ("missing from the run", found.problems),
     ):
         for sentence in sentences:

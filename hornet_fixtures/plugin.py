@@ -11,6 +11,7 @@ import pytest
 
 from hornet.checks.catalog import image_checks
 from hornet.progress import Progress
+from hornet_fixtures.accepted import pytest_collection_finish
 from hornet_fixtures.clones import family
 from hornet_fixtures.diagnostics import pytest_runtest_makereport
 from hornet_fixtures.guests import facts, restored_vm, scratch
@@ -53,6 +54,7 @@ __all__ = [
     "lane",
     "progress",
     "pytest_addoption",
+    "pytest_collection_finish",
     "pytest_collection_modifyitems",
     "pytest_runtest_call",
     "pytest_runtest_makereport",

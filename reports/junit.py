@@ -12,6 +12,8 @@ Outcome = Literal["passed", "failed", "skipped"]
 
 # A test that could not give its verdict here skips with a reason that begins so.
 NOT_JUDGED = "not judged"
+# One that fails, which the spec accepts by name, is skipped with a reason that begins so.
+ACCEPTED = "accepted"
 # Properties of a test case that the suite's plugin writes: a statement of the guide, once for each; the lane used.
 GUIDE_PROPERTY = "guide"
 LANE_PROPERTY = "lane"
@@ -47,6 +49,11 @@ class Case:
     def not_judged(self) -> bool:
         """Whether the test ran on a host or lane that could not give its verdict."""
         return self.outcome == "skipped" and self.message.startswith(NOT_JUDGED)
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the test failed, and the spec accepts that by name."""
+        return self.outcome == "skipped" and self.message.startswith(f"{ACCEPTED}: ")
 
 
 def read_junit(path: Path) -> list[Case]:

@@ -94,7 +94,12 @@ class Report:
 
     @property
     def skipped(self) -> list[Case]:
-        return [case for case in self.cases if case.outcome == "skipped"]
+        return [case for case in self.cases if case.outcome == "skipped" and not case.accepted]
+
+    @property
+    def accepted(self) -> list[Case]:
+        """Tests that failed, which the spec accepts by name."""
+        return [case for case in self.cases if case.accepted]
 
 
 def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
@@ -177,9 +182,11 @@ def _headline(spec: Spec, judgements: Sequence[Judgement], cases: Sequence[Case]
 def _conformance_sentence(cases: Sequence[Case]) -> str:
     mine = [case for case in cases if case.suite == CONFORMANCE]
     counts = {outcome: sum(case.outcome == outcome for case in mine) for outcome in ("passed", "failed", "skipped")}
+    accepted = sum(case.accepted for case in mine)
     if not counts["passed"] + counts["failed"]:
         return "Conformance was not judged: no test of it has a result."
-    skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
+    skipped = f", {accepted} failed and accepted by the spec" if accepted else ""
+    skipped += f", {counts['skipped'] - accepted} skipped" if counts["skipped"] > accepted else ""
     if counts["failed"]:
         judged = counts["failed"] + counts["passed"]
         return f"Conformance fails: {counts['failed']} of {judged} tests failed{skipped}."

@@ -83,8 +83,8 @@ class QemuVM:
             self._qmp.send_fd(stream.fileno(), "state")
             self._qmp.execute("migrate", {"uri": "fd:state"})
             self._qmp.wait_migration(MIGRATION_TIMEOUT_S)
-        # The source would go on writing its RAM file after a resume, so the snapshot gets a copy of its own. Memory that
-        # the guest freed is zero (init_on_free) and need not take room.
+        # The source would go on writing its RAM file after a resume, so the snapshot gets a copy of its own. What the
+        # guest freed is zero (init_on_free) and need not take room.
         clone_file(own_memory, memory)
         run(["fallocate", "--dig-holes", memory], timeout_s=MIGRATION_TIMEOUT_S)
 

@@ -1,0 +1,31 @@
+"""Clones of one snapshot: each with a disk of its own, all with the snapshot's memory pages in common."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from hornet.memory import MemorySplit
+
+
+def disk_problems(disks: Mapping[str, Path], snapshot_disk: Path) -> list[str]:
+    """Disks, by VM, that are one file under two names, or the snapshot's own."""
+    owners: dict[tuple[int, int], str] = {_inode(snapshot_disk): "the snapshot"}
+    problems = []
+    for vm, disk in disks.items():
+        owner = owners.setdefault(_inode(disk), vm)
+        if owner != vm:
+            problems.append(f"{vm}: its disk {disk} is also that of {owner}")
+    return problems
+
+
+def sharing_problems(vm: str, memory: MemorySplit) -> list[str]:
+    """A clone that shares no page of its memory with the others."""
+    if memory.guest_shared > 0:
+        return []
+    return [f"{vm}: shares no page of its memory with other clones, {memory.guest_private:.1f} MB are its own"]
+
+
+def _inode(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino

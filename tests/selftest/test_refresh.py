@@ -1,0 +1,133 @@
+"""What the host does for clones without a guest: the orders on the serial line, the lock on a disk, what fits here."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bundle_samples import ORIGIN
+
+from builders.rootfs.native import PROGRAMS, install_programs
+from hornet.errors import VMError
+from hornet.lane import Lane
+from hornet.refresh import freeze, refresh
+from hornet.snapshot import fit
+from hornet.spec import load_spec
+from hornet.vmm import Console
+from hornet.vmm.process import start_vmm
+
+SPEC = load_spec()
+TIMEOUT_S = 10
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[tuple[Console, socket.socket]]:
+    """A console, and the guest's end of it."""
+    ours, guests = socket.socketpair()
+    guests.settimeout(TIMEOUT_S)
+    console = Console(tmp_path / "console.log", ours, "vm1")
+    yield console, guests
+    guests.close()
+    console.close()
+
+
+def test_a_guest_is_told_the_time_and_a_seed(line: tuple[Console, socket.socket]) -> None:
+    console, guest = line
+    order = refresh(console)
+    name, verb, token, time_s, seed = guest.recv(4096).decode().split()
+    assert (name, verb) == ("hornetos", "refresh")
+    assert float(time_s) > 0
+    assert len(bytes.fromhex(seed)) == 32
+    # Something else was being printed, and the line's end comes in two parts.
+    guest.sendall(b"half a linehornetos: refreshed " + token.encode() + b"\r")
+    guest.sendall(b"\n")
+    order.wait(TIMEOUT_S)
+
+
+def test_seeds_differ(line: tuple[Console, socket.socket]) -> None:
+    console, guest = line
+    for _ in range(3):
+        refresh(console)
+    lines = b""
+    while lines.count(b"\n") < 3:
+        lines += guest.recv(4096)
+    assert len({text.split()[-1] for text in lines.splitlines()}) == 3
+
+
+def test_an_answer_to_another_order_is_none(line: tuple[Console, socket.socket]) -> None:
+    console, guest = line
+    order = freeze(console)
+    guest.sendall(b"hornetos: frozen 00000000\r\n")
+    with pytest.raises(VMError, match="told to freeze and did not answer"):
+        order.wait(0.2)
+
+
+def test_a_line_that_is_closed_is_an_error(line: tuple[Console, socket.socket]) -> None:
+    console, guest = line
+    guest.close()
+    with pytest.raises(VMError, match="serial line is closed"):
+        freeze(console)
+
+
+def test_two_vmms_on_one_disk_are_refused(tmp_path: Path) -> None:
+    disk, link, log = tmp_path / "disk", tmp_path / "link", tmp_path / "log"
+    disk.write_bytes(bytes(4096))
+    link.hardlink_to(disk)
+    first = start_vmm(["sleep", "60"], disk=disk, log=log)
+    try:
+        with pytest.raises(VMError, match=r"link \(inode \d+\): another VM runs on it"):
+            start_vmm(["sleep", "60"], disk=link, log=log)
+    finally:
+        first.kill()
+        first.wait()
+    second = start_vmm(["true"], disk=link, log=log)
+    assert second.wait(TIMEOUT_S) == 0
+
+
+def test_the_guests_programs_are_the_same_each_time(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        install_programs(tmp_path / name)
+    for program in PROGRAMS:
+        first, second = (tmp_path / name / "usr/lib/hornetos" / program for name in ("one", "two"))
+        assert first.read_bytes() == second.read_bytes()
+
+
+KVM, TCG = Lane("qemu", "kvm"), Lane("qemu", "tcg")
+
+
+def origin(lane: Lane = TCG, **changes: object) -> object:
+    machine = {"memory_mib": SPEC.machine.memory_mib, "vcpus": SPEC.machine.vcpus}
+    return ORIGIN.model_copy(update={"lane": str(lane), **machine, **changes})
+
+
+def test_a_snapshot_from_here_fits() -> None:
+    made = origin(vmm_version="7.2")
+    assert fit.lane_problems(made, TCG, "7.2") == []
+    assert fit.machine_problems(made, SPEC.machine) == []
+    assert fit.memory_problems(made, SPEC.machine.memory_mib << 20) == []
+
+
+def test_another_lane_or_version_is_named() -> None:
+    assert fit.lane_problems(origin(), KVM, "7.2") == ["taken in lane qemu/tcg, this is qemu/kvm"]
+    assert fit.lane_problems(origin(vmm_version="7.2"), TCG, "8.0") == ["taken by qemu 7.2, this is qemu 8.0"]
+
+
+@pytest.mark.parametrize("key", ["memory_mib", "vcpus"])
+def test_another_machine_is_named(key: str) -> None:
+    (problem,) = fit.machine_problems(origin(**{key: 7}), SPEC.machine)
+    assert problem.startswith(f"{key}: 7 in the snapshot, ")
+
+
+def test_another_cpu_matters_under_kvm_only() -> None:
+    made = origin(KVM, cpu_model="Old CPU", cpu_features_sha256="a")
+    assert fit.cpu_problems(made, KVM, "New CPU", "a") == []
+    (problem,) = fit.cpu_problems(made, KVM, "New CPU", "b")
+    assert "Old CPU, this is New CPU" in problem
+    assert fit.cpu_problems(origin(cpu_features_sha256="a"), TCG, "New CPU", "b") == []
+
+
+def test_memory_of_another_size_is_named() -> None:
+    (problem,) = fit.memory_problems(origin(), 4096)
+    assert "the memory file has 4096 bytes" in problem
