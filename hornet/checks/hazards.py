@@ -20,8 +20,8 @@ def hazard_probes(hazards: Hazards) -> list[Probe]:
         Probe("hazard.boot_id", "cat /proc/sys/kernel/random/boot_id"),
         Probe("hazard.machine_id", "cat /etc/machine-id"),
         Probe("hazard.urandom", "head -c 16 /dev/urandom | od -An -tx1"),
-        # A new bash asks getrandom(2) for each process's first SRANDOM.
-        Probe("hazard.getrandom", "bash -c 'echo $SRANDOM-$SRANDOM-$SRANDOM-$SRANDOM'"),
+        # The C library makes such a name from getrandom(2).
+        Probe("hazard.getrandom", "mktemp -u /XXXXXX; mktemp -u /XXXXXX"),
         Probe("hazard.seeds", f"for f in {seeds}; do if [ -s $f ]; then sha256sum $f; fi; done"),
         Probe("hazard.disk", f"cat {DISK_FILE}"),
         Probe("hazard.secret_used", "echo ${SECRET_USED-}"),
