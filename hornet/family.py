@@ -29,7 +29,8 @@ ETH_P_ALL = 3
 STOOD_STILL_LIMITS = 3
 # The guide's way with secrets: fetched, read by a shell, removed (Phase 4, Runtime Secrets Injection).
 USE_SECRET = """
-{{ curl -fsS "{url}" || wget -q -O - "{url}"; }} >/tmp/secrets.env && . /tmp/secrets.env && test -n "$TOKEN" && rm /tmp/secrets.env
+{{ curl -fsS "{url}" || wget -q -O - "{url}"; }} >/tmp/secrets.env
+. /tmp/secrets.env && test -n "$TOKEN" && rm /tmp/secrets.env
 """
 
 

@@ -23,7 +23,7 @@ from hornet.lane import Lane
 from hornet.network import HostNet, VMIds, VMNamespace
 from hornet.refresh import refresh
 from hornet.snapshot import Bundle
-from hornet.snapshot.fit import check_fit, waits_for_refresh
+from hornet.snapshot.fit import check_fit, is_frozen
 from hornet.spec import Spec
 from hornet.vmm import MachineConfig, MicroVM, NetworkCard, boot_vm, restore_vm, timed
 
@@ -123,7 +123,9 @@ class Fleet:
             if self.check_seals:
                 with timed(vm.phases_ms, "seal_ms"):
                     bundle.check_seal()
+                with timed(vm.phases_ms, "fit_ms"):
                     check_fit(bundle, self.lane, self.spec.machine)
+            frozen = is_frozen(bundle)
             config = self._surround(vm, bundle.rootfs)
             memory, state = bundle.memory, bundle.state
             self._start(
@@ -133,7 +135,7 @@ class Fleet:
                 before_resume(vm)
             with timed(vm.phases_ms, "resume_ms"):
                 vm.micro.resume()
-            refreshing = refresh(vm.micro.console) if waits_for_refresh(bundle) else None
+            refreshing = refresh(vm.micro.console) if frozen else None
             with timed(vm.phases_ms, "first_reply_ms"):
                 vm.guest.await_reply(self.spec.snapshot.restore_timeout_s)
             if refreshing:

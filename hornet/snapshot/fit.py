@@ -63,7 +63,7 @@ def memory_problems(origin: Origin, found_bytes: int) -> list[str]:
     return [f"the memory file has {found_bytes} bytes, a machine of {origin.memory_mib} MiB has {expected_bytes}"]
 
 
-def waits_for_refresh(bundle: Bundle) -> bool:
+def is_frozen(bundle: Bundle) -> bool:
     """Whether the guest stands still until it is told to go on. What has no manifest was not made by this project."""
     try:
         return bundle.manifest().origin.frozen
