@@ -36,7 +36,7 @@ pytestmark = pytest.mark.conformance
 
 TIMEOUT_S = 60
 # Uses memory that the clone has not touched yet.
-WORK = "node -e 'console.log(1 + 1)'"
+WORK = "git --version"
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_clone_outlives_its_snapshot(copy: Bundle, fleet: Fleet) -> None:
     shutil.rmtree(copy.directory)
     result = vm.guest.run(WORK, TIMEOUT_S)
     fleet.remove(vm)
-    assert result.stdout == "2\n"
+    assert result.stdout.startswith("git version"), result
     with pytest.raises(SnapshotError, match="missing"):
         fleet.restore(copy)
 
