@@ -26,12 +26,16 @@ from hornet.proc import run
 TIME_LIMIT_S = 50.0
 # e2fsck's exit code is a sum (e2fsck(8)): 1 corrected, 2 corrected and reboot, 4 left uncorrected, 8 operational
 # error, 16 usage, 32 cancelled, 128 shared library.
+UNCORRECTED = 4
 OPERATIONAL = 8
 NOT_A_VERDICT = 16 | 32 | 128
 SHOWN_MESSAGES = 5
 
 _ORDINARY = re.compile(
     r"e2fsck \d|Pass \d|\d+/\d+ files|\*{3,}.*\*{3,}$|"
+    # A guest's clock that went ahead, and trees that could be smaller, are no damage.
+    r"Superblock last (mount|write) time|now = .* is in the future|"
+    r"Inode \d+ extent tree .*could be|.*could be exact value|"
     # What follows a complaint: the question whether to correct it, details, advice.
     r"([A-Z][a-z ]+\? (yes|no)|FIXED\.?|\(.*\)|Restarting e2fsck.*|or|running e2fsck with.*|filesystem\.  If the.*|"
     r"e2fsck -b \d.*|This doesn't bode well.*|e2fsck: aborted)$"
@@ -95,7 +99,7 @@ def judge_ext4(image: Path, work_directory: Path, time_limit_s: float = TIME_LIM
     if superblock is None and exit_code & OPERATIONAL:
         raise Ext4Error(f"{image}: not ext4, and no backup of a superblock in it either", "name an ext4 image")
     messages = _complaints(lines)
-    if not messages and exit_code & OPERATIONAL:
+    if not messages and exit_code & (UNCORRECTED | OPERATIONAL):
         messages = [f"e2fsck gave up with exit code {exit_code}"]
     if superblock and superblock.error_count:
         messages.append(_noted_by_kernel(superblock))

@@ -14,7 +14,7 @@ from pathlib import Path
 BLOCK = 4096
 
 
-def run(*argv: str | Path) -> str:
+def run(*argv: object) -> str:
     done = subprocess.run(list(map(str, argv)), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
     return done.stdout

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import ext4_samples as samples
@@ -64,6 +65,30 @@ def test_the_disk_of_a_running_vm_is_sound(image: Path, tmp_path: Path) -> None:
     assert verdict.journal_replayed
     assert file_sha256(live) == before
     assert read_superblock(live).needs_recovery
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=3), timedelta(days=9999)], ids=["hours", "years"])
+def test_a_guest_whose_clock_went_ahead_is_no_damage(ahead: timedelta, image: Path, tmp_path: Path) -> None:
+    when = (datetime.now(UTC) + ahead).strftime("%Y%m%d%H%M%S")
+    samples.debugfs(image, f"set_super_value mtime {when}", f"set_super_value wtime {when}")
+    verdict = judge_ext4(image, tmp_path)
+    assert verdict.sound, verdict.findings
+
+
+def test_a_file_that_could_be_stored_in_less_is_no_damage(image: Path, tmp_path: Path) -> None:
+    with samples.mounted(image) as root, (root / "holes").open("wb") as stream:
+        for number in range(400):
+            stream.seek(number * 2 * samples.BLOCK)
+            stream.write(b"x")
+        stream.flush()
+        os.fsync(stream.fileno())
+        for number in range(397):
+            samples.run("fallocate", "-p", "-o", number * 2 * samples.BLOCK, "-l", samples.BLOCK, root / "holes")
+    copy = shutil.copyfile(image, tmp_path / "copy.ext4")
+    said = subprocess.run(["e2fsck", "-fy", copy], capture_output=True, text=True, check=False).stdout
+    assert "could be shorter" in said
+    verdict = judge_ext4(image, tmp_path)
+    assert verdict.sound, verdict.findings
 
 
 def test_a_mount_leaves_its_traces_in_the_superblock(image: Path) -> None:
