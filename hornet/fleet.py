@@ -20,7 +20,7 @@ from hornet.files import clone_file
 from hornet.guest import Guest, SshKey
 from hornet.home import Home
 from hornet.lane import Lane
-from hornet.network import HostNet, VMIds, VMNamespace
+from hornet.network import HostNet, NamespacePool, VMIds, VMNamespace
 from hornet.refresh import refresh
 from hornet.snapshot import Bundle
 from hornet.snapshot.fit import check_fit, is_frozen
@@ -83,6 +83,11 @@ class Fleet:
         self._host_net = host_net
         self.key = key
         self._ids = VMIds(home, spec.network.max_vm_id)
+        self._networks = NamespacePool(host_net, self._ids)
+
+    def prepare(self, count: int) -> None:
+        """Make the networks of the next `count` VMs ahead of time. Raises NetworkError."""
+        self._networks.fill(count)
 
     def boot(self, kernel: Path, image: Path, *, more_boot_args: str = "", announces: bool = True) -> VM:
         """Cold-boot an image, on a private copy of it, until it says on its console that sshd is ready.
@@ -169,17 +174,17 @@ class Fleet:
             vm.guest.close()
         if hasattr(vm, "micro"):
             vm.micro.kill()
-        if hasattr(vm, "namespace"):
-            vm.namespace.remove()
+        vm.namespace.remove()
         shutil.rmtree(vm.directory, ignore_errors=True)
         self._ids.release(vm.vm_id)
         self.vms.remove(vm)
         self.running.remove(vm)
 
     def close(self) -> None:
-        """End every VM."""
+        """End every VM, and remove networks made ahead."""
         for vm in list(self.vms):
             self.remove(vm)
+        self._networks.close()
 
     def __enter__(self) -> Fleet:
         self._remove_stale()
@@ -196,18 +201,20 @@ class Fleet:
                 self._ids.release(vm_id)
 
     def _new_vm(self, parent: Bundle | None) -> VM:
-        vm_id = self._ids.take()
-        name = self._host_net.plan.for_vm(vm_id).namespace
-        vm = VM(vm_id, name, vms_directory(self.home) / name, parent)
-        vm.directory.mkdir(parents=True)
+        """A VM with a network of its own: taken from those made ahead, or made now."""
+        phases_ms: dict[str, float] = {}
+        with timed(phases_ms, "namespace_ms"):
+            namespace = self._networks.take()
+        name = namespace.plan.namespace
+        vm = VM(namespace.vm_id, name, vms_directory(self.home) / name, parent, phases_ms)
+        vm.namespace = namespace
         self.vms.append(vm)
         self.running.append(vm)
         return vm
 
     def _surround(self, vm: VM, disk: Path) -> MachineConfig:
-        """What a VM needs before its VMM starts: a namespace and a disk of its own."""
-        with timed(vm.phases_ms, "namespace_ms"):
-            vm.namespace = self._host_net.create(vm.vm_id)
+        """What a VM needs before its VMM starts: a directory and a disk of its own, a card in its namespace."""
+        vm.directory.mkdir(parents=True)
         with timed(vm.phases_ms, "disk_ms"):
             clone_file(disk, vm.disk)
         machine, network = self.spec.machine, self.spec.network

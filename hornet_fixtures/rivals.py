@@ -1,7 +1,7 @@
 """Other ways to make and remove the same networks, to measure ours against: the guide's commands, and `ip -batch`.
 
-They run in the private host's namespace and in a mount namespace of their own, so that what `ip netns add` makes is
-gone with the shell, whatever happens.
+They run in the private host's namespace and in a mount namespace with a /run/netns of its own, so that what
+`ip netns add` makes is nobody else's, and gone with the shell, whatever happens.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from hornet.network import HostNet, VMPlan
+from hornet.network.netns import RUN_NETNS
 from hornet.network.nft import TABLE
 from hornet.proc import run
 from hornet.spec import Network
@@ -106,6 +107,7 @@ def time_shell(host: HostNet, plans: Sequence[VMPlan], create: Script, remove: S
     """
     last = plans[-1].namespace
     script = f"""set -e
+mount -t tmpfs none {RUN_NETNS}
 date +%s.%N
 {create(host.network, plans)}
 date +%s.%N

@@ -3,42 +3,39 @@
 from __future__ import annotations
 
 from collections import deque
-from types import TracebackType
 
 from hornet.network.host import HostNet, VMNamespace
 from hornet.network.ids import VMIds
 
 
 class NamespacePool:
-    """Up to `size` finished namespaces, each with a VM id of its own.
+    """Finished namespaces, each with a VM id of its own.
 
-    A context manager: it is filled on entry, and what was not taken is removed on exit. What was taken is its taker's:
-    remove() the namespace, then release its id. None is used twice: a namespace that held a guest keeps what that
-    guest's connections left in it.
+    What was taken is its taker's: remove() the namespace, then release its id. None is used twice: a namespace that
+    held a guest keeps what that guest's connections left in it.
     """
 
-    def __init__(self, host: HostNet, ids: VMIds, size: int) -> None:
+    def __init__(self, host: HostNet, ids: VMIds) -> None:
         self._host = host
         self._ids = ids
-        self._size = size
         self._ready: deque[VMNamespace] = deque()
 
     def __len__(self) -> int:
         return len(self._ready)
 
-    def fill(self) -> None:
-        """Make as many as are missing, in one go. Raises NetworkError; then the pool is as it was."""
-        self._ready.extend(self._make(self._size - len(self._ready)))
+    def fill(self, count: int) -> None:
+        """Have at least `count` ready; the missing ones are made in one go.
+
+        Raises NetworkError; then the pool is as it was.
+        """
+        self._ready.extend(self._make(count - len(self._ready)))
 
     def take(self) -> VMNamespace:
         """A finished namespace; made now, if none is ready. Raises NetworkError."""
         return self._ready.popleft() if self._ready else self._make(1)[0]
 
-    def __enter__(self) -> NamespacePool:
-        self.fill()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def close(self) -> None:
+        """Remove those that nobody took, and give their ids back."""
         self._host.remove_many(list(self._ready))
         while self._ready:
             self._ids.release(self._ready.popleft().vm_id)

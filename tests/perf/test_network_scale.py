@@ -190,13 +190,13 @@ def test_connections_through_nat(own_host: HostNet, sizes: list[int], record: Ca
 def test_a_pool_hands_out_in_under_a_millisecond(
     own_host: HostNet, tmp_path: Path, record: Callable[..., Record]
 ) -> None:
-    ids = VMIds(Home(tmp_path), own_host.plan.largest_id)
+    pool = NamespacePool(own_host, VMIds(Home(tmp_path), own_host.plan.largest_id))
+    pool.fill(POOL_SIZE)
     samples, taken = [], []
-    with NamespacePool(own_host, ids, POOL_SIZE) as pool:
-        for _ in range(POOL_SIZE):
-            began_s = time.perf_counter()
-            taken.append(pool.take())
-            samples.append((time.perf_counter() - began_s) * 1000)
+    for _ in range(POOL_SIZE):
+        began_s = time.perf_counter()
+        taken.append(pool.take())
+        samples.append((time.perf_counter() - began_s) * 1000)
     own_host.remove_many(taken)
     record("network_pool_take", statistics.median_low(samples), "ms", samples=samples)
     assert max(samples) < POOL_MS

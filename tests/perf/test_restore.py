@@ -54,6 +54,7 @@ def test_restore(
     prepare = pagecache.drop if page_cache == "cold" else pagecache.warm
 
     def set_up() -> None:
+        fleet.prepare(1)  # made ahead, as in production; docs/network.md says what it costs
         prepare(own_bundle.files)
         if page_cache == "cold":
             share = pagecache.resident_share(own_bundle.files)

@@ -401,13 +401,15 @@ def test_the_machines_own_network(tmp_path: Path) -> None:
 
 def test_a_pool_hands_out_finished_ones(host: HostNet, tmp_path: Path) -> None:
     ids = VMIds(Home(tmp_path), 10)
-    with NamespacePool(host, ids, 3) as pool:
-        assert len(pool) == 3
-        taken = [pool.take() for _ in range(4)]  # the fourth is made now
-        assert [vm.vm_id for vm in taken] == [1, 2, 3, 4]
-        assert not any(vm_problems(host, [1, 2, 3, 4]).values())
-        pool.fill()
-        assert take_inventory(host).vm_ids == [1, 2, 3, 4, 5, 6, 7]
+    pool = NamespacePool(host, ids)
+    pool.fill(3)
+    assert len(pool) == 3
+    taken = [pool.take() for _ in range(4)]  # the fourth is made now
+    assert [vm.vm_id for vm in taken] == [1, 2, 3, 4]
+    assert not any(vm_problems(host, [1, 2, 3, 4]).values())
+    pool.fill(3)
+    assert take_inventory(host).vm_ids == [1, 2, 3, 4, 5, 6, 7]
+    pool.close()
     assert take_inventory(host).vm_ids == [1, 2, 3, 4]
     assert ids.take() == 5
 
@@ -415,6 +417,6 @@ def test_a_pool_hands_out_finished_ones(host: HostNet, tmp_path: Path) -> None:
 def test_a_pool_that_can_not_be_filled_gives_its_ids_back(host: HostNet, tmp_path: Path) -> None:
     in_namespace(host.namespace or "", "ip link add veth-vm2-br type bridge")
     ids = VMIds(Home(tmp_path), 10)
-    with pytest.raises(NetworkError, match="VM 2, number 2 of 3"), NamespacePool(host, ids, 3):
-        pass
+    with pytest.raises(NetworkError, match="VM 2, number 2 of 3"):
+        NamespacePool(host, ids).fill(3)
     assert ids.take() == 1
