@@ -101,6 +101,8 @@ class Network(Table):
     gateway_mac: Mac
     guest_mac: Mac
     egress_url: Annotated[str, Field(pattern=r"^https?://")]
+    host_veth_mac: Mac
+    namespace_veth_mac: Mac
 
     @model_validator(mode="after")
     def _consistent(self) -> Network:

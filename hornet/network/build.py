@@ -91,26 +91,33 @@ class Builder:
         inside.send(messages, ignore=ignore)
 
     def _veth(self, plan: VMPlan) -> rtnl.Message:
-        group = self._network.interface_group
-        near = rtnl.link(plan.namespace_veth, index=VETH_INDEX, up=True, group=group)
-        far = rtnl.link(plan.host_veth, index=host_veth_index(plan), group=group, net_ns_fd=self._host_fd)
+        net = self._network
+        group, mac, host_mac = net.interface_group, *map(rtnl.mac_bytes, (net.namespace_veth_mac, net.host_veth_mac))
+        near = rtnl.link(plan.namespace_veth, index=VETH_INDEX, up=True, group=group, address=mac)
+        index = host_veth_index(plan)
+        far = rtnl.link(plan.host_veth, index=index, group=group, address=host_mac, net_ns_fd=self._host_fd)
         return rtnl.add_veth(f"{plan.namespace_veth} with {plan.host_veth}", near, far)
 
     def _connect(self, plan: VMPlan, inside: Rtnl, ignore: Sequence[int] = ()) -> None:
-        """Addresses and routes at both ends of the veth; the host's route is the guide's: by 10.0.N.1."""
-        index = host_veth_index(plan)
+        """Addresses, routes and neighbours at both ends of the veth; the host's route is the guide's: by 10.0.N.1."""
+        net, index = self._network, host_veth_index(plan)
+        host_mac, mac = map(rtnl.mac_bytes, (net.host_veth_mac, net.namespace_veth_mac))
+        group = net.interface_group
         host_side = [
+            rtnl.no_ipv6_address(plan.host_veth),
             # The far end can't be made up: the kernel opens it before it has a peer.
-            rtnl.set_link(plan.host_veth, up=True, group=self._network.interface_group),
+            rtnl.set_link(plan.host_veth, up=True, group=group, address=host_mac),
             rtnl.add_address(plan.host_veth, index, plan.host_address, connected_route=False),
             rtnl.set_route(plan.subnet, plan.namespace_address.ip, index),
+            rtnl.set_neighbour(plan.namespace_address.ip, net.namespace_veth_mac, index),
         ]
         vm_side = [
             rtnl.add_address(plan.namespace_veth, VETH_INDEX, plan.namespace_address),
             rtnl.set_route(ANYWHERE, plan.host_address.ip, VETH_INDEX),
+            rtnl.set_neighbour(plan.host_address.ip, net.host_veth_mac, VETH_INDEX),
         ]
         if ignore:
-            vm_side.insert(0, rtnl.set_link(plan.namespace_veth, up=True))
+            vm_side.insert(0, rtnl.set_link(plan.namespace_veth, up=True, address=mac))
         self._host.send(host_side, ignore=ignore)
         inside.send(vm_side, ignore=ignore)
 

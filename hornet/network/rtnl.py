@@ -21,13 +21,15 @@ from hornet.errors import NetworkError
 # linux/netlink.h, linux/rtnetlink.h
 NLMSG_ERROR = 2
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_REPLACE, NLM_F_EXCL, NLM_F_CREATE = 0x001, 0x004, 0x100, 0x200, 0x400
-RTM_NEWLINK, RTM_DELLINK, RTM_SETLINK, RTM_NEWADDR, RTM_NEWROUTE = 16, 17, 19, 20, 24
+RTM_NEWLINK, RTM_DELLINK, RTM_SETLINK, RTM_NEWADDR, RTM_NEWROUTE, RTM_NEWNEIGH = 16, 17, 19, 20, 24, 28
 RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RTN_UNICAST, RTNH_F_ONLINK = 254, 4, 0, 1, 4
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
-# linux/if_link.h, linux/if_addr.h, linux/veth.h, linux/if.h
+# linux/if_link.h, linux/if_addr.h, linux/veth.h, linux/neighbour.h, linux/if.h
 IFLA_ADDRESS, IFLA_IFNAME, IFLA_MASTER, IFLA_LINKINFO, IFLA_GROUP, IFLA_NET_NS_FD = 1, 3, 10, 18, 27, 28
+IFLA_AF_SPEC, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE = 26, 8, 1
 IFLA_INFO_KIND, IFLA_INFO_DATA, VETH_INFO_PEER = 1, 2, 1
 IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_F_NOPREFIXROUTE = 1, 2, 8, 0x200
+NDA_DST, NDA_LLADDR, NUD_PERMANENT = 1, 2, 0x80
 IFF_UP = 1
 
 HEADER = struct.Struct("=IHHII")
@@ -83,6 +85,13 @@ def set_link(name: str, *, up: bool = False, **attributes: bytes | int) -> Messa
     return Message(f"set {name}", RTM_SETLINK, 0, link(name, index=0, up=up, **attributes))
 
 
+def no_ipv6_address(name: str) -> Message:
+    """An interface, as yet down, is not to give itself an IPv6 address when it comes up."""
+    mode = _attribute(IFLA_INET6_ADDR_GEN_MODE, bytes([IN6_ADDR_GEN_MODE_NONE]))
+    body = link(name) + _attribute(IFLA_AF_SPEC, _attribute(socket.AF_INET6, mode))
+    return Message(f"set {name}", RTM_SETLINK, 0, body)
+
+
 def add_address(name: str, index: int, address: IPv4Interface, *, connected_route: bool = True) -> Message:
     """An address; connected_route: whether the kernel is to add the route of its network."""
     packed = address.ip.packed
@@ -101,6 +110,13 @@ def set_route(destination: IPv4Network, gateway: IPv4Address, index: int) -> Mes
     if length:
         body += _attribute(RTA_DST, destination.network_address.packed)
     return Message(f"route {destination} via {gateway}", RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, body)
+
+
+def set_neighbour(address: IPv4Address, mac: str, index: int) -> Message:
+    """Who has an address, once and for all: the kernel neither asks nor forgets."""
+    header = struct.pack("=BxHiHBB", socket.AF_INET, 0, index, NUD_PERMANENT, 0, 0)
+    body = header + _attribute(NDA_DST, address.packed) + _attribute(NDA_LLADDR, mac_bytes(mac))
+    return Message(f"neighbour {address}", RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
 class Rtnl:
