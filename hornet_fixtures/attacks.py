@@ -10,12 +10,13 @@ import fcntl
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from ipaddress import IPv4Address
 from itertools import product
 
+from hornet.guest import ECHO_REQUEST
 from hornet.network import VMNamespace
 from hornet_fixtures.netlab import StandIn
 
@@ -66,6 +67,23 @@ def hear(address: str, port: int, timeout_s: float) -> str | None:
             return connection.recv(100).decode()
     except OSError:
         return None
+
+
+def ping_all(addresses: Iterable[str]) -> set[str]:
+    """Who of them answers one ping each, sent at once from the calling thread's namespace."""
+    wanted = set(addresses)
+    answered: set[str] = set()
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
+        raw.settimeout(PATIENCE_S)
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        for address in wanted:
+            raw.sendto(ECHO_REQUEST, (address, 0))
+        try:
+            while answered < wanted:
+                answered.add(raw.recvfrom(1 << 16)[1][0])
+        except TimeoutError:
+            pass  # the rest is silent
+    return answered
 
 
 def connect_to(attackers: dict[str, Attacker], targets: dict[str, str], port: int) -> list[str]:

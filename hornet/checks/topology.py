@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 
 from hornet.network.plan import VMPlan
 from hornet.network.topology import Link, NetFacts
@@ -15,7 +15,7 @@ def namespace_problems(network: Network, plan: VMPlan, facts: NetFacts, rules: s
     problems = [
         *bridge_problems(network, plan, facts),
         *tap_problems(network, plan, facts),
-        *veth_problems(plan, facts),
+        *veth_problems(network, plan, facts),
         *rule_problems(where, facts, rules),
     ]
     names = (network.bridge_name, network.tap_name, plan.namespace_veth)
@@ -29,9 +29,7 @@ def bridge_problems(network: Network, plan: VMPlan, facts: NetFacts) -> list[str
     """What is wrong with the bridge in the namespace of a VM."""
     where, bridge = plan.namespace, network.bridge_name
     problems = _link_problems(where, facts, bridge, "bridge", [network.gateway_address])
-    if bridge in facts.links and facts.links[bridge].mac != network.gateway_mac:
-        problems.append(f"{where}: {bridge} has the MAC {facts.links[bridge].mac}, expected {network.gateway_mac}")
-    return problems
+    return problems + _mac_problems(where, facts, bridge, network.gateway_mac)
 
 
 def tap_problems(network: Network, plan: VMPlan, facts: NetFacts) -> list[str]:
@@ -43,11 +41,13 @@ def tap_problems(network: Network, plan: VMPlan, facts: NetFacts) -> list[str]:
     return problems
 
 
-def veth_problems(plan: VMPlan, facts: NetFacts) -> list[str]:
+def veth_problems(network: Network, plan: VMPlan, facts: NetFacts) -> list[str]:
     """What is wrong with the namespace's end of the veth pair and the way over it."""
     where, veth = plan.namespace, plan.namespace_veth
     problems = _link_problems(where, facts, veth, "veth", [plan.namespace_address])
+    problems += _mac_problems(where, facts, veth, network.namespace_veth_mac)
     problems += _route_problems(where, facts, "0.0.0.0/0", f"0.0.0.0/0 via {plan.host_address.ip} dev {veth}")
+    problems += _neighbour_problems(where, facts, plan.host_address.ip, network.host_veth_mac)
     if veth in facts.links and facts.links[veth].master:
         problems.append(f"{where}: {veth} is a port of {facts.links[veth].master}, expected none: it is routed")
     return problems
@@ -61,8 +61,10 @@ def host_end_problems(network: Network, plan: VMPlan, facts: NetFacts) -> list[s
         problems.append(
             f"host: {plan.host_veth} is in group {link.group}, expected {network.interface_group}: no rule knows it"
         )
+    problems += _mac_problems("host", facts, plan.host_veth, network.host_veth_mac)
     route = f"{plan.subnet} via {plan.namespace_address.ip} dev {plan.host_veth}"
-    return problems + _route_problems("host", facts, str(plan.subnet), route)
+    problems += _route_problems("host", facts, str(plan.subnet), route)
+    return problems + _neighbour_problems("host", facts, plan.namespace_address.ip, network.namespace_veth_mac)
 
 
 def host_problems(facts: NetFacts, rules: str | None) -> list[str]:
@@ -98,6 +100,16 @@ def _link_problems(where: str, facts: NetFacts, name: str, kind: str, addresses:
         shown, wanted = (", ".join(map(str, them)) or "none" for them in (link.addresses, addresses))
         problems.append(f"{where}: {name} has the addresses {shown}, expected exactly {wanted}")
     return problems
+
+
+def _mac_problems(where: str, facts: NetFacts, name: str, mac: str) -> list[str]:
+    link = facts.links.get(name)
+    return [f"{where}: {name} has the MAC {link.mac}, expected {mac}"] if link and link.mac != mac else []
+
+
+def _neighbour_problems(where: str, facts: NetFacts, address: IPv4Address, mac: str) -> list[str]:
+    found = facts.neighbours.get(address)
+    return [] if found == mac else [f"{where}: the neighbour {address} is {found or 'to be learnt'}, expected {mac}"]
 
 
 def _route_problems(where: str, facts: NetFacts, destination: str, expected: str) -> list[str]:

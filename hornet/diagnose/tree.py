@@ -92,7 +92,9 @@ def uplink_step(place: Place, seen: Observations) -> Step:
     if seen.inner is None or seen.host is None:
         return _unseen("uplink")
     good = f"{plan.namespace_veth} and {plan.host_veth} are up, with their routes"
-    problems = topology.veth_problems(plan, seen.inner) + topology.host_end_problems(place.network, plan, seen.host)
+    problems = topology.veth_problems(place.network, plan, seen.inner) + topology.host_end_problems(
+        place.network, plan, seen.host
+    )
     return _network_step(place, "uplink", good, problems, "the guest has no way to the host and beyond")
 
 

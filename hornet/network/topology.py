@@ -16,6 +16,7 @@ from hornet.network.plan import Taken
 
 RT_TABLE_MAIN = 254
 RT_TABLE_LOCAL = 255
+NUD_PERMANENT = 0x80
 
 
 @dataclass(frozen=True)
@@ -50,19 +51,20 @@ class Route:
 
 @dataclass(frozen=True)
 class NetFacts:
-    """One namespace. rules: our rule set as nft lists it, or None."""
+    """One namespace. rules: our rule set as nft lists it, or None; neighbours: MACs of those that are not learnt."""
 
     links: dict[str, Link]
     routes: tuple[Route, ...]
     forwarding: bool
     rules: str | None
+    neighbours: dict[IPv4Address, str]
 
 
 def read_facts() -> NetFacts:
     """The facts of the calling thread's namespace."""
     links, routes = read_links_and_routes()
     forwarding = Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
-    return NetFacts(links, routes, forwarding, nft.listed_rules())
+    return NetFacts(links, routes, forwarding, nft.listed_rules(), _permanent_neighbours())
 
 
 def read_links_and_routes() -> tuple[dict[str, Link], tuple[Route, ...]]:
@@ -77,6 +79,12 @@ def read_links_and_routes() -> tuple[dict[str, Link], tuple[Route, ...]]:
         addresses.setdefault(raw["index"], []).append(IPv4Interface((raw.get("local"), raw["prefixlen"])))
     links = {raw.get("ifname"): _link(raw, names, addresses) for raw in raw_links}
     return links, tuple(_route(raw, names) for raw in raw_routes if raw.get("table") != RT_TABLE_LOCAL)
+
+
+def _permanent_neighbours() -> dict[IPv4Address, str]:
+    with IPRoute() as kernel:
+        known = list(kernel.get_neighbours(family=AF_INET))
+    return {IPv4Address(it.get("dst")): it.get("lladdr") for it in known if it["state"] & NUD_PERMANENT}
 
 
 def taken_networks(links: Mapping[str, Link], routes: Sequence[Route], group: int) -> list[Taken]:

@@ -7,7 +7,7 @@ import pytest
 from hornet.network import HostNet, VMNamespace
 from hornet.network.upkeep import host_problems, vm_problems
 from hornet.proc import run
-from hornet_fixtures.attacks import CONTROL_S, hear, tcp_server
+from hornet_fixtures.attacks import CONTROL_S, hear, ping_all, tcp_server
 from hornet_fixtures.judging import holds
 from hornet_fixtures.netlab import StandIn
 
@@ -46,6 +46,14 @@ def test_the_same_address_is_a_different_guest_in_each_namespace(host_net: HostN
         heard = [guest.vm.run(lambda: hear(address, port, CONTROL_S)) for guest in guests]
         assert heard == [guest.name for guest in guests]
         assert host_net.run(lambda: hear(address, port, 0.5)) is None
+
+
+@pytest.mark.guide("host-routes", "tier-scale")
+def test_the_host_reaches_all_at_once(host_net: HostNet, vms: list[VMNamespace]) -> None:
+    """Each answers, however many there are: none falls out of the kernel's table of neighbours."""
+    addresses = {str(vm.plan.namespace_address.ip) for vm in vms}
+    silent = addresses - host_net.run(lambda: ping_all(addresses))
+    holds([f"{address} does not answer the host" for address in sorted(silent)])
 
 
 @pytest.mark.guide("host-routes")

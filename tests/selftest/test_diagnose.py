@@ -31,19 +31,20 @@ def a_link(name: str, kind: str, *addresses: IPv4Interface, mac: str = "", maste
 
 
 def a_net(rules: str, *links: Link, routes: tuple[Route, ...]) -> NetFacts:
-    return NetFacts({link.name: link for link in links}, routes, True, rules)
+    neighbours = {PLAN.host_address.ip: NET.host_veth_mac, PLAN.namespace_address.ip: NET.namespace_veth_mac}
+    return NetFacts({link.name: link for link in links}, routes, True, rules, neighbours)
 
 
 INNER = a_net(
     "inner rules",
     a_link("br-vm", "bridge", NET.gateway_address, mac=NET.gateway_mac),
     a_link("tap0", "tun", master="br-vm"),
-    a_link("veth-vm7", "veth", PLAN.namespace_address),
+    a_link("veth-vm7", "veth", PLAN.namespace_address, mac=NET.namespace_veth_mac),
     routes=(Route(IPv4Network("0.0.0.0/0"), PLAN.host_address.ip, "veth-vm7", True),),
 )
 HOST = a_net(
     "host rules",
-    a_link("veth-vm7-br", "veth", PLAN.host_address),
+    a_link("veth-vm7-br", "veth", PLAN.host_address, mac=NET.host_veth_mac),
     routes=(Route(PLAN.subnet, PLAN.namespace_address.ip, "veth-vm7-br", True),),
 )
 BOOTED = "hornetos: userland uptime=1\nhornetos: ready uptime=2\n"
@@ -189,7 +190,7 @@ def test_a_disk_is_full_from_the_limit_on(space: int, inodes: int) -> None:
     assert (found["disk space"] is State.BAD) == (max(space, inodes) >= FULL_PERCENT)
 
 
-nets = st.one_of(st.none(), st.just(INNER), st.just(NetFacts({}, (), False, "")))
+nets = st.one_of(st.none(), st.just(INNER), st.just(NetFacts({}, (), False, "", {})))
 
 
 @given(

@@ -304,6 +304,14 @@ DAMAGE = {
     "host end down": ("host", "ip link set veth-vm2-br down", "veth-vm2-br is down"),
     "no host address": ("host", "ip addr flush dev veth-vm2-br", "veth-vm2-br has the addresses none"),
     "no host route": ("host", "ip route del 10.0.2.0/24", "routes to 10.0.2.0/24: none"),
+    "other MAC": ("vm", "ip link set veth-vm2 address 02:00:00:00:00:99", "expected 02:48:4f:00:00:04"),
+    "neighbour to be learnt": ("vm", "ip neigh flush all nud permanent", "the neighbour 10.0.2.254 is to be learnt"),
+    "other host MAC": ("host", "ip link set veth-vm2-br address 02:00:00:00:00:99", "expected 02:48:4f:00:00:03"),
+    "other neighbour": (
+        "host",
+        "ip neigh replace 10.0.2.1 lladdr 02:00:00:00:00:99 dev veth-vm2-br",
+        "10.0.2.1 is 02:",
+    ),
     "host end in no group": ("host", "ip link set veth-vm2-br group 0", "is in group 0"),
     "no host rules": ("host", "nft flush ruleset", "host: no rule set"),
     "an open door": ("host", "nft insert rule inet hornetos forward accept", "unexpected: accept"),
@@ -331,15 +339,27 @@ def test_check_names_each_damage_and_up_repairs_it(prefix: str) -> None:
         hornetos_net(prefix, "down")
 
 
-def test_what_is_added_is_not_taken_for_right(prefix: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("ip addr add 10.0.9.1/24 dev br-vm", "vm2: br-vm has the addresses 10.0.0.1/24, 10.0.9.1/24"),
+        ("ip link set veth-vm2 mtu 1400", "differ in MTU: [1400, 1500]"),
+        ("ip link set veth-vm2 master br-vm", "vm2: veth-vm2 is a port of br-vm"),
+        ("ip link del tap0; ip link add tap0 type bridge", "vm2: tap0 is a bridge, expected a tun"),
+        ("ip route add default via 10.0.2.77 metric 7", "routes to 0.0.0.0/0: 0.0.0.0/0 via 10.0.2.254"),
+    ],
+)
+def test_what_is_added_is_not_taken_for_right(command: str, said: str, prefix: str) -> None:
     """Repair adds what is missing; what is there but wrong is named, and stays for a human to look at."""
     try:
         hornetos_net(prefix, "up", "--count", "2")
-        in_namespace(f"{prefix}vm2", "ip addr add 10.0.9.1/24 dev br-vm")
-        assert hornetos_net(prefix, "check", "--count", "2")[0] == 1
+        in_namespace(f"{prefix}vm2", command)
+        code, output = hornetos_net(prefix, "check", "--count", "2")
+        assert code == 1
+        assert said in output
         code, output = hornetos_net(prefix, "up", "--count", "2")
         assert code == 2
-        assert "VM 2 can't be repaired: vm2: br-vm has the addresses 10.0.0.1/24, 10.0.9.1/24" in output
+        assert "VM 2 can't be repaired" in output
     finally:
         hornetos_net(prefix, "down")
 
