@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address
 from itertools import product
 
 from hornet.guest import ECHO_REQUEST
@@ -27,7 +27,7 @@ Attacker = Callable[[Callable[[], str | None]], str | None]
 PATIENCE_S = 0.4
 CONTROL_S = 10.0
 ETH_P_ALL = 0x0003
-ETH_IPV4, ETH_ARP = b"\x08\x00", b"\x08\x06"
+ETH_IPV4, ETH_ARP, ETH_IPV6 = b"\x08\x00", b"\x08\x06", b"\x86\xdd"
 FIN, SYN, RST, ACK = 0x01, 0x02, 0x04, 0x10
 BROADCAST = b"\xff" * 6
 ATTACK = b"hornetos attack"
@@ -115,6 +115,11 @@ def ipv4(source: str, destination: str, protocol: int, payload: bytes) -> bytes:
     addresses = IPv4Address(source).packed + IPv4Address(destination).packed
     header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(payload), 1, 0, 64, protocol, 0) + addresses
     return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + payload
+
+
+def ipv6(source: IPv6Address, destination: IPv6Address, payload: bytes) -> bytes:
+    """An IPv6 packet without a next header."""
+    return struct.pack("!IHBB", 6 << 28, len(payload), 59, 64) + source.packed + destination.packed + payload
 
 
 def udp(source_port: int, port: int, data: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from ipaddress import IPv6Address
 from pathlib import Path
 
 from hornet.network.netns import enter
@@ -11,6 +12,7 @@ from hornet_fixtures.attacks import (
     ATTACK,
     CONTROL_S,
     ETH_IPV4,
+    ETH_IPV6,
     FIN,
     RST,
     SENTINEL,
@@ -22,6 +24,7 @@ from hornet_fixtures.attacks import (
     echo_request,
     hear,
     ipv4,
+    ipv6,
     leaving,
     stray_segment,
     tcp_server,
@@ -32,8 +35,8 @@ from hornet_fixtures.netlab import DNS_PORT, HTTP_PORT, SITE, UPLINK, Lab, Stand
 
 EVERYWHERE = "0.0.0.0"
 WORD = "here I am"
-MULTICAST_FRAME = bytes.fromhex("333300000001024848480002") + b"\x86\xdd" + bytes.fromhex("6000000000000ffe")
-LINK_LOCAL_TO_ALL = bytes.fromhex("fe80") + bytes(13) + b"\x02" + bytes.fromhex("ff02") + bytes(13) + b"\x01"
+# An address for documentation (RFC 3849).
+OUTSIDE_IPV6 = IPv6Address("2001:db8::80")
 
 
 def other_vms_by_routes(lab: Lab) -> list[str]:
@@ -150,11 +153,13 @@ def neighbours_by_broadcast(lab: Lab) -> list[str]:
 
 
 def around_by_ipv6(lab: Lab) -> list[str]:
-    """IPv6 is no way around the IPv4 rules: it is off in the namespace, and a guest's IPv6 does not leave it."""
-    addresses = lab.a.vm.run(lambda: Path("/proc/thread-self/net/if_inet6").read_text())
-    frame = MULTICAST_FRAME + LINK_LOCAL_TO_ALL + ATTACK
-    left = [f"an IPv6 packet left VM a: {it.hex()}" for it in leaving(lab.a, [frame])]
-    return left + ([f"VM a's namespace has IPv6 addresses: {addresses}"] if addresses else [])
+    """IPv6 is no way around the IPv4 rules: a guest's does not leave, and its namespace has no address to talk to."""
+    lines = lab.a.vm.run(lambda: Path("/proc/thread-self/net/if_inet6").read_text()).splitlines()
+    addresses = [line for line in lines if not line.endswith(" lo")]
+    sender, macs = IPv6Address("2001:db8:1::2"), to_gateway(lab.a.vm, b"")[:12]
+    frames = [macs + ETH_IPV6 + ipv6(sender, target, ATTACK) for target in (IPv6Address("ff02::1"), OUTSIDE_IPV6)]
+    left = [f"an IPv6 packet left VM a: {it.hex()}" for it in leaving(lab.a, frames)]
+    return left + [f"VM a's namespace has the IPv6 address {address}" for address in addresses]
 
 
 def _attackers(guest: StandIn) -> dict[str, Attacker]:

@@ -73,7 +73,7 @@ def attach(vm: VMNamespace) -> StandIn:
 
     def inside_vm() -> None:
         with Rtnl() as kernel:
-            kernel.send([rtnl.set_link(PORT_NAME, up=True, master=BRIDGE_INDEX)])
+            kernel.send([rtnl.no_ipv6_address(PORT_NAME), rtnl.set_link(PORT_NAME, up=True, master=BRIDGE_INDEX)])
 
     try:
         netns.create(name, inside_guest)

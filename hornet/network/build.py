@@ -37,6 +37,7 @@ class Builder:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._rules = nft.namespace_rules(network)
+        self._has_ipv6 = Path("/proc/sys/net/ipv6").exists()
         self._host = Rtnl()
         self._host_fd = os.open(netns.OWN, os.O_RDONLY | os.O_CLOEXEC)
 
@@ -75,7 +76,6 @@ class Builder:
 
     def _add_bridge_and_tap(self, inside: Rtnl, ignore: Sequence[int] = ()) -> None:
         net = self._network
-        disable_ipv6()
         if not interface_exists(net.tap_name):
             os.close(open_tap(net.tap_name, persist=True))
         group = net.interface_group
@@ -83,17 +83,20 @@ class Builder:
             # The mark of a namespace: lo can't be deleted.
             rtnl.set_link("lo", up=True, group=group),
             rtnl.add_bridge(net.bridge_name, index=BRIDGE_INDEX, mac=net.gateway_mac, group=group),
+            *self._without_ipv6(net.bridge_name, net.tap_name),
             rtnl.add_address(net.bridge_name, BRIDGE_INDEX, net.gateway_address),
+            rtnl.set_link(net.bridge_name, up=True, address=rtnl.mac_bytes(net.gateway_mac)),
             rtnl.set_link(net.tap_name, up=True, group=group, master=BRIDGE_INDEX),
         ]
-        if ignore:
-            messages.append(rtnl.set_link(net.bridge_name, up=True, address=rtnl.mac_bytes(net.gateway_mac)))
         inside.send(messages, ignore=ignore)
+
+    def _without_ipv6(self, *names: str) -> list[rtnl.Message]:
+        return [rtnl.no_ipv6_address(name) for name in names] if self._has_ipv6 else []
 
     def _veth(self, plan: VMPlan) -> rtnl.Message:
         net = self._network
         group, mac, host_mac = net.interface_group, *map(rtnl.mac_bytes, (net.namespace_veth_mac, net.host_veth_mac))
-        near = rtnl.link(plan.namespace_veth, index=VETH_INDEX, up=True, group=group, address=mac)
+        near = rtnl.link(plan.namespace_veth, index=VETH_INDEX, group=group, address=mac)
         index = host_veth_index(plan)
         far = rtnl.link(plan.host_veth, index=index, group=group, address=host_mac, net_ns_fd=self._host_fd)
         return rtnl.add_veth(f"{plan.namespace_veth} with {plan.host_veth}", near, far)
@@ -104,20 +107,19 @@ class Builder:
         host_mac, mac = map(rtnl.mac_bytes, (net.host_veth_mac, net.namespace_veth_mac))
         group = net.interface_group
         host_side = [
-            rtnl.no_ipv6_address(plan.host_veth),
-            # The far end can't be made up: the kernel opens it before it has a peer.
+            *self._without_ipv6(plan.host_veth),
             rtnl.set_link(plan.host_veth, up=True, group=group, address=host_mac),
             rtnl.add_address(plan.host_veth, index, plan.host_address, connected_route=False),
             rtnl.set_route(plan.subnet, plan.namespace_address.ip, index),
             rtnl.set_neighbour(plan.namespace_address.ip, net.namespace_veth_mac, index),
         ]
         vm_side = [
+            *self._without_ipv6(plan.namespace_veth),
+            rtnl.set_link(plan.namespace_veth, up=True, address=mac),
             rtnl.add_address(plan.namespace_veth, VETH_INDEX, plan.namespace_address),
             rtnl.set_route(ANYWHERE, plan.host_address.ip, VETH_INDEX),
             rtnl.set_neighbour(plan.host_address.ip, net.host_veth_mac, VETH_INDEX),
         ]
-        if ignore:
-            vm_side.insert(0, rtnl.set_link(plan.namespace_veth, up=True, address=mac))
         self._host.send(host_side, ignore=ignore)
         inside.send(vm_side, ignore=ignore)
 
@@ -147,9 +149,3 @@ def set_sysctl(name: str, value: str) -> None:
         Path("/proc/sys", name).write_text(value)
     except OSError as error:
         raise NetworkError(f"sysctl {name}={value}: {error.strerror}", "run as root") from error
-
-
-def disable_ipv6() -> None:
-    """No IPv6 in the calling thread's namespace: the guide's topology has none, so it is no way around the rules."""
-    if Path("/proc/sys/net/ipv6").exists():
-        set_sysctl("net/ipv6/conf/all/disable_ipv6", "1")

@@ -38,6 +38,7 @@ def host_rules(network: Network, uplink: str | None) -> str:
 table inet {TABLE} {{
     chain prerouting {{
         type filter hook prerouting priority raw
+        iifgroup {group} meta nfproto ipv6 drop
         iifgroup {group} fib saddr . iif oif 0 drop
     }}
     chain input {{
@@ -67,14 +68,15 @@ table inet {TABLE} {{
 def namespace_rules(network: Network) -> str:
     """The rules in a VM's namespace, the same in all: what leaves carries the namespace's own address.
 
-    Only the guest's own address comes from the bridge, and nothing goes to the guest that it did not ask for. What
-    conntrack does not know (state invalid) would leave untranslated, so it is dropped.
+    Only the guest's own address comes from the bridge, and no IPv6: the guide's topology has none. Nothing goes to the
+    guest that it did not ask for. What conntrack does not know (state invalid) would leave untranslated: it is dropped.
     """
     bridge = network.bridge_name
     return f"""
 table inet {TABLE} {{
     chain prerouting {{
         type filter hook prerouting priority raw
+        iifname "{bridge}" meta nfproto ipv6 drop
         iifname "{bridge}" ip saddr != {network.guest_address.ip} drop
     }}
     chain forward {{

@@ -67,9 +67,9 @@ def mac_bytes(mac: str) -> bytes:
 
 
 def add_bridge(name: str, *, index: int, mac: str, group: int) -> Message:
-    """A bridge, up."""
+    """A bridge, as yet down."""
     kind = _attribute(IFLA_LINKINFO, _text(IFLA_INFO_KIND, "bridge"))
-    body = link(name, index=index, up=True, address=mac_bytes(mac), group=group) + kind
+    body = link(name, index=index, address=mac_bytes(mac), group=group) + kind
     return Message(f"add bridge {name}", RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
 
 
@@ -86,7 +86,10 @@ def set_link(name: str, *, up: bool = False, **attributes: bytes | int) -> Messa
 
 
 def no_ipv6_address(name: str) -> Message:
-    """An interface, as yet down, is not to give itself an IPv6 address when it comes up."""
+    """An interface that is down does not give itself an IPv6 address when it comes up.
+
+    That would take the longer the more interfaces there are, and send packets of its own.
+    """
     mode = _attribute(IFLA_INET6_ADDR_GEN_MODE, bytes([IN6_ADDR_GEN_MODE_NONE]))
     body = link(name) + _attribute(IFLA_AF_SPEC, _attribute(socket.AF_INET6, mode))
     return Message(f"set {name}", RTM_SETLINK, 0, body)

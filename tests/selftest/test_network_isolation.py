@@ -22,6 +22,10 @@ ip -n {prefix}vm2 link set x up master br-vm
 until bridge -n {prefix}vm1 link show dev x | grep -q forwarding; do sleep 0.01; done
 until bridge -n {prefix}vm2 link show dev x | grep -q forwarding; do sleep 0.01; done
 """
+IPV6 = """
+echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+ip -6 route add 2001:db8::80 dev veth-vm1; ip -6 neigh add 2001:db8::80 lladdr 02:00:00:00:00:80 dev veth-vm1
+"""
 ROUTE = """
 ip route add 10.0.0.2 via 10.0.2.1 dev veth-vm2-br onlink
 ip netns exec {prefix}vm2 nft flush chain inet hornetos forward
@@ -41,7 +45,8 @@ WALLS = [
     (isolation.spoofed_sources, VM_A, "nft flush ruleset", "a forged source left VM a"),
     (isolation.untranslated_segments, VM_A, "nft flush chain inet hornetos forward", "with the source 10.0.0.2"),
     (isolation.spoofing_namespace, HOST, "nft flush chain inet hornetos prerouting", "VM a sent a datagram as VM b"),
-    (isolation.around_by_ipv6, VM_A, "echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6", "has IPv6 addresses"),
+    (isolation.around_by_ipv6, VM_A, IPV6 + "nft flush ruleset", "an IPv6 packet left VM a"),
+    (isolation.around_by_ipv6, VM_A, "ip addr add 2001:db8:1::1/64 dev br-vm", "has the IPv6 address 20010db8"),
     # A cable and a route that the topology does not have.
     (isolation.neighbours_by_broadcast, VM_A, CABLE, "VM b heard VM a"),
     (isolation.other_guests, HOST, ROUTE, "the host reached guest b"),
@@ -56,6 +61,13 @@ def test_a_fallen_wall_is_seen(way: Callable[[Lab], list[str]], where: str, how:
         problems = way(lab)
         assert any(said in problem for problem in problems), problems
     assert not [name for name in netns.names() if name.startswith(prefix)]
+
+
+def test_ipv6_does_not_leave_even_if_the_namespace_would_forward_it() -> None:
+    prefix = f"hornet-{os.getpid()}-six-"
+    with private_lab(SPEC.network, prefix) as lab:
+        run(["ip", "netns", "exec", f"{prefix}{VM_A}", "sh", "-ec", IPV6], timeout_s=20)
+        assert not [problem for problem in isolation.around_by_ipv6(lab) if "left" in problem]
 
 
 def test_a_target_that_is_not_there_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
