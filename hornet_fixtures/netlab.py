@@ -21,7 +21,7 @@ from hornet.guest import ECHO_REQUEST, PING_INTERVAL_S
 from hornet.network import HostNet, VMNamespace, netns, rtnl
 from hornet.network.build import ANYWHERE, BRIDGE_INDEX, mark
 from hornet.network.rtnl import Rtnl
-from hornet.spec import Network
+from hornet.spec_network import Network
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from hornet.network import HostNet, VMPlan
 from hornet.network.netns import RUN_NETNS
 from hornet.network.nft import TABLE
 from hornet.proc import run
-from hornet.spec import Network
+from hornet.spec_network import Network
 
 TIMEOUT_S = 900
 # An interface on the host whose other end is in the last namespace: it vanishes when the kernel has removed that one.

@@ -8,7 +8,8 @@ from pathlib import Path
 import jinja2
 
 from builders.rootfs.toolbox import Toolbox
-from hornet.spec import Network, SnapshotFiles, Spec
+from hornet.spec import SnapshotFiles, Spec
+from hornet.spec_network import Network
 from hornet.spec_rules import Health, Secrets
 
 FILES = Path(__file__).with_name("files")

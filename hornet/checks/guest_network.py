@@ -6,7 +6,7 @@ import re
 from ipaddress import IPv4Interface
 
 from hornet.facts import Facts, Probe
-from hornet.spec import Network
+from hornet.spec_network import Network
 
 
 def network_probes(network: Network) -> list[Probe]:

@@ -7,7 +7,7 @@ things right again, and the guest must be healthy afterwards.
 from __future__ import annotations
 
 from hornet.facts import Facts, Probe
-from hornet.spec import Network
+from hornet.spec_network import Network
 from hornet.spec_rules import Health
 
 # The guest's own SSH session can't do without the SSH server, which is why the script does not see it, instead.

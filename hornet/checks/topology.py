@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Interface
 
 from hornet.network.plan import VMPlan
 from hornet.network.topology import Link, NetFacts
-from hornet.spec import Network
+from hornet.spec_network import Network
 
 
 def namespace_problems(network: Network, plan: VMPlan, facts: NetFacts, rules: str | None) -> list[str]:

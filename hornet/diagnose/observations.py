@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from hornet.network import VMPlan
 from hornet.network.topology import NetFacts
-from hornet.spec import Network
+from hornet.spec_network import Network
 
 # From here on a root file system counts as full: what is left is soon gone. (The health check warns from 90 % on.)
 FULL_PERCENT = 95

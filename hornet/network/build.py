@@ -15,7 +15,7 @@ from hornet.network import netns, nft, rtnl
 from hornet.network.plan import VMPlan
 from hornet.network.rtnl import Rtnl
 from hornet.network.tap import open_tap
-from hornet.spec import Network
+from hornet.spec_network import Network
 
 ANYWHERE = IPv4Network("0.0.0.0/0")
 # Fixed indexes save asking the kernel which ones it chose; its own are small, and each namespace has its own.

@@ -17,7 +17,7 @@ from hornet.network.build import Builder, host_veth_index, mark, set_sysctl
 from hornet.network.plan import AddressPlan, Taken, VMPlan, overlaps
 from hornet.network.rtnl import delete_links
 from hornet.network.topology import read_links_and_routes, taken_networks
-from hornet.spec import Network
+from hornet.spec_network import Network
 
 T = TypeVar("T")
 

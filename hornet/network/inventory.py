@@ -18,7 +18,7 @@ from hornet.network.host import HostNet
 from hornet.network.plan import AddressPlan
 from hornet.network.rtnl import delete_links
 from hornet.network.topology import is_marked, read_links_and_routes
-from hornet.spec import Network
+from hornet.spec_network import Network
 
 # Private hosts of tests, and what belongs to them, carry the id of the process that made them.
 RUN_PREFIX = "hornet-{pid}-"

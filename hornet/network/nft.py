@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from hornet.errors import NetworkError
-from hornet.spec import Network
+from hornet.spec_network import Network
 
 TABLE = "hornetos"
 DELETE = f"table inet {TABLE}\ndelete table inet {TABLE}\n"
