@@ -152,10 +152,11 @@ class Tool(Table):
 
 
 class DebianKernel(Table):
-    """A kernel source from a Debian package linux-source-*; apt verifies it."""
+    """A kernel source from a Debian package linux-source-*, of `suite` if the host's apt has none; apt verifies it."""
 
     kind: Literal["debian"]
     package: Annotated[str, Field(pattern=r"^linux-source-[0-9.]+$")]
+    suite: str
 
 
 class KernelOrgKernel(Table):

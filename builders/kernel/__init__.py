@@ -65,7 +65,7 @@ def build_kernel(spec: Spec, home: Home, progress: Progress, *, source: str | No
     CommandError with the compiler's last lines if it fails.
     """
     _require_tools()
-    found = find_source(spec.kernel, home, progress, source)
+    found = find_source(spec, home, progress, source)
     inputs = _inputs(spec, found)
     directory = Store(home).get_or_build("kernel", inputs, lambda work: _build(spec, home, found, work, progress))
     config = directory / CONFIG_FILE

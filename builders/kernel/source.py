@@ -18,11 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from builders.rootfs.packages import extract_packages
 from hornet.errors import BuildError, CommandError, SpecError
 from hornet.home import Home
 from hornet.proc import run
 from hornet.progress import Progress
-from hornet.spec import DebianKernel, Kernel, KernelOrgKernel
+from hornet.rootfs_spec import Debian
+from hornet.spec import DebianKernel, KernelOrgKernel, Spec
 from hornet.store import file_sha256
 
 QUERY_TIMEOUT_S = 60.0
@@ -41,11 +43,12 @@ class Source:
     unpack: Callable[[Path, Path], None]
 
 
-def find_source(kernel: Kernel, home: Home, progress: Progress, name: str | None) -> Source:
+def find_source(spec: Spec, home: Home, progress: Progress, name: str | None) -> Source:
     """The source of that name in the spec, or the local tree at that path; None is the spec's default.
 
     Raises SpecError for a name that is neither, BuildError for a source that can't be identified.
     """
+    kernel = spec.kernel
     name = name or kernel.source
     if name not in kernel.sources:
         if (Path(name) / "Kconfig").is_file() and (Path(name) / "Makefile").is_file():
@@ -56,12 +59,13 @@ def find_source(kernel: Kernel, home: Home, progress: Progress, name: str | None
         )
     wanted = kernel.sources[name]
     if isinstance(wanted, DebianKernel):
-        return _debian(wanted, home)
+        other_suite = spec.rootfs.debian.model_copy(update={"suite": wanted.suite})
+        return _debian(wanted, other_suite, home, progress)
     return _kernel_org(wanted, kernel.kernel_org_mirror, home, progress)
 
 
-def _debian(wanted: DebianKernel, home: Home) -> Source:
-    """The installed package if there is one, else apt's candidate; both are the same for the same version."""
+def _debian(wanted: DebianKernel, other_suite: Debian, home: Home, progress: Progress) -> Source:
+    """The installed package, else the candidate of the host's apt, else that of the suite that is said to have it."""
     package = wanted.package
     installed = run(["dpkg-query", "-W", "-f", "${Version}", package], timeout_s=QUERY_TIMEOUT_S, ok_codes=(0, 1))
     tarball = INSTALLED_SOURCES / f"{package}.tar.xz"
@@ -74,6 +78,8 @@ def _debian(wanted: DebianKernel, home: Home) -> Source:
         return Source({"debian": package, "version": installed.output}, unpack_installed)
 
     version = _debian_candidate(package)
+    if version is None:
+        return _of_other_suite(package, other_suite, home, progress)
 
     def unpack_download(directory: Path, log: Path) -> None:
         downloads = home.cache / "kernel"
@@ -89,16 +95,31 @@ def _debian(wanted: DebianKernel, home: Home) -> Source:
     return Source({"debian": package, "version": version}, unpack_download)
 
 
-def _debian_candidate(package: str) -> str:
-    hint = f"run `apt-get update`, or install {package}"
+def _debian_candidate(package: str) -> str | None:
     try:
         policy = run(["apt-cache", "policy", package], timeout_s=QUERY_TIMEOUT_S, env={"LC_ALL": "C"}).output
     except CommandError as error:
-        raise BuildError(f"{package}: apt can't be asked: {error.message}", hint) from error
+        raise BuildError(f"{package}: apt can't be asked: {error.message}", "is this Debian or Ubuntu?") from error
     candidate = re.search(r"Candidate: (\d\S+)", policy)
-    if candidate is None:
-        raise BuildError(f"{package}: apt knows no such package", hint)
-    return candidate[1]
+    return candidate[1] if candidate else None
+
+
+def _of_other_suite(package: str, debian: Debian, home: Home, progress: Progress) -> Source:
+    """The package of another Debian suite, fetched once; whoever wants a newer one removes the directory."""
+    kept = home.cache / "kernel" / f"{package}-{debian.suite}"
+    tarball = INSTALLED_SOURCES / f"{package}.tar.xz"
+    if not kept.exists():
+        fresh = kept.with_name(f"{kept.name}.part")
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        with progress.step("kernel", f"fetching {package} of Debian {debian.suite}"):
+            versions = extract_packages(debian, [package], fresh / "tree", fresh, progress)
+        shutil.move(fresh / "tree" / tarball.relative_to("/"), fresh / tarball.name)
+        shutil.rmtree(fresh / "tree")
+        (fresh / "version").write_text(versions[package])
+        fresh.rename(kept)
+    identity = {"debian": package, "version": (kept / "version").read_text()}
+    return Source(identity, lambda directory, log: _untar(kept / tarball.name, directory, log))
 
 
 def _kernel_org(wanted: KernelOrgKernel, mirror: str, home: Home, progress: Progress) -> Source:
