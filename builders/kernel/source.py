@@ -100,7 +100,8 @@ def _debian_candidate(package: str) -> str | None:
         policy = run(["apt-cache", "policy", package], timeout_s=QUERY_TIMEOUT_S, env={"LC_ALL": "C"}).output
     except CommandError as error:
         raise BuildError(f"{package}: apt can't be asked: {error.message}", "is this Debian or Ubuntu?") from error
-    candidate = re.search(r"Candidate: (\d\S+)", policy)
+    # apt takes a name that it does not know for a pattern: asked for linux-source-6.1, it tells of linux-source-6.12.
+    candidate = re.search(rf"^{re.escape(package)}:\n.*\n +Candidate: (\d\S+)", policy, re.MULTILINE)
     return candidate[1] if candidate else None
 
 
