@@ -27,6 +27,12 @@ def adopt(
     kernel: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="The vmlinux that was booted, to bind it too.")
     ] = None,
+    frozen: Annotated[
+        bool,
+        typer.Option(
+            "--frozen", help="Its guest waits to be told to go on: made by this suite, its manifest lost since."
+        ),
+    ] = False,
     ssh_key: Annotated[
         Path | None, typer.Option(exists=True, dir_okay=False, help="The public key that its guest accepts.")
     ] = None,
@@ -69,6 +75,7 @@ def adopt(
         ssh_public_blob=ssh_key.read_text().split()[1] if ssh_key else None,
         parent=None,
         adopted=True,
+        frozen=frozen,
     )
     with mine.progress.step("adopt", f"reading every byte of {bundle.directory.name}"):
         bundle.seal(bundle.directory.name, origin)

@@ -103,7 +103,9 @@ def test_three_files_without_a_manifest_are_adopted_and_restored(
     adopted = Bundle(directory, bundle.names)
     with pytest.raises(SnapshotError, match="never sealed"):
         fleet.restore(adopted)
-    sealing = start(own_home, "adopt", directory, "--lane", fleet.lane, "--tier", bundle.manifest().origin.tier)
+    origin = bundle.manifest().origin
+    frozen = ["--frozen"] if origin.frozen else []
+    sealing = start(own_home, "adopt", directory, "--lane", fleet.lane, "--tier", origin.tier, *frozen)
     output = finish(sealing)
     assert sealing.returncode == 0, output
     vm = fleet.restore(adopted)
