@@ -22,7 +22,7 @@ from hornet.vmm import vmm_version
 COMMAND_TIMEOUT_S = 60
 # Waits (two seconds at most) until this connection to sshd is gone, so that no clone wakes up with a dead one, then
 # writes everything out. Freezing empties the journal, so that the disk is right even without a replay; the thaw
-# follows at once: a guest that was snapshotted frozen would have to be thawed in every clone before its first write,
+# follows at once: a file system frozen in the snapshot would have to be thawed in every clone before its first write,
 # and memory and disk agree without it, both being taken while the VM stands still.
 FLUSH = """
 setsid sh -c '
