@@ -24,13 +24,22 @@ FACTS_TIMEOUT_S = 240
 
 
 def all_probes(spec: Spec, tier: str) -> list[Probe]:
-    """Every question that the checks of an image of this tier need an answer to."""
-    tools = [probe for name, tool in spec.tools_of(tier).items() for probe in tool_probes(name, tool)]
+    """Every question that the checks of an image of this tier need an answer to, but for those of slow_probes."""
     promises = promise_probes(spec.kernel.promises, compile_programs())
     name = spec.tier(tier).init
     init = init_probes(name, spec.inits[name])
     guest = [*kernel_probes(), *boot_probes(spec.boot), *init, *network_probes(spec.network), *disk_probes()]
-    return [*guest, *promises, *tools]
+    return [*guest, *promises, *_tool_probes(spec, tier, slow=False)]
+
+
+def slow_probes(spec: Spec, tier: str) -> list[Probe]:
+    """The questions about slow tools."""
+    return _tool_probes(spec, tier, slow=True)
+
+
+def _tool_probes(spec: Spec, tier: str, *, slow: bool) -> list[Probe]:
+    tools = spec.tools_of(tier).items()
+    return [probe for name, tool in tools if tool.slow == slow for probe in tool_probes(name, tool)]
 
 
 def scratch_facts(vm: VM, spec: Spec, trial: Trial) -> Facts:

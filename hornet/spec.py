@@ -138,7 +138,7 @@ class Tool(Table):
 
     `use` is a shell script that does real work with the tool in the guest and exits 0 only if that went well.
     `tiers`: those that must have it; all of them unless named. `guide`: the statement of guide.toml that it proves;
-    tool-<name> unless named.
+    tool-<name> unless named. `slow`: an emulated guest takes tens of seconds, so it is asked in a clone of its own.
     """
 
     title: str
@@ -149,6 +149,7 @@ class Tool(Table):
     use: str
     tiers: list[str] = []
     guide: str | None = None
+    slow: bool = False
 
 
 class DebianKernel(Table):

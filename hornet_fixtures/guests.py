@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from hornet.checks.injection import Trial
 from hornet.facts import Facts
 from hornet.fleet import VM, Fleet
-from hornet.inspection import all_probes, collect_facts, scratch_facts
+from hornet.inspection import all_probes, collect_facts, scratch_facts, slow_probes
 from hornet.snapshot import Bundle
 from hornet.spec import Spec
 
@@ -25,9 +26,25 @@ def restored_vm(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
 
 
 @pytest.fixture(scope="session")
-def facts(restored_vm: VM, spec: Spec, tier_name: str) -> Facts:
-    """All facts of the restored guest."""
+def slow_facts(fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str) -> Iterator[Future[Facts]]:
+    """The facts about slow tools: a clone of its own is asked while tests go on."""
+    vm = fleet.restore(bundle)
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(collect_facts, vm, spec, slow_probes(spec, tier_name))
+        # Also where nobody waited for the answers: without its VM the question ends.
+        fleet.remove(vm)
+
+
+@pytest.fixture(scope="session")
+def facts(restored_vm: VM, slow_facts: Future[Facts], spec: Spec, tier_name: str) -> Facts:
+    """All facts of the restored guest, but for slow ones."""
     return collect_facts(restored_vm, spec, all_probes(spec, tier_name))
+
+
+@pytest.fixture
+def tool_facts(tool_name: str, facts: Facts, slow_facts: Future[Facts], spec: Spec) -> Facts:
+    """The facts that tell about a tool."""
+    return slow_facts.result() if spec.tools[tool_name].slow else facts
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from hornet.progress import Progress
 from hornet_fixtures.accepted import pytest_collection_finish
 from hornet_fixtures.clones import family
 from hornet_fixtures.diagnostics import pytest_runtest_makereport
-from hornet_fixtures.guests import facts, restored_vm, scratch
+from hornet_fixtures.guests import facts, restored_vm, scratch, slow_facts, tool_facts
 from hornet_fixtures.guide import (
     guide_cases,
     metric_cases,
@@ -66,9 +66,11 @@ __all__ = [
     "restored_vm",
     "run_directory",
     "scratch",
+    "slow_facts",
     "spec",
     "tier",
     "tier_name",
+    "tool_facts",
 ]
 
 

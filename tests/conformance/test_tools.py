@@ -13,13 +13,13 @@ from hornet_fixtures.judging import holds
 pytestmark = pytest.mark.conformance
 
 
-def test_it_is_there(tool_name: str, spec: Spec, facts: Facts) -> None:
-    holds(tools.presence_problems(tool_name, spec.tools[tool_name], facts))
+def test_it_is_there(tool_name: str, spec: Spec, tool_facts: Facts) -> None:
+    holds(tools.presence_problems(tool_name, spec.tools[tool_name], tool_facts))
 
 
-def test_it_has_the_right_version(tool_name: str, spec: Spec, facts: Facts) -> None:
-    holds(tools.version_problems(tool_name, spec.tools[tool_name], facts))
+def test_it_has_the_right_version(tool_name: str, spec: Spec, tool_facts: Facts) -> None:
+    holds(tools.version_problems(tool_name, spec.tools[tool_name], tool_facts))
 
 
-def test_it_does_real_work(tool_name: str, spec: Spec, facts: Facts) -> None:
-    holds(tools.use_problems(tool_name, spec.tools[tool_name], facts))
+def test_it_does_real_work(tool_name: str, spec: Spec, tool_facts: Facts) -> None:
+    holds(tools.use_problems(tool_name, spec.tools[tool_name], tool_facts))
