@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-from hornet.checks import injection, read_only, sizes
+from hornet.checks import injection, read_only
 from hornet.checks.catalog import guest_checks, hardened_checks, image_checks, scratch_checks
 from hornet.checks.health import health_probes
 from hornet.checks.injection import Trial, injection_probes
@@ -258,19 +257,3 @@ def test_secrets_that_are_not_looked_after(victim: VM, spec: Spec) -> None:
     wanted = {"injection.given": "did not get them", "injection.refused": "ran", "injection.left": "/root/secrets.env"}
     assert_exactly(found, wanted)
     assert "the secret is on the disk" in injection.disk_problems(trial, victim.disk)[0]
-
-
-def test_an_image_and_a_kernel_that_are_too_big(spec: Spec, tier_name: str, kernel: Path, tmp_path: Path) -> None:
-    tier = spec.tier(tier_name)
-    for limit_mb, problems in (
-        (tier.max_mb, lambda mb: sizes.rootfs_size_problems(tier, mb, {"Node.js 20": 66.5})),
-        (spec.kernel.max_mb, lambda mb: sizes.kernel_size_problems(spec.kernel, mb)),
-    ):
-        padded = tmp_path / f"{limit_mb:g}"
-        padded.write_bytes(kernel.read_bytes()[:4096])
-        with padded.open("ab") as stream:
-            stream.truncate(int(limit_mb * sizes.MB))
-            assert problems(sizes.size_mb(padded)) == []
-            stream.truncate(int(limit_mb * sizes.MB) + 100_000)
-        (problem,) = problems(sizes.size_mb(padded))
-        assert f"at most {limit_mb:g} MB allowed" in problem
