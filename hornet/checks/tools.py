@@ -8,15 +8,18 @@ from hornet.facts import Facts, Probe
 from hornet.spec import Tool
 
 USE_TIMEOUT_S = 60
+# On an emulated processor that others use too.
+SLOW_TIMEOUT_S = 115
 
 
 def tool_probes(name: str, tool: Tool) -> list[Probe]:
     """Where the commands are, what version they print, and a real use."""
     where = "; ".join(f"command -v {command} || echo missing {command}" for command in tool.needs)
+    timeout_s = SLOW_TIMEOUT_S if tool.slow else USE_TIMEOUT_S
     return [
         Probe(f"tool.{name}.where", where),
-        Probe(f"tool.{name}.version", tool.version_command, USE_TIMEOUT_S),
-        Probe(f"tool.{name}.use", tool.use, USE_TIMEOUT_S),
+        Probe(f"tool.{name}.version", tool.version_command, timeout_s),
+        Probe(f"tool.{name}.use", tool.use, timeout_s),
     ]
 
 
