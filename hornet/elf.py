@@ -47,7 +47,8 @@ def read_linkage(path: Path) -> Linkage | None:
 
 
 def _linkage(elf: Any) -> Linkage:
-    dynamic = elf.get_section_by_name(".dynamic")
+    # Not the section of that name: what only runs may have no sections.
+    dynamic = next(elf.iter_segments("PT_DYNAMIC"), None)
     tags = list(dynamic.iter_tags()) if dynamic else []
     interpreters = [segment.get_interp_name() for segment in elf.iter_segments("PT_INTERP")]
     return Linkage(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hornet.spec_types import Positive, Table
+from hornet.spec_types import Pattern, Positive, Table
 
 Sha512 = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
 
@@ -42,11 +42,18 @@ class Keep(Table):
 
 
 class Debian(Table):
-    """How images are built from Debian packages. `mirror`: default is the one that apt is configured with."""
+    """How images are built from Debian packages. `mirror`: default is the one that apt is configured with.
+
+    By tier: `refusing`, libraries replaced by ones that do nothing; `trimmed`, paths of libraries that lose the names
+    that nothing else in the image knows, but for those that `trim_keeps` matches.
+    """
 
     suite: str
     components: list[str]
     mirror: str | None = None
+    refusing: dict[str, list[str]]
+    trimmed: dict[str, list[str]]
+    trim_keeps: Pattern
     keep: dict[str, Keep]
 
 

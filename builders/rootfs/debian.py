@@ -14,8 +14,9 @@ from builders.rootfs.packages import extract_packages
 from builders.rootfs.select import Selection, select
 from builders.rootfs.shims import replace_libraries
 from builders.rootfs.toolbox import Toolbox
+from builders.rootfs.trim import known_names, trim
 from hornet.progress import Progress
-from hornet.rootfs_spec import Keep
+from hornet.rootfs_spec import Debian, Keep
 from hornet.spec import Spec
 from hornet.store import Store, file_sha256
 
@@ -36,6 +37,7 @@ def fetch_layer(spec: Spec, tier: str, store: Store, toolbox: Toolbox, progress:
     inputs: dict[str, Any] = {
         "packages": packages,
         "debian": debian.model_dump(include={"suite", "components", "mirror"}),
+        "refusing": debian.refusing[tier],
         "toolbox": toolbox.tree.parent.name,
         "builder": [file_sha256(Path(__file__).with_name(name)) for name in RECIPE],
     }
@@ -47,7 +49,7 @@ def fetch_layer(spec: Spec, tier: str, store: Store, toolbox: Toolbox, progress:
         with progress.step(tier, "cutting ICU's data down to English"):
             slim = shrink(tree, toolbox, work)
             shutil.move(slim, tree / "usr/lib/x86_64-linux-gnu" / slim.name)
-        replace_libraries(tree, work)
+        replace_libraries(tree, work, debian.refusing[tier])
         (work / VERSIONS_FILE).write_text(json.dumps(versions, indent=2) + "\n")
 
     return store.get_or_build("packages", inputs, fetch)
@@ -58,11 +60,12 @@ def populate(spec: Spec, tier: str, layer: Path, toolbox: Toolbox, root: Path) -
     tree = layer / "tree"
     selection = select(tree, {name: keep.paths for name, keep in components(spec, tier).items() if keep.paths})
     _copy(selection, root)
+    _trim(spec.rootfs.debian, tier, root)
     make_directories(root)
     link_applets(Toolbox(tree), root)
     content = Content(
         distro=f"debian {spec.rootfs.debian.suite}",
-        sizes_bytes=_component_sizes(selection),
+        sizes_bytes=_component_sizes(selection, root),
         packages=json.loads((layer / VERSIONS_FILE).read_text()),
     )
     content.count(CERTIFICATES_COMPONENT, bundle_certificates(tree, root))
@@ -81,7 +84,15 @@ def _copy(selection: Selection, root: Path) -> None:
             shutil.copy(source, target)
 
 
-def _component_sizes(selection: Selection) -> dict[str, int]:
+def _trim(debian: Debian, tier: str, root: Path) -> None:
+    """Cut the tables of the tier's libraries that nothing else in the image needs."""
+    libraries = [path for pattern in debian.trimmed.get(tier, []) for path in root.glob(pattern.lstrip("/"))]
+    for library in libraries:
+        others = (path for path in root.rglob("*") if file_bytes(path) and path != library)
+        trim(library, known_names(others), debian.trim_keeps)
+
+
+def _component_sizes(selection: Selection, root: Path) -> dict[str, int]:
     """Bytes by component; a file with several names counts once."""
     sizes: dict[str, int] = {}
     seen: set[int] = set()
@@ -89,5 +100,5 @@ def _component_sizes(selection: Selection) -> dict[str, int]:
         full = selection.tree / path
         if full.lstat().st_ino not in seen:
             seen.add(full.lstat().st_ino)
-            sizes[component] = sizes.get(component, 0) + file_bytes(full)
+            sizes[component] = sizes.get(component, 0) + file_bytes(root / path)
     return sizes

@@ -3,8 +3,8 @@
 GnuTLS with all that it needs is 6 MB of a 150 MB image that has OpenSSL. Two things want it. Git's libcurl is built
 with GnuTLS, while everything else has Debian's other flavour, with the same functions under other symbol versions: a
 library that forwards each function to the other flavour replaces it. And libcurl's RTMP (a protocol for video
-streams) wants it: a library in which nothing can be opened replaces that. The same goes for sshd's database of
-logins, which would bring SQLite.
+streams) wants it: a library in which nothing can be opened replaces that. hornetos.toml says which others go this
+way: sshd's database of logins, which would bring SQLite; in Micro libcurl's LDAP, SFTP and Kerberos.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from hornet.proc import run
 HIDDEN_VERSION = 0x8000
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 CURL, CURL_GNUTLS = "libcurl.so.4", "libcurl-gnutls.so.4"
-# Every function of these answers 0: no handle, nothing done.
-REFUSING = ("librtmp.so.1", "libwtmpdb.so.0")
 
 
 @dataclass(frozen=True)
@@ -42,14 +40,17 @@ class Function:
         return f".globl {label}\n.type {label}, @function\n{label}: {body}\n{symver}"
 
 
-def replace_libraries(tree: Path, work: Path) -> None:
-    """Replace these libraries in the tree. Raises BuildError if the flavours of libcurl differ."""
+def replace_libraries(tree: Path, work: Path, refusing: Sequence[str]) -> None:
+    """Replace libraries in the tree; every function of those in `refusing` answers 0: no handle, nothing done.
+
+    Raises BuildError if the flavours of libcurl differ.
+    """
     libraries = tree / LIBRARIES
     wanted, offered = _exported(libraries / CURL_GNUTLS), _exported(libraries / CURL)
     if missing := {function.name for function in wanted} - {function.name for function in offered}:
         raise BuildError(f"{CURL} lacks functions that {CURL_GNUTLS} has: {', '.join(sorted(missing)[:5])}")
     _replace(libraries / CURL_GNUTLS, wanted, "jmp {name}@PLT", work, [str(libraries / CURL)])
-    for name in filter(lambda name: (libraries / name).exists(), REFUSING):
+    for name in refusing:
         _replace(libraries / name, _exported(libraries / name), "xor %eax, %eax\n ret", work, [])
 
 

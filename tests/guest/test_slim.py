@@ -63,7 +63,8 @@ def test_a_removal_is_measured_and_a_new_snapshot_has_it(
     assert report.tool_problems == []
     assert report.broken == ["terminals"]
     assert report.never_worked == ["Python"]
-    assert 5 < report.savings[0].saved_mb == pytest.approx(report.saved_mb) < 10
+    assert report.savings[0].saved_mb == pytest.approx(report.saved_mb)
+    assert 5 < report.saved_mb < 10, "ripgrep is 5.3 MB"
     assert report.snapshot is not None
     assert report.snapshot.manifest().origin.parent == bundle.manifest().self_sha256
     vm = fleet.restore(report.snapshot)
