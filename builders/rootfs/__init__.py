@@ -90,17 +90,8 @@ def build_rootfs(spec: Spec, home: Home, progress: Progress, *, tier: str, distr
             seed = content_key({"tier": tier, "distro": distro, "network": inputs["network"]})
             max_mb, free_mb = spec.tier(tier).max_mb, spec.rootfs.free_mb[tier]
             facts = {"tier": tier, "guide_components": _guide_rows(spec, tier, distro)}
-            pack(
-                spec,
-                toolbox,
-                work,
-                content,
-                seed=seed,
-                max_mb=max_mb,
-                free_mb=free_mb,
-                facts=facts,
-                as_installed=distro == "alpine",
-            )
+            packing = Packing(seed, max_mb, free_mb, facts, as_installed=distro == "alpine")
+            pack(spec, toolbox, work, content, packing)
 
     directory = store.get_or_build("rootfs", inputs, build)
     return artifact(directory)
@@ -147,28 +138,39 @@ def _guide_rows(spec: Spec, tier: str, distro: str) -> dict[str, str]:
     return rows | {name: keep.guide[tier] for name, keep in keeps.items() if tier in keep.guide}
 
 
-def pack(
-    spec: Spec,
-    toolbox: Toolbox,
-    work: Path,
-    content: Content,
-    *,
-    seed: str,
-    max_mb: float,
-    free_mb: float,
-    facts: Mapping[str, Any],
-    as_installed: bool = False,
-) -> None:
-    """Turn work/root into the image and its manifest; `facts` are added to what every image says of itself."""
+@dataclass(frozen=True)
+class Packing:
+    """How a tree becomes an image. facts: what the manifest says besides what every image says of itself.
+
+    as_installed: a package manager made the tree and will change it: its owners count, equal files stay apart.
+    """
+
+    seed: str
+    max_mb: float
+    free_mb: float
+    facts: Mapping[str, Any]
+    as_installed: bool = False
+
+
+def pack(spec: Spec, toolbox: Toolbox, work: Path, content: Content, packing: Packing) -> None:
+    """Turn work/root into the image and its manifest."""
     root, tar_path, image = work / "root", work / "content.tar", work / IMAGE_FILE
-    write_tar(root, tar_path, spec.rootfs.source_date_epoch, as_installed=as_installed)
-    made = make_ext4(spec.rootfs, toolbox, tar_path=tar_path, image=image, seed=seed, max_mb=max_mb, free_mb=free_mb)
+    write_tar(root, tar_path, spec.rootfs.source_date_epoch, as_installed=packing.as_installed)
+    made = make_ext4(
+        spec.rootfs,
+        toolbox,
+        tar_path=tar_path,
+        image=image,
+        seed=packing.seed,
+        max_mb=packing.max_mb,
+        free_mb=packing.free_mb,
+    )
     tar_path.unlink()
     shutil.rmtree(root)
     sizes = sorted(content.sizes_bytes.items(), key=lambda item: -item[1])
     manifest = {
         "distro": content.distro,
-        **facts,
+        **packing.facts,
         "sha256": file_sha256(image),
         "size_mb": made.size_bytes / MB,
         "used_mb": made.used_bytes / MB,

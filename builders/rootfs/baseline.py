@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from builders.rootfs import OWN_COMPONENT, RootfsArtifact, artifact, npm, own_inputs, pack
+from builders.rootfs import OWN_COMPONENT, Packing, RootfsArtifact, artifact, npm, own_inputs, pack
 from builders.rootfs.content import Content, tree_bytes
 from builders.rootfs.guest_files import GuestValues, write_guest_files
 from builders.rootfs.packages import FETCH_TIMEOUT_S, apt_source
@@ -55,17 +55,7 @@ def build_baseline(spec: Spec, home: Home, progress: Progress) -> RootfsArtifact
             size_mb = spec.rootfs.baseline.size_mb
             seed = content_key({"tier": NAME, "network": inputs["network"]})
             # As much room as the size leaves: free_mb can't be had in full.
-            pack(
-                spec,
-                toolbox,
-                work,
-                content,
-                seed=seed,
-                max_mb=size_mb,
-                free_mb=size_mb,
-                facts={"tier": NAME},
-                as_installed=True,
-            )
+            pack(spec, toolbox, work, content, Packing(seed, size_mb, size_mb, {"tier": NAME}, as_installed=True))
 
     return artifact(store.get_or_build("rootfs", inputs, build))
 
