@@ -26,18 +26,22 @@ CURL, CURL_GNUTLS = "libcurl.so.4", "libcurl-gnutls.so.4"
 
 
 @dataclass(frozen=True)
-class Function:
-    """A function that a library defines. version: as the assembler writes it, `@@NODE` or, if not the default one,
-    `@NODE`; empty in a library without versions."""
+class Symbol:
+    """A function or a variable that a library defines. version: as the assembler writes it, `@@NODE` or, if not the
+    default one, `@NODE`; empty in a library without versions. data_bytes: a variable's size; None for a function."""
 
     name: str
     version: str
+    data_bytes: int | None
 
     def assembly(self, number: int, body: str) -> str:
-        """The function with another body."""
+        """A function with another body, a variable with zeros."""
         label = f"shim_{number}" if self.version else self.name
         symver = f".symver {label}, {self.name}{self.version}\n" if self.version else ""
-        return f".globl {label}\n.type {label}, @function\n{label}: {body}\n{symver}"
+        if self.data_bytes is None:
+            return f".text\n.globl {label}\n.type {label}, @function\n{label}: {body}\n{symver}"
+        head = f".bss\n.balign 16\n.globl {label}\n.type {label}, @object\n.size {label}, {self.data_bytes}\n"
+        return f"{head}{label}: .skip {self.data_bytes}\n{symver}"
 
 
 def replace_libraries(tree: Path, work: Path, refusing: Sequence[str]) -> None:
@@ -47,21 +51,21 @@ def replace_libraries(tree: Path, work: Path, refusing: Sequence[str]) -> None:
     """
     libraries = tree / LIBRARIES
     wanted, offered = _exported(libraries / CURL_GNUTLS), _exported(libraries / CURL)
-    if missing := {function.name for function in wanted} - {function.name for function in offered}:
+    if missing := {symbol.name for symbol in wanted} - {symbol.name for symbol in offered}:
         raise BuildError(f"{CURL} lacks functions that {CURL_GNUTLS} has: {', '.join(sorted(missing)[:5])}")
     _replace(libraries / CURL_GNUTLS, wanted, "jmp {name}@PLT", work, [str(libraries / CURL)])
     for name in refusing:
         _replace(libraries / name, _exported(libraries / name), "xor %eax, %eax\n ret", work, [])
 
 
-def _replace(library: Path, functions: Sequence[Function], body: str, work: Path, linked: Sequence[str]) -> None:
-    """Assemble a library of the same functions, each with `body`, and put it in the place of `library`."""
+def _replace(library: Path, symbols: Sequence[Symbol], body: str, work: Path, linked: Sequence[str]) -> None:
+    """Assemble a library of the same symbols, each function with `body`, and put it in the place of `library`."""
     source, script, output = work / "shim.S", work / "shim.map", work / library.name
-    text = "".join(function.assembly(i, body.format(name=function.name)) for i, function in enumerate(functions))
+    text = "".join(symbol.assembly(i, body.format(name=symbol.name)) for i, symbol in enumerate(symbols))
     source.write_text(text + ".section .note.GNU-stack\n")
     nodes: dict[str, list[str]] = {}
-    for function in functions:
-        nodes.setdefault(function.version.lstrip("@"), []).append(function.name)
+    for symbol in symbols:
+        nodes.setdefault(symbol.version.lstrip("@"), []).append(symbol.name)
     script.write_text("".join(f"{node} {{ global: {'; '.join(names)}; }};\n" for node, names in nodes.items()))
     flags = ["-shared", "-nostdlib", "-Wl,--build-id=none", f"-Wl,-soname,{library.name}"]
     # What the linked library itself needs is not ours to resolve here.
@@ -74,17 +78,20 @@ def _replace(library: Path, functions: Sequence[Function], body: str, work: Path
     output.rename(library)
 
 
-def _exported(library: Path) -> list[Function]:
+def _exported(library: Path) -> list[Symbol]:
     with library.open("rb") as stream:
         elf: Any = ELFFile(stream)
         definitions, indexes = elf.get_section_by_name(".gnu.version_d"), elf.get_section_by_name(".gnu.version")
         found = []
         for number, symbol in enumerate(elf.get_section_by_name(".dynsym").iter_symbols()):
-            if symbol["st_shndx"] == "SHN_UNDEF" or symbol["st_info"]["type"] != "STT_FUNC":
+            kind = symbol["st_info"]["type"]
+            # Names of versions are symbols too, without a place.
+            if symbol["st_shndx"] in ("SHN_UNDEF", "SHN_ABS") or kind not in ("STT_FUNC", "STT_OBJECT"):
                 continue
             index: Any = indexes.get_symbol(number)["ndx"] if definitions else None
-            found.append(Function(symbol.name, _version(definitions, index)))
-        return sorted(found, key=lambda function: (function.name, function.version))
+            size = symbol["st_size"] if kind == "STT_OBJECT" else None
+            found.append(Symbol(symbol.name, _version(definitions, index), size))
+        return sorted(found, key=lambda symbol: (symbol.name, symbol.version))
 
 
 def _version(definitions: Any, index: Any) -> str:
