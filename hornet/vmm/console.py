@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 from hornet.errors import VMError
 
@@ -19,9 +20,11 @@ class Console:
     Lines sent to the guest are for its own watch (see hornet/refresh.py); commands go by SSH.
     """
 
-    def __init__(self, path: Path, connection: socket.socket, vm_name: str) -> None:
+    def __init__(self, path: Path, connection: socket.socket, vm_name: str, keyboard: BinaryIO | None = None) -> None:
+        """keyboard: where what is typed goes, unbuffered, if not to the same connection."""
         self.path = path
         self._connection = connection
+        self._keyboard = keyboard
         self._vm_name = vm_name
         self._text = ""
         self._closed = False
@@ -41,7 +44,10 @@ class Console:
     def send(self, text: str) -> None:
         """Type something on the serial line. Raises VMError if the VM has ended."""
         try:
-            self._connection.sendall(text.encode())
+            if self._keyboard:
+                self._keyboard.write(text.encode())
+            else:
+                self._connection.sendall(text.encode())
         except OSError as error:
             raise VMError(f"VM {self._vm_name}: its serial line is closed: {error.strerror}") from error
 
@@ -74,6 +80,8 @@ class Console:
             pass
         self._thread.join(5.0)
         self._connection.close()
+        if self._keyboard:
+            self._keyboard.close()
 
     def _read(self) -> None:
         with self.path.open("ab") as sink:

@@ -45,17 +45,20 @@ class FirecrackerVM:
         self._memory: list[Path] = []
         with timed(self.phases_ms, "vmm_start_ms"):
             serial_end, serial_theirs = socket.socketpair()
-            with serial_theirs:
+            # It reads its standard input only if that is a terminal or a pipe.
+            typed_fd, keyboard_fd = os.pipe()
+            keyboard = os.fdopen(keyboard_fd, "wb", buffering=0)
+            with serial_theirs, os.fdopen(typed_fd):
                 self._process = start_vmm(
                     [BINARY, "--api-sock", API_SOCKET, "--id", config.name, "--log-path", LOG_FILE, "--level", "Warn"],
                     disk=config.disk,
                     log=self._log,
-                    serial_fd=serial_theirs.fileno(),
+                    stdio=(typed_fd, serial_theirs.fileno()),
                     directory=config.directory,
                     namespace=config.card.namespace if config.card else None,
                 )
             self.pid = self._process.pid
-            self.console = Console(config.directory / "console.log", serial_end, config.name)
+            self.console = Console(config.directory / "console.log", serial_end, config.name, keyboard)
             try:
                 self._api = _Api(self._connect())
             except HornetError as error:

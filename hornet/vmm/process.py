@@ -26,14 +26,14 @@ def start_vmm(
     disk: Path,
     log: Path,
     pass_fds: Sequence[int] = (),
-    serial_fd: int | None = None,
+    stdio: tuple[int, int] | None = None,
     directory: Path | None = None,
     namespace: str | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start `argv` with its output in `log`; it is killed by the kernel when this process dies, however.
 
-    serial_fd is its standard input and output instead; directory: where it runs; namespace: the network namespace that
-    it runs in. Raises VMError if another VM runs on the same `disk`, HostError if the program is missing.
+    stdio: descriptors of its standard input and output instead; directory: where it runs; namespace: the network
+    namespace that it runs in. Raises VMError if another VM runs on `disk`, HostError if the program is missing.
     """
     command = ["setpriv", "--pdeathsig", "KILL", *argv]
     if namespace:
@@ -42,10 +42,11 @@ def start_vmm(
 
     def spawn() -> subprocess.Popen[bytes]:
         with log.open("ab") as sink:
+            stdin, stdout = stdio or (subprocess.DEVNULL, sink.fileno())
             return subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL if serial_fd is None else serial_fd,
-                stdout=sink if serial_fd is None else serial_fd,
+                stdin=stdin,
+                stdout=stdout,
                 stderr=sink,
                 pass_fds=tuple(pass_fds),
                 cwd=directory,

@@ -26,7 +26,8 @@ pytestmark = pytest.mark.guest
 
 MEMORY_MIB = 32
 LIMIT_S = 20
-# Firecracker enters in long mode with the first GiB mapped; 0x3f8 is the serial port.
+# Firecracker enters in long mode with the first GiB mapped; 0x3f8 is the serial port, bit 0 of 0x3fd says that it has
+# something to read: the letter to go on with.
 PROGRAM = r"""
 .globl _start
 _start:
@@ -41,7 +42,14 @@ _start:
     jbe 1f
     movb $'a', %al
 1:  movb %al, next(%rip)
-    movl $1000, %ecx
+    movw $0x3fd, %dx
+    inb %dx, %al
+    testb $1, %al
+    jz 3f
+    movw $0x3f8, %dx
+    inb %dx, %al
+    movb %al, next(%rip)
+3:  movl $1000, %ecx
 2:  decl %ecx
     jnz 2b
     jmp _start
@@ -127,6 +135,19 @@ def test_boot_snapshot_and_two_clones(program: Path, machine, started, tmp_path:
         opened = {path.resolve() for path in Path(f"/proc/{clone.pid}/fd").iterdir()}
         assert clone.config.disk in opened, "the clone has its own disk open, not the one whose path is in the snapshot"
     assert memory.read_bytes() == before, "clones never write into the snapshot's memory"
+
+
+def test_a_restored_guest_reads_its_console(program: Path, machine, started, tmp_path: Path) -> None:
+    """What a HornetOS guest is told after a restore comes this way."""
+    parent = started(boot_vm(FIRECRACKER_KVM, machine("parent"), kernel=program, boot_args=""))
+    parent.console.wait_for("^b$", LIMIT_S)
+    parent.pause()
+    memory, state = tmp_path / "vm.mem", tmp_path / "vm.snapshot"
+    parent.snapshot(memory, state)
+    clone = started(restore_vm(FIRECRACKER_KVM, machine("clone"), memory=memory, state=state))
+    clone.resume()
+    clone.console.send("A")
+    clone.console.wait_for("^A$", LIMIT_S)
 
 
 def test_a_clone_can_be_snapshotted_again(program: Path, machine, started, tmp_path: Path) -> None:
