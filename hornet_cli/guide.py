@@ -23,7 +23,7 @@ def guide(
 
     spec = settings(ctx).spec
     kvm_metrics = [key for key, metric in spec.metrics.items() if metric.needs == "kvm"]
-    covered = coverage(load_guide().values(), collect_checks(CHECKOUT / "tests"), kvm_metrics)
+    covered = coverage(load_guide().values(), collect_checks(CHECKOUT / "tests", spec.tiers), kvm_metrics)
     page = coverage_page(covered)
     if write:
         PAGE.write_text(page, encoding="utf-8")

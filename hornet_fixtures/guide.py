@@ -89,14 +89,19 @@ class _Collector:
                 )
 
 
-def collect_checks(tests: Path) -> list[Check]:
-    """Every test below a directory that names statements of the guide; none is run.
+def collect_checks(tests: Path, tiers: Iterable[str]) -> list[Check]:
+    """Every test below a directory that names statements of the guide, in any of the tiers; none is run.
 
     Raises HornetError when the tests can't be collected.
     """
+    return [check for tier in tiers for check in _collect(tests, tier)]
+
+
+def _collect(tests: Path, tier: str) -> list[Check]:
     collector, shown = _Collector(), io.StringIO()
+    words = ["--collect-only", "-qq", f"--rootdir={tests.parent}", f"--tier={tier}", str(tests)]
     with contextlib.redirect_stdout(shown):
-        code = pytest.main(["--collect-only", "-qq", f"--rootdir={tests.parent}", str(tests)], plugins=[collector])
+        code = pytest.main(words, plugins=[collector])
     if code != pytest.ExitCode.OK:
         raise HornetError(f"{tests}: can't be collected:\n{shown.getvalue()[-2000:]}", "correct the tests named above")
     return collector.checks

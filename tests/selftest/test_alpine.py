@@ -123,6 +123,8 @@ def image(mirror: Mirror, home: Home, tmp_path: Path) -> Path:
     return tree
 
 
+@pytest.mark.guide("alpine-base", "alpine-claude", "alpine-network", "alpine-ssh", "alpine-openrc", "alpine-cleanup")
+@pytest.mark.guide("guest-interfaces")
 def test_an_image_is_as_the_guide_says(image: Path, mirror: Mirror) -> None:
     interfaces = (image / "etc/network/interfaces").read_text()
     assert "address 10.0.0.2\n    netmask 255.255.255.0\n    gateway 10.0.0.1\n" in interfaces
@@ -137,6 +139,7 @@ def test_an_image_is_as_the_guide_says(image: Path, mirror: Mirror) -> None:
     assert (image / "etc/apk/repositories").read_text() == f"{mirror.directory}/v3.19/main\n"
 
 
+@pytest.mark.guide("alpine-packages")
 def test_packages_are_installed_once_and_again_when_the_mirror_changes(mirror: Mirror, home: Home) -> None:
     store, spec = Store(home), mirror.spec()
     first = fetch_layer(spec, "standard", store, QUIET)

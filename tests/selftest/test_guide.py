@@ -124,10 +124,17 @@ def test_tests_are_collected_with_their_ids_and_what_they_take(tmp_path: Path) -
     write(module, SAMPLE)
     write(tmp_path / "conftest.py", 'pytest_plugins = ["hornet_fixtures.plugin"]')
     # In a process of its own: pytest does not run within pytest.
-    script = f"from hornet_fixtures.guide import *; print(collect_checks(Path({str(module.parents[1])!r})))"
+    script = f"from hornet_fixtures.guide import *; print(collect_checks(Path({str(module.parents[1])!r}), ['micro']))"
     words = [sys.executable, "-c", script]
     done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Check(") == 2
     assert "test='conformance/test_sample::test_a', takes=<Takes.VM" in done.stdout
     assert "test='conformance/test_sample::test_b', takes=<Takes.NO_VM" in done.stdout
+
+
+def test_every_statement_has_a_check_or_a_reason_and_the_page_is_up_to_date() -> None:
+    words = [sys.executable, "-m", "hornet_cli", "guide"]
+    done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False)
+    problems = [line for line in done.stdout.splitlines() if line.startswith("problem: ")]
+    assert (done.returncode, problems) == (0, []), done.stderr

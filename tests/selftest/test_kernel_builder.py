@@ -297,6 +297,7 @@ def build(home: Home, tree: Path, spec: Spec = SPEC) -> KernelArtifact:
     return build_kernel(spec, home, QUIET, source=str(tree))
 
 
+@pytest.mark.guide("kernel-build")
 def test_a_kernel_is_built_once_and_the_same_elsewhere(home: Home, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "tree")
     built = build(home, tree)

@@ -1,0 +1,18 @@
+"""HORNET_HOME has the guide's layout, below one directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hornet.home import Home
+
+
+@pytest.mark.guide("directory-structure")
+def test_images_snapshots_and_builds_lie_below_one_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HORNET_HOME", str(tmp_path))
+    home = Home.from_env()
+    for name in ("images", "snapshots", "build"):
+        assert getattr(home, name) == tmp_path / name
+        assert (tmp_path / name).is_dir()
