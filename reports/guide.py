@@ -92,7 +92,7 @@ def _verdict(
 def guide_sentence(rows: Sequence[StatementRow]) -> str:
     """How many statements of the guide have which verdict, in one sentence."""
     counts = {verdict: sum(row.verdict is verdict for row in rows) for verdict in StatementVerdict}
-    others = [f"{count} {verdict}" for verdict, count in counts.items() if count and verdict is not verdict.HOLDS]
+    others = [f"{verdict}: {count}" for verdict, count in counts.items() if count and verdict is not verdict.HOLDS]
     return f"Of the guide's {len(rows)} statements {counts[StatementVerdict.HOLDS]} hold" + (
         f"; {', '.join(others)}." if others else "."
     )

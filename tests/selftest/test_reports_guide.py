@@ -79,4 +79,4 @@ def test_a_target_that_was_not_measured_has_no_verdict() -> None:
 
 def test_the_sentence_counts_every_statement_once() -> None:
     rows = statement_rows([PLAIN, Statement("b", "A", "b"), Statement("c", "A", "c")], [], [case("passed")])
-    assert guide_sentence(rows) == "Of the guide's 3 statements 1 hold; 2 no check ran."
+    assert guide_sentence(rows) == "Of the guide's 3 statements 1 hold; no check ran: 2."
