@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from filelock import FileLock
 
-from hornet.errors import SnapshotError
-from hornet.fleet import Fleet
+from hornet.errors import SnapshotError, VMError
+from hornet.fleet import VM, Fleet
 from hornet.progress import Progress
 from hornet.snapshot import Bundle, open_bundle
 from hornet.snapshot.manifest import FORMAT
 from hornet.snapshot.take import origin_of, take_snapshot
 from hornet.store import content_key, file_sha256
 from hornet.vmm import vmm_version
+
+BOOT_ATTEMPTS = 3
 
 
 def build_snapshot(
@@ -48,13 +51,28 @@ def _build(
 ) -> Bundle:
     spec, key = fleet.spec, fleet.key.public_blob
     with progress.step("snapshot", f"booting {image.parent.name}/{image.name} in {fleet.lane}"):
-        vm = fleet.boot(kernel, image, announces=announces)
-        vm.guest.wait_ready(spec.machine.ssh_timeout_s)
+        vm = _boot(fleet, progress, kernel, image, announces)
     with progress.step("snapshot", f"taking {version}"):
         origin = origin_of(vm, spec, kernel_sha256=file_sha256(kernel), tier=tier, ssh_public_blob=key)
         bundle = take_snapshot(vm, fleet.home, spec, version=version, origin=origin)
         fleet.remove(vm)
     return bundle
+
+
+def _boot(fleet: Fleet, progress: Progress, kernel: Path, image: Path, announces: bool) -> VM:
+    """A booted VM whose timer works. Raises VMError if none of BOOT_ATTEMPTS has one."""
+    for _ in range(BOOT_ATTEMPTS):
+        vm = fleet.boot(kernel, image, announces=announces)
+        vm.guest.wait_ready(fleet.spec.machine.ssh_timeout_s)
+        log = vm.guest.run("dmesg", fleet.spec.machine.ssh_timeout_s).stdout
+        if not re.search(fleet.spec.boot.timer_lost, log):
+            return vm
+        progress.say(f"snapshot: {vm.name} mistook the frequency of its timer: it is booted again")
+        fleet.remove(vm)
+    raise VMError(
+        f"{image}: the guest mistook the frequency of its timer in each of {BOOT_ATTEMPTS} boots",
+        "the host is too busy to emulate a guest: try again when it is less so, or on a host with KVM",
+    )
 
 
 def _reuse(bundle: Bundle) -> Bundle:

@@ -106,7 +106,10 @@ class ReadOnlyRoot(Table):
 
 
 class Boot(Table):
-    """How a boot must go. stall_s: no phase may take that long; patterns are searched in each line of the console."""
+    """How a boot must go. stall_s: no phase may take that long; patterns are searched in each line of the console.
+
+    timer_lost: in the kernel's log of a guest whose timer never ticks again once it is restored.
+    """
 
     phases_file: ImagePath
     phases: list[str]
@@ -114,6 +117,7 @@ class Boot(Table):
     stall_s: Positive
     random_ready: Pattern
     userland_started: Pattern
+    timer_lost: Pattern
     bad_lines: list[Pattern]
     ignored: list[Ignored]
 

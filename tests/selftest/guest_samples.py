@@ -156,6 +156,7 @@ def _boot_mutations(spec: Spec) -> Iterator[Mutation]:
 
 # One line as the kernel prints it for each known-bad pattern of the spec, in its order.
 BAD_LINES = (
+    "APIC frequency too slow, disabling apic timer",
     "Kernel panic - not syncing: Attempted to kill init!",
     "a fatal signal",
     "Oops: 0000 [#1] SMP",
