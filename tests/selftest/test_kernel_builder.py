@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from kernel_samples import MAIN, Load, Sample, write_tree
 
@@ -57,6 +57,7 @@ contents = st.lists(chunks, max_size=6).map(b"".join)
 
 
 @settings(deadline=None)
+@example(bytes(3663) + b"\xcc" * PADDING_MIN_BYTES + bytes(433), b"", 0)
 @given(contents, contents, st.integers(0, 3 * PADDING_MIN_BYTES))
 def test_squeezing_keeps_what_is_loaded(
     tmp_path_factory: pytest.TempPathFactory, a: bytes, b: bytes, zeros: int
@@ -72,7 +73,9 @@ def test_squeezing_keeps_what_is_loaded(
     for found, expected in zip(after[0x1000000], before[0x1000000], strict=True):
         assert found == expected or (expected, found) == (0xCC, 0)
     no_run = bytes(PADDING_MIN_BYTES)
-    assert no_run not in (directory / "squeezed").read_bytes()
+    # Within a segment: the end of one and the beginning of the next may make a run that nothing can be done about.
+    with (directory / "squeezed").open("rb") as stream:
+        assert all(no_run not in load.data() for load in ELFFile(stream).iter_segments("PT_LOAD"))
 
 
 def test_a_sound_kernel_is_described(tmp_path: Path) -> None:
