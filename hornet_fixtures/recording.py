@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from hornet.home import Home
 from hornet.host import fingerprint
@@ -118,8 +119,10 @@ def artifacts(run_directory: Path) -> Callable[[str, dict[str, Any]], None]:
 
     def note(name: str, facts: dict[str, Any]) -> None:
         path = run_directory / ARTIFACTS_FILE
-        known = json.loads(path.read_text()) if path.exists() else {}
-        path.write_text(json.dumps({**known, name: facts}, indent=2) + "\n")
+        # xdist's workers share the file.
+        with FileLock(f"{path}.lock"):
+            known = json.loads(path.read_text()) if path.exists() else {}
+            path.write_text(json.dumps({**known, name: facts}, indent=2) + "\n")
 
     return note
 
