@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from hornet.errors import SpecError
+from hornet.lane import Lane
 from hornet.rootfs_spec import Keep, NpmPackage, Rootfs, Slim
 from hornet.spec_network import Network
 from hornet.spec_rules import Boot, FileRule, Health, Leftovers, Promise, ReadOnlyRoot, Removal, Secrets
@@ -59,11 +60,21 @@ class Capacity(Table):
         return self.host_memory_mb - self.host_reserved_mb
 
 
-class Perf(Table):
-    """How often what is measured is repeated."""
+class Rounds(Table):
+    """How often what is measured is repeated; restores for each state of the page cache."""
 
-    restore_rounds: Annotated[int, Field(ge=1)]
-    boot_rounds: Annotated[int, Field(ge=1)]
+    restore: Annotated[int, Field(ge=1)]
+    boot: Annotated[int, Field(ge=1)]
+
+
+class Perf(Table):
+    """Rounds in lanes whose times are judged, and in emulated ones."""
+
+    kvm: Rounds
+    emulated: Rounds
+
+    def rounds(self, lane: Lane) -> Rounds:
+        return self.kvm if lane.judges_time else self.emulated
 
 
 class Machine(Table):

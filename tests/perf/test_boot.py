@@ -38,6 +38,8 @@ def test_cold_boot(
         fleet.remove(vm)
 
     benchmark.pedantic(
-        lambda: running.append(fleet.boot(kernel, image.path)), teardown=tear_down, rounds=spec.perf.boot_rounds
+        lambda: running.append(fleet.boot(kernel, image.path)),
+        teardown=tear_down,
+        rounds=spec.perf.rounds(fleet.lane).boot,
     )
     record_runs("cold_boot", phases)
