@@ -10,6 +10,7 @@ from pathlib import Path
 
 import paramiko
 from fabric import Config, Connection
+from filelock import FileLock
 
 from hornet.errors import CommandError, GuestError
 from hornet.facts import Facts, Probe, build_script, new_boundary, parse_answers
@@ -46,8 +47,10 @@ class Result:
 def ssh_key(home: Home) -> SshKey:
     """The home's key pair, made when first asked for."""
     private = home.keys / "id_ed25519"
-    if not private.exists():
-        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hornetos", "-f", private], timeout_s=30)
+    # One at a time: two workers that make it at once would leave one of them with a key that no guest knows.
+    with FileLock(private.with_suffix(".lock")):
+        if not private.exists():
+            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hornetos", "-f", private], timeout_s=30)
     public = private.with_suffix(".pub").read_text().split()
     return SshKey(private, public[1])
 

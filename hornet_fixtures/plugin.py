@@ -90,14 +90,6 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["hornet_run_directory"] = str(node.config.stash[RUN_DIRECTORY])
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """xdist, with --dist loadgroup: tests that share a guest or an unpacked image run on one worker, so that it is made
-    once."""
-    shared = ("family", "scratch", "restored_vm", "image_tree")
-    mine = getattr(item, "fixturenames", ())
-    item.add_marker(pytest.mark.xdist_group(next((name for name in shared if name in mine), item.path.stem)))
-
-
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests about each required tool, removal, file, promise or target get one case for each that the spec has."""
     if "removal_check" in metafunc.fixturenames:
