@@ -147,7 +147,8 @@ class Tier(Table):
 class Tool(Table):
     """A required capability (guide: Design Goals, Required Capabilities).
 
-    `use` is a shell script that does real work with the tool in the guest and exits 0 only if that went well.
+    `use` is a shell script that does real work with the tool in the guest and exits 0 only if that went well; without
+    one, the version command is the real use, as for a program that takes tens of seconds to say so much.
     `tiers`: those that must have it; all of them unless named. `guide`: the statement of guide.toml that it proves;
     tool-<name> unless named. `slow`: an emulated guest takes tens of seconds, so it is asked in a clone of its own.
     """
@@ -157,7 +158,7 @@ class Tool(Table):
     needs: list[str]
     version_command: str
     version_pattern: Pattern
-    use: str
+    use: str | None = None
     tiers: list[str] = []
     guide: str | None = None
     slow: bool = False

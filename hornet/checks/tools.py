@@ -16,11 +16,9 @@ def tool_probes(name: str, tool: Tool) -> list[Probe]:
     """Where the commands are, what version they print, and a real use."""
     where = "; ".join(f"command -v {command} || echo missing {command}" for command in tool.needs)
     timeout_s = SLOW_TIMEOUT_S if tool.slow else USE_TIMEOUT_S
-    return [
-        Probe(f"tool.{name}.where", where),
-        Probe(f"tool.{name}.version", tool.version_command, timeout_s),
-        Probe(f"tool.{name}.use", tool.use, timeout_s),
-    ]
+    version = Probe(f"tool.{name}.version", tool.version_command, timeout_s)
+    use = [Probe(f"tool.{name}.use", tool.use, timeout_s)] if tool.use else []
+    return [Probe(f"tool.{name}.where", where), version, *use]
 
 
 def presence_problems(name: str, tool: Tool, facts: Facts) -> list[str]:
@@ -42,7 +40,7 @@ def version_problems(name: str, tool: Tool, facts: Facts) -> list[str]:
 
 def use_problems(name: str, tool: Tool, facts: Facts) -> list[str]:
     """A real use of the tool that failed."""
-    answer = facts[f"tool.{name}.use"]
+    answer = facts[f"tool.{name}.use" if tool.use else f"tool.{name}.version"]
     return [] if answer.ok else [f"{tool.title}: a real use of it failed: {answer}"]
 
 

@@ -12,7 +12,17 @@ from hornet.vmm.base import MachineConfig, MicroVM, NetworkCard
 from hornet.vmm.console import Console
 from hornet.vmm.phases import timed
 
-__all__ = ["Console", "MachineConfig", "MicroVM", "NetworkCard", "boot_vm", "restore_vm", "timed", "vmm_version"]
+__all__ = [
+    "Console",
+    "MachineConfig",
+    "MicroVM",
+    "NetworkCard",
+    "boot_vm",
+    "lane_boot_args",
+    "restore_vm",
+    "timed",
+    "vmm_version",
+]
 
 
 def boot_vm(lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> MicroVM:
@@ -25,6 +35,12 @@ def restore_vm(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, 
     """Start a VM from a snapshot's memory and state. It is paused when this returns. Raises VMError."""
     vm: MicroVM = _driver(lane).restore(lane, config, memory=memory, state=state, own_memory=own_memory)
     return vm
+
+
+def lane_boot_args(lane: Lane) -> str:
+    """What the lane itself adds to a kernel's boot arguments, beside what depends on the host's clock."""
+    args: str = _driver(lane).lane_boot_args(lane)
+    return args
 
 
 @cache

@@ -214,6 +214,11 @@ def restore(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, own
     return vm
 
 
+def lane_boot_args(lane: Lane) -> str:
+    """Firecracker's guests are never emulated: nothing."""
+    return ""
+
+
 def version() -> str:
     """Firecracker's version, as in `1.13.1`. Raises CommandError if it is not installed."""
     text = run([BINARY, "--version"], timeout_s=20).output

@@ -88,7 +88,8 @@ def good_facts(spec: Spec) -> Facts:
     for name, tool in spec.tools.items():
         outputs[f"tool.{name}.where"] = "".join(f"/usr/bin/{command}\n" for command in tool.needs)
         outputs[f"tool.{name}.version"] = f"{VERSIONS[name][0]}\n"
-        outputs[f"tool.{name}.use"] = ""
+        if tool.use:
+            outputs[f"tool.{name}.use"] = ""
     return Facts(Answer(name, 0, output) for name, output in outputs.items())
 
 
@@ -113,8 +114,11 @@ def guest_mutations(spec: Spec) -> Iterator[Mutation]:
         for command in tool.needs:
             yield _printing(f"no {command} for {name}", {where: f"missing {command}\n"}, f"tool.{name}.presence")
         yield _printing(f"another version of {name}", {version: VERSIONS[name][1]}, version)
-        yield _failing(f"no version of {name}", version)
-        yield _failing(f"{name} does not work", use)
+        if tool.use:
+            yield _failing(f"no version of {name}", version)
+            yield _failing(f"{name} does not work", use)
+        else:
+            yield Mutation(f"{name} does not work", frozenset({version, use}), exit_codes={version: 1})
 
 
 def _kernel_mutations(spec: Spec) -> Iterator[Mutation]:
