@@ -10,7 +10,6 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hornet.checks.hazards import hazard_probes
@@ -72,9 +71,8 @@ class Family:
     vms: list[VM]
 
 
-@contextmanager
-def raise_family(fleet: Fleet, bundle: Bundle, home: Home) -> Iterator[Family]:
-    """A clone of `bundle` is the parent; its snapshot goes to `home`. The clones are paused, and there until the end.
+def raise_family(fleet: Fleet, bundle: Bundle, home: Home) -> Family:
+    """A clone of `bundle` is the parent; its snapshot goes to `home`. The clones are paused, and of the fleet.
 
     Raises GuestError, VMError, SnapshotError.
     """
@@ -97,10 +95,7 @@ def raise_family(fleet: Fleet, bundle: Bundle, home: Home) -> Iterator[Family]:
     for _, vm in clones:
         vm.micro.pause()  # their witnesses would be busy all the time
     members, vms = [member for member, _ in clones], [vm for _, vm in clones]
-    yield Family(child, nonce, canary, before, paused_s, facts, host_key, members, vms)
-    for vm in vms:
-        if vm in fleet.vms:
-            fleet.remove(vm)
+    return Family(child, nonce, canary, before, paused_s, facts, host_key, members, vms)
 
 
 def _clone(fleet: Fleet, bundle: Bundle) -> tuple[Member, VM]:

@@ -169,7 +169,9 @@ class Fleet:
                     ) from error
 
     def remove(self, vm: VM) -> None:
-        """End a VM and remove its namespace, disk and directory."""
+        """End a VM and remove its namespace, disk and directory. A VM that is gone already is no error."""
+        if vm not in self.vms:
+            return
         if hasattr(vm, "guest"):
             vm.guest.close()
         if hasattr(vm, "micro"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
@@ -13,7 +13,14 @@ from hornet.snapshot import Bundle
 
 
 @pytest.fixture(scope="session")
-def family(fleet: Fleet, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Family]:
-    """The family, its clones running; its snapshot is removed with the test run's temporary files."""
-    with raise_family(fleet, bundle, Home(tmp_path_factory.mktemp("family"))) as made:
-        yield made
+def begun_family(
+    workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
+) -> Future[Family]:
+    """The family; its snapshot is removed with the test run's temporary files."""
+    return workers.submit(raise_family, fleet, bundle, Home(tmp_path_factory.mktemp("family")))
+
+
+@pytest.fixture(scope="session")
+def family(begun_family: Future[Family]) -> Family:
+    """The family, its clones paused."""
+    return begun_family.result()

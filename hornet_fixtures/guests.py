@@ -1,4 +1,4 @@
-"""Restored guests, and the facts of one: collected in one round trip and shared by all tests."""
+"""Restored guests, and their facts: collected in a round trip or two and shared by all tests."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import secrets
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from hornet.checks.injection import Trial
-from hornet.facts import Facts
+from hornet.checks.read_only import read_only_probes
+from hornet.facts import Facts, Probe
 from hornet.fleet import VM, Fleet
-from hornet.inspection import all_probes, collect_facts, scratch_facts, slow_probes
+from hornet.inspection import FACTS_TIMEOUT_S, all_probes, collect_facts, scratch_facts, slow_probes
 from hornet.snapshot import Bundle
 from hornet.spec import Spec
+from hornet.store import file_sha256
+from hornet_fixtures.subject import Image
 
 
 @pytest.fixture(scope="session")
@@ -25,26 +29,44 @@ def restored_vm(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
     fleet.remove(vm)
 
 
-@pytest.fixture(scope="session")
-def slow_facts(fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str) -> Iterator[Future[Facts]]:
-    """The facts about slow tools: a clone of its own is asked while tests go on."""
-    vm = fleet.restore(bundle)
-    with ThreadPoolExecutor(1) as pool:
-        yield pool.submit(collect_facts, vm, spec, slow_probes(spec, tier_name))
-        # Also where nobody waited for the answers: without its VM the question ends.
-        fleet.remove(vm)
+@dataclass(frozen=True)
+class Asked:
+    """A clone and what it said."""
+
+    vm: VM
+    facts: Facts
+
+
+def _ask(fleet: Fleet, bundle: Bundle, spec: Spec, probes: list[Probe]) -> Asked:
+    # With memory of its own: one of them is put through faults afterwards.
+    vm = fleet.restore(bundle, own_memory=True)
+    return Asked(vm, collect_facts(vm, spec, probes))
 
 
 @pytest.fixture(scope="session")
-def facts(restored_vm: VM, slow_facts: Future[Facts], spec: Spec, tier_name: str) -> Facts:
-    """All facts of the restored guest, but for slow ones."""
-    return collect_facts(restored_vm, spec, all_probes(spec, tier_name))
+def begun_slow_facts(
+    workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str
+) -> Future[Asked]:
+    """The facts about slow tools, of a clone of its own."""
+    return workers.submit(_ask, fleet, bundle, spec, slow_probes(spec, tier_name))
+
+
+@pytest.fixture(scope="session")
+def begun_facts(workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str) -> Future[Asked]:
+    """All other facts."""
+    return workers.submit(_ask, fleet, bundle, spec, all_probes(spec, tier_name))
+
+
+@pytest.fixture(scope="session")
+def facts(begun_facts: Future[Asked]) -> Facts:
+    """All facts of a restored guest, but for slow ones."""
+    return begun_facts.result().facts
 
 
 @pytest.fixture
-def tool_facts(tool_name: str, facts: Facts, slow_facts: Future[Facts], spec: Spec) -> Facts:
+def tool_facts(tool_name: str, facts: Facts, begun_slow_facts: Future[Asked], spec: Spec) -> Facts:
     """The facts that tell about a tool."""
-    return slow_facts.result() if spec.tools[tool_name].slow else facts
+    return begun_slow_facts.result().facts if spec.tools[tool_name].slow else facts
 
 
 @dataclass(frozen=True)
@@ -57,9 +79,51 @@ class Scratch:
 
 
 @pytest.fixture(scope="session")
-def scratch(fleet: Fleet, bundle: Bundle, spec: Spec) -> Iterator[Scratch]:
-    """A clone of its own, with memory of its own, for whatever changes a guest."""
-    vm = fleet.restore(bundle, own_memory=True)
-    trial = Trial(vm.vm_id, secrets.token_hex(16))
-    yield Scratch(vm, trial, scratch_facts(vm, spec, trial))
-    fleet.remove(vm)
+def begun_scratch(workers: ThreadPoolExecutor, begun_facts: Future[Asked], spec: Spec) -> Future[Scratch]:
+    """What changes a guest: tried with the one that has told all its facts."""
+
+    def try_out() -> Scratch:
+        vm = begun_facts.result().vm
+        trial = Trial(vm.vm_id, secrets.token_hex(16))
+        return Scratch(vm, trial, scratch_facts(vm, spec, trial))
+
+    return workers.submit(try_out)
+
+
+@pytest.fixture(scope="session")
+def scratch(begun_scratch: Future[Scratch]) -> Scratch:
+    """A clone for whatever changes a guest."""
+    return begun_scratch.result()
+
+
+@dataclass(frozen=True)
+class Hardened:
+    """A VM booted with a read-only root, and what came of trying to write everywhere.
+
+    disk_before_sha256: of its disk when it was up, before anybody tried to write there.
+    """
+
+    vm: VM
+    disk_before_sha256: str
+    facts: Facts
+
+
+@pytest.fixture(scope="session")
+def begun_hardened(
+    workers: ThreadPoolExecutor, fleet: Fleet, kernel: Path, image: Image, spec: Spec
+) -> Future[Hardened]:
+    """A VM booted the guide's hardened way."""
+
+    def boot_and_write() -> Hardened:
+        more = spec.read_only_root.boot_args
+        vm = fleet.boot(kernel, image.path, more_boot_args=more, announces=bool(image.manifest))
+        before = file_sha256(vm.disk)
+        return Hardened(vm, before, vm.guest.ask(read_only_probes(spec.read_only_root), {}, FACTS_TIMEOUT_S))
+
+    return workers.submit(boot_and_write)
+
+
+@pytest.fixture(scope="session")
+def hardened(begun_hardened: Future[Hardened]) -> Hardened:
+    """A VM with a read-only root."""
+    return begun_hardened.result()

@@ -12,9 +12,20 @@ import pytest
 from hornet.checks.catalog import image_checks
 from hornet.progress import Progress
 from hornet_fixtures.accepted import pytest_collection_finish
-from hornet_fixtures.clones import family
+from hornet_fixtures.ahead import workers
+from hornet_fixtures.clones import begun_family, family
 from hornet_fixtures.diagnostics import pytest_runtest_makereport
-from hornet_fixtures.guests import facts, restored_vm, scratch, slow_facts, tool_facts
+from hornet_fixtures.guests import (
+    begun_facts,
+    begun_hardened,
+    begun_scratch,
+    begun_slow_facts,
+    facts,
+    hardened,
+    restored_vm,
+    scratch,
+    tool_facts,
+)
 from hornet_fixtures.guide import (
     guide_cases,
     metric_cases,
@@ -40,10 +51,16 @@ from hornet_fixtures.tiers import judged_tier
 
 __all__ = [
     "artifacts",
+    "begun_facts",
+    "begun_family",
+    "begun_hardened",
+    "begun_scratch",
+    "begun_slow_facts",
     "bundle",
     "facts",
     "family",
     "fleet",
+    "hardened",
     "home",
     "host",
     "host_net",
@@ -66,11 +83,11 @@ __all__ = [
     "restored_vm",
     "run_directory",
     "scratch",
-    "slow_facts",
     "spec",
     "tier",
     "tier_name",
     "tool_facts",
+    "workers",
 ]
 
 

@@ -20,8 +20,17 @@ from hornet.errors import VMError
 T = TypeVar("T")
 
 
-@cache
+# Two threads that start the first VMs at once must not get a loop each: a connection belongs to one.
+_making = threading.Lock()
+
+
 def _event_loop() -> asyncio.AbstractEventLoop:
+    with _making:
+        return _the_event_loop()
+
+
+@cache
+def _the_event_loop() -> asyncio.AbstractEventLoop:
     loop = asyncio.new_event_loop()
     threading.Thread(target=loop.run_forever, name="qmp", daemon=True).start()
     return loop

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hornet.lane import Lane
+from hornet_fixtures.ahead import await_all
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +17,7 @@ def _alone(request: pytest.FixtureRequest) -> None:
     """Two measurements at once measure each other."""
     if hasattr(request.config, "workerinput"):
         pytest.fail("tests/perf measures: run it without -n", pytrace=False)
+    await_all(request.config)
 
 
 @pytest.fixture

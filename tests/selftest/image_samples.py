@@ -17,6 +17,7 @@ SECRETS = {
     "GitHub token": "ghp_" + "aB3" * 12,
     "AWS access key": "AKIA" + "Q1W2E3R4" * 2,
     "npm token": "npm_" + "aB3" * 12,
+    "npm registry token": "_authToken=" + "aB3" * 12,
     "Slack token": "xoxb-" + "1234567890-" + "abcdef" * 4,
     "Google API key": "AIza" + "aB3_x" * 7,
     "JSON web token": "eyJhbGciOi" + "JIUzI1NiJ9." + "eyJ" + "zdWIiOiIxMjM0In0." + "s5ig" * 8,

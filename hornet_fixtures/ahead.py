@@ -1,0 +1,56 @@
+"""Guests are asked ahead of the tests, several at once, so that they work while tests judge.
+
+A fixture named in BEGUN hands work on guests to `workers` and is a Future of what comes of it. The test that needs it
+first waits for it; if the work failed, that test says so.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import Any
+
+import pytest
+from _pytest.outcomes import OutcomeException
+
+from hornet.fleet import Fleet
+
+# In the order in which they are begun and their tests run. First the family, whose tests start VMs themselves, which
+# takes as long as the rest; facts before the faults of the same clone.
+BEGUN = ("begun_family", "begun_slow_facts", "begun_facts", "begun_scratch", "begun_hardened")
+FUTURES = pytest.StashKey[list["Future[Any]"]]()
+
+
+@pytest.fixture(scope="session")
+def workers(fleet: Fleet) -> Iterator[ThreadPoolExecutor]:
+    """As many threads as there are processors: an emulated guest keeps one busy."""
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        yield pool
+        pool.shutdown(wait=False, cancel_futures=True)
+        # Of an interrupted run: a question ends with the VM that was asked.
+        fleet.close()
+
+
+def begin_all(request: pytest.FixtureRequest) -> None:
+    """Begin everything that any collected test will need."""
+    needed = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    futures = request.config.stash.setdefault(FUTURES, [])
+    for name in BEGUN:
+        if name in needed:
+            try:
+                futures.append(request.getfixturevalue(name))
+            except (Exception, OutcomeException):
+                continue  # pytest keeps it for the test that needs this
+
+
+def await_all(config: pytest.Config) -> None:
+    """Wait until nothing that was begun is still going on."""
+    begun: list[Future[Any]] = config.stash.get(FUTURES, [])
+    wait(begun)
+
+
+def place_in_line(item: pytest.Item) -> int:
+    """Where a test stands that must not wait while others need not: 0 for those that ask no guest."""
+    needed = getattr(item, "fixturenames", ())
+    return max((place for place, name in enumerate(BEGUN, start=1) if name in needed), default=0)
