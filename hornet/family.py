@@ -6,6 +6,7 @@ All is asked for once, in a few round trips, so that each hazard can be a test o
 from __future__ import annotations
 
 import secrets
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 from hornet.checks.hazards import hazard_probes
 from hornet.facts import Facts
+from hornet.files import clone_file
 from hornet.fleet import VM, Fleet
 from hornet.home import Home
 from hornet.peer import Peer
@@ -74,6 +76,8 @@ class Family:
 def raise_family(fleet: Fleet, bundle: Bundle, home: Home) -> Family:
     """A clone of `bundle` is the parent; its snapshot goes to `home`. The clones are paused, and of the fleet.
 
+    The last of them outlives its snapshot: a copy of the child, removed before this clone ran.
+
     Raises GuestError, VMError, SnapshotError.
     """
     spec = fleet.spec
@@ -90,20 +94,32 @@ def raise_family(fleet: Fleet, bundle: Bundle, home: Home) -> Family:
         paused_s = time.time()
     fleet.remove(parent)
     time.sleep(max(0.0, paused_s + STOOD_STILL_LIMITS * spec.hazards.max_clock_error_ms / 1000 - time.time()))
-    with ThreadPoolExecutor(spec.hazards.clones) as pool:
-        clones = list(pool.map(lambda _: _clone(fleet, child), range(spec.hazards.clones)))
+    parents = [child] * (spec.hazards.clones - 1) + [_copy(child, home)]
+    with ThreadPoolExecutor(len(parents)) as pool:
+        clones = list(pool.map(lambda bundle: _clone(fleet, bundle, is_copy=bundle is not child), parents))
     for _, vm in clones:
         vm.micro.pause()  # their witnesses would be busy all the time
     members, vms = [member for member, _ in clones], [vm for _, vm in clones]
     return Family(child, nonce, canary, before, paused_s, facts, host_key, members, vms)
 
 
-def _clone(fleet: Fleet, bundle: Bundle) -> tuple[Member, VM]:
+def _copy(bundle: Bundle, home: Home) -> Bundle:
+    """The snapshot in another place, to be removed under a clone."""
+    directory = home.root / "copy"
+    directory.mkdir()
+    for path in bundle.directory.iterdir():
+        clone_file(path, directory / path.name)
+    return Bundle(directory, bundle.names)
+
+
+def _clone(fleet: Fleet, bundle: Bundle, *, is_copy: bool) -> tuple[Member, VM]:
     spec = fleet.spec
     ready: list[tuple[Peer, socket.socket, str, float]] = []
 
     def before_resume(vm: VM) -> None:
         peer, card = Peer(vm, spec), _listen_on_card(vm, spec.network.tap_name)
+        if is_copy:
+            shutil.rmtree(bundle.directory)
         ready.append((peer, card, peer.ask(), time.time()))
 
     vm = fleet.restore(bundle, before_resume=before_resume)

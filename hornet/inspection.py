@@ -23,23 +23,18 @@ from hornet.testserver import page_server, pages_server
 FACTS_TIMEOUT_S = 240
 
 
-def all_probes(spec: Spec, tier: str) -> list[Probe]:
-    """Every question that the checks of an image of this tier need an answer to, but for those of slow_probes."""
+def guest_probes(spec: Spec, tier: str) -> list[Probe]:
+    """Every question about a guest of this tier, but for those about its tools."""
     promises = promise_probes(spec.kernel.promises, compile_programs())
     name = spec.tier(tier).init
     init = init_probes(name, spec.inits[name])
     guest = [*kernel_probes(), *boot_probes(spec.boot), *init, *network_probes(spec.network), *disk_probes()]
-    return [*guest, *promises, *_tool_probes(spec, tier, slow=False)]
+    return [*guest, *promises]
 
 
-def slow_probes(spec: Spec, tier: str) -> list[Probe]:
-    """The questions about slow tools."""
-    return _tool_probes(spec, tier, slow=True)
-
-
-def _tool_probes(spec: Spec, tier: str, *, slow: bool) -> list[Probe]:
-    tools = spec.tools_of(tier).items()
-    return [probe for name, tool in tools if tool.slow == slow for probe in tool_probes(name, tool)]
+def tools_probes(spec: Spec, tier: str) -> list[Probe]:
+    """Every question about the tools of this tier. Of an emulated guest they take ten times as long as all others."""
+    return [probe for name, tool in spec.tools_of(tier).items() for probe in tool_probes(name, tool)]
 
 
 def scratch_facts(vm: VM, spec: Spec, trial: Trial) -> Facts:

@@ -107,9 +107,12 @@ class SnapshotFiles(Table):
 
 
 class Hazards(Table):
-    """How the hazards of a restore are judged. seed_files: where systems keep a random seed between boots."""
+    """How the hazards of a restore are judged. seed_files: where systems keep a random seed between boots.
 
-    clones: Annotated[int, Field(ge=2)]
+    clones: one of them outlives its snapshot, and of the others at least two share their memory.
+    """
+
+    clones: Annotated[int, Field(ge=3)]
     max_clock_error_ms: Positive
     reconnect_timeout_s: Positive
     seed_files: list[str]
@@ -150,7 +153,7 @@ class Tool(Table):
     `use` is a shell script that does real work with the tool in the guest and exits 0 only if that went well; without
     one, the version command is the real use, as for a program that takes tens of seconds to say so much.
     `tiers`: those that must have it; all of them unless named. `guide`: the statement of guide.toml that it proves;
-    tool-<name> unless named. `slow`: an emulated guest takes tens of seconds, so it is asked in a clone of its own.
+    tool-<name> unless named.
     """
 
     title: str
@@ -161,7 +164,6 @@ class Tool(Table):
     use: str | None = None
     tiers: list[str] = []
     guide: str | None = None
-    slow: bool = False
 
 
 class DebianKernel(Table):

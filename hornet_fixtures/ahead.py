@@ -16,9 +16,9 @@ from _pytest.outcomes import OutcomeException
 
 from hornet.fleet import Fleet
 
-# In the order in which they are begun and their tests run. First the family, whose tests start VMs themselves, which
-# takes as long as the rest; facts before the faults of the same clone.
-BEGUN = ("begun_family", "begun_slow_facts", "begun_facts", "begun_scratch", "begun_hardened")
+# In the order in which they are begun, what takes longest first, and in that in which they are done.
+BEGUN = ("begun_tool_facts", "begun_family", "begun_facts", "begun_scratch", "begun_hardened")
+DONE = ("begun_family", "begun_facts", "begun_tool_facts", "begun_scratch", "begun_hardened")
 FUTURES = pytest.StashKey[list["Future[Any]"]]()
 
 
@@ -53,4 +53,4 @@ def await_all(config: pytest.Config) -> None:
 def place_in_line(item: pytest.Item) -> int:
     """Where a test stands that must not wait while others need not: 0 for those that ask no guest."""
     needed = getattr(item, "fixturenames", ())
-    return max((place for place, name in enumerate(BEGUN, start=1) if name in needed), default=0)
+    return max((place for place, name in enumerate(DONE, start=1) if name in needed), default=0)

@@ -14,7 +14,7 @@ from hornet.checks.injection import Trial
 from hornet.checks.read_only import read_only_probes
 from hornet.facts import Facts, Probe
 from hornet.fleet import VM, Fleet
-from hornet.inspection import FACTS_TIMEOUT_S, all_probes, collect_facts, scratch_facts, slow_probes
+from hornet.inspection import FACTS_TIMEOUT_S, collect_facts, guest_probes, scratch_facts, tools_probes
 from hornet.snapshot import Bundle
 from hornet.spec import Spec
 from hornet.store import file_sha256
@@ -37,36 +37,36 @@ class Asked:
     facts: Facts
 
 
-def _ask(fleet: Fleet, bundle: Bundle, spec: Spec, probes: list[Probe]) -> Asked:
+def _ask(fleet: Fleet, bundle: Bundle, probes: list[Probe]) -> Asked:
     # With memory of its own: one of them is put through faults afterwards.
     vm = fleet.restore(bundle, own_memory=True)
-    return Asked(vm, collect_facts(vm, spec, probes))
-
-
-@pytest.fixture(scope="session")
-def begun_slow_facts(
-    workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str
-) -> Future[Asked]:
-    """The facts about slow tools, of a clone of its own."""
-    return workers.submit(_ask, fleet, bundle, spec, slow_probes(spec, tier_name))
+    return Asked(vm, collect_facts(vm, fleet.spec, probes))
 
 
 @pytest.fixture(scope="session")
 def begun_facts(workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str) -> Future[Asked]:
-    """All other facts."""
-    return workers.submit(_ask, fleet, bundle, spec, all_probes(spec, tier_name))
+    """All questions but those about tools."""
+    return workers.submit(_ask, fleet, bundle, guest_probes(spec, tier_name))
 
 
 @pytest.fixture(scope="session")
 def facts(begun_facts: Future[Asked]) -> Facts:
-    """All facts of a restored guest, but for slow ones."""
+    """All facts of a restored guest, but for those of its tools."""
     return begun_facts.result().facts
 
 
-@pytest.fixture
-def tool_facts(tool_name: str, facts: Facts, begun_slow_facts: Future[Asked], spec: Spec) -> Facts:
-    """The facts that tell about a tool."""
-    return begun_slow_facts.result().facts if spec.tools[tool_name].slow else facts
+@pytest.fixture(scope="session")
+def begun_tool_facts(
+    workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str
+) -> Future[Asked]:
+    """The questions about tools, to a clone of its own."""
+    return workers.submit(_ask, fleet, bundle, tools_probes(spec, tier_name))
+
+
+@pytest.fixture(scope="session")
+def tool_facts(begun_tool_facts: Future[Asked]) -> Facts:
+    """The facts of the tools in a restored guest."""
+    return begun_tool_facts.result().facts
 
 
 @dataclass(frozen=True)

@@ -31,16 +31,15 @@ class Trial:
         return f"{self.nonce} 'single' \"double\" $(touch {CANARY}) `id` $HOME \\ ; é\nsecond line"
 
     def pages(self, secrets: Secrets) -> dict[str, str]:
-        """What the gateway serves: this VM's secrets, nothing for others, and for one VM what is no JSON object."""
+        """What the gateway serves: this VM's secrets, nothing for others, and for one VM a name that would be run."""
         return {
             secrets.path.format(vm_id=self.vm_id): json.dumps({NAME: self.secret}),
-            secrets.path.format(vm_id="list"): json.dumps([self.secret]),
             secrets.path.format(vm_id="name"): json.dumps({f"A=1; touch {CANARY}; B": self.secret}),
         }
 
 
-# VMs that have no page, and pages that are not an object of names and values.
-REFUSED = ("nobody", "list", "name")
+# A VM that has no page, and one whose page has what can't be the name of a variable.
+REFUSED = ("nobody", "name")
 
 
 def injection_probes(secrets: Secrets, trial: Trial) -> list[Probe]:

@@ -7,17 +7,15 @@ import re
 from hornet.facts import Facts, Probe
 from hornet.spec import Tool
 
-USE_TIMEOUT_S = 60
-# On an emulated processor that others use too.
-SLOW_TIMEOUT_S = 115
+# Enough for the slowest on an emulated processor that others use too.
+TIMEOUT_S = 115
 
 
 def tool_probes(name: str, tool: Tool) -> list[Probe]:
     """Where the commands are, what version they print, and a real use."""
     where = "; ".join(f"command -v {command} || echo missing {command}" for command in tool.needs)
-    timeout_s = SLOW_TIMEOUT_S if tool.slow else USE_TIMEOUT_S
-    version = Probe(f"tool.{name}.version", tool.version_command, timeout_s)
-    use = [Probe(f"tool.{name}.use", tool.use, timeout_s)] if tool.use else []
+    version = Probe(f"tool.{name}.version", tool.version_command, TIMEOUT_S)
+    use = [Probe(f"tool.{name}.use", tool.use, TIMEOUT_S)] if tool.use else []
     return [Probe(f"tool.{name}.where", where), version, *use]
 
 

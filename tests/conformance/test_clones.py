@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,7 +61,7 @@ def test_each_has_a_disk_of_its_own(family: Family) -> None:
 
 
 def test_they_share_memory_pages(family: Family) -> None:
-    for vm in family.vms:
+    for vm in family.vms[:-1]:
         holds(sharing_problems(vm.name, memory_split(vm.micro.pid, [family.bundle.memory])))
 
 
@@ -100,15 +99,17 @@ def test_a_file_that_was_cut_off_is_refused(name: str, copy: Bundle, other_fleet
         other_fleet.restore(copy)
 
 
-def test_a_clone_outlives_its_snapshot(copy: Bundle, fleet: Fleet) -> None:
-    """Restored from a copy elsewhere, which is then removed: what the clone has not read yet is still there."""
-    vm = fleet.restore(copy)
-    shutil.rmtree(copy.directory)
-    result = vm.guest.run(WORK, TIMEOUT_S)
-    fleet.remove(vm)
-    assert result.stdout.startswith("git version"), result
+def test_a_clone_outlives_its_snapshot(family: Family, fleet: Fleet) -> None:
+    """One was restored from a copy elsewhere, removed before it ran: what it had not read yet was still there."""
+    orphan = family.vms[-1]
+    assert orphan.parent
+    assert not orphan.parent.directory.exists()
     with pytest.raises(SnapshotError, match="missing"):
-        fleet.restore(copy)
+        fleet.restore(orphan.parent)
+    orphan.micro.resume()
+    result = orphan.guest.run(WORK, TIMEOUT_S)
+    orphan.micro.pause()
+    assert result.stdout.startswith("git version"), result
 
 
 def test_a_grandchild_goes_on(family: Family, fleet: Fleet, spec: Spec, tmp_path: Path) -> None:

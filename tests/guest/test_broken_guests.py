@@ -19,7 +19,7 @@ from hornet.facts import Facts, Probe
 from hornet.fleet import VM, Fleet
 from hornet.home import Home
 from hornet.image import unpacked_image
-from hornet.inspection import FACTS_TIMEOUT_S, all_probes, collect_facts
+from hornet.inspection import FACTS_TIMEOUT_S, collect_facts, guest_probes, tools_probes
 from hornet.snapshot import Bundle
 from hornet.spec import Spec
 from hornet.testserver import pages_server
@@ -183,8 +183,9 @@ def broken_facts(vm: VM, spec: Spec, probes: list[Probe], damages: list[Damage])
 @pytest.mark.parametrize("damages", [GUEST_DAMAGES, KERNEL_DAMAGES], ids=["guest", "kernel"])
 def test_a_broken_guest(damages: list[Damage], victim: VM, spec: Spec, tier_name: str) -> None:
     """Real uses of tools are left out: they take long, and break with what they use."""
-    probes = [probe for probe in all_probes(spec, tier_name) if not probe.name.endswith(".use")]
-    tools = [name for name, tool in spec.tools_of(tier_name).items() if not tool.slow]
+    tools = [name for name, tool in spec.tools_of(tier_name).items() if tool.use]
+    about_tools = [probe for probe in tools_probes(spec, tier_name) if probe.name.split(".")[1] in tools]
+    probes = [*guest_probes(spec, tier_name), *(probe for probe in about_tools if not probe.name.endswith(".use"))]
     wanted = {f"tool.{name}.{kind}" for name in tools for kind in ("presence", "version")}
     wanted |= {f"init.{spec.tier(tier_name).init}"}
 

@@ -10,7 +10,7 @@ from guest_samples import BAD_LINES, KERNEL_LOG, Mutation, good_facts, guest_mut
 from hornet.checks import boot
 from hornet.checks.catalog import guest_checks
 from hornet.facts import Facts
-from hornet.inspection import all_probes, slow_probes
+from hornet.inspection import guest_probes, tools_probes
 from hornet.spec import load_spec
 
 SPEC = load_spec()
@@ -40,7 +40,7 @@ def test_every_check_is_broken_once() -> None:
 
 
 def test_the_guest_is_asked_what_the_checks_want_to_know() -> None:
-    asked = {probe.name for tier in SPEC.tiers for probe in [*all_probes(SPEC, tier), *slow_probes(SPEC, tier)]}
+    asked = {probe.name for tier in SPEC.tiers for probe in [*guest_probes(SPEC, tier), *tools_probes(SPEC, tier)]}
     assert asked == set(GOOD) | {"promise.programs", "promise.tidy"}
 
 
