@@ -17,8 +17,8 @@ from _pytest.outcomes import OutcomeException
 from hornet.fleet import Fleet
 
 # In the order in which they are begun, what takes longest first, and in that in which they are done.
-BEGUN = ("begun_tool_facts", "begun_family", "begun_facts", "begun_scratch", "begun_hardened")
-DONE = ("begun_family", "begun_facts", "begun_tool_facts", "begun_scratch", "begun_hardened")
+BEGUN = ("begun_hardened", "begun_family", "begun_tool_facts", "begun_facts", "begun_scratch")
+DONE = ("begun_hardened", "begun_family", "begun_facts", "begun_scratch", "begun_tool_facts")
 FUTURES = pytest.StashKey[list["Future[Any]"]]()
 
 
