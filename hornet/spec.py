@@ -61,10 +61,14 @@ class Capacity(Table):
 
 
 class Rounds(Table):
-    """How often what is measured is repeated; restores for each state of the page cache."""
+    """How often what is measured is repeated; restores for each state of the page cache.
+
+    clones: so many VMs of one snapshot stand side by side when their memory is measured.
+    """
 
     restore: Annotated[int, Field(ge=1)]
     boot: Annotated[int, Field(ge=1)]
+    clones: Annotated[int, Field(ge=2)]
 
 
 class Perf(Table):

@@ -23,16 +23,15 @@ from reports.capacity import DENSITY_METRIC
 
 pytestmark = pytest.mark.perf
 
-CLONES = 4
 # What an agent's tools do first: a run of Node.js, and a repository made, cloned and checked.
 WORK = ("node",)
 WORK_TIMEOUT_S = 120
 
 
 @pytest.fixture(scope="module")
-def clones(fleet: Fleet, bundle: Bundle) -> Iterator[list[VM]]:
+def clones(fleet: Fleet, bundle: Bundle, spec: Spec) -> Iterator[list[VM]]:
     """Several VMs at once, all from one snapshot."""
-    vms = [fleet.restore(bundle) for _ in range(CLONES)]
+    vms = [fleet.restore(bundle) for _ in range(spec.perf.rounds(fleet.lane).clones)]
     yield vms
     for vm in vms:
         fleet.remove(vm)
@@ -53,7 +52,7 @@ def test_memory_of_clones(
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda vm: work(vm, spec), clones))
     splits = [memory_split(vm.micro.pid, [bundle.memory]).parts_mb for vm in clones]
-    dimensions = {"clones": CLONES, "state": state}
+    dimensions = {"clones": len(clones), "state": state}
     measured = Record.of_runs(METRIC, splits, unit="MB", lane=str(lane), host=host, dimensions=dimensions)
     append_record(run_directory, measured)
     fitting = Footprint.of_record(measured).vms_in(spec.capacity.available_mb)

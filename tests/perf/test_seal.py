@@ -34,6 +34,6 @@ def test_full_seal(
 ) -> None:
     describe("seal_check", seal="full", page_cache=page_cache)
     prepare = pagecache.drop if page_cache == "cold" else pagecache.warm
-    benchmark.pedantic(bundle.check_full, setup=lambda: prepare(bundle.files), rounds=5)
+    benchmark.pedantic(bundle.check_full, setup=lambda: prepare(bundle.files), rounds=3)
     dimensions = {"seal": "full", "page_cache": page_cache}
     record("seal_check", benchmark.stats.stats.median * 1000, "ms", dimensions=dimensions)
