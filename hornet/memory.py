@@ -1,7 +1,8 @@
 """What a VM really costs in memory: PSS by mapping, guest RAM told from the VMM's own by the mapping's path.
 
 PSS counts a page that n processes share as 1/n page in each, so the PSS of all VMs adds up to what they take.
-RSS would count every shared page of guest RAM again in every clone.
+RSS would count every shared page of guest RAM again in every clone. Left out is what only an emulator has: the code
+that it has translated, in memory that is written and run, up to the size of its cache.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from hornet.errors import VMError
 
 BYTES_PER_MB = 1_000_000
 DELETED = " (deleted)"
+# The permissions of an emulator's translated code. (A VMM under KVM has no such memory.)
+TRANSLATED = "rwx"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ def memory_split(pid: int, guest_memory: Collection[Path]) -> MemorySplit:
     files = {str(path) for path in guest_memory}
     sums_bytes = {"guest_private": 0, "guest_shared": 0, "vmm_private": 0, "vmm_shared": 0}
     for mapping in mappings:
+        if mapping.perms.startswith(TRANSLATED):
+            continue
         owner = "guest" if mapping.path.removesuffix(DELETED) in files else "vmm"
         private = mapping.private_clean + mapping.private_dirty
         sums_bytes[f"{owner}_private"] += private

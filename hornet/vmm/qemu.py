@@ -30,7 +30,8 @@ BINARY = "qemu-system-x86_64"
 START_TIMEOUT_S = 20.0
 MIGRATION_TIMEOUT_S = 60.0
 MEMORY_FILE = "vm.mem"
-# The caches of translated code grow to tens of MiB per VM otherwise, which would drown the density figures.
+# Of translated code, filled as a guest works. What does not fit is translated again: with 32, Claude Code takes half as
+# long again. Density figures leave it out (hornet/memory.py).
 TCG_CACHE_MIB = 128
 # Migration must never be throttled: the VM stands still while it runs.
 BANDWIDTH_BYTES_PER_S = 1 << 40

@@ -40,11 +40,18 @@ for offset in range(0, dirty_mib << 20, 4096):
 print("ready", flush=True)
 sys.stdin.read()
 """
+# The same with translated code, as an emulator has it.
+EMULATOR = """
+import mmap
+code = mmap.mmap(-1, 32 << 20, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+for offset in range(0, len(code), 4096):
+    code[offset] = 1
+"""
 
 
 @contextmanager
-def clone(memory: Path, dirty_mib: int) -> Iterator[int]:
-    argv = [sys.executable, "-c", CLONE, str(memory), str(dirty_mib)]
+def clone(memory: Path, dirty_mib: int, program: str = CLONE) -> Iterator[int]:
+    argv = [sys.executable, "-c", program, str(memory), str(dirty_mib)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
@@ -75,6 +82,12 @@ def test_a_deleted_file_is_still_guest_memory(memory_file: Path) -> None:
         memory_file.unlink()
         split = memory_split(pid, [memory_file])
     assert (split.guest_private + split.guest_shared) / MB_PER_MIB == pytest.approx(FILE_MIB, rel=0.02)
+
+
+def test_what_an_emulator_has_translated_is_left_out(memory_file: Path) -> None:
+    with clone(memory_file, 4) as plain_pid, clone(memory_file, 4, EMULATOR + CLONE) as pid:
+        plain, emulated = (memory_split(each, [memory_file]) for each in (plain_pid, pid))
+    assert emulated.vmm_private == pytest.approx(plain.vmm_private, abs=2)
 
 
 def test_another_file_is_refused_not_counted_as_zero(memory_file: Path, tmp_path: Path) -> None:
