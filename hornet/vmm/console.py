@@ -12,6 +12,8 @@ from typing import BinaryIO
 from hornet.errors import VMError
 
 TAIL_LINES = 25
+# Nothing that is waited for comes after this line.
+PANIC = re.compile(r"Kernel panic.*\n")
 
 
 class Console:
@@ -54,7 +56,7 @@ class Console:
     def wait_for(self, pattern: str, timeout_s: float) -> re.Match[str]:
         """Wait for a regular expression (multi-line mode) anywhere in the text.
 
-        Raises VMError with the last lines seen when the time is over or the VM ended first.
+        Raises VMError with the last lines seen when the time is over, the VM ended or its kernel gave up first.
         """
         compiled = re.compile(pattern, re.MULTILINE)
         deadline_s = time.monotonic() + timeout_s
@@ -64,13 +66,20 @@ class Console:
                 if found:
                     return found
                 left_s = deadline_s - time.monotonic()
-                if self._closed or left_s <= 0:
-                    why = "the VM ended" if self._closed else f"{timeout_s:g} s went by"
+                if why := self._why_not(left_s, f"{timeout_s:g} s went by"):
                     raise VMError(
                         f"VM {self._vm_name}: {why} before {pattern!r} was on the console; last seen:\n{self.tail()}",
                         f"read {self.path}",
                     )
                 self._changed.wait(left_s)
+
+    def _why_not(self, left_s: float, time_is_over: str) -> str | None:
+        """Why nothing will come any more, or None if it still may."""
+        if PANIC.search(self._text):
+            return "the kernel gave up"
+        if self._closed:
+            return "the VM ended"
+        return time_is_over if left_s <= 0 else None
 
     def close(self) -> None:
         """Stop reading; what has arrived is in the file."""

@@ -27,7 +27,7 @@ from hornet_fixtures.subject import Image
 
 pytestmark = pytest.mark.guest
 
-LIMIT_S = 30
+LIMIT_S = 20
 
 
 @pytest.fixture(scope="module")
