@@ -16,7 +16,8 @@ from _pytest.outcomes import OutcomeException
 
 from hornet.fleet import Fleet
 
-# In the order in which they are begun, what takes longest first, and in that in which they are done.
+# In the order in which they are begun, so that two processors are busy to the end (one with the tools, which take as
+# long as the rest), and in that in which they are done.
 BEGUN = ("begun_hardened", "begun_family", "begun_tool_facts", "begun_facts", "begun_scratch")
 DONE = ("begun_hardened", "begun_family", "begun_facts", "begun_scratch", "begun_tool_facts")
 FUTURES = pytest.StashKey[list["Future[Any]"]]()
@@ -33,7 +34,12 @@ def workers(fleet: Fleet) -> Iterator[ThreadPoolExecutor]:
 
 
 def begin_all(request: pytest.FixtureRequest) -> None:
-    """Begin everything that any collected test will need."""
+    """Begin everything that any collected test will need.
+
+    Not on a worker of pytest-xdist: it does not know which of them it will get, and begins what each needs by itself.
+    """
+    if hasattr(request.config, "workerinput"):
+        return
     needed = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
     futures = request.config.stash.setdefault(FUTURES, [])
     for name in BEGUN:

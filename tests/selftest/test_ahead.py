@@ -1,0 +1,77 @@
+"""Work on guests is begun before the first test, for whoever needs it; what fails is the business of its own test."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from hornet.home import CHECKOUT
+from reports.junit import read_junit
+
+# Plays the guests: the names are those of hornet_fixtures/ahead.py.
+CONFTEST = """
+import pathlib
+from concurrent.futures import Future
+import pytest
+from hornet_fixtures.ahead import begin_all, place_in_line
+
+def log(line):
+    with open(pathlib.Path(__file__).parent / "log", "a") as stream:
+        stream.write(line + "\\n")
+
+@pytest.fixture(scope="session", autouse=True)
+def _begin(request):
+    begin_all(request)
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=place_in_line)
+
+@pytest.fixture(scope="session")
+def begun_family():
+    log("family")
+    raise OSError("no clone answers")
+
+@pytest.fixture(scope="session")
+def begun_facts():
+    log("facts")
+    future = Future()
+    future.set_result("Linux")
+    return future
+
+@pytest.fixture(scope="session")
+def begun_hardened():
+    log("hardened")
+"""
+TESTS = """
+from conftest import log
+
+def test_facts(begun_facts):
+    assert begun_facts.result() == "Linux"
+
+def test_family(begun_family):
+    pass
+
+def test_file():
+    log("first test")
+"""
+
+
+def run_sample(directory: Path, *options: str) -> None:
+    (directory / "conftest.py").write_text(CONFTEST)
+    (directory / "test_sample.py").write_text(TESTS)
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={directory}"]
+    words += [f"--junitxml={directory}/junit.xml", f"--run-dir={directory}/run", *options]
+    subprocess.run([*words, f"{directory}/test_sample.py"], cwd=CHECKOUT, capture_output=True, timeout=120, check=False)
+
+
+def test_what_is_needed_is_begun_first_and_a_failure_is_its_own_tests(tmp_path: Path) -> None:
+    run_sample(tmp_path)
+    assert (tmp_path / "log").read_text().split("\n")[:3] == ["family", "facts", "first test"], "hardened: nobody's"
+    cases = [(case.name, case.outcome) for case in read_junit(tmp_path / "junit.xml")]
+    assert cases == [("test_file", "passed"), ("test_family", "failed"), ("test_facts", "passed")]
+
+
+def test_a_worker_of_xdist_begins_only_what_its_own_tests_need(tmp_path: Path) -> None:
+    run_sample(tmp_path, "-n", "2", "--dist=loadfile", "-k", "file or facts")
+    assert (tmp_path / "log").read_text().split("\n")[:2] == ["first test", "facts"]
