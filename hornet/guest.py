@@ -137,7 +137,7 @@ class Guest:
             self.close()
             raise GuestError(
                 f"{self._who()}: {USER} does not accept the key {self._key.private_path}: {error}",
-                "name the private key that the guest accepts (pytest: --ssh-key FILE)",
+                "name the private key that the guest accepts (pytest: --ssh-key=FILE)",
             ) from error
         except (OSError, EOFError, paramiko.SSHException) as error:
             self.close()

@@ -16,7 +16,7 @@ MARKERS = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("hornetos", "HornetOS: what is judged, and how")
+    group = parser.getgroup("hornetos", "HornetOS: what is judged, and how (paths after =, as in --snapshot=DIR)")
     group.addoption("--spec", metavar="FILE", help="the specification (default: the project's hornetos.toml)")
     group.addoption(
         "--overlay",

@@ -105,7 +105,7 @@ def _check_origin(bundle: Bundle, fleet: Fleet) -> None:
     if origin.ssh_public_blob not in (None, fleet.key.public_blob):
         raise SnapshotError(
             f"{bundle.directory}: its guest does not accept the key {fleet.key.private_path}",
-            "name the private key that it accepts: --ssh-key FILE",
+            "name the private key that it accepts: --ssh-key=FILE",
         )
 
 
@@ -118,7 +118,7 @@ def kernel_of_snapshot(home: Home, booted: str | None, given: Path | None) -> Pa
     for found in home.build.glob("kernel/*/vmlinux"):
         if file_sha256(found) == booted:
             return found
-    pytest.skip(f"{NOT_JUDGED}: the snapshot's vmlinux is not here; name it with --kernel FILE")
+    pytest.skip(f"{NOT_JUDGED}: the snapshot's vmlinux is not here; name it with --kernel=FILE")
 
 
 def _existing(path: str, option: str) -> Path:

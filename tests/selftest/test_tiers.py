@@ -70,5 +70,5 @@ def test_the_kernel_of_a_snapshot_is_its_own_or_none(tmp_path: Path) -> None:
     assert kernel_of_snapshot(home, None, vmlinux) == vmlinux
     with pytest.raises(pytest.UsageError, match="not the kernel that the snapshot has booted"):
         kernel_of_snapshot(home, "0" * 64, vmlinux)
-    with pytest.raises(pytest.skip.Exception, match=r"not judged: .*--kernel FILE"):
+    with pytest.raises(pytest.skip.Exception, match=r"not judged: .*--kernel=FILE"):
         kernel_of_snapshot(home, "0" * 64, None)
