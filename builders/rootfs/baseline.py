@@ -9,7 +9,7 @@ from typing import Any
 from builders.rootfs import OWN_COMPONENT, Packing, RootfsArtifact, artifact, npm, own_inputs, pack
 from builders.rootfs.content import Content, tree_bytes
 from builders.rootfs.guest_files import GuestValues, write_guest_files
-from builders.rootfs.packages import FETCH_TIMEOUT_S, apt_source
+from builders.rootfs.packages import FETCH_TIMEOUT_S, TRUST, apt_source
 from builders.rootfs.toolbox import build_toolbox
 from hornet.errors import BuildError, HornetError
 from hornet.home import Home
@@ -73,7 +73,7 @@ def _fetch_layer(spec: Spec, store: Store, progress: Progress) -> Path:
     def install(work: Path) -> None:
         tree = work / "tree"
         argv = [
-            *("mmdebstrap", "--mode=root", "--variant=minbase", "--architectures=amd64"),
+            *("mmdebstrap", "--mode=root", "--variant=minbase", "--architectures=amd64", TRUST),
             f"--include={','.join(sorted(baseline.packages))}",
             # The guide removes what apt leaves behind, so it is left here.
             *("--skip=cleanup/apt/lists", "--dpkgopt=force-unsafe-io"),

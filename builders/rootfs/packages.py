@@ -17,6 +17,8 @@ from hornet.rootfs_spec import Debian, NpmPackage
 
 FETCH_TIMEOUT_S = 900
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+# Ubuntu's apt does not trust Debian's keys, and mmdebstrap finds that out only where there is gpg.
+TRUST = f"--keyring={KEYRING}"
 APT_SOURCES = Path("/etc/apt")
 
 
@@ -29,7 +31,7 @@ def extract_packages(
     """
     listing = work / "packages.txt"
     argv = [
-        *("mmdebstrap", "--mode=root", "--variant=extract", f"--include={','.join(packages)}"),
+        *("mmdebstrap", "--mode=root", "--variant=extract", TRUST, f"--include={','.join(packages)}"),
         *("--architectures=amd64", "--aptopt=Acquire::Retries 3", "--aptopt=Acquire::http::Timeout 60"),
         f'--extract-hook=cd "$1/var/cache/apt/archives" && ls *.deb > "{listing}"',
         *(debian.suite, str(tree), *apt_source(debian)),
