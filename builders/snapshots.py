@@ -10,7 +10,7 @@ from filelock import FileLock
 from hornet.errors import SnapshotError, VMError
 from hornet.fleet import VM, Fleet
 from hornet.progress import Progress
-from hornet.snapshot import Bundle, open_bundle
+from hornet.snapshot import Bundle, open_bundle, take
 from hornet.snapshot.manifest import FORMAT
 from hornet.snapshot.take import origin_of, take_snapshot
 from hornet.store import content_key, file_sha256
@@ -37,6 +37,7 @@ def build_snapshot(
         "vmm_version": vmm_version(fleet.lane),
         "key": fleet.key.public_blob,
         "format": FORMAT,
+        "builder": [file_sha256(Path(module)) for module in (__file__, take.__file__)],
     }
     version = f"hornetos-{tier}-{content_key(inputs)}"
     target = home.snapshots / version
