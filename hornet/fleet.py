@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -80,6 +81,9 @@ class Fleet:
         self.home = home
         self.lane = lane
         self.vms: list[VM] = []
+        # VMs are started on several threads; an interrupt closes the fleet meanwhile.
+        self._lock = threading.Lock()
+        self._closed = False
         self._host_net = host_net
         self.key = key
         self._ids = VMIds(home, spec.network.max_vm_id)
@@ -170,7 +174,7 @@ class Fleet:
 
     def remove(self, vm: VM) -> None:
         """End a VM and remove its namespace, disk and directory. A VM that is gone already is no error."""
-        if vm not in self.vms:
+        if not self._take_out(vm):
             return
         if hasattr(vm, "guest"):
             vm.guest.close()
@@ -179,11 +183,10 @@ class Fleet:
         vm.namespace.remove()
         shutil.rmtree(vm.directory, ignore_errors=True)
         self._ids.release(vm.vm_id)
-        self.vms.remove(vm)
-        self.running.remove(vm)
 
     def close(self) -> None:
-        """End every VM, and remove networks made ahead."""
+        """End every VM, and remove networks made ahead. No VM can be started any more."""
+        self._closed = True
         for vm in list(self.vms):
             self.remove(vm)
         self._networks.close()
@@ -202,8 +205,19 @@ class Fleet:
                 shutil.rmtree(directory, ignore_errors=True)
                 self._ids.release(vm_id)
 
+    def _take_out(self, vm: VM) -> bool:
+        """Whether the VM was still there: who gets True removes it."""
+        with self._lock:
+            if vm not in self.vms:
+                return False
+            self.vms.remove(vm)
+            self.running.remove(vm)
+            return True
+
     def _new_vm(self, parent: Bundle | None) -> VM:
         """A VM with a network of its own: taken from those made ahead, or made now."""
+        if self._closed:
+            raise VMError("no VM can be started: the run is ending")
         phases_ms: dict[str, float] = {}
         with timed(phases_ms, "namespace_ms"):
             namespace = self._networks.take()
@@ -232,6 +246,9 @@ class Fleet:
 
     def _start(self, vm: VM, config: MachineConfig, start: Any) -> None:
         vm.micro = start()
+        if vm not in self.vms:
+            vm.micro.kill()
+            raise VMError(f"VM {vm.name}: removed while it was started")
         vm.phases_ms.update(vm.micro.phases_ms)
         state = {
             "pid": vm.micro.pid,

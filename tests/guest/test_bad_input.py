@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,13 +11,12 @@ import pytest
 
 from hornet.errors import HornetError, VMError
 from hornet.files import clone_file
-from hornet.fleet import Fleet, running_vms, vms_directory
+from hornet.fleet import Fleet, vms_directory
 from hornet.guest import SshKey
-from hornet.home import CHECKOUT, Home
+from hornet.home import Home
 from hornet.lane import Lane
 from hornet.network import HostNet, netns
 from hornet.proc import run
-from hornet.snapshot import Bundle
 from hornet.spec import Spec
 from hornet_fixtures.subject import Image
 
@@ -118,41 +113,3 @@ def test_a_disk_that_is_full(hasty: Fleet, kernel: Path, image: Image, tmp_path:
     finally:
         hasty.home = roomy
         run(["umount", small], timeout_s=20)
-
-
-HANGING_TEST = """
-import os, threading
-
-def test_hang(restored_vm):
-    print("RESTORED", flush=True)
-    if "HANG" in os.environ:
-        threading.Event().wait(60)
-"""
-
-
-@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_run_leaves_nothing(by: signal.Signals, bundle: Bundle, home: Home, tmp_path: Path) -> None:
-    """A run of its own, ended while a VM is up. A killed one can't clean up: the next run does it."""
-    module = tmp_path / "test_hang.py"
-    module.write_text(HANGING_TEST)
-    shutil.copy(CHECKOUT / "conftest.py", tmp_path)
-    argv = [sys.executable, "-m", "pytest", "-s", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
-    argv += [f"--snapshot={bundle.directory}", str(module)]
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    hanging = {**environment, "HANG": "1"}
-    with subprocess.Popen(argv, cwd=tmp_path, env=hanging, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout or ():
-            if "RESTORED" in line:
-                break
-        else:
-            pytest.fail("the run ended before its VM was up")
-        (state,) = (vm for vm in running_vms(home).values() if vm["owner_pid"] == process.pid)
-        process.send_signal(by)
-        process.communicate(timeout=30)
-    if by is signal.SIGKILL:
-        again = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
-        assert again.returncode == 0, again.stdout
-    psutil.wait_procs([psutil.Process(state["pid"])] if psutil.pid_exists(state["pid"]) else [], timeout=5)
-    assert not psutil.pid_exists(state["pid"]), "the VMM outlived its owner"
-    assert not [name for name in os.listdir(netns.RUN_NETNS) if name.startswith(f"hornet-{process.pid}-")]
-    assert process.pid not in [vm["owner_pid"] for vm in running_vms(home).values()]

@@ -1,0 +1,99 @@
+"""A run that is ended while VMs are up, or on their way: it ends soon, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hornet.fleet import running_vms
+from hornet.home import CHECKOUT, Home
+from hornet.network import netns
+from hornet.snapshot import Bundle
+
+pytestmark = pytest.mark.guest
+
+END_TIMEOUT_S = 30
+WITH_A_VM = """
+import os, threading
+
+def test_hang(restored_vm):
+    print("THERE", flush=True)
+    if "HANG" in os.environ:
+        threading.Event().wait(60)
+"""
+# Threads start one VM and boot another meanwhile. VM is there when the first of them has its VMM.
+ASKED_AHEAD = """
+import threading, time
+from hornet.fleet import Fleet
+
+def test_hang(begun_facts, begun_hardened):
+    while WAITED_FOR and not any(hasattr(vm, "micro") for vm in Fleet.running):
+        time.sleep(0.01)
+    print("THERE", flush=True)
+    threading.Event().wait(60)
+"""
+
+
+@contextmanager
+def a_run(directory: Path, test: str, *options: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """pytest on this test alone, as far as it prints THERE, and its command line."""
+    module = directory / "test_hang.py"
+    module.write_text(test)
+    shutil.copy(CHECKOUT / "conftest.py", directory)
+    argv = [sys.executable, "-m", "pytest", "-s", "-q", "-p", "no:cacheprovider", f"--rootdir={directory}"]
+    argv += [*options, str(module)]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "HANG": "1"}
+    with subprocess.Popen(argv, cwd=directory, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            if "THERE" in line:
+                break
+        else:
+            pytest.fail("the run ended before its VM was up")
+        yield process, argv
+
+
+def assert_nothing_is_left(process: subprocess.Popen[str], home: Home, vmms: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(vmms, timeout=5)
+    assert not alive, "a VMM outlived its owner"
+    assert not [name for name in os.listdir(netns.RUN_NETNS) if name.startswith(f"hornet-{process.pid}-")]
+    assert process.pid not in [vm["owner_pid"] for vm in running_vms(home).values()]
+
+
+def vmms_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    return [child for child in psutil.Process(process.pid).children(recursive=True) if "qemu" in child.name()]
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_an_interrupted_run_leaves_nothing(by: signal.Signals, bundle: Bundle, home: Home, tmp_path: Path) -> None:
+    """A killed one can't clean up: the next run does it."""
+    with a_run(tmp_path, WITH_A_VM, f"--snapshot={bundle.directory}") as (process, argv):
+        vmms = vmms_of(process)
+        assert len(vmms) == 1
+        process.send_signal(by)
+        process.communicate(timeout=END_TIMEOUT_S)
+    if by is signal.SIGKILL:
+        calm = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+        again = subprocess.run(argv, cwd=tmp_path, env=calm, capture_output=True, text=True, timeout=120, check=False)
+        assert again.returncode == 0, again.stdout
+    assert_nothing_is_left(process, home, vmms)
+
+
+@pytest.mark.parametrize("waited_for", [False, True], ids=["at once", "with a VM"])
+def test_what_was_begun_ahead_ends_with_the_run(waited_for: bool, bundle: Bundle, home: Home, tmp_path: Path) -> None:
+    """Other threads are starting VMs and asking them when the signal comes."""
+    test = ASKED_AHEAD.replace("WAITED_FOR", str(waited_for))
+    with a_run(tmp_path, test) as (process, _):
+        vmms = vmms_of(process)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=END_TIMEOUT_S)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert_nothing_is_left(process, home, vmms)
