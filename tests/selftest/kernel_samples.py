@@ -64,11 +64,12 @@ class Sample:
 
 MAKEFILE = """\
 # A kernel tree that answers as the real one does to the builder's calls.
+CFLAGS = -O1 -ffreestanding -nostdlib -static -no-pie -fcf-protection=none
 allnoconfig:
 \t{ echo '# Linux/x86_64 6.1.99 Kernel Configuration'; grep -v 'CONFIG_DROPPED=' $(KCONFIG_ALLCONFIG); } > .config
 vmlinux: main.c
 \t@echo '  CC      main.o'
-\t$(CC) -O1 -fcf-protection=none -ffreestanding -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-T,link.lds -o $@ main.c
+\t$(CC) $(CFLAGS) -Wl,--build-id=none -Wl,-T,link.lds -o $@ main.c
 \techo 'ffffffff81000000 T start' > System.map
 mrproper:
 \trm -f .config vmlinux
