@@ -66,7 +66,8 @@ def _pictures(run: Run, report: Report, spec: Spec, baseline: Run | None) -> dic
         (
             "memory",
             "Where the memory goes",
-            "The PSS of the median VM. Pages that clones share are counted once over all of them.",
+            "The PSS of the median VM. Pages that clones share are counted once over all of them; what only an "
+            "emulator has, the code that it has translated, is left out.",
             plot.parts(run.records, "MB", report.titles),
         ),
         (
