@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 from hornet.checks.hazards import hazard_probes
 from hornet.facts import Facts
-from hornet.files import clone_file
 from hornet.fleet import VM, Fleet
 from hornet.home import Home
 from hornet.peer import Peer
@@ -94,22 +93,15 @@ def raise_family(fleet: Fleet, bundle: Bundle, home: Home) -> Family:
         paused_s = time.time()
     fleet.remove(parent)
     time.sleep(max(0.0, paused_s + STOOD_STILL_LIMITS * spec.hazards.max_clock_error_ms / 1000 - time.time()))
-    parents = [child] * (spec.hazards.clones - 1) + [_copy(child, home)]
+    elsewhere = home.root / "copy"
+    elsewhere.mkdir()
+    parents = [child] * (spec.hazards.clones - 1) + [child.copied_to(elsewhere)]
     with ThreadPoolExecutor(len(parents)) as pool:
         clones = list(pool.map(lambda bundle: _clone(fleet, bundle, is_copy=bundle is not child), parents))
     for _, vm in clones:
         vm.micro.pause()  # their witnesses would be busy all the time
     members, vms = [member for member, _ in clones], [vm for _, vm in clones]
     return Family(child, nonce, canary, before, paused_s, facts, host_key, members, vms)
-
-
-def _copy(bundle: Bundle, home: Home) -> Bundle:
-    """The snapshot in another place, to be removed under a clone."""
-    directory = home.root / "copy"
-    directory.mkdir()
-    for path in bundle.directory.iterdir():
-        clone_file(path, directory / path.name)
-    return Bundle(directory, bundle.names)
 
 
 def _clone(fleet: Fleet, bundle: Bundle, *, is_copy: bool) -> tuple[Member, VM]:

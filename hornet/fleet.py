@@ -164,9 +164,9 @@ class Fleet:
                 return vm.guest.await_port(min(PORT_TRY_S, timeout_s))
             except GuestError as error:
                 console = vm.micro.console
-                panic = re.search(r"Kernel panic.*", console.text)
-                if panic or not vm.micro.alive or time.monotonic() > deadline_s:
-                    what = panic[0] if panic else "the VM ended" if not vm.micro.alive else f"{timeout_s:g} s went by"
+                if console.panic or not vm.micro.alive or time.monotonic() > deadline_s:
+                    ended = "the VM ended" if not vm.micro.alive else f"{timeout_s:g} s went by"
+                    what = console.panic or ended
                     raise VMError(
                         f"VM {vm.name}: {what} before its SSH port answered: {error.message}\n{console.tail()}",
                         "an image made elsewhere must bring up eth0 with its address, and sshd, by itself",

@@ -31,15 +31,16 @@ class Trial:
         return f"{self.nonce} 'single' \"double\" $(touch {CANARY}) `id` $HOME \\ ; é\nsecond line"
 
     def pages(self, secrets: Secrets) -> dict[str, str]:
-        """What the gateway serves: this VM's secrets, nothing for others, and for one VM a name that would be run."""
+        """What the gateway serves: this VM's secrets, nothing for others, and for two what can't be used."""
         return {
             secrets.path.format(vm_id=self.vm_id): json.dumps({NAME: self.secret}),
+            secrets.path.format(vm_id="list"): json.dumps([self.secret]),
             secrets.path.format(vm_id="name"): json.dumps({f"A=1; touch {CANARY}; B": self.secret}),
         }
 
 
-# A VM that has no page, and one whose page has what can't be the name of a variable.
-REFUSED = ("nobody", "name")
+# VMs that have no page, and pages that are not an object of names and values.
+REFUSED = ("nobody", "list", "name")
 
 
 def injection_probes(secrets: Secrets, trial: Trial) -> list[Probe]:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from hornet.errors import SnapshotError
 from hornet.ext4.superblock import Superblock, read_superblock
+from hornet.files import clone_file
 from hornet.progress import Progress
 from hornet.snapshot.manifest import FileSeal, Manifest, Origin
 from hornet.spec import SnapshotFiles
@@ -62,6 +63,12 @@ class Bundle:
     def manifest(self) -> Manifest:
         """The manifest. Raises SnapshotError if it is missing, malformed or edited."""
         return Manifest.read(self.directory)
+
+    def copied_to(self, directory: Path) -> Bundle:
+        """A copy in a directory that is there. Raises HostError for a full disk."""
+        for path in self.directory.iterdir():
+            clone_file(path, directory / path.name)
+        return Bundle(directory, self.names)
 
     def check_files(self) -> None:
         """The three files are there, plain files, and not empty. Raises SnapshotError naming the first that is not."""

@@ -43,6 +43,12 @@ class Console:
         """The last lines, for error messages."""
         return "\n".join(self._text.splitlines()[-lines:]) or "(the console printed nothing)"
 
+    @property
+    def panic(self) -> str | None:
+        """The line with which the kernel gave up, if it did."""
+        found = PANIC.search(self._text)
+        return found[0].strip() if found else None
+
     def send(self, text: str) -> None:
         """Type something on the serial line. Raises VMError if the VM has ended."""
         try:
@@ -75,7 +81,7 @@ class Console:
 
     def _why_not(self, left_s: float, time_is_over: str) -> str | None:
         """Why nothing will come any more, or None if it still may."""
-        if PANIC.search(self._text):
+        if self.panic:
             return "the kernel gave up"
         if self._closed:
             return "the VM ended"

@@ -231,9 +231,8 @@ def lane_boot_args(lane: Lane) -> str:
 
 def _emulated_boot_args(lane: Lane) -> str:
     """An emulated guest on a busy host can't calibrate its TSC and hangs, so it is told the frequency."""
-    if lane.accelerator == "kvm":
-        return ""
-    return f"tsc_early_khz={_host_tsc_khz()} {lane_boot_args(lane)}"
+    args = lane_boot_args(lane)
+    return args and f"tsc_early_khz={_host_tsc_khz()} {args}"
 
 
 def _host_tsc_khz() -> int:

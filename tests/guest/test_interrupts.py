@@ -36,7 +36,7 @@ import threading, time
 from hornet.fleet import Fleet
 
 def test_hang(begun_facts, begun_hardened):
-    while WAITED_FOR and not any(hasattr(vm, "micro") for vm in Fleet.running):
+    while WAITED_FOR and not begun_facts.done() and not any(hasattr(vm, "micro") for vm in Fleet.running):
         time.sleep(0.01)
     print("THERE", flush=True)
     threading.Event().wait(60)

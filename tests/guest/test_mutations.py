@@ -13,7 +13,6 @@ from mutations import MUTATIONS, Subject
 from hornet.errors import HornetError
 from hornet.ext4.symptoms import log_symptoms
 from hornet.ext4.verdict import judge_ext4
-from hornet.files import clone_file
 from hornet.fleet import VM, Fleet
 from hornet.guest import SshKey
 from hornet.home import Home
@@ -68,9 +67,7 @@ def subject(bundle: Bundle, other: Bundle, tmp_path: Path) -> Iterator[Subject]:
     """A copy to change."""
     directory = tmp_path / "copy"
     directory.mkdir()
-    for path in bundle.directory.iterdir():
-        clone_file(path, directory / path.name)
-    copy = Bundle(directory, bundle.names)
+    copy = bundle.copied_to(directory)
     copy.check_seal()
     yield Subject(copy, other, VICTIM)
     shutil.rmtree(directory)

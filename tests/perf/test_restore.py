@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from hornet import pagecache
-from hornet.files import clone_file
 from hornet.fleet import VM, Fleet
 from hornet.home import Home
 from hornet.records import Record
@@ -32,9 +31,7 @@ MOST_COLD_SHARE = 0.05
 def own_bundle(bundle: Bundle, home: Home) -> Iterator[Bundle]:
     """A copy of the snapshot: pages that other clones have mapped would stay in the page cache."""
     with tempfile.TemporaryDirectory(prefix="perf-", dir=home.run) as directory:
-        for path in bundle.directory.iterdir():
-            clone_file(path, Path(directory, path.name))
-        yield Bundle(Path(directory), bundle.names)
+        yield bundle.copied_to(Path(directory))
 
 
 @pytest.mark.parametrize("page_cache", ["hot", "cold"])
