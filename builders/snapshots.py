@@ -14,7 +14,7 @@ from hornet.snapshot import Bundle, open_bundle, take
 from hornet.snapshot.manifest import FORMAT
 from hornet.snapshot.take import origin_of, take_snapshot
 from hornet.store import content_key, file_sha256
-from hornet.vmm import lane_boot_args, vmm_version
+from hornet.vmm import lane_settings, vmm_version
 
 BOOT_ATTEMPTS = 3
 
@@ -33,7 +33,7 @@ def build_snapshot(
         "image": file_sha256(image),
         "machine": spec.machine.model_dump(),
         "lane": str(fleet.lane),
-        "lane_boot_args": lane_boot_args(fleet.lane),
+        "lane_settings": lane_settings(fleet.lane),
         "vmm_version": vmm_version(fleet.lane),
         "key": fleet.key.public_blob,
         "format": FORMAT,

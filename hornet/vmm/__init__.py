@@ -18,7 +18,7 @@ __all__ = [
     "MicroVM",
     "NetworkCard",
     "boot_vm",
-    "lane_boot_args",
+    "lane_settings",
     "restore_vm",
     "timed",
     "vmm_version",
@@ -37,10 +37,10 @@ def restore_vm(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, 
     return vm
 
 
-def lane_boot_args(lane: Lane) -> str:
-    """What the lane itself adds to a kernel's boot arguments, beside what depends on the host's clock."""
-    args: str = _driver(lane).lane_boot_args(lane)
-    return args
+def lane_settings(lane: Lane) -> dict[str, str]:
+    """What a guest of this lane finds on every host beside the machine of the spec."""
+    settings: dict[str, str] = _driver(lane).lane_settings(lane)
+    return settings
 
 
 @cache

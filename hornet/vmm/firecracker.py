@@ -214,9 +214,9 @@ def restore(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, own
     return vm
 
 
-def lane_boot_args(lane: Lane) -> str:
-    """Firecracker's guests are never emulated: nothing."""
-    return ""
+def lane_settings(lane: Lane) -> dict[str, str]:
+    """Firecracker's guests find the machine of the spec and the host's CPU: nothing more."""
+    return {}
 
 
 def version() -> str:
