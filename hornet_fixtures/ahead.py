@@ -16,10 +16,18 @@ from _pytest.outcomes import OutcomeException
 
 from hornet.fleet import Fleet
 
-# In the order in which they are begun, so that two processors are busy to the end (one with the tools, which take as
-# long as the rest), and in that in which they are done.
-BEGUN = ("begun_hardened", "begun_family", "begun_tool_facts", "begun_facts", "begun_scratch")
-DONE = ("begun_hardened", "begun_family", "begun_facts", "begun_scratch", "begun_tool_facts")
+# In the order in which they are begun, so that two processors are busy to the end: one with the tools, which take as
+# long as the rest, and with what may wait for them.
+BEGUN = (
+    "begun_tool_facts",
+    "begun_parent",
+    "begun_hardened",
+    "begun_family",
+    "begun_facts",
+    "begun_scratch",
+)
+# In the order in which they are done.
+DONE = ("begun_hardened", "begun_parent", "begun_family", "begun_facts", "begun_tool_facts", "begun_scratch")
 FUTURES = pytest.StashKey[list["Future[Any]"]]()
 
 

@@ -6,21 +6,44 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from hornet.family import Family, raise_family
+from hornet.family import Clone, Family, Parent, raise_clone, raise_grandchild, raise_parent
 from hornet.fleet import Fleet
 from hornet.home import Home
 from hornet.snapshot import Bundle
+from hornet.spec import Spec
+
+
+@pytest.fixture(scope="session")
+def family_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Where the family's snapshots are: they are removed with the test run's temporary files."""
+    return Home(tmp_path_factory.mktemp("family"))
+
+
+@pytest.fixture(scope="session")
+def begun_parent(workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, family_home: Home) -> Future[Parent]:
+    """The first generation."""
+    return workers.submit(raise_parent, fleet, bundle, family_home)
 
 
 @pytest.fixture(scope="session")
 def begun_family(
-    workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
+    workers: ThreadPoolExecutor, fleet: Fleet, begun_parent: Future[Parent], family_home: Home, spec: Spec
 ) -> Future[Family]:
-    """The family; its snapshot is removed with the test run's temporary files."""
-    return workers.submit(raise_family, fleet, bundle, Home(tmp_path_factory.mktemp("family")))
+    """The next two. Each waits for what was begun before it, so that at least one worker never waits."""
+
+    def clone(*, own_memory: bool) -> Clone:
+        return raise_clone(fleet, begun_parent.result(), own_memory=own_memory)
+
+    clones = [workers.submit(clone, own_memory=number == 0) for number in range(spec.hazards.clones)]
+
+    def complete() -> Family:
+        raised = [begun.result() for begun in clones]
+        return Family(begun_parent.result(), raised, raise_grandchild(fleet, raised[0], family_home))
+
+    return workers.submit(complete)
 
 
 @pytest.fixture(scope="session")
 def family(begun_family: Future[Family]) -> Family:
-    """The family, its clones paused."""
+    """The family, all that are left of it paused."""
     return begun_family.result()

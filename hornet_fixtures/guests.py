@@ -37,9 +37,8 @@ class Asked:
     facts: Facts
 
 
-def _ask(fleet: Fleet, bundle: Bundle, probes: list[Probe]) -> Asked:
-    # With memory of its own: one of them is put through faults afterwards.
-    vm = fleet.restore(bundle, own_memory=True)
+def _ask(fleet: Fleet, bundle: Bundle, probes: list[Probe], *, own_memory: bool = False) -> Asked:
+    vm = fleet.restore(bundle, own_memory=own_memory)
     return Asked(vm, collect_facts(vm, fleet.spec, probes))
 
 
@@ -59,8 +58,8 @@ def facts(begun_facts: Future[Asked]) -> Facts:
 def begun_tool_facts(
     workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str
 ) -> Future[Asked]:
-    """The questions about tools, to a clone of its own."""
-    return workers.submit(_ask, fleet, bundle, tools_probes(spec, tier_name))
+    """The questions about tools, to a clone of its own. With memory of its own too: it gives it up afterwards."""
+    return workers.submit(_ask, fleet, bundle, tools_probes(spec, tier_name), own_memory=True)
 
 
 @pytest.fixture(scope="session")
@@ -79,11 +78,11 @@ class Scratch:
 
 
 @pytest.fixture(scope="session")
-def begun_scratch(workers: ThreadPoolExecutor, begun_facts: Future[Asked], spec: Spec) -> Future[Scratch]:
-    """What changes a guest: tried with the one that has told all its facts."""
+def begun_scratch(workers: ThreadPoolExecutor, begun_tool_facts: Future[Asked], spec: Spec) -> Future[Scratch]:
+    """What changes a guest: tried with the one whose tools were used, Node.js among them."""
 
     def try_out() -> Scratch:
-        vm = begun_facts.result().vm
+        vm = begun_tool_facts.result().vm
         trial = Trial(vm.vm_id, secrets.token_hex(16))
         return Scratch(vm, trial, scratch_facts(vm, spec, trial))
 

@@ -13,7 +13,7 @@ from hornet.checks.catalog import image_checks
 from hornet.progress import Progress
 from hornet_fixtures.accepted import pytest_collection_finish
 from hornet_fixtures.ahead import workers
-from hornet_fixtures.clones import begun_family, family
+from hornet_fixtures.clones import begun_family, begun_parent, family, family_home
 from hornet_fixtures.diagnostics import pytest_runtest_makereport
 from hornet_fixtures.guests import (
     begun_facts,
@@ -54,11 +54,13 @@ __all__ = [
     "begun_facts",
     "begun_family",
     "begun_hardened",
+    "begun_parent",
     "begun_scratch",
     "begun_tool_facts",
     "bundle",
     "facts",
     "family",
+    "family_home",
     "fleet",
     "hardened",
     "home",

@@ -25,7 +25,6 @@ from hornet.network import HostNet
 from hornet.peer import Peer
 from hornet.proc import run
 from hornet.snapshot import Bundle
-from hornet.snapshot.take import origin_of_child, take_snapshot
 from hornet.spec import Spec
 from hornet.vmm import restore_vm
 from hornet.witness import DISK_FILE
@@ -34,8 +33,6 @@ from hornet_fixtures.judging import holds
 pytestmark = pytest.mark.conformance
 
 TIMEOUT_S = 60
-# Uses memory that the clone has not touched yet.
-WORK = "git --version"
 
 
 @pytest.fixture
@@ -47,26 +44,28 @@ def other_fleet(spec: Spec, home: Home, lane: Lane, host_net: HostNet, key: SshK
 
 
 def test_each_has_a_disk_of_its_own(family: Family) -> None:
-    holds(disk_problems({vm.name: vm.disk for vm in family.vms}, family.bundle.rootfs))
+    vms = [family.grandchild.vm, *(clone.vm for clone in family.clones)]
+    holds(disk_problems({vm.name: vm.disk for vm in vms}, family.parent.bundle.rootfs))
 
 
 def test_they_share_memory_pages(family: Family) -> None:
-    for vm in family.vms[:-1]:
-        holds(sharing_problems(vm.name, memory_split(vm.micro.pid, [family.bundle.memory])))
+    """All but the first, which has a copy."""
+    for clone in family.clones[1:]:
+        holds(sharing_problems(clone.name, memory_split(clone.vm.micro.pid, [family.parent.bundle.memory])))
 
 
 def test_none_has_changed_the_snapshot(family: Family) -> None:
-    family.bundle.check_full()
+    family.parent.bundle.check_full()
 
 
 def test_a_second_vm_on_a_disk_is_refused(family: Family, lane: Lane, tmp_path: Path) -> None:
     """Under another name, as a link would have it: two VMs that write one file system destroy it."""
-    vm = family.vms[0]
+    vm = family.clones[-1].vm
     other_name = vm.directory / "other.ext4"
     other_name.hardlink_to(vm.disk)
     config = dataclasses.replace(vm.micro.config, directory=tmp_path, disk=other_name, card=None)
     with pytest.raises(VMError, match=r"other\.ext4 \(inode \d+\): another VM runs on it"):
-        restore_vm(lane, config, memory=family.bundle.memory, state=family.bundle.state)
+        restore_vm(lane, config, memory=family.parent.bundle.memory, state=family.parent.bundle.state)
 
 
 def test_another_machine_is_refused(
@@ -77,52 +76,43 @@ def test_another_machine_is_refused(
         Fleet(spec.model_copy(update={"machine": machine}), home, lane, host_net, key) as fleet,
         pytest.raises(SnapshotError, match=f"memory_mib: {spec.machine.memory_mib} in the snapshot"),
     ):
-        fleet.restore(family.bundle)
+        fleet.restore(family.parent.bundle)
 
 
 @pytest.mark.parametrize("name", ["memory", "state"])
 def test_a_file_that_was_cut_off_is_refused(name: str, family: Family, other_fleet: Fleet, tmp_path: Path) -> None:
     """Also where no seal is checked; with one, hornet/snapshot refuses it first."""
-    whole: Path = getattr(family.bundle, name)
-    for path in family.bundle.directory.iterdir():
+    whole: Path = getattr(family.parent.bundle, name)
+    for path in family.parent.bundle.directory.iterdir():
         if path != whole:
             (tmp_path / path.name).hardlink_to(path)
     clone_file(whole, tmp_path / whole.name)
     os.truncate(tmp_path / whole.name, whole.stat().st_size // 2)
     with pytest.raises(HornetError):
-        other_fleet.restore(Bundle(tmp_path, family.bundle.names))
+        other_fleet.restore(Bundle(tmp_path, family.parent.bundle.names))
+
+
+def test_a_grandchild_goes_on(family: Family) -> None:
+    """A snapshot of a clone, restored: the program from the first snapshot still runs."""
+    grandchild = family.grandchild
+    assert grandchild.sealed.origin.parent == family.parent.bundle.manifest().self_sha256
+    assert grandchild.seen.nonce == family.parent.nonce
+    assert grandchild.seen.count > family.clones[0].later.seen.count
 
 
 def test_a_clone_outlives_its_snapshot(family: Family, fleet: Fleet) -> None:
-    """One was restored from a copy elsewhere, removed before it ran: what it had not read yet was still there."""
-    orphan = family.vms[-1]
-    assert orphan.parent
-    assert not orphan.parent.directory.exists()
+    """One's snapshot was moved elsewhere, and removed before it ran: what it had not read yet was still there."""
+    orphan = family.grandchild
+    assert orphan.vm.parent
+    assert not orphan.vm.parent.directory.exists()
     with pytest.raises(SnapshotError, match="missing"):
-        fleet.restore(orphan.parent)
-    orphan.micro.resume()
-    result = orphan.guest.run(WORK, TIMEOUT_S)
-    orphan.micro.pause()
-    assert result.stdout.startswith("git version"), result
-
-
-def test_a_grandchild_goes_on(family: Family, fleet: Fleet, spec: Spec, tmp_path: Path) -> None:
-    """A snapshot of a clone, restored: the program from the first snapshot still runs."""
-    vm = fleet.restore(family.bundle, own_memory=True)
-    bundle = take_snapshot(vm, Home(tmp_path), spec, version="grandchild", origin=origin_of_child(vm, spec))
-    fleet.remove(vm)
-    assert bundle.manifest().origin.parent == family.bundle.manifest().self_sha256
-    grandchild = fleet.restore(bundle)
-    with Peer(grandchild, spec) as peer:
-        seen = peer.answer(peer.ask()).seen
-    fleet.remove(grandchild)
-    assert seen.nonce == family.nonce
-    assert seen.count > family.before.seen.count
+        fleet.restore(orphan.vm.parent)
+    assert orphan.worked.startswith("git version"), orphan.worked
 
 
 def test_the_disk_of_a_killed_vm_is_sound(family: Family, spec: Spec, home: Home, tmp_path: Path) -> None:
     """kill -9 while it writes: the journal brings the file system back, and what was synced is there."""
-    vm = family.vms[-1]
+    vm = family.clones[-1].vm
     vm.micro.resume()
     with Peer(vm, spec) as peer:
         synced = peer.answer(peer.ask()).seen.synced

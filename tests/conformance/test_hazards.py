@@ -18,13 +18,13 @@ PARENT = "the parent"
 def seen_first(family: Family, name: str) -> dict[str, str]:
     """What each clone's witness drew as soon as it ran, and the parent's before."""
     drawn = {clone.name: getattr(clone.first.seen, name) for clone in family.clones}
-    return {PARENT: getattr(family.before.seen, name), **drawn}
+    return {PARENT: getattr(family.parent.before.seen, name), **drawn}
 
 
 def told(family: Family, probe: str) -> dict[str, str]:
     """What each says to a probe by SSH."""
     answers = {clone.name: clone.facts[probe].output for clone in family.clones}
-    return {PARENT: family.parent_facts[probe].output, **answers}
+    return {PARENT: family.parent.facts[probe].output, **answers}
 
 
 # --- Random numbers ---------------------------------------------------------------------------------------------------
@@ -55,7 +55,7 @@ def test_later_random_bytes_differ(name: str, family: Family) -> None:
 def test_no_random_seed_is_shared(family: Family) -> None:
     """A file that feeds the random number generator at the next boot."""
     facts = {clone.name: clone.facts for clone in family.clones}
-    holds(hazards.seed_file_problems({PARENT: family.parent_facts, **facts}))
+    holds(hazards.seed_file_problems({PARENT: family.parent.facts, **facts}))
 
 
 # --- Identity ---------------------------------------------------------------------------------------------------------
@@ -69,7 +69,7 @@ def test_the_identity_differs(name: str, family: Family) -> None:
 
 def test_the_ssh_host_key_differs(family: Family) -> None:
     """Who has one VM's host key can play the server of every VM that shows the same."""
-    keys = {PARENT: family.parent_host_key, **{clone.name: clone.host_key for clone in family.clones}}
+    keys = {PARENT: family.parent.host_key, **{clone.name: clone.host_key for clone in family.clones}}
     holds(hazards.distinct_problems("SSH host key", keys))
 
 
@@ -88,9 +88,9 @@ def test_the_clock_is_right_at_once(family: Family, spec: Spec) -> None:
 def test_the_monotonic_clock_goes_on_where_it_was(family: Family, spec: Spec) -> None:
     """Timers run by it: it neither goes back nor jumps over the time that the VM stood still."""
     for clone in family.clones:
-        stood_still_s = clone.resumed_s - family.paused_s
+        stood_still_s = clone.resumed_s - family.parent.paused_s
         limit_ms = spec.hazards.max_clock_error_ms
-        holds(hazards.monotonic_problems(clone.name, family.before, clone.first, stood_still_s, limit_ms))
+        holds(hazards.monotonic_problems(clone.name, family.parent.before, clone.first, stood_still_s, limit_ms))
 
 
 # --- Going on ---------------------------------------------------------------------------------------------------------
@@ -100,21 +100,23 @@ def test_the_monotonic_clock_goes_on_where_it_was(family: Family, spec: Spec) ->
 def test_it_goes_on_and_did_not_boot_again(family: Family) -> None:
     """A program holds a number that is nowhere but in its memory, and counts."""
     for clone in family.clones:
-        holds(hazards.continuity_problems(clone.name, family.before.seen, clone.first.seen, clone.later.seen))
+        holds(hazards.continuity_problems(clone.name, family.parent.before.seen, clone.first.seen, clone.later.seen))
 
 
 def test_what_was_synced_is_on_the_disk(family: Family) -> None:
     """The snapshot was taken while the program wrote: no line is missing, none is torn."""
     for clone in family.clones:
         text = clone.facts["hazard.disk"].output
-        holds(hazards.counting_problems(f"{clone.name}: disk", text, r"^(\d+)$", family.before.seen.synced))
+        holds(hazards.counting_problems(f"{clone.name}: disk", text, r"^(\d+)$", family.parent.before.seen.synced))
 
 
 def test_the_console_prints_on(family: Family) -> None:
     """The snapshot was taken while the program printed on the serial console."""
     for clone in family.clones:
-        pattern = rf"^witness {family.nonce} counts (\d+)$"
-        holds(hazards.counting_problems(f"{clone.name}: console", clone.console, pattern, family.before.seen.count))
+        pattern = rf"^witness {family.parent.nonce} counts (\d+)$"
+        holds(
+            hazards.counting_problems(f"{clone.name}: console", clone.console, pattern, family.parent.before.seen.count)
+        )
 
 
 # --- Network ----------------------------------------------------------------------------------------------------------
@@ -139,5 +141,5 @@ def test_an_old_connection_ends_with_an_error(family: Family, spec: Spec) -> Non
 @pytest.mark.guide("secrets-injected")
 def test_no_removed_secret_is_in_the_snapshot(family: Family) -> None:
     """A guest got a secret the guide's way, used it and removed it, before the snapshot was taken."""
-    assert family.parent_facts["hazard.secret_used"].output.strip() == "0", "the guest could not use its secret"
-    holds(hazards.secret_problems(family.bundle.files, family.canary))
+    assert family.parent.facts["hazard.secret_used"].output.strip() == "0", "the guest could not use its secret"
+    holds(hazards.secret_problems(family.parent.bundle.files, family.parent.canary))
