@@ -23,11 +23,11 @@ BEGUN = (
     "begun_parent",
     "begun_hardened",
     "begun_family",
-    "begun_facts",
     "begun_scratch",
+    "begun_facts",
 )
 # In the order in which they are done.
-DONE = ("begun_hardened", "begun_parent", "begun_family", "begun_facts", "begun_tool_facts", "begun_scratch")
+DONE = ("begun_hardened", "begun_parent", "begun_family", "begun_tool_facts", "begun_facts", "begun_scratch")
 FUTURES = pytest.StashKey[list["Future[Any]"]]()
 
 

@@ -31,7 +31,7 @@ def restored_vm(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
 
 @dataclass(frozen=True)
 class Asked:
-    """A clone and what it said."""
+    """A clone that is looked at, and what it said."""
 
     vm: VM
     facts: Facts
@@ -44,8 +44,8 @@ def _ask(fleet: Fleet, bundle: Bundle, probes: list[Probe], *, own_memory: bool 
 
 @pytest.fixture(scope="session")
 def begun_facts(workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str) -> Future[Asked]:
-    """All questions but those about tools."""
-    return workers.submit(_ask, fleet, bundle, guest_probes(spec, tier_name))
+    """All questions but those about tools. With memory of its own, which it is asked to give up afterwards."""
+    return workers.submit(_ask, fleet, bundle, guest_probes(spec, tier_name), own_memory=True)
 
 
 @pytest.fixture(scope="session")
@@ -58,8 +58,8 @@ def facts(begun_facts: Future[Asked]) -> Facts:
 def begun_tool_facts(
     workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str
 ) -> Future[Asked]:
-    """The questions about tools, to a clone of its own. With memory of its own too: it gives it up afterwards."""
-    return workers.submit(_ask, fleet, bundle, tools_probes(spec, tier_name), own_memory=True)
+    """The questions about tools, to a clone of its own."""
+    return workers.submit(_ask, fleet, bundle, tools_probes(spec, tier_name))
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-MARKERS = {
+from hornet.home import CHECKOUT
+
+# Of all tests in the folder of that name, and of no others.
+FOLDERS = {
     "conformance": "what every HornetOS image must be",
     "network": "the topology of namespaces and its isolation",
     "perf": "measurements of the target metrics",
     "guest": "the suite's own tests that need a running guest",
+}
+MARKERS = {
+    **FOLDERS,
     "slow": "takes minutes: left out unless --slow is given",
     "gate": "judges a measured metric against its target; not judged where the lane can't",
     "guide(id, …)": "the statements of the build guide (guide.toml) that a test proves",
@@ -76,6 +84,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--run-dir", metavar="DIR", help="where records and results go (default: HORNET_HOME/reports/<time>)"
     )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`-m conformance` names a folder of tests: the others, which take as long to read as a VM to restore, are left."""
+    elsewhere = config.option.markexpr in FOLDERS and collection_path.name != config.option.markexpr
+    return True if elsewhere and collection_path.parent == CHECKOUT / "tests" else None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -33,7 +33,7 @@ from hornet_fixtures.guide import (
     pytest_runtest_call,
     statement_cases,
 )
-from hornet_fixtures.options import pytest_addoption, pytest_runtest_setup, register_markers
+from hornet_fixtures.options import pytest_addoption, pytest_ignore_collect, pytest_runtest_setup, register_markers
 from hornet_fixtures.recording import (
     RUN_DIRECTORY,
     artifacts,
@@ -75,6 +75,7 @@ __all__ = [
     "pytest_addoption",
     "pytest_collection_finish",
     "pytest_collection_modifyitems",
+    "pytest_ignore_collect",
     "pytest_runtest_call",
     "pytest_runtest_makereport",
     "pytest_runtest_setup",

@@ -31,8 +31,8 @@ START_TIMEOUT_S = 20.0
 MIGRATION_TIMEOUT_S = 60.0
 MEMORY_FILE = "vm.mem"
 # Of translated code, filled as a guest works. What does not fit is translated again: with 32, Claude Code takes half as
-# long again. Density figures leave it out (hornet/memory.py).
-TCG_CACHE_MIB = 128
+# long again; with 128, what comes after it a fifth. Density figures leave it out (hornet/memory.py).
+TCG_CACHE_MIB = 256
 # Migration must never be throttled: the VM stands still while it runs.
 BANDWIDTH_BYTES_PER_S = 1 << 40
 # QEMU before 8 translates a program anew for every address it is loaded at. Without random addresses a guest starts

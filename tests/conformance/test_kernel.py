@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hornet.checks import balloon, guest_kernel, promises
 from hornet.facts import Facts
 from hornet.kconfig import read_config
 from hornet.spec import Spec
-from hornet_fixtures.guests import Scratch
+from hornet_fixtures.guests import Asked
 from hornet_fixtures.judging import holds
 
 FEATURES = ("virtio", "filesystems", "networking", "isolation", "entropy", "console", "removed")
@@ -36,5 +37,5 @@ def test_what_the_configuration_promises_works(promise_name: str, spec: Spec, fa
 
 
 @pytest.mark.guide("kernel-virtio")
-def test_the_balloon_takes_memory_and_gives_it_back(scratch: Scratch, spec: Spec) -> None:
-    holds(balloon.balloon_problems(balloon.take_and_give(scratch.vm, spec.machine.memory_mib // 4)))
+def test_the_balloon_takes_memory_and_gives_it_back(begun_facts: Future[Asked], spec: Spec) -> None:
+    holds(balloon.balloon_problems(balloon.take_and_give(begun_facts.result().vm, spec.machine.memory_mib // 4)))
