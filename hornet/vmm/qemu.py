@@ -1,8 +1,8 @@
 """QEMU's microvm machine as a MicroVM: the lane for hosts without a KVM that runs Linux, and under KVM too.
 
-Guest RAM is a file: shared while a VM is to be snapshotted, private (copy on write) in a clone. A snapshot is
-that file plus the device state that QEMU's migration writes with `x-ignore-shared`, which leaves RAM out
-(QEMU documentation: docs/devel/migration).
+Guest RAM is a file: a VM that is to be snapshotted has one of its own, in memory, shared with QEMU; a clone has the
+snapshot's, private (copy on write). A snapshot is that file plus the device state that QEMU's migration writes with
+`x-ignore-shared`, which leaves RAM out (QEMU documentation: docs/devel/migration).
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from hornet.errors import HornetError, VMError
-from hornet.files import clone_file
+from hornet.files import clone_file, copy_into
 from hornet.lane import Lane
 from hornet.network import netns
 from hornet.network.tap import open_tap
@@ -29,7 +30,6 @@ from hornet.vmm.qmp import Qmp
 BINARY = "qemu-system-x86_64"
 START_TIMEOUT_S = 20.0
 MIGRATION_TIMEOUT_S = 60.0
-MEMORY_FILE = "vm.mem"
 # Of translated code, filled as a guest works. What does not fit is translated again: with 32, Claude Code takes half as
 # long again; with 128, what comes after it a fifth. Density figures leave it out (hornet/memory.py).
 TCG_CACHE_MIB = 256
@@ -46,7 +46,15 @@ EMULATED_CPU = "max,-erms,-fsrm"
 class QemuVM:
     """A running QEMU microvm. Made by boot() or restore(), not directly."""
 
-    def __init__(self, lane: Lane, config: MachineConfig, arguments: Sequence[str], fds: Sequence[int]) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        config: MachineConfig,
+        arguments: Sequence[str],
+        fds: Sequence[int],
+        own_memory: BinaryIO | None = None,
+    ) -> None:
+        self._own_memory = own_memory
         self.lane = lane
         self.config = config
         self.phases_ms: dict[str, float] = {}
@@ -84,15 +92,14 @@ class QemuVM:
 
         Raises VMError for a clone with private memory: its pages live in no file.
         """
-        own_memory = self._own_memory("can't be saved")
+        own_memory = self._memory_to("be saved")
         self._prepare_migration()
         with state.open("wb") as stream:
             self._qmp.send_fd(stream.fileno(), "state")
             self._qmp.execute("migrate", {"uri": "fd:state"})
             self._qmp.wait_migration(MIGRATION_TIMEOUT_S)
-        # The source would go on writing its RAM file after a resume, so the snapshot gets a copy of its own. What the
-        # guest freed is zero (init_on_free) and need not take room.
-        clone_file(own_memory, memory)
+        # What the guest freed is zero (init_on_free) and need not take room.
+        clone_file(Path(f"/proc/self/fd/{own_memory.fileno()}"), memory)
         run(["fallocate", "--dig-holes", memory], timeout_s=MIGRATION_TIMEOUT_S)
 
     def load(self, state_fd: int) -> None:
@@ -106,15 +113,14 @@ class QemuVM:
 
     def take_memory(self, taken_mib: int) -> None:
         """Raises VMError for a clone with private memory: QEMU would punch holes into the snapshot's vm.mem."""
-        self._own_memory("can't be given up")
+        self._memory_to("be given up")
         self._qmp.execute("balloon", {"value": (self.config.memory_mib - taken_mib) << 20})
 
     def reported_load_ms(self) -> None:
         """QEMU does not say."""
 
     def memory_files(self) -> list[Path]:
-        own_memory = self.config.directory / MEMORY_FILE
-        return [own_memory] if own_memory.exists() else []
+        return [Path(f"/memfd:{_memory_name(self.config)}")] if self._own_memory else []
 
     @property
     def alive(self) -> bool:
@@ -125,15 +131,16 @@ class QemuVM:
         self._process.wait()
         self._qmp.close()
         self.console.close()
+        if self._own_memory:
+            self._own_memory.close()
 
-    def _own_memory(self, refusal: str) -> Path:
-        own_memory = self.config.directory / MEMORY_FILE
-        if not own_memory.exists():
+    def _memory_to(self, purpose: str) -> BinaryIO:
+        if not self._own_memory:
             raise VMError(
-                f"VM {self.config.name}: its memory is a private clone of a snapshot's and {refusal}",
+                f"VM {self.config.name}: its memory is a private clone of a snapshot's and can't {purpose}",
                 "restore the VM with own_memory=True",
             )
-        return own_memory
+        return self._own_memory
 
     def _prepare_migration(self) -> None:
         capabilities = [{"capability": name, "state": True} for name in ("x-ignore-shared", "events")]
@@ -153,10 +160,9 @@ def boot(lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> 
 
     Raises VMError if QEMU does not start.
     """
-    memory = config.directory / MEMORY_FILE
-    arguments = [*_memory_arguments(config, memory, shared=True)]
-    arguments += ["-kernel", str(kernel), "-append", f"{boot_args} {_emulated_boot_args(lane)}".strip()]
-    return QemuVM(lane, config, arguments, [])
+    memory = _make_memory(config)
+    arguments = ["-kernel", str(kernel), "-append", f"{boot_args} {_emulated_boot_args(lane)}".strip()]
+    return _with_own_memory(lane, config, arguments, [], memory)
 
 
 def restore(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, own_memory: bool = False) -> QemuVM:
@@ -165,13 +171,12 @@ def restore(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, own
     memory is mapped private, so that clones share its pages and it never changes. own_memory=True copies it
     instead, which costs time and space and allows a snapshot of the clone. Raises VMError.
     """
-    mapped = memory
-    if own_memory:
-        mapped = config.directory / MEMORY_FILE
-        clone_file(memory, mapped)
     with state.open("rb") as stream:
-        arguments = [*_memory_arguments(config, mapped, shared=own_memory), "-incoming", "defer", "-S"]
-        vm = QemuVM(lane, config, arguments, [stream.fileno()])
+        arguments, fds = ["-incoming", "defer", "-S"], [stream.fileno()]
+        if own_memory:
+            vm = _with_own_memory(lane, config, arguments, fds, _make_memory(config, memory))
+        else:
+            vm = QemuVM(lane, config, [*_memory_arguments(config, memory, shared=False), *arguments], fds)
         with timed(vm.phases_ms, "load_ms"):
             vm.load(stream.fileno())
     return vm
@@ -219,6 +224,32 @@ def _card_arguments(card: NetworkCard | None, tap_fd: int | None) -> list[str]:
         return []
     device = f"virtio-net-device,netdev=net0,mac={card.mac}"
     return ["-netdev", f"tap,id=net0,fd={tap_fd}", "-device", device]
+
+
+def _memory_name(config: MachineConfig) -> str:
+    return f"{config.name}.mem"
+
+
+def _make_memory(config: MachineConfig, parent: Path | None = None) -> BinaryIO:
+    """Guest RAM of its own, filled with a snapshot's: a file in memory only, as what a guest holds is no disk's."""
+    memory = os.fdopen(os.memfd_create(_memory_name(config)), "r+b", buffering=0)
+    os.ftruncate(memory.fileno(), config.memory_mib << 20)
+    if parent:
+        with parent.open("rb") as reader:
+            copy_into(reader, memory)
+    return memory
+
+
+def _with_own_memory(
+    lane: Lane, config: MachineConfig, arguments: Sequence[str], fds: Sequence[int], memory: BinaryIO
+) -> QemuVM:
+    fd = memory.fileno()
+    mapped = _memory_arguments(config, Path(f"/proc/self/fd/{fd}"), shared=True)
+    try:
+        return QemuVM(lane, config, [*mapped, *arguments], [*fds, fd], memory)
+    except BaseException:
+        memory.close()
+        raise
 
 
 def _memory_arguments(config: MachineConfig, file: Path, *, shared: bool) -> list[str]:
