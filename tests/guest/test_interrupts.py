@@ -43,6 +43,11 @@ def test_hang(begun_facts, begun_hardened):
 """
 
 
+def heed_interrupts() -> None:
+    """Whoever starts these tests in the background of a shell script has interrupts ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def a_run(directory: Path, test: str, *options: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     """pytest on this test alone, as far as it prints THERE, and its command line."""
@@ -52,7 +57,9 @@ def a_run(directory: Path, test: str, *options: str) -> Iterator[tuple[subproces
     argv = [sys.executable, "-m", "pytest", "-s", "-q", "-p", "no:cacheprovider", f"--rootdir={directory}"]
     argv += [*options, str(module)]
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "HANG": "1"}
-    with subprocess.Popen(argv, cwd=directory, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        argv, cwd=directory, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
+    ) as process:
         for line in process.stdout or ():
             if "THERE" in line:
                 break
