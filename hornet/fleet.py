@@ -14,14 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar
 
-import psutil
-
 from hornet.errors import GuestError, VMError
 from hornet.files import clone_file
 from hornet.guest import Guest, SshKey
 from hornet.home import Home
 from hornet.lane import Lane
 from hornet.network import HostNet, NamespacePool, VMIds, VMNamespace
+from hornet.proc import is_running
 from hornet.refresh import refresh
 from hornet.snapshot import Bundle
 from hornet.snapshot.fit import check_fit, is_frozen
@@ -278,6 +277,6 @@ def running_vms(home: Home) -> dict[str, dict[str, Any]]:
     found = {}
     for path in sorted(vms_directory(home).glob(f"*/{STATE_FILE}")):
         state = json.loads(path.read_text())
-        if psutil.pid_exists(state["pid"]):
+        if is_running(state["pid"]):
             found[path.parent.name] = state
     return found

@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from hornet.errors import CommandError
 
 LAST_LINES = 15
@@ -113,3 +115,11 @@ def _kill_group(process: subprocess.Popen[str]) -> None:
     except ProcessLookupError:
         pass
     process.wait()
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs. One that has ended does not, though nobody waits for it: a container may have no init."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

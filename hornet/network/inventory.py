@@ -10,14 +10,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import psutil
-
 from hornet.errors import NetworkError
 from hornet.network import netns, nft
 from hornet.network.host import HostNet
 from hornet.network.plan import AddressPlan
 from hornet.network.rtnl import delete_links
 from hornet.network.topology import is_marked, read_links_and_routes
+from hornet.proc import is_running
 from hornet.spec_network import Network
 
 # Private hosts of tests, and what belongs to them, carry the id of the process that made them.
@@ -80,7 +79,7 @@ def leftovers(network: Network) -> dict[int, list[str]]:
     dead: dict[int, list[str]] = {}
     for name in netns.names():
         found = RUN_NAME.match(name)
-        if found and not psutil.pid_exists(int(found[1])):
+        if found and not is_running(int(found[1])):
             dead.setdefault(int(found[1]), []).append(name)
     suspects = [name for names in dead.values() for name in names]
     ours = {*_marked(suspects, network.interface_group), *filter(netns.is_empty_mark, suspects)}

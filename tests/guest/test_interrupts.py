@@ -17,6 +17,7 @@ import pytest
 from hornet.fleet import running_vms
 from hornet.home import CHECKOUT, Home
 from hornet.network import netns
+from hornet.proc import is_running
 from hornet.snapshot import Bundle
 
 pytestmark = pytest.mark.guest
@@ -69,8 +70,8 @@ def a_run(directory: Path, test: str, *options: str) -> Iterator[tuple[subproces
 
 
 def assert_nothing_is_left(process: subprocess.Popen[str], home: Home, vmms: list[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(vmms, timeout=5)
-    assert not alive, "a VMM outlived its owner"
+    _, there = psutil.wait_procs(vmms, timeout=5)
+    assert not [vmm for vmm in there if is_running(vmm.pid)], "a VMM outlived its owner"
     assert not [name for name in os.listdir(netns.RUN_NETNS) if name.startswith(f"hornet-{process.pid}-")]
     assert process.pid not in [vm["owner_pid"] for vm in running_vms(home).values()]
 
