@@ -145,7 +145,7 @@ class Fleet:
                 vm.micro.resume()
             refreshing = refresh(vm.micro.console) if frozen else None
             with timed(vm.phases_ms, "first_reply_ms"):
-                vm.guest.await_reply(self.spec.snapshot.restore_timeout_s)
+                vm.guest.await_reply(self.spec.snapshot.restore_timeout_s, lambda: vm.micro.alive)
             if refreshing:
                 with timed(vm.phases_ms, "refresh_ms"):
                     refreshing.wait(self.spec.snapshot.refresh_timeout_s)
@@ -215,17 +215,26 @@ class Fleet:
 
     def _new_vm(self, parent: Bundle | None) -> VM:
         """A VM with a network of its own: taken from those made ahead, or made now."""
-        if self._closed:
-            raise VMError("no VM can be started: the run is ending")
+        self._check_open()
         phases_ms: dict[str, float] = {}
         with timed(phases_ms, "namespace_ms"):
             namespace = self._networks.take()
         name = namespace.plan.namespace
         vm = VM(namespace.vm_id, name, vms_directory(self.home) / name, parent, phases_ms)
         vm.namespace = namespace
-        self.vms.append(vm)
-        self.running.append(vm)
+        with self._lock:
+            self.vms.append(vm)
+            self.running.append(vm)
+        try:
+            self._check_open()
+        except VMError:
+            self.remove(vm)
+            raise
         return vm
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise VMError("no VM can be started: the run is ending")
 
     def _surround(self, vm: VM, disk: Path) -> MachineConfig:
         """What a VM needs before its VMM starts: a directory and a disk of its own, a card in its namespace."""

@@ -97,25 +97,26 @@ class Guest:
                 # A refused connection comes back at once: sshd is not there yet.
                 time.sleep(RETRY_S)
 
-    def await_reply(self, timeout_s: float) -> None:
+    def await_reply(self, timeout_s: float, alive: Callable[[], bool] = lambda: True) -> None:
         """Wait until the guest answers a ping: its first sign of life on the network.
 
-        Raises GuestError. (Not a TCP connection: each costs the guest a process of sshd.)
+        A VM that is not alive any more is not waited for. Raises GuestError. (Not a TCP connection: each costs the
+        guest a process of sshd.)
         """
         deadline_s = time.monotonic() + timeout_s
-        with self._namespace.run(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)) as ping:
+        with self._namespace.make_socket(socket.SOCK_RAW, socket.IPPROTO_ICMP) as ping:
             ping.settimeout(PING_INTERVAL_S)
-            while time.monotonic() < deadline_s:
+            while time.monotonic() < deadline_s and alive():
                 try:
                     ping.sendto(ECHO_REQUEST, (self._address, 0))
                     if _is_echo_reply(ping.recv(CHUNK_BYTES)):
                         return
+                except TimeoutError:
+                    continue
                 except OSError:
-                    continue  # not yet: no answer in time, or the address is not yet resolved
-        raise GuestError(
-            f"{self._who()}: does not answer a ping within {timeout_s:g} s",
-            "look at the guest's console: does it run, has eth0 its address?",
-        )
+                    time.sleep(PING_INTERVAL_S)  # the address is not yet resolved
+        why = f"does not answer a ping within {timeout_s:g} s" if alive() else "its VM ended before it answered a ping"
+        raise GuestError(f"{self._who()}: {why}", "look at the guest's console: does it run, has eth0 its address?")
 
     def wait_ready(self, timeout_s: float) -> None:
         """Wait until a command runs by SSH. Raises GuestError."""
@@ -193,7 +194,7 @@ class Guest:
 
 
 def _is_echo_reply(packet: bytes) -> bool:
-    header_bytes = (packet[0] & 0x0F) * 4
+    header_bytes = (packet[0] & 0x0F) * 4 if packet else 0
     return packet[header_bytes : header_bytes + 1] == b"\x00"
 
 

@@ -15,7 +15,7 @@ from hornet.fleet import VM
 from hornet.spec import Spec
 from hornet.witness import ANSWER_PORT, DISK_FILE, PEER_PORT, SCRIPT, Answer, Sighting
 
-START_TIMEOUT_S, ANSWER_TIMEOUT_S = 60, 30
+START_TIMEOUT_S, ANSWER_TIMEOUT_S, LOOK_S = 60, 30, 0.5
 START = """
 cat >/run/witness.js <<'END'
 {script}END
@@ -58,14 +58,15 @@ class Peer:
         return token
 
     def answer(self, token: str) -> Answer:
-        """The answer to a question. Raises GuestError if there is none in time."""
+        """The answer to a question. Raises GuestError if there is none in time, or the VM ended."""
         deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
-        while (left_s := deadline_s - time.monotonic()) > 0:
-            self._question.settimeout(left_s)
+        # A datagram socket does not tell that the VM is gone, so that is looked at in between.
+        self._question.settimeout(LOOK_S)
+        while time.monotonic() < deadline_s and self._vm.micro.alive:
             try:
                 data = self._question.recv(65536)
             except TimeoutError:
-                break
+                continue
             got_s = time.time()
             seen: Sighting = TypeAdapter(Sighting).validate_json(data)
             if seen.token == token:
@@ -81,7 +82,7 @@ class Peer:
         began_s = time.monotonic()
         try:
             self._connections.append(self._listener.accept()[0])
-        except TimeoutError:
+        except OSError:  # no connection in time, or the socket ended with the VM
             return None
         return time.monotonic() - began_s
 

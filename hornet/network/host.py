@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import socket
+import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, TypeVar
+from weakref import WeakSet
 
 from hornet.errors import NetworkError
 from hornet.network import netns, nft
@@ -32,6 +34,9 @@ class VMNamespace:
     plan: VMPlan
     name: str
     host: HostNet
+    _sockets: WeakSet[socket.socket] = field(default_factory=WeakSet, init=False, repr=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
+    _removed: bool = field(default=False, init=False, repr=False, compare=False)
 
     @property
     def vm_id(self) -> int:
@@ -41,9 +46,15 @@ class VMNamespace:
         """Run a function in the namespace, on a thread of its own."""
         return netns.enter(self.name, inside)
 
-    def make_socket(self, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
-        """An IPv4 socket that lives in the namespace."""
-        return self.run(lambda: socket.socket(socket.AF_INET, kind))
+    def make_socket(self, kind: socket.SocketKind = socket.SOCK_STREAM, protocol: int = 0) -> socket.socket:
+        """An IPv4 socket that lives in the namespace, and ends with it. Raises NetworkError if that is removed."""
+        made = self.run(lambda: socket.socket(socket.AF_INET, kind, protocol))
+        with self._lock:
+            self._sockets.add(made)
+            if not self._removed:
+                return made
+        made.close()
+        raise NetworkError(f"namespace {self.name}: removed while a socket was made in it")
 
     def connect(self, address: str, port: int, timeout_s: float) -> socket.socket:
         """A TCP connection made from inside the namespace. Raises OSError as socket.connect does."""
@@ -57,7 +68,14 @@ class VMNamespace:
         return connection
 
     def remove(self) -> None:
-        """Remove the namespace with all that is in it."""
+        """Remove the namespace with all that is in it. Whoever waits for one of its sockets is woken up."""
+        with self._lock:
+            self._removed = True
+            for each in self._sockets:
+                try:
+                    each.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue  # not connected: whoever waits for it is woken up all the same
         self.host.remove_many([self])
 
 

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-from hornet.fleet import running_vms
+from hornet.fleet import VM, Fleet, running_vms
 from hornet.home import CHECKOUT, Home
 from hornet.network import netns
+from hornet.peer import Peer
 from hornet.proc import is_running
 from hornet.snapshot import Bundle
+from hornet.spec import Spec
 
 pytestmark = pytest.mark.guest
 
-END_TIMEOUT_S = 30
+END_TIMEOUT_S, WAIT_S = 30, 60
 WITH_A_VM = """
 import os, threading
 
@@ -105,3 +109,27 @@ def test_what_was_begun_ahead_ends_with_the_run(waited_for: bool, bundle: Bundle
         process.communicate(timeout=END_TIMEOUT_S)
     assert process.returncode == pytest.ExitCode.INTERRUPTED
     assert_nothing_is_left(process, home, vmms)
+
+
+# What a thread may be waiting for when its VM is removed: each for a minute, if nobody tells it.
+WAITS: dict[str, Callable[[VM, Peer], object]] = {
+    "a reply": lambda vm, peer: vm.guest.await_reply(WAIT_S, lambda: vm.micro.alive),
+    "a port": lambda vm, peer: vm.guest.await_port(WAIT_S),
+    "a command": lambda vm, peer: vm.guest.run("true", WAIT_S),
+    "a witness": lambda vm, peer: peer.answer(peer.ask()),
+    "a connection": lambda vm, peer: peer.accept(WAIT_S),
+}
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_whoever_waits_for_a_vm_that_is_removed_is_told(wait: str, fleet: Fleet, bundle: Bundle, spec: Spec) -> None:
+    vm = fleet.restore(bundle)
+    vm.micro.pause()  # so that nothing answers
+    with Peer(vm, spec) as peer, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(WAITS[wait], vm, peer)
+        with pytest.raises(TimeoutError):
+            waiting.result(0.5)
+        fleet.remove(vm)
+        done, _ = concurrent.futures.wait([waiting], END_TIMEOUT_S / 3)
+        assert done, f"still waits for {wait} of a VM that is gone"
+    assert waiting.exception() or waiting.result() is None
