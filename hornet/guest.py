@@ -194,7 +194,7 @@ class Guest:
 
 
 def _is_echo_reply(packet: bytes) -> bool:
-    header_bytes = (packet[0] & 0x0F) * 4 if packet else 0
+    header_bytes = (packet[0] & 0x0F) * 4
     return packet[header_bytes : header_bytes + 1] == b"\x00"
 
 

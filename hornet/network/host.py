@@ -68,14 +68,14 @@ class VMNamespace:
         return connection
 
     def remove(self) -> None:
-        """Remove the namespace with all that is in it. Whoever waits for one of its sockets is woken up."""
+        """Remove the namespace with all that is in it. Whoever waits for a connection in it is woken up."""
         with self._lock:
             self._removed = True
             for each in self._sockets:
                 try:
                     each.shutdown(socket.SHUT_RDWR)
                 except OSError:
-                    continue  # not connected: whoever waits for it is woken up all the same
+                    continue  # closed already, or of datagrams: who waits for one must look whether the VM is alive
         self.host.remove_many([self])
 
 

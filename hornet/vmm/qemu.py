@@ -231,12 +231,20 @@ def _memory_name(config: MachineConfig) -> str:
 
 
 def _make_memory(config: MachineConfig, parent: Path | None = None) -> BinaryIO:
-    """Guest RAM of its own, filled with a snapshot's: a file in memory only, as what a guest holds is no disk's."""
+    """Guest RAM of its own, filled with a snapshot's: a file in memory only, as what a guest holds is no disk's.
+
+    Raises VMError if the snapshot's can't be read, or there is no room in memory.
+    """
     memory = os.fdopen(os.memfd_create(_memory_name(config)), "r+b", buffering=0)
     os.ftruncate(memory.fileno(), config.memory_mib << 20)
     if parent:
-        with parent.open("rb") as reader:
-            copy_into(reader, memory)
+        try:
+            with parent.open("rb") as reader:
+                copy_into(reader, memory)
+        except OSError as error:
+            memory.close()
+            why = f"{parent}: can't be copied into memory: {error.strerror}"
+            raise VMError(why, "check the path and its permissions, and free memory") from error
     return memory
 
 
