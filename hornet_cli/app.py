@@ -14,6 +14,7 @@ import typer
 
 from hornet.errors import HornetError
 from hornet.home import Home
+from hornet.interrupts import deliver_signals_promptly
 from hornet_cli.adopt import adopt
 from hornet_cli.build import build
 from hornet_cli.capacity import capacity
@@ -80,6 +81,7 @@ app.add_typer(net, name="net")
 
 def main() -> None:
     """Run a command; an expected error is one message and exit code 2, not a traceback."""
+    deliver_signals_promptly()
     try:
         app(prog_name="hornetos")
     except HornetError as error:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hornet.checks.catalog import image_checks
+from hornet.interrupts import deliver_signals_promptly
 from hornet.progress import Progress
 from hornet_fixtures.accepted import pytest_collection_finish
 from hornet_fixtures.ahead import workers
@@ -102,6 +103,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[PROGRESS] = Progress(os.fdopen(os.dup(sys.stderr.fileno()), "w"))
     # A terminated run cleans up as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    deliver_signals_promptly()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -7,9 +7,13 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+
+import pytest
 
 BLOCK = 4096
 
@@ -41,7 +45,12 @@ def make_image(path: Path, size_mib: int = 16) -> Path:
 
 @contextmanager
 def mounted(image: Path, options: str = "loop") -> Iterator[Path]:
-    """The image mounted by the host's kernel, read-write unless told otherwise."""
+    """The image mounted by the host's kernel, read-write unless told otherwise.
+
+    Skips the test on a host that can't: what only a kernel's mount does to an image is not judged there.
+    """
+    if not loop_devices_work():
+        pytest.skip("not judged: a mount of an image is needed, and this host has no loop devices")
     # A short path: the kernel notes up to 63 characters of it in the superblock.
     where = Path(tempfile.mkdtemp(prefix="hornet-"))
     run("mount", "-o", options, image, where)
@@ -52,11 +61,29 @@ def mounted(image: Path, options: str = "loop") -> Iterator[Path]:
         where.rmdir()
 
 
-def live_copy(image: Path, copy: Path, *, flushed: bool = False) -> Path:
-    """What the disk of a running VM looks like: mounted, written to, synced, and with a file deleted while open.
+@cache
+def loop_devices_work() -> bool:
+    """Proved by using one: containers often have none, or names of some that they may not open."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.truncate(1 << 20)
+        argv = ["losetup", "--find", "--show", "--read-only", file.name]
+        attached = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+        if attached.returncode == 0:
+            run("losetup", "--detach", attached.stdout.strip())
+        return attached.returncode == 0
 
-    flushed: frozen and thawed before, as for a snapshot, so that nothing is left in the journal.
+
+def mark_as_mounted(image: Path, mount_count: int) -> None:
+    """What the superblock of a snapshot's disk says: mounted, not unmounted, nothing left in the journal.
+
+    No mount does it, so that it can be done on any host.
     """
+    now = time.strftime("%Y%m%d%H%M%S", time.gmtime())
+    debugfs(image, f"set_super_value mnt_count {mount_count}", f"set_super_value mtime {now}", "feature needs_recovery")
+
+
+def live_copy(image: Path, copy: Path) -> Path:
+    """What the disk of a running VM looks like: mounted, written to, synced, and with a file deleted while open."""
     with mounted(image) as root:
         (root / "new").write_text("new")
         shutil.rmtree(root / "d3")
@@ -65,8 +92,6 @@ def live_copy(image: Path, copy: Path, *, flushed: bool = False) -> Path:
             stream.flush()
             (root / "deleted").unlink()
             run("sync", "-f", root)
-            for order in ("--freeze", "--unfreeze") if flushed else ():
-                run("fsfreeze", order, root)
             run("cp", "--sparse=always", image, copy)
     return copy
 

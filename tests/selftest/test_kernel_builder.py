@@ -225,6 +225,7 @@ def apt_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "package"
     (package / "usr/src").mkdir(parents=True)
     (package / "DEBIAN").mkdir()
+    (package / "DEBIAN").chmod(0o755)  # dpkg-deb insists on it, whatever the umask
     control = "Package: linux-source-9.9\nVersion: 1:9.9.1-2\nArchitecture: all\nMaintainer: x <x@x>\nDescription: x\n"
     (package / "DEBIAN/control").write_text(control)
     archive = package / "usr/src/linux-source-9.9.tar.xz"

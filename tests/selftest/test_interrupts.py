@@ -1,0 +1,66 @@
+"""A signal that was noted while the main thread was about to wait ends that wait."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hornet.home import CHECKOUT
+
+# The handler of the C level runs in another thread: the main thread's wait is not interrupted, as if the signal had
+# come just before it.
+SCRIPT = """
+import signal, subprocess, sys, threading, time
+from concurrent.futures import Future
+from hornet.interrupts import deliver_signals_promptly
+
+if DELIVER:
+    deliver_signals_promptly()
+signal.signal(signal.SIGTERM, signal.default_int_handler)
+other = threading.Thread(target=time.sleep, args=(60,), daemon=True)
+other.start()
+threading.Timer(0.5, lambda: signal.pthread_kill(other.ident, signal.SIGNAL)).start()
+try:
+    WAIT
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+WAITS = {
+    "an event": "threading.Event().wait(WAIT_S)",
+    "a future": "Future().result(WAIT_S)",
+    "a process": "subprocess.Popen(['sleep', 'WAIT_S'], stdout=subprocess.DEVNULL).wait()",
+    "a sleep": "time.sleep(WAIT_S)",
+}
+
+
+def waited_s(wait: str, name: str, *, deliver: bool, wait_s: int) -> tuple[float, str]:
+    script = SCRIPT.replace("WAIT\n", f"{WAITS[wait]}\n").replace("WAIT_S", str(wait_s))
+    script = script.replace("DELIVER", str(deliver)).replace("SIGNAL)", f"{name})")
+    began_s = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return time.monotonic() - began_s, done.stdout
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("wait", WAITS)
+def test_a_signal_ends_any_wait(wait: str, name: str) -> None:
+    took_s, said = waited_s(wait, name, deliver=True, wait_s=40)
+    assert said == "interrupted\n"
+    assert took_s < 30
+
+
+def test_without_it_the_wait_goes_on() -> None:
+    """What is mended is there: Python itself leaves the main thread waiting."""
+    took_s, _ = waited_s("an event", "SIGINT", deliver=False, wait_s=4)
+    assert took_s > 4
