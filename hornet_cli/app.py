@@ -15,6 +15,7 @@ import typer
 from hornet.errors import HornetError
 from hornet.home import Home
 from hornet.interrupts import deliver_signals_promptly
+from hornet.owner import give_to_owner
 from hornet_cli.adopt import adopt
 from hornet_cli.build import build
 from hornet_cli.capacity import capacity
@@ -31,7 +32,7 @@ from hornet_cli.report import report
 from hornet_cli.rollback import rollback
 from hornet_cli.run import run
 from hornet_cli.slim import slim
-from hornet_cli.test import test
+from hornet_cli.test import PassOn, test
 from hornet_cli.validate import validate
 
 # Arguments that a command hands on as they are.
@@ -61,7 +62,7 @@ def top(
 
 
 app.command("run")(run)
-app.command("test", context_settings=PASS_ON)(test)
+app.command("test", cls=PassOn, context_settings=PASS_ON)(test)
 app.command("guide")(guide)
 app.add_typer(build, name="build")
 app.command("slim")(slim)
@@ -90,3 +91,5 @@ def main() -> None:
     except KeyboardInterrupt:
         print("hornetos: interrupted", file=sys.stderr)
         sys.exit(130)
+    finally:
+        give_to_owner(Home.from_env())

@@ -15,6 +15,7 @@ from filelock import FileLock
 from hornet.home import Home
 from hornet.host import fingerprint
 from hornet.lane import Lane
+from hornet.owner import give_to_owner
 from hornet.records import RECORDS_FILE, Record, append_record
 from hornet.snapshot import Bundle
 from hornet.snapshot.bundle import UNSEALED_WARNING
@@ -48,7 +49,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """A run that recorded nothing, such as one of the self-tests, leaves nothing."""
+    """A run that recorded nothing, such as one of the self-tests, leaves nothing; what is left is the owner's."""
     directory = config.stash.get(RUN_DIRECTORY, None)
     if (
         directory
@@ -59,6 +60,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         (directory / JUNIT_FILE).unlink(missing_ok=True)
         if directory.is_dir() and not any(directory.iterdir()):
             directory.rmdir()
+    if not hasattr(config, "workerinput"):
+        give_to_owner(Home.from_env())
 
 
 def _recorded(directory: Path) -> bool:

@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from hornet.home import CHECKOUT
+from hornet_cli.app import app
 
 NOBODY = "65534"
 
@@ -71,3 +73,13 @@ def test_a_missing_tool_is_named_with_its_package(tmp_path: Path) -> None:
     assert shown.returncode == 2
     assert "qemu-system-x86_64 (package qemu-system-x86)" in shown.stderr
     assert "mmdebstrap" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["-e", "guest", "--", "-k", "X"], ["--", "-k", "X"], ["-e", "lint"], ["--", "a", "--", "b"], []]
+)
+def test_what_follows_two_dashes_reaches_pytest(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[list[str]] = []
+    monkeypatch.setattr("hornet_cli.test.call", lambda argv: called.append(argv) or 0)
+    assert CliRunner().invoke(app, ["test", *words]).exit_code == 0
+    assert called == [[sys.executable, "-m", "tox", "run", *words]]

@@ -1,0 +1,97 @@
+"""./hornetos: what stands in its way is one sentence and exit code 2; it follows no link that was planted."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hornet.home import CHECKOUT
+
+LAUNCHER = CHECKOUT / "hornetos"
+
+
+def launch(home: Path | str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [LAUNCHER, *words],
+        env={**os.environ, "HORNET_HOME": str(home), "LC_ALL": "C", **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """A home whose set-up is done; its Python is the one that runs this test."""
+    venv = tmp_path / "home/venv"
+    (venv / "bin").mkdir(parents=True)
+    (venv / "bin/python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (venv / "bin/python").chmod(0o755)
+    stamp = f"cat {CHECKOUT}/pyproject.toml <(/usr/bin/python3 --version) | sha256sum >{venv}/stamp"
+    subprocess.run(["bash", "-c", stamp], check=True)
+    (tmp_path / "home").chmod(0o755)
+    return tmp_path / "home"
+
+
+def everything(home: Path) -> list[tuple[str, int]]:
+    return sorted((str(path), path.lstat().st_mtime_ns) for path in [home, *home.rglob("*")])
+
+
+def test_nothing_is_set_up_twice(finished: Path) -> None:
+    """So a user who may not write there, and is not root, can run what needs neither."""
+    before = everything(finished)
+    shown = launch(finished, "--help")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "kconfig" in shown.stdout
+    assert everything(finished) == before
+
+
+ODD_HOMES = {
+    "below a file": ("file/home", "can't be made"),
+    "a file": ("file", "can't be made"),
+    "no place for files": ("/proc/home", "can't be made"),
+    "with a colon": ("a:b", "a colon or a control character"),
+    "with a line break": ("a\nb", "a colon or a control character"),
+    "open to everybody": ("open", "everybody may write there"),
+}
+
+
+@pytest.mark.parametrize("name", ODD_HOMES)
+def test_an_odd_home_is_one_sentence(name: str, tmp_path: Path) -> None:
+    path, why = ODD_HOMES[name]
+    (tmp_path / "file").touch()
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    shown = launch(tmp_path / path, "--help")
+    assert shown.returncode == 2
+    assert why in shown.stderr
+    assert "next: " in shown.stderr
+    assert len(shown.stderr.splitlines()) == 2
+
+
+def test_planted_links_are_not_followed_and_a_failed_set_up_is_named(finished: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious\n")
+    (finished / "venv/stamp").write_text("of another version\n")
+    for name in ("setup.log", "setup.lock"):
+        (finished / name).symlink_to(victim)
+    shown = launch(finished, "--help", PIP_NO_INDEX="1", PIP_FIND_LINKS="")
+    assert victim.read_text() == "precious\n"
+    assert shown.returncode == 2
+    assert "pip failed" in shown.stderr
+    log = finished / "setup.log"
+    assert not log.is_symlink()
+    assert "No matching distribution" in log.read_text()
+
+
+def test_whatever_stands_for_the_log_is_not_written_to(finished: Path, tmp_path: Path) -> None:
+    (finished / "venv/stamp").write_text("of another version\n")
+    (finished / "setup.log").mkdir()
+    shown = launch(finished, "--help")
+    assert shown.returncode == 2
+    assert f"{finished}/setup.log can't be made" in shown.stderr
