@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import time
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 from builders.kernel.configure import configure, fragment
 from builders.kernel.elf import check_loadable, squeeze
 from builders.kernel.source import Source, find_source
+from builders.toolchain import toolchain
 from hornet.errors import HostError
 from hornet.home import Home
 from hornet.kconfig import read_config
@@ -43,6 +45,9 @@ TOOLS = {
     "xz": "xz-utils",
     "ccache": "ccache",
 }
+# What make prints for each object that it compiles; and how many there are with the flags of the spec, for Linux 6.1.
+OBJECT_LINE = re.compile(r"^ +(?:CC|AS) +\S+$", re.MULTILINE)
+USUAL_OBJECTS = 1317
 MB = 1_000_000
 
 
@@ -87,14 +92,9 @@ def _inputs(spec: Spec, source: Source) -> dict[str, Any]:
         "source": source.identity,
         "fragment": fragment(spec.kernel),
         "timestamp": _timestamp(spec),
-        "compiler": _first_line("gcc"),
-        "linker": _first_line("ld"),
+        **toolchain(),
         "recipe": {path.name: file_sha256(path) for path in recipe},
     }
-
-
-def _first_line(tool: str) -> str:
-    return run([tool, "--version"], timeout_s=STEP_TIMEOUT_S).output.splitlines()[0]
 
 
 def _timestamp(spec: Spec) -> str:
@@ -120,7 +120,7 @@ def _build(spec: Spec, home: Home, source: Source, work: Path, progress: Progres
     with progress.step("kernel", "configuring"):
         config = configure(tree, spec.kernel, spec.machine.boot_args, make)
     with progress.step("kernel", f"compiling Linux {config.version} (log: {log})"):
-        make(f"-j{len(os.sched_getaffinity(0))}", "vmlinux", on_line=_Counter(progress))
+        make(f"-j{len(os.sched_getaffinity(0))}", "vmlinux", on_line=CompileProgress(progress, expected_objects(home)))
     squeeze(tree / "vmlinux", work / VMLINUX_FILE)
     check_loadable(work / VMLINUX_FILE)
     shutil.copy(tree / ".config", work / CONFIG_FILE)
@@ -152,15 +152,24 @@ def _make(spec: Spec, home: Home, tree: Path, log: Path, *words: str, **options:
     )
 
 
-class _Counter:
-    """Turns make's lines into progress: how many objects are done, and the newest."""
+class CompileProgress:
+    """Turns make's lines into progress: the share of the objects that is done, and the newest."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, expected: int) -> None:
         self._progress = progress
+        self._expected = expected
         self._objects = 0
 
     def __call__(self, line: str) -> None:
-        words = line.split()
-        if len(words) == 2 and words[0] in ("CC", "AS"):
+        if OBJECT_LINE.fullmatch(line):
             self._objects += 1
-            self._progress.update(f"{self._objects} objects, {words[1]}")
+            # An estimate: another source or more flags make more objects, and the last percent is the linker's.
+            share = min(99, 100 * self._objects // self._expected)
+            self._progress.update(f"{share} %: {self._objects} of about {self._expected} objects, {line.split()[1]}")
+
+
+def expected_objects(home: Home) -> int:
+    """How many objects a kernel has: as many as that which this home built last."""
+    logs = sorted(home.build.glob(f"kernel/*/{LOG_FILE}"), key=lambda log: log.stat().st_mtime)
+    found = OBJECT_LINE.findall(logs[-1].read_text(errors="replace")) if logs else []
+    return len(found) or USUAL_OBJECTS

@@ -14,7 +14,9 @@ from builders.rootfs.content import Content
 from builders.rootfs.guest_files import FILES, GuestValues, write_guest_files
 from builders.rootfs.image import make_ext4, write_tar
 from builders.rootfs.native import SOURCES, install_programs
+from builders.rootfs.packages import VERSIONS_FILE
 from builders.rootfs.toolbox import Toolbox, build_toolbox
+from builders.toolchain import toolchain
 from hornet.errors import SpecError
 from hornet.home import Home
 from hornet.progress import Progress
@@ -56,14 +58,17 @@ def build_rootfs(spec: Spec, home: Home, progress: Progress, *, tier: str, distr
     toolbox = build_toolbox(spec, store, progress)
     if distro == "alpine":
         layer = alpine.fetch_layer(spec, tier, store, progress)
+        versions = layer / "tree" / alpine.INSTALLED_DATABASE
     else:
         layer = debian.fetch_layer(spec, tier, store, toolbox, progress)
+        versions = layer / VERSIONS_FILE
     packages = {name: package for name, package in spec.rootfs.npm.items() if tier in package.tiers}
     npm_layers = npm.fetch_layers(packages, store, progress)
     inputs = {
         "layer": layer.name,
+        "versions": file_sha256(versions),
         "npm": [path.name for path in npm_layers.values()],
-        "toolbox": toolbox.tree.parent.name,
+        "toolbox": toolbox.identity,
         "tier": tier,
         "spec": spec.tier(tier).model_dump(),
         "init": spec.inits[spec.tier(tier).init].model_dump(),
@@ -110,6 +115,7 @@ def own_inputs() -> dict[str, Any]:
             str(path.relative_to(FILES)): str(path.readlink()) if path.is_symlink() else file_sha256(path)
             for path in files
         },
+        **toolchain(),
         "native": {path.name: file_sha256(path) for path in sorted(SOURCES.iterdir())},
         "builder": {path.name: file_sha256(path) for path in sorted(Path(__file__).parent.glob("*.py"))},
     }

@@ -9,7 +9,8 @@ from typing import Any
 from builders.rootfs import OWN_COMPONENT, Packing, RootfsArtifact, artifact, npm, own_inputs, pack
 from builders.rootfs.content import Content, tree_bytes
 from builders.rootfs.guest_files import GuestValues, write_guest_files
-from builders.rootfs.packages import FETCH_TIMEOUT_S, TRUST, apt_source
+from builders.rootfs.packages import FETCH_TIMEOUT_S, TRUST
+from builders.rootfs.sources import apt_sources, suites
 from builders.rootfs.toolbox import build_toolbox
 from hornet.errors import BuildError, HornetError
 from hornet.home import Home
@@ -34,8 +35,9 @@ def build_baseline(spec: Spec, home: Home, progress: Progress) -> RootfsArtifact
     npm_layers = npm.fetch_layers(spec.rootfs.baseline.npm, store, progress)
     inputs = {
         "layer": layer.name,
+        "versions": file_sha256(layer / "tree/var/lib/dpkg/status"),
         "npm": [path.name for path in npm_layers.values()],
-        "toolbox": toolbox.tree.parent.name,
+        "toolbox": toolbox.identity,
         "baseline": spec.rootfs.baseline.model_dump(),
         "network": spec.network.model_dump(mode="json"),
         **own_inputs(),
@@ -67,6 +69,7 @@ def _fetch_layer(spec: Spec, store: Store, progress: Progress) -> Path:
         "packages": sorted(baseline.packages),
         "services": baseline.services,
         "debian": debian.model_dump(include={"suite", "components", "mirror"}),
+        "suites": suites(debian),
         "builder": [file_sha256(Path(__file__)), file_sha256(Path(__file__).with_name("packages.py"))],
     }
 
@@ -79,7 +82,7 @@ def _fetch_layer(spec: Spec, store: Store, progress: Progress) -> Path:
             *("--skip=cleanup/apt/lists", "--dpkgopt=force-unsafe-io"),
             f'--customize-hook=chroot "$1" systemctl enable {" ".join(baseline.services)}',
             '--customize-hook=rm -f "$1"/etc/ssh/ssh_host_*',
-            *(debian.suite, str(tree), *apt_source(debian)),
+            *(debian.suite, str(tree), *apt_sources(debian)),
         ]
         clock = {"SOURCE_DATE_EPOCH": str(spec.rootfs.source_date_epoch)}
         with progress.step(NAME, f"installing Debian {debian.suite}"):

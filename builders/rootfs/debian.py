@@ -10,17 +10,18 @@ from typing import Any
 from builders.rootfs.content import Content, file_bytes
 from builders.rootfs.guest_files import bundle_certificates, link_applets, make_directories
 from builders.rootfs.icu import shrink
-from builders.rootfs.packages import extract_packages
+from builders.rootfs.packages import VERSIONS_FILE, extract_packages, write_versions
 from builders.rootfs.select import Selection, select
 from builders.rootfs.shims import replace_libraries
+from builders.rootfs.sources import suites
 from builders.rootfs.toolbox import Toolbox
 from builders.rootfs.trim import known_names, trim
+from builders.toolchain import toolchain
 from hornet.progress import Progress
 from hornet.rootfs_spec import Debian, Keep
 from hornet.spec import Spec
 from hornet.store import Store, file_sha256
 
-VERSIONS_FILE = "versions.json"
 CERTIFICATES_COMPONENT = "Certificates"
 RECIPE = ("packages.py", "icu.py", "shims.py")
 
@@ -37,8 +38,10 @@ def fetch_layer(spec: Spec, tier: str, store: Store, toolbox: Toolbox, progress:
     inputs: dict[str, Any] = {
         "packages": packages,
         "debian": debian.model_dump(include={"suite", "components", "mirror"}),
+        "suites": suites(debian),
+        **toolchain(),
         "refusing": debian.refusing[tier],
-        "toolbox": toolbox.tree.parent.name,
+        "toolbox": toolbox.identity,
         "builder": [file_sha256(Path(__file__).with_name(name)) for name in RECIPE],
     }
 
@@ -50,7 +53,7 @@ def fetch_layer(spec: Spec, tier: str, store: Store, toolbox: Toolbox, progress:
             slim = shrink(tree, toolbox, work)
             shutil.move(slim, tree / "usr/lib/x86_64-linux-gnu" / slim.name)
         replace_libraries(tree, work, debian.refusing[tier])
-        (work / VERSIONS_FILE).write_text(json.dumps(versions, indent=2) + "\n")
+        write_versions(versions, work)
 
     return store.get_or_build("packages", inputs, fetch)
 

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
+import json
 import sys
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from builders.rootfs.sources import KEYRING, apt_sources
 from hornet.errors import BuildError, HornetError
 from hornet.proc import run
 from hornet.progress import Progress
 from hornet.rootfs_spec import Debian, NpmPackage
 
 FETCH_TIMEOUT_S = 900
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+VERSIONS_FILE = "versions.json"
 # Ubuntu's apt does not trust Debian's keys, and mmdebstrap finds that out only where there is gpg.
 TRUST = f"--keyring={KEYRING}"
-APT_SOURCES = Path("/etc/apt")
 
 
 def extract_packages(
@@ -34,7 +34,7 @@ def extract_packages(
         *("mmdebstrap", "--mode=root", "--variant=extract", TRUST, f"--include={','.join(packages)}"),
         *("--architectures=amd64", "--aptopt=Acquire::Retries 3", "--aptopt=Acquire::http::Timeout 60"),
         f'--extract-hook=cd "$1/var/cache/apt/archives" && ls *.deb > "{listing}"',
-        *(debian.suite, str(tree), *apt_source(debian)),
+        *(debian.suite, str(tree), *apt_sources(debian)),
     ]
     progress.update(f"{len(packages)} packages of {debian.suite}")
     try:
@@ -44,10 +44,9 @@ def extract_packages(
     return parse_listing(listing.read_text())
 
 
-def apt_source(debian: Debian) -> list[str]:
-    """The line of sources.list for the spec's suite; none without a mirror: mmdebstrap has its own default."""
-    mirror = debian.mirror or configured_mirror()
-    return [f"deb [signed-by={KEYRING}] {mirror} {debian.suite} {' '.join(debian.components)}"] if mirror else []
+def write_versions(versions: dict[str, str], layer: Path) -> None:
+    """Note beside a layer what it holds: an image's key has this, since the names of packages alone stay the same."""
+    (layer / VERSIONS_FILE).write_text(json.dumps(versions, indent=2) + "\n")
 
 
 def parse_listing(text: str) -> dict[str, str]:
@@ -57,14 +56,6 @@ def parse_listing(text: str) -> dict[str, str]:
         package, version, _ = name.split("_", 2)
         versions[package] = version.replace("%3a", ":")
     return dict(sorted(versions.items()))
-
-
-def configured_mirror() -> str | None:
-    """The Debian mirror that this host's apt uses, if it uses one."""
-    files = [*APT_SOURCES.glob("sources.list.d/*"), APT_SOURCES / "sources.list"]
-    text = "\n".join(file.read_text(errors="replace") for file in files if file.is_file())
-    found = re.search(r"^(?:URIs:|deb(?:\s+\[[^\]]*\])?)\s+(\S+/debian/?)(?:\s|$)", text, re.MULTILINE)
-    return found[1] if found else None
 
 
 def fetch_npm(package: NpmPackage, target: Path, work: Path) -> None:

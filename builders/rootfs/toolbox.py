@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.rootfs.packages import extract_packages
+from builders.rootfs.packages import VERSIONS_FILE, extract_packages, write_versions
+from builders.rootfs.sources import suites
 from hornet.errors import BuildError
 from hornet.proc import run
 from hornet.progress import Progress
@@ -25,6 +26,11 @@ class Toolbox:
 
     tree: Path
 
+    @property
+    def identity(self) -> list[str]:
+        """What of it goes into the key of an artifact: how it was made, and of which versions."""
+        return [self.tree.parent.name, file_sha256(self.tree.with_name(VERSIONS_FILE))]
+
     def run(self, tool: str, *args: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
         """Run a program of the tree by the tree's own loader; returns what it printed. Raises CommandError."""
         program = next(
@@ -42,11 +48,13 @@ def build_toolbox(spec: Spec, store: Store, progress: Progress) -> Toolbox:
     inputs = {
         "packages": rootfs.toolbox,
         "debian": rootfs.debian.model_dump(include={"suite", "components", "mirror"}),
+        "suites": suites(rootfs.debian),
         "builder": file_sha256(Path(__file__).with_name("packages.py")),
     }
 
     def fetch(work: Path) -> None:
         with progress.step("toolbox", f"fetching {', '.join(rootfs.toolbox)}"):
-            extract_packages(rootfs.debian, rootfs.toolbox, work / "tree", work, progress)
+            versions = extract_packages(rootfs.debian, rootfs.toolbox, work / "tree", work, progress)
+        write_versions(versions, work)
 
     return Toolbox(store.get_or_build("toolbox", inputs, fetch) / "tree")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from kernel_samples import MAIN, Load, Sample, write_tree
 
 import builders.kernel
-from builders.kernel import KernelArtifact, build_kernel
+from builders.kernel import CompileProgress, KernelArtifact, build_kernel, expected_objects
 from builders.kernel.configure import verify
 from builders.kernel.elf import PADDING_MIN_BYTES, check_loadable, squeeze
 from builders.kernel.source import find_source
@@ -385,3 +385,22 @@ def test_a_full_disk_is_found_before_the_work(home: Home, tmp_path: Path, monkey
     with pytest.raises(HornetError, match="MB free, a kernel build takes"):
         build(home, write_tree(tmp_path / "tree"))
     assert_nothing_left(home)
+
+
+# --- progress --------------------------------------------------------------------------------------------------------
+
+
+def test_compiling_shows_the_share_that_is_done(home: Home) -> None:
+    log = home.build / "kernel/0123/build.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("  CC      init/main.o\n  AS      arch/entry.o\n  AR      built-in.a\n  CC      mm/slab.o\n" * 10)
+    assert expected_objects(home) == 30
+    progress = Progress(io.StringIO())
+    compiled = CompileProgress(progress, expected_objects(home))
+    for _ in range(6):
+        compiled("  CC      mm/slab.o")
+        compiled("  AR      mm/built-in.a")
+    assert progress._detail == "20 %: 6 of about 30 objects, mm/slab.o"
+    for _ in range(60):
+        compiled("  CC      mm/slab.o")
+    assert progress._detail.startswith("99 %: 66 of about 30 objects"), "never done before it is"
