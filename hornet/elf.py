@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
@@ -36,14 +36,22 @@ def read_linkage(path: Path) -> Linkage | None:
     """How a file is linked; None for anything that is no regular ELF file. Raises ElfError for a damaged one."""
     if path.is_symlink() or not path.is_file():
         return None
-    with path.open("rb") as stream:
-        if stream.read(4) != MAGIC:
-            return None
-        try:
-            return _linkage(ELFFile(stream))
-        # pyelftools raises all of these for files that are cut off or made up.
-        except (ELFError, ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
-            raise ElfError(f"{path}: a damaged ELF file: {error}") from error
+    try:
+        with path.open("rb") as stream:
+            return linkage_of(stream)
+    except ElfError as error:
+        raise ElfError(f"{path}: {error.message}") from error
+
+
+def linkage_of(stream: BinaryIO) -> Linkage | None:
+    """How an open file is linked; None if it is not ELF. Raises ElfError for a damaged one."""
+    if stream.read(len(MAGIC)) != MAGIC:
+        return None
+    try:
+        return _linkage(ELFFile(stream))
+    # pyelftools raises all of these for files that are cut off or made up.
+    except (ELFError, ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
+        raise ElfError(f"a damaged ELF file: {error}") from error
 
 
 def _linkage(elf: Any) -> Linkage:

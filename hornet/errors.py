@@ -52,3 +52,7 @@ class SnapshotError(HornetError):
 
 class Ext4Error(HornetError):
     """A file is not an ext4 image, or can't be judged."""
+
+
+class SandboxError(HornetError):
+    """A file from elsewhere could not be read within its limits: it can't be judged."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -46,19 +47,25 @@ def copy_into(reader: BinaryIO, writer: BinaryIO) -> Method:
     return "sparse"
 
 
-def _sparse_copy(source_fd: int, target_fd: int) -> None:
-    size_bytes = os.fstat(source_fd).st_size
-    os.ftruncate(target_fd, size_bytes)
+def data_ranges(fd: int) -> Iterator[tuple[int, int]]:
+    """Where an open file has content, as (offset, length) in bytes, ascending: holes are left out."""
+    size_bytes = os.fstat(fd).st_size
     end = 0
     while end < size_bytes:
         try:
-            begin = os.lseek(source_fd, end, os.SEEK_DATA)
+            begin = os.lseek(fd, end, os.SEEK_DATA)
         except OSError as error:
             if error.errno == errno.ENXIO:  # only a hole is left
                 return
             raise
-        end = os.lseek(source_fd, begin, os.SEEK_HOLE)
-        _copy_range(source_fd, target_fd, begin, end)
+        end = os.lseek(fd, begin, os.SEEK_HOLE)
+        yield begin, end - begin
+
+
+def _sparse_copy(source_fd: int, target_fd: int) -> None:
+    os.ftruncate(target_fd, os.fstat(source_fd).st_size)
+    for begin, length in data_ranges(source_fd):
+        _copy_range(source_fd, target_fd, begin, begin + length)
 
 
 def _copy_range(source_fd: int, target_fd: int, begin: int, end: int) -> None:

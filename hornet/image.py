@@ -1,141 +1,167 @@
-"""An image's files, looked at from the host: unpacked from the ext4 file without mounting or booting it."""
+"""An image's files, looked at without mounting, booting or unpacking it: what checks on images are held against."""
 
 from __future__ import annotations
 
-import os
+import io
 import re
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import stat
+from abc import ABC, abstractmethod
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
-from pathlib import Path
 
 from hornet.errors import Ext4Error
-from hornet.ext4.superblock import read_superblock
-from hornet.files import clone_file
-from hornet.proc import run
 
-FSCK_TIMEOUT_S = 120
-UNPACK_TIMEOUT_S = 300
-# e2fsck: 1 and 2 mean that it repaired something, as for any disk of a VM that was not shut down.
-FSCK_OK = (0, 1, 2)
 MAX_LINKS = 40
+# Far more than the largest text that a check reads, the package database.
+MAX_TEXT_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
-class ImageTree:
-    """The files of an image below `root`. Paths are the image's own, absolute; links are followed inside it only."""
+class Entry:
+    """What is known of a path without reading it. identity: equal for the names of one file (hard links)."""
 
-    root: Path
+    mode: int
+    uid: int
+    gid: int
+    size_bytes: int
+    identity: int
+    link_target: str | None = None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a regular file."""
+        return stat.S_ISREG(self.mode)
+
+    @property
+    def is_directory(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+
+class ImageTree(ABC):
+    """The files of an image. Paths are the image's own, absolute; links are followed inside it only."""
+
+    @property
+    @abstractmethod
+    def entries(self) -> Mapping[str, Entry]:
+        """Every path but the root itself: files, directories, links, devices."""
+
+    @abstractmethod
+    def read(self, path: str, offset_bytes: int, length_bytes: int) -> bytes:
+        """Content of a regular file from an offset on, as much as there is; holes are zeros."""
+
+    @abstractmethod
+    def data_ranges(self, path: str) -> Iterator[tuple[int, int]]:
+        """Where a regular file has content, as (offset, length) in bytes, ascending: what lies between is zero."""
 
     @cached_property
     def paths(self) -> list[str]:
-        """Every path, sorted: files, directories, links."""
-        found = []
-        for directory, names, files in os.walk(self.root):
-            inside = directory[len(str(self.root)) :]
-            found += [f"{inside}/{name}" for name in [*names, *files]]
-        return sorted(found)
+        """Every path, sorted."""
+        return sorted(self.entries)
 
     @cached_property
     def files(self) -> list[str]:
-        """Regular files."""
-        return [path for path in self.paths if (full := self.host_path(path)).is_file() and not full.is_symlink()]
-
-    def host_path(self, path: str) -> Path:
-        """Where the host has it. The last part may be a link, the parts before it must not be."""
-        return self.root / path.lstrip("/")
+        """Regular files, each under one of its names: hard links cost nothing."""
+        by_identity: dict[int, str] = {}
+        for path in self.paths:
+            if self.entries[path].is_file:
+                by_identity.setdefault(self.entries[path].identity, path)
+        return list(by_identity.values())
 
     def matching(self, patterns: Iterable[str]) -> list[str]:
         """Paths that match a glob; `*` stops at a slash. Of a directory and what is below it only the directory."""
         compiled = [_glob(pattern) for pattern in patterns]
-        found: list[str] = []
+        found: dict[str, None] = {}
         for path in self.paths:
-            if any(pattern.fullmatch(path) for pattern in compiled) and not _below(path, found):
-                found.append(path)
-        return found
+            if any(pattern.fullmatch(path) for pattern in compiled) and not any(up in found for up in _above(path)):
+                found[path] = None
+        return list(found)
 
     def named(self, patterns: Iterable[str]) -> list[str]:
-        """Regular files and links whose name matches a glob, wherever they are."""
+        """Everything but directories whose name matches a glob, wherever it is."""
         wanted = tuple(patterns)
         named = (path for path in self.paths if any(fnmatchcase(path.rpartition("/")[2], glob) for glob in wanted))
-        return [path for path in named if self.host_path(path).is_symlink() or not self.host_path(path).is_dir()]
+        return [path for path in named if not self.entries[path].is_directory]
 
     def resolve(self, path: str) -> str | None:
         """The real path behind all links; None if it leads nowhere."""
-        done, todo, links = "", [part for part in path.split("/") if part], 0
+        done, todo, links = "", [part for part in reversed(path.split("/")) if part], 0
         while todo:
-            part = todo.pop(0)
+            part = todo.pop()
             if part in (".", ".."):
                 done = done.rpartition("/")[0] if part == ".." else done
                 continue
-            here = self.host_path(f"{done}/{part}")
-            if here.is_symlink():
-                links += 1
-                if links > MAX_LINKS:
-                    return None
-                target = os.readlink(here)
-                done = "" if target.startswith("/") else done
-                todo = [piece for piece in target.split("/") if piece] + todo
-            elif here.exists():
-                done = f"{done}/{part}"
-            else:
+            here = self.entries.get(f"{done}/{part}")
+            if here is None:
                 return None
+            if here.link_target is None:
+                done = f"{done}/{part}"
+                continue
+            links += 1
+            if links > MAX_LINKS:
+                return None
+            done = "" if here.link_target.startswith("/") else done
+            todo += [piece for piece in reversed(here.link_target.split("/")) if piece]
         return done or "/"
 
     def head(self, path: str, length_bytes: int = 256) -> bytes:
         """How a regular file begins."""
-        with self.host_path(path).open("rb") as stream:
-            return stream.read(length_bytes)
+        return self.read(path, 0, length_bytes)
 
     def size_below(self, path: str) -> tuple[int, int]:
         """Number of regular files at and below a path, and their bytes."""
-        files = [file for file in self.files if file == path or file.startswith(f"{path}/")]
-        return len(files), sum(self.host_path(file).stat().st_size for file in files)
+        inside = self.paths[bisect_left(self.paths, f"{path}/") : bisect_left(self.paths, f"{path}0")]
+        files = [entry for name in (path, *inside) if (entry := self.entries[name]).is_file]
+        return len(files), sum(entry.size_bytes for entry in files)
 
     def text(self, path: str) -> str | None:
-        """A file's text, links followed; None if there is none."""
+        """A file's text, links followed; None if there is none. Raises Ext4Error for one beyond MAX_TEXT_BYTES."""
         real = self.resolve(path)
-        if real is None or not self.host_path(real).is_file():
+        entry = self.entries.get(real) if real else None
+        if real is None or entry is None or not entry.is_file:
             return None
-        return self.host_path(real).read_text(errors="replace")
+        if entry.size_bytes > MAX_TEXT_BYTES:
+            raise Ext4Error(f"{path}: {entry.size_bytes} bytes, expected a text of at most {MAX_TEXT_BYTES}")
+        return self.read(real, 0, entry.size_bytes).decode(errors="replace")
+
+    def open(self, path: str) -> io.BufferedReader:
+        """A regular file as a stream to read and seek in."""
+        return io.BufferedReader(_Content(self, path))
 
 
-@contextmanager
-def unpacked_image(image: Path, work: Path) -> Iterator[ImageTree]:
-    """The files of an ext4 image in a temporary directory below `work`.
+class _Content(io.RawIOBase):
+    """A file of a tree as Python's own streams have it."""
 
-    A private copy is repaired first: the disk of a snapshot has a journal to replay, and a foreign image may hold
-    what unpacking must not meet. Raises Ext4Error for a file that is not ext4 or can't be repaired.
-    """
-    read_superblock(image)
-    directory = Path(tempfile.mkdtemp(prefix="image-", dir=work))
-    try:
-        copy, root = directory / "image", directory / "root"
-        clone_file(image, copy)
-        fsck = run(["e2fsck", "-f", "-y", copy], timeout_s=FSCK_TIMEOUT_S, ok_codes=range(256))
-        if fsck.exit_code not in FSCK_OK:
-            raise Ext4Error(
-                f"{image}: e2fsck can't repair it: {fsck.output.strip()[-300:]}", "take another copy of the image"
-            )
-        root.mkdir()
-        dumped = run(["debugfs", "-R", f'rdump / "{root}"', copy], timeout_s=UNPACK_TIMEOUT_S).output
-        copy.unlink()
-        tree = ImageTree(root)
-        # debugfs exits 0 whatever happens.
-        if not tree.paths:
-            raise Ext4Error(f"{image}: nothing in it can be unpacked: {dumped.strip()[-300:]}")
-        yield tree
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
+    def __init__(self, tree: ImageTree, path: str) -> None:
+        self._tree, self._path, self._offset = tree, path, 0
+        self._size_bytes = tree.entries[path].size_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._offset, io.SEEK_END: self._size_bytes}[whence]
+        if base + offset < 0:
+            raise ValueError(f"offset {base + offset} lies before the file")
+        self._offset = base + offset
+        return self._offset
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        data = self._tree.read(self._path, self._offset, len(buffer))
+        buffer[: len(data)] = data
+        self._offset += len(data)
+        return len(data)
 
 
 def _glob(pattern: str) -> re.Pattern[str]:
     return re.compile(re.escape(pattern).replace(r"\*", "[^/]*").replace(r"\?", "[^/]"))
 
 
-def _below(path: str, found: list[str]) -> bool:
-    return any(path.startswith(f"{parent}/") for parent in found)
+def _above(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path

@@ -47,7 +47,7 @@ from hornet_fixtures.recording import (
     run_directory,
 )
 from hornet_fixtures.session import PROGRESS, fleet, home, host_net, key, lane, progress, read_spec, spec
-from hornet_fixtures.subject import bundle, image, image_tree, kernel, tier, tier_name
+from hornet_fixtures.subject import bundle, image, image_problems, kernel, tier, tier_name
 from hornet_fixtures.tiers import judged_tier
 
 __all__ = [
@@ -68,7 +68,7 @@ __all__ = [
     "host",
     "host_net",
     "image",
-    "image_tree",
+    "image_problems",
     "kernel",
     "key",
     "lane",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from builders.snapshots import build_snapshot
 from hornet.errors import SnapshotError
 from hornet.fleet import Fleet
 from hornet.home import Home
-from hornet.image import ImageTree, unpacked_image
+from hornet.image_verdict import ImageProblems, judge_image
 from hornet.progress import Progress
 from hornet.snapshot import Bundle, open_bundle
 from hornet.spec import Spec, Tier
@@ -69,10 +68,9 @@ def image(pytestconfig: pytest.Config, spec: Spec, home: Home, progress: Progres
 
 
 @pytest.fixture(scope="session")
-def image_tree(image: Image, home: Home) -> Iterator[ImageTree]:
-    """The image's files, for checks that need no VM."""
-    with unpacked_image(image.path, home.run) as tree:
-        yield tree
+def image_problems(image: Image, spec: Spec, tier: Tier, home: Home) -> ImageProblems:
+    """What the checks that need no VM find in the image's files, by check."""
+    return judge_image(image.path, spec, tier.keeps, home.run)
 
 
 @pytest.fixture(scope="session")

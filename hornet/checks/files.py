@@ -25,8 +25,10 @@ def _problems(rule: FileRule, tree: ImageTree, path: str) -> list[str]:
     real = tree.resolve(path)
     if real is None:
         return ["a link that leads nowhere"]
-    status = tree.host_path(real).stat()
-    mode, owner = f"{stat.S_IMODE(status.st_mode):04o}", f"{status.st_uid}:{status.st_gid}"
+    if real == "/":
+        return ["it leads to the root directory"]
+    entry = tree.entries[real]
+    mode, owner = f"{stat.S_IMODE(entry.mode):04o}", f"{entry.uid}:{entry.gid}"
     problems = []
     if rule.mode and mode != rule.mode:
         problems.append(f"mode {mode}, expected {rule.mode}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hornet.elf import ElfError, Linkage, read_linkage
+from hornet.elf import ElfError, Linkage, linkage_of
 from hornet.image import ImageTree
 from hornet.scripts import Interpreter, interpreter_of
 from hornet.spec_rules import Leftovers
@@ -15,7 +15,7 @@ def interpreter_problems(leftovers: Leftovers, tree: ImageTree) -> list[str]:
     """Executable scripts whose interpreter is not in the image."""
     problems = []
     for path in tree.files:
-        if tree.host_path(path).stat().st_mode & EXECUTABLE:
+        if tree.entries[path].mode & EXECUTABLE:
             interpreter = interpreter_of(tree.head(path))
             if interpreter and (missing := _missing(interpreter, leftovers, tree)):
                 problems.append(f"{path}: a script for {missing}, which is not in the image")
@@ -28,9 +28,10 @@ def library_problems(leftovers: Leftovers, tree: ImageTree) -> list[str]:
     problems = []
     for path in tree.files:
         try:
-            linkage = read_linkage(tree.host_path(path))
+            with tree.open(path) as stream:
+                linkage = linkage_of(stream)
         except ElfError as error:
-            problems.append(f"{path}: {error.message.rpartition(': ')[2]}: a damaged ELF file")
+            problems.append(f"{path}: {error.message}")
             continue
         if linkage:
             missing = _missing_libraries(path, linkage, directories, tree)

@@ -5,11 +5,12 @@ What a finding shows of a secret is its beginning only: reports are read by many
 
 from __future__ import annotations
 
-import mmap
 import re
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import islice
 
+from hornet.content import Chunk, chunks
 from hornet.image import ImageTree
 from hornet.spec_rules import Secrets
 
@@ -18,6 +19,7 @@ SHADOW = "/etc/shadow"
 LOCKED = ("*", "!")
 AUTHORIZED_KEYS = ("authorized_keys*",)
 SHOWN_CHARACTERS = 12
+MAX_FINDINGS = 1000
 
 
 def file_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
@@ -52,7 +54,7 @@ def content_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
     return [
         f"{path}: {finding}"
         for path in tree.files
-        for finding, _ in findings(secrets, tree.host_path(path))
+        for finding, _ in _findings_in_file(secrets, tree, path)
         if not _ignored(secrets, f"{path}: {finding}")
     ]
 
@@ -60,27 +62,39 @@ def content_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
 CHECKS = (file_problems, key_problems, password_problems, content_problems)
 
 
-def remnant_problems(secrets: Secrets, tree: ImageTree, image: Path) -> list[str]:
-    """Keys and tokens in blocks of the image that belong to no file: deleted, and still there to be read."""
+def remnant_problems(secrets: Secrets, image: Iterable[Chunk], tree: ImageTree) -> list[str]:
+    """Keys and tokens in blocks of the image that belong to no file: deleted, and still there to be read.
+
+    image: the whole image file. tree: the files that are in it.
+    """
     found = list(findings(secrets, image))
     if not found:
         return []
-    in_files = {secret for path in tree.files for _, secret in findings(secrets, tree.host_path(path))}
+    in_files = {secret for path in tree.files for _, secret in _findings_in_file(secrets, tree, path)}
     return [
-        f"{image.name}: {finding}, in a deleted file or unused space: make the image anew"
+        f"{finding} of the image, in a deleted file or unused space: make the image anew"
         for finding, secret in found
         if secret not in in_files
     ]
 
 
-def findings(secrets: Secrets, path: Path) -> Iterator[tuple[str, bytes]]:
-    """What the patterns find in a file: in words, and the bytes themselves."""
-    if path.stat().st_size == 0:
-        return
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        for name, pattern in secrets.patterns.items():
-            for found in re.finditer(pattern.encode(), data):
-                yield f"{name} at byte {found.start()}: {_shorten(found[0].decode(errors='replace'))}", found[0]
+def findings(secrets: Secrets, chunks: Iterable[Chunk]) -> Iterator[tuple[str, bytes]]:
+    """What the patterns find: in words, and the bytes themselves; of very many only the first."""
+    return islice(_findings(secrets, chunks), MAX_FINDINGS)
+
+
+def _findings(secrets: Secrets, chunks: Iterable[Chunk]) -> Iterator[tuple[str, bytes]]:
+    patterns = {name: re.compile(pattern.encode()) for name, pattern in secrets.patterns.items()}
+    for chunk in chunks:
+        for name, pattern in patterns.items():
+            for found in pattern.finditer(chunk.data):
+                if found.start() < chunk.own_bytes:
+                    where = chunk.offset_bytes + found.start()
+                    yield f"{name} at byte {where}: {_shorten(found[0].decode(errors='replace'))}", found[0]
+
+
+def _findings_in_file(secrets: Secrets, tree: ImageTree, path: str) -> Iterator[tuple[str, bytes]]:
+    return findings(secrets, chunks(tree.data_ranges(path), partial(tree.read, path)))
 
 
 def _ignored(secrets: Secrets, finding: str) -> bool:

@@ -13,17 +13,17 @@ import pytest
 from hornet.checks.clones import disk_problems, sharing_problems
 from hornet.checks.hazards import counting_problems
 from hornet.errors import HornetError, SnapshotError, VMError
+from hornet.ext4.recover import recovered_text
 from hornet.ext4.verdict import judge_ext4
 from hornet.family import Family
 from hornet.files import clone_file
-from hornet.fleet import VM, Fleet
+from hornet.fleet import Fleet
 from hornet.guest import SshKey
 from hornet.home import Home
 from hornet.lane import Lane
 from hornet.memory import memory_split
 from hornet.network import HostNet
 from hornet.peer import Peer
-from hornet.proc import run
 from hornet.snapshot import Bundle
 from hornet.spec import Spec
 from hornet.vmm import restore_vm
@@ -110,7 +110,7 @@ def test_a_clone_outlives_its_snapshot(family: Family, fleet: Fleet) -> None:
     assert orphan.worked.startswith("git version"), orphan.worked
 
 
-def test_the_disk_of_a_killed_vm_is_sound(family: Family, spec: Spec, home: Home, tmp_path: Path) -> None:
+def test_the_disk_of_a_killed_vm_is_sound(family: Family, spec: Spec, home: Home) -> None:
     """kill -9 while it writes: the journal brings the file system back, and what was synced is there."""
     vm = family.clones[-1].vm
     vm.micro.resume()
@@ -118,13 +118,5 @@ def test_the_disk_of_a_killed_vm_is_sound(family: Family, spec: Spec, home: Home
         synced = peer.answer(peer.ask()).seen.synced
     os.kill(vm.micro.pid, signal.SIGKILL)
     holds([str(finding) for finding in judge_ext4(vm.disk, home.run).findings])
-    text = _read_after_repair(vm, tmp_path)
+    text = recovered_text(vm.disk, DISK_FILE, home.run)
     holds(counting_problems(DISK_FILE, text, r"^(\d+)$", synced))
-
-
-def _read_after_repair(vm: VM, directory: Path) -> str:
-    """The witness's file as the next boot would see it."""
-    copy = directory / "killed.ext4"
-    clone_file(vm.disk, copy)
-    run(["e2fsck", "-fy", copy], timeout_s=TIMEOUT_S, ok_codes=(0, 1))
-    return run(["debugfs", "-R", f"cat {DISK_FILE}", copy], timeout_s=TIMEOUT_S).output

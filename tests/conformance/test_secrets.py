@@ -5,24 +5,24 @@ from __future__ import annotations
 import pytest
 
 from hornet.checks import injection, secrets
-from hornet.image import ImageTree
-from hornet.spec import Spec
+from hornet.checks.catalog import label
+from hornet.image_verdict import REMNANT, ImageProblems
 from hornet_fixtures.guests import Scratch
 from hornet_fixtures.guide import check_cases
 from hornet_fixtures.judging import holds
-from hornet_fixtures.subject import Image
 
 pytestmark = pytest.mark.conformance
 
 
-@pytest.mark.parametrize("check", check_cases(dict.fromkeys(secrets.CHECKS, ("no-baked-secrets",))))
-def test_the_image_holds_no_secret(check, spec: Spec, image_tree: ImageTree) -> None:
-    holds(check(spec.secrets, image_tree))
+@pytest.mark.guide("no-baked-secrets")
+@pytest.mark.parametrize("check", map(label, secrets.CHECKS))
+def test_the_image_holds_no_secret(check: str, image_problems: ImageProblems) -> None:
+    holds(image_problems[f"secret.{check}"])
 
 
 @pytest.mark.guide("no-baked-secrets")
-def test_deleted_files_left_no_secret(spec: Spec, image: Image, image_tree: ImageTree) -> None:
-    holds(secrets.remnant_problems(spec.secrets, image_tree, image.path))
+def test_deleted_files_left_no_secret(image_problems: ImageProblems) -> None:
+    holds(image_problems[REMNANT])
 
 
 @pytest.mark.parametrize("check", check_cases(dict.fromkeys(injection.CHECKS, ("secrets-injected",))))

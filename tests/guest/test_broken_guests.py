@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import pytest
 
 from hornet.checks import injection, read_only
-from hornet.checks.catalog import guest_checks, hardened_checks, image_checks, scratch_checks
+from hornet.checks.catalog import guest_checks, hardened_checks, scratch_checks
 from hornet.checks.health import health_probes
 from hornet.checks.injection import Trial, injection_probes
 from hornet.facts import Facts, Probe
 from hornet.fleet import VM, Fleet
 from hornet.home import Home
-from hornet.image import unpacked_image
+from hornet.image_verdict import REMNANT, judge_image
 from hornet.inspection import FACTS_TIMEOUT_S, collect_facts, guest_probes, tools_probes
 from hornet.snapshot import Bundle
 from hornet.spec import Spec
@@ -207,9 +207,8 @@ def test_a_broken_image(victim: VM, spec: Spec, tier_name: str, home: Home) -> N
     script = "\n".join(["set -e", *(damage.break_script for damage in IMAGE_DAMAGES), "sync"])
     assert victim.guest.run(script, FACTS_TIMEOUT_S).exit_code == 0
     victim.micro.pause()
-    checks = image_checks(spec, spec.tier(tier_name).keeps)
-    with unpacked_image(victim.disk, home.run) as tree:
-        found = {name: problems for name, check in checks.items() if (problems := check(tree))}
+    problems = judge_image(victim.disk, spec, spec.tier(tier_name).keeps, home.run)
+    found = {name: problems[name] for name in problems if name != REMNANT and problems[name]}
     assert_exactly(found, expected(IMAGE_DAMAGES))
 
 

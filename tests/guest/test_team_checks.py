@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from hornet.checks import guest_kernel, tools
-from hornet.checks.files import file_problems
 from hornet.fleet import VM
-from hornet.home import CHECKOUT
-from hornet.image import ImageTree
+from hornet.home import CHECKOUT, Home
+from hornet.image_verdict import judge_image
 from hornet.inspection import collect_facts
 from hornet.spec import Spec, load_spec
+from hornet_fixtures.subject import Image
 
 pytestmark = pytest.mark.guest
 
@@ -38,24 +38,25 @@ team = ["MMU"]
 """
 
 
-def problems(spec: Spec, vm: VM, tree: ImageTree) -> dict[str, list[str]]:
+def problems(spec: Spec, vm: VM, image: Image, home: Home) -> dict[str, list[str]]:
     """What the checks find of the team's own rules."""
     sed = spec.tools["sed"]
     facts = collect_facts(vm, spec, [*tools.tool_probes("sed", sed), *guest_kernel.kernel_probes()])
     found = {check.__name__: check("sed", sed, facts) for check in tools.CHECKS}
-    found |= {name: file_problems(spec.files[name], tree) for name in ("os_release", "no_compiler_cache")}
+    in_image = judge_image(image.path, spec, (), home.run)
+    found |= {name: in_image[f"file.{name}"] for name in ("os_release", "no_compiler_cache")}
     return {**found, "flags": guest_kernel.running_config_problems(spec.kernel, facts)}
 
 
-def test_the_example_holds_on_the_built_image(restored_vm: VM, image_tree: ImageTree) -> None:
-    found = problems(load_spec(overlays=[EXAMPLE]), restored_vm, image_tree)
+def test_the_example_holds_on_the_built_image(restored_vm: VM, image: Image, home: Home) -> None:
+    found = problems(load_spec(overlays=[EXAMPLE]), restored_vm, image, home)
     assert {name: lines for name, lines in found.items() if lines} == {}
 
 
-def test_each_of_its_rules_can_fail(restored_vm: VM, image_tree: ImageTree, tmp_path: Path) -> None:
+def test_each_of_its_rules_can_fail(restored_vm: VM, image: Image, home: Home, tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_text(BROKEN)
-    found = problems(load_spec(overlays=[EXAMPLE, broken]), restored_vm, image_tree)
+    found = problems(load_spec(overlays=[EXAMPLE, broken]), restored_vm, image, home)
     assert {name: len(lines) for name, lines in found.items()} == {
         "presence_problems": 1,
         "version_problems": 1,

@@ -6,14 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
+from directory_tree import DirectoryTree
 from hypothesis import given
 from hypothesis import strategies as st
 from image_samples import SECRETS, Mutation, image_mutations, make_good_root, write
 
 from hornet.checks.catalog import image_checks
-from hornet.checks.secrets import remnant_problems
 from hornet.errors import Ext4Error
-from hornet.image import ImageTree, unpacked_image
+from hornet.image_verdict import REMNANT, judge_image
 from hornet.proc import run
 from hornet.scripts import interpreter_of
 from hornet.spec import load_spec
@@ -37,7 +37,7 @@ def root(good_root: Path, tmp_path: Path) -> Path:
 
 
 def failing(root: Path) -> dict[str, list[str]]:
-    found = {name: check(ImageTree(root)) for name, check in CHECKS.items()}
+    found = {name: check(DirectoryTree(root)) for name, check in CHECKS.items()}
     return {name: problems for name, problems in found.items() if problems}
 
 
@@ -73,7 +73,7 @@ def test_what_the_spec_accepts_is_accepted(root: Path) -> None:
     ignored = [{"pattern": "^/opt/config: GitHub token", "reason": "a documented example"}]
     secrets = SPEC.secrets.model_validate({**SPEC.secrets.model_dump(), "allowed_keys": [key], "ignored": ignored})
     checks = image_checks(SPEC.model_copy(update={"secrets": secrets}))
-    assert {name: problems for name, check in checks.items() if (problems := check(ImageTree(root)))} == {}
+    assert {name: problems for name, check in checks.items() if (problems := check(DirectoryTree(root)))} == {}
 
 
 # --- real ext4 images ------------------------------------------------------------------------------------------------
@@ -83,14 +83,15 @@ def make_image(root: Path, image: Path) -> None:
     run(["mke2fs", "-q", "-t", "ext4", "-d", root, image, "8M"], timeout_s=60)
 
 
-def test_an_image_is_unpacked_as_it_is_and_nothing_is_left(good_root: Path, tmp_path: Path) -> None:
+def test_an_image_is_judged_as_its_directory_is_and_nothing_is_left(root: Path, tmp_path: Path) -> None:
     image, work = tmp_path / "image", tmp_path / "work"
     work.mkdir()
-    make_image(good_root, image)
-    with unpacked_image(image, work) as tree:
-        assert [path for path in tree.paths if path != "/lost+found"] == ImageTree(good_root).paths
-        assert {name: problems for name, check in CHECKS.items() if (problems := check(tree))} == {}
-        assert remnant_problems(SPEC.secrets, tree, image) == []
+    write(root, "usr/lib/python3.11/os.py", "x" * 1000)
+    write(root, "opt/config", SECRETS["GitHub token"])
+    make_image(root, image)
+    found = judge_image(image, SPEC, (), work)
+    assert {name: found[name] for name in found if found[name]} == failing(root)
+    assert set(found) == {*CHECKS, REMNANT}
     assert list(work.iterdir()) == []
 
 
@@ -99,9 +100,9 @@ def test_a_deleted_secret_is_found_in_the_image(root: Path, tmp_path: Path) -> N
     write(root, "root/key", SECRETS["private key"])
     make_image(root, image)
     run(["debugfs", "-w", "-R", "rm /root/key", image], timeout_s=20)
-    with unpacked_image(image, tmp_path) as tree:
-        assert CHECKS["secret.content"](tree) == []
-        (problem,) = remnant_problems(SPEC.secrets, tree, image)
+    found = judge_image(image, SPEC, (), tmp_path)
+    assert found["secret.content"] == []
+    (problem,) = found[REMNANT]
     assert "private key" in problem
     assert "deleted file" in problem
 
@@ -111,8 +112,8 @@ def test_what_is_no_image_is_refused(content: bytes, tmp_path: Path) -> None:
     image, work = tmp_path / "image", tmp_path / "work"
     work.mkdir()
     image.write_bytes(content)
-    with pytest.raises(Ext4Error, match="image"), unpacked_image(image, work):
-        pass
+    with pytest.raises(Ext4Error, match="image"):
+        judge_image(image, SPEC, (), work)
     assert list(work.iterdir()) == []
 
 
@@ -123,7 +124,7 @@ def test_links_are_followed_inside_the_image(root: Path) -> None:
     (root / "loop").symlink_to("loop")
     (root / "out").symlink_to("/etc/hostname")
     (root / "up").symlink_to("../../../usr/bin/sh")
-    tree = ImageTree(root)
+    tree = DirectoryTree(root)
     assert tree.resolve("/etc/absolute/sh") == "/usr/bin/sh"
     assert tree.resolve("/bin/sh") == "/usr/bin/sh"
     assert tree.resolve("/up") == "/usr/bin/sh"
@@ -133,7 +134,7 @@ def test_links_are_followed_inside_the_image(root: Path) -> None:
 
 
 def test_a_star_stops_at_a_slash(root: Path) -> None:
-    tree = ImageTree(root)
+    tree = DirectoryTree(root)
     assert tree.matching(["/usr/*.so.1"]) == []
     assert tree.matching(["/usr/*", "/usr/lib/*"]) == ["/usr/bin", "/usr/lib", "/usr/share"]
 

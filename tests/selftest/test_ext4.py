@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from hornet.checks.guest_disk import disk_symptom_problems
 from hornet.errors import Ext4Error
+from hornet.ext4.examine import run_e2fsck
 from hornet.ext4.superblock import read_superblock
 from hornet.ext4.symptoms import log_symptoms, rule_for
 from hornet.ext4.verdict import Ext4Verdict, judge_ext4
@@ -231,8 +232,8 @@ def test_a_time_limit_is_no_verdict(clean: Path, tmp_path: Path, monkeypatch: py
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    with pytest.raises(Ext4Error, match="no end within"):
-        judge_ext4(clean, tmp_path, time_limit_s=0.1)
+    with clean.open("rb") as image, pytest.raises(Ext4Error, match="no end within"):
+        run_e2fsck(image.fileno(), time_limit_s=0.1)
 
 
 def test_an_image_that_is_written_to_is_not_judged(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from directory_tree import DirectoryTree
 
 from hornet.checks.files import file_problems
 from hornet.errors import SpecError
@@ -29,7 +30,7 @@ def tree(tmp_path: Path) -> ImageTree:
         path.chmod(mode)
     (tmp_path / "etc" / "link").symlink_to("/etc/agent/agent.json")
     (tmp_path / "etc" / "dangling").symlink_to("/gone")
-    return ImageTree(tmp_path)
+    return DirectoryTree(tmp_path)
 
 
 def rule(path: str, **values: Any) -> FileRule:
@@ -37,8 +38,8 @@ def rule(path: str, **values: Any) -> FileRule:
 
 
 def own(tree: ImageTree) -> str:
-    status = tree.root.stat()
-    return f"{status.st_uid}:{status.st_gid}"
+    entry = tree.entries["/etc"]
+    return f"{entry.uid}:{entry.gid}"
 
 
 def test_files_that_are_as_they_must_be(tree: ImageTree) -> None:

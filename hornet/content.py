@@ -1,0 +1,27 @@
+"""Big content in pieces of bounded size, each with enough of what follows that nothing is cut in two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+CHUNK_BYTES = 16 << 20
+# What is searched for must be shorter than this: keys and tokens are.
+OVERLAP_BYTES = 64 << 10
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A piece of content. own_bytes: what begins later in `data` is found in the next chunk again."""
+
+    offset_bytes: int
+    data: bytes
+    own_bytes: int
+
+
+def chunks(ranges: Iterable[tuple[int, int]], read: Callable[[int, int], bytes]) -> Iterator[Chunk]:
+    """The chunks of ranges, given as (offset, length) in bytes; read(offset, length) gives their content."""
+    for begin, length in ranges:
+        for offset in range(begin, begin + length, CHUNK_BYTES):
+            left = begin + length - offset
+            yield Chunk(offset, read(offset, min(left, CHUNK_BYTES + OVERLAP_BYTES)), min(left, CHUNK_BYTES))

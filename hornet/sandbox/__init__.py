@@ -1,0 +1,211 @@
+"""Handle foreign bytes without rights: a function runs in a process that can reach nothing but what it is given.
+
+Images, kernels and file systems from elsewhere are hostile data, and so is whatever a guest with root left on its disk.
+Programs and parsers that read them (e2fsck, libext2fs, ELF, decompressors) run in a worker process: bubblewrap gives it
+mount, network, PID, IPC and UTS namespaces of its own, and the worker itself (see worker.py) gives up root for a user
+that exists nowhere else before it touches a foreign byte. What it can write is a private copy and a small tmpfs; what
+it answers is JSON of bounded size.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import selectors
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+from hornet import errors
+from hornet.errors import HornetError, HostError, SandboxError
+
+T = TypeVar("T")
+
+BINARY = "bwrap"
+PACKAGE = Path(errors.__file__).parent
+# Where the worker finds this package: a checkout may lie in a home directory that others can't enter.
+INSIDE = Path("/suite")
+# A range of numeric user ids that no distribution, no container manager and no VM of ours uses.
+FIRST_USER = 1_950_000_000
+USERS = 1 << 24
+MAX_ANSWER_BYTES = 64 << 20
+CHUNK_BYTES = 1 << 16
+SHOWN_BYTES = 2000
+# Starting the worker and giving up rights, beside the time that its work may take.
+START_S = 15.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What confined work may use.
+
+    memory_bytes: address space of each process; file_bytes: the largest file that it may write; scratch_bytes: of the
+    tmpfs that is its only directory to write to.
+    """
+
+    time_s: float = 120.0
+    memory_bytes: int = 2 << 30
+    file_bytes: int = 0
+    scratch_bytes: int = 16 << 20
+    processes: int = 16
+    open_files: int = 64
+
+    def writing(self, file_bytes: int) -> Limits:
+        """The same, with files of this size allowed."""
+        return replace(self, file_bytes=file_bytes)
+
+
+def confined(
+    function: Callable[..., T],
+    arguments: Mapping[str, Any],
+    *,
+    what: str,
+    limits: Limits,
+    inputs: Mapping[str, BinaryIO] | None = None,
+    copies: Mapping[str, BinaryIO] | None = None,
+) -> T:
+    """Call `function(**arguments, **descriptors)` in a worker without rights and return its answer.
+
+    Arguments and answer must be representable as JSON. inputs: open files that the worker reads by their descriptors.
+    copies: private files that it may write and open again, and that come to belong to its user. what: the name of the
+    foreign thing, for errors. Raises the HornetError that the function raised, SandboxError when it broke a limit or
+    crashed, and HostError when this host can't confine anything.
+    """
+    user = FIRST_USER + secrets.randbelow(USERS) if os.geteuid() == 0 else None
+    if user is not None:
+        for copy in (copies or {}).values():
+            os.fchown(copy.fileno(), user, user)
+    request = {
+        "function": [function.__module__, function.__qualname__],
+        "arguments": dict(arguments),
+        "descriptors": {name: file.fileno() for name, file in {**(inputs or {}), **(copies or {})}.items()},
+        "user": user,
+        "limits": asdict(limits),
+    }
+    exit_code, answer, words = _run(_command(user is None, limits), request, limits.time_s + START_S, what)
+    found: T = _answer(answer, exit_code, words, limits, what)
+    return found
+
+
+def _command(unprivileged: bool, limits: Limits) -> list[str]:
+    """The words before the worker's own: what it sees. Root keeps what giving up root takes, and nothing else."""
+    seen = ["/usr", "/etc/ld.so.cache", "/etc/mke2fs.conf", sys.base_prefix, sys.prefix]
+    shown = [Path(path) for path in dict.fromkeys(seen) if Path(path).exists()]
+    # Without these, bubblewrap makes the directories above for root alone.
+    above = sorted({parent for path in shown for parent in path.parents})
+    directories = [word for parent in above[1:] for word in ("--perms", "0755", "--dir", str(parent))]
+    binds = [word for path in shown for word in ("--ro-bind", str(path), str(path))]
+    links = [
+        word
+        for name in ("bin", "sbin", "lib", "lib64")
+        if Path("/", name).exists()
+        for word in (
+            ("--symlink", f"usr/{name}", f"/{name}")
+            if Path("/", name).is_symlink()
+            else ("--ro-bind", f"/{name}", f"/{name}")
+        )
+    ]
+    rights = ["--unshare-user"] if unprivileged else ["--cap-drop", "ALL"]
+    if not unprivileged:
+        # DAC_READ_SEARCH: the suite's own modules may be readable by their owner only.
+        for right in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_DAC_READ_SEARCH"):
+            rights += ["--cap-add", right]
+    return [
+        *(BINARY, "--die-with-parent", "--new-session", "--clearenv"),
+        *("--unshare-net", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+        *rights,
+        *directories,
+        *binds,
+        *links,
+        *("--ro-bind", str(PACKAGE), str(INSIDE / PACKAGE.name)),
+        *("--proc", "/proc", "--dev", "/dev"),
+        *("--size", str(limits.scratch_bytes), "--perms", "1777", "--tmpfs", "/tmp"),
+        *("--setenv", "PATH", "/usr/sbin:/usr/bin", "--setenv", "LC_ALL", "C.UTF-8", "--setenv", "HOME", "/tmp"),
+        *("--setenv", "PYTHONPATH", str(INSIDE), "--setenv", "PYTHONDONTWRITEBYTECODE", "1", "--chdir", "/tmp"),
+        *(sys.executable, "-m", "hornet.sandbox.worker"),
+    ]
+
+
+def _run(command: list[str], request: Mapping[str, Any], time_s: float, what: str) -> tuple[int, bytes, str]:
+    """Exit code, answer and last words of a worker. Whatever it does, it is gone when this returns."""
+    with tempfile.TemporaryFile() as question:
+        question.write(json.dumps(request).encode())
+        question.seek(0)
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=question,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=tuple(request["descriptors"].values()),
+            )
+        except FileNotFoundError as error:
+            raise HostError(
+                f"{BINARY}: not found: {what} is not read without it", "apt-get install bubblewrap"
+            ) from error
+    with process:
+        try:
+            answer, words = _listen(process, time_s, what)
+        finally:
+            # With bubblewrap ends the PID namespace and everything in it.
+            process.kill()
+    return process.returncode, answer, words.decode("utf-8", "replace").strip()
+
+
+def _listen(process: subprocess.Popen[bytes], time_s: float, what: str) -> tuple[bytes, bytes]:
+    """Both streams to their ends: the answer, whole or not at all, and the end of what was said beside it."""
+    assert process.stdout
+    assert process.stderr
+    answer, words = bytearray(), bytearray()
+    deadline_s = time.monotonic() + time_s
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ, answer)
+        selector.register(process.stderr, selectors.EVENT_READ, words)
+        while selector.get_map():
+            ready = selector.select(max(0.0, deadline_s - time.monotonic()))
+            if not ready:
+                raise SandboxError(f"{what}: reading it did not end within {time_s:g} s", "it can't be judged")
+            for key, _ in ready:
+                chunk = os.read(key.fd, CHUNK_BYTES)
+                key.data.extend(chunk)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+            if len(answer) > MAX_ANSWER_BYTES:
+                raise SandboxError(
+                    f"{what}: its description takes more than {MAX_ANSWER_BYTES} bytes", "it can't be judged"
+                )
+            del words[:-SHOWN_BYTES]
+    process.wait()
+    return bytes(answer), bytes(words)
+
+
+def _answer(raw: bytes, exit_code: int, words: str, limits: Limits, what: str) -> Any:
+    try:
+        answer = json.loads(raw)
+    except ValueError as error:
+        if not raw and words.startswith(f"{BINARY}:"):
+            raise HostError(
+                f"this host can't confine programs, so {what} is not read: {words}",
+                "run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone, "
+                "kernel.apparmor_restrict_unprivileged_userns)",
+            ) from error
+        raise SandboxError(
+            f"{what}: reading it ended without an answer (exit code {exit_code}): {words or 'no word of why'}",
+            f"it can't be judged; it may use {limits.memory_bytes >> 20} MiB and {limits.time_s:g} s",
+        ) from error
+    if "error" in answer:
+        raise _error(answer["error"], what)
+    return answer["result"]
+
+
+def _error(told: Mapping[str, str], what: str) -> HornetError:
+    """The error that the worker raised, as the same kind if it is one of ours."""
+    kind = getattr(errors, told["kind"], SandboxError)
+    made: HornetError = kind(f"{what}: {told['message']}", told["hint"])
+    return made

@@ -1,0 +1,171 @@
+"""The sandbox: work in it has no rights, sees nothing of the host, and ends within its limits."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hornet.errors import HostError, SandboxError
+from hornet.home import CHECKOUT, Home
+from hornet.sandbox import MAX_ANSWER_BYTES, START_S, Limits, confined
+
+LIMITS = Limits(time_s=30.0)
+
+
+def shell(command: str, limits: Limits = LIMITS, **files: object) -> str:
+    """What a shell in the sandbox prints."""
+    return confined(subprocess.getoutput, {"cmd": command}, what="a thing", limits=limits, **files)  # type: ignore[arg-type]
+
+
+def test_work_has_no_rights() -> None:
+    status = dict(line.split(":\t", 1) for line in shell("cat /proc/self/status").splitlines() if ":\t" in line)
+    sets = {name: status[name] for name in status if name.startswith("Cap")}
+    assert sets == dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"), "0" * 16)
+    assert status["NoNewPrivs"] == "1"
+    users = {*status["Uid"].split(), *status["Gid"].split()}
+    assert len(users) == 1
+    assert int(users.pop()) > 1_000_000
+    assert status["Groups"].strip() == ""
+
+
+def test_each_piece_of_work_is_another_user() -> None:
+    assert shell("id -u") != shell("id -u")
+
+
+def test_work_sees_nothing_of_the_host(tmp_path: Path) -> None:
+    for path in (
+        Home.from_env().root / "keys",
+        tmp_path,
+        CHECKOUT / "tests",
+        Path("/root"),
+        Path("/home"),
+        Path("/run"),
+    ):
+        assert "No such file" in shell(f"ls -d '{path}' 2>&1"), path
+    assert [line.split(":")[0].strip() for line in shell("cat /proc/net/dev").splitlines()[2:]] == ["lo"]
+    processes = [name for name in shell("ls /proc").split() if name.isdigit()]
+    assert len(processes) < 10, "another PID namespace"
+
+
+@pytest.mark.parametrize("place", ["/", "/usr", "/etc", "/suite", "/suite/hornet", "/proc/sys/kernel", "/dev"])
+def test_work_writes_nowhere_but_to_its_scratch(place: str) -> None:
+    assert "cannot touch" in shell(f"touch {place}/planted")
+
+
+def test_its_scratch_is_bounded_and_gone_afterwards() -> None:
+    assert "No space left" in shell(f"head -c {LIMITS.scratch_bytes} /dev/zero >/tmp/one; cat /tmp/one >/tmp/two")
+    assert shell("ls -A /tmp") == ""
+
+
+def test_an_input_stays_as_it_is_and_a_copy_may_be_changed(tmp_path: Path) -> None:
+    given, copy = tmp_path / "given", tmp_path / "copy"
+    for path in (given, copy):
+        path.write_text("content")
+        path.chmod(0o600)
+    with given.open("rb") as stream, pytest.raises(SandboxError, match="OSError"):
+        confined(os.truncate, {"length": 0}, what="it", limits=LIMITS, inputs={"path": stream})
+    with copy.open("r+b") as stream:
+        confined(os.truncate, {"length": 1}, what="it", limits=LIMITS, copies={"path": stream})
+    assert (given.read_text(), given.stat().st_uid, copy.read_text()) == ("content", 0, "c")
+
+
+def test_memory_is_bounded() -> None:
+    with pytest.raises(SandboxError, match=r"a thing: .* MiB of memory"):
+        confined(bytearray, {"source": 4 << 30}, what="a thing", limits=LIMITS)
+    assert "MemoryError" in shell(f"{sys.executable} -c 'bytearray(4 << 30)'")
+
+
+def test_the_number_of_processes_is_bounded() -> None:
+    assert "fork" in shell("for i in $(seq 100); do sleep 1 & done 2>&1")
+
+
+def test_work_without_an_end_is_ended() -> None:
+    began_s = time.monotonic()
+    with pytest.raises(SandboxError, match=r"a thing: .* did not end within"):
+        shell("sleep 600 & sleep 600", Limits(time_s=1.0))
+    assert time.monotonic() - began_s < 2 * START_S
+    assert not [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == ["sleep", "600"]]
+
+
+def test_an_endless_answer_is_cut_off() -> None:
+    with pytest.raises(SandboxError, match="takes more than"):
+        shell(f"head -c {MAX_ANSWER_BYTES} /dev/zero | tr '\\0' a")
+
+
+@pytest.mark.parametrize("function", [os.abort, os.getcwd.__class__], ids=["crash", "no answer"])
+def test_work_that_gives_no_answer_is_an_error(function) -> None:
+    with pytest.raises(SandboxError):
+        confined(function, {}, what="a thing", limits=LIMITS)
+
+
+def test_the_worker_refuses_to_work_with_rights() -> None:
+    """Without bubblewrap, and told that it is no root: its own look at itself must notice."""
+    request = {"function": ["os", "getpid"], "arguments": {}, "descriptors": {}, "user": None, "limits": {}}
+    worker = subprocess.run(
+        ["unshare", "--user", "--map-root-user", sys.executable, "-c", HALF_CONFINED],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert worker.returncode != 0
+    assert "the sandbox does not hold" in worker.stderr
+
+
+# Giving up rights fails without a word, as where a kernel or a container forbids it.
+HALF_CONFINED = """
+from hornet.sandbox import worker
+worker._give_up_rights = lambda user: worker._check_powerless(user)
+worker.main()
+"""
+
+
+def test_a_host_that_cannot_confine_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hornet.sandbox.BINARY", "no-such-bwrap")
+    with pytest.raises(HostError, match=r"no-such-bwrap: not found(.|\n)*bubblewrap"):
+        shell("true")
+
+
+def test_a_kernel_that_forbids_namespaces_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mock: this machine's kernel can't be told to forbid root its namespaces."""
+    forbidden = tmp_path / "bwrap"
+    forbidden.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2; exit 1\n")
+    forbidden.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(HostError, match=r"can't confine programs(.|\n)*new namespace(.|\n)*run as root"):
+        shell("true")
+
+
+def test_an_ordinary_user_is_confined_too() -> None:
+    """The owner of the checkout, who can read it; or nobody, where root owns it."""
+    user = CHECKOUT.stat().st_uid or 65534
+    said = subprocess.run(
+        [sys.executable, "-c", ORDINARY],
+        user=user,
+        group=user,
+        extra_groups=[],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+    )
+    assert "CapBnd:\t0000000000000000" in said.stdout, said.stderr
+    assert "'/home': No such file or directory" in said.stdout
+
+
+ORDINARY = """
+import subprocess
+from hornet.sandbox import Limits, confined
+command = "cat /proc/self/status; ls -d /home"
+print(confined(subprocess.getoutput, {"cmd": command}, what="a thing", limits=Limits()))
+"""
