@@ -15,7 +15,7 @@ pytestmark = pytest.mark.conformance
 
 
 @pytest.mark.guide("no-baked-secrets")
-@pytest.mark.parametrize("check", map(label, secrets.CHECKS))
+@pytest.mark.parametrize("check", [label(check) for check in secrets.CHECKS])
 def test_the_image_holds_no_secret(check: str, image_problems: ImageProblems) -> None:
     holds(image_problems[f"secret.{check}"])
 
