@@ -15,6 +15,7 @@ from filelock import FileLock
 
 from hornet.errors import BuildError
 from hornet.home import Home
+from hornet.umask import build_umask
 
 INPUTS_FILE = "inputs.json"
 CHUNK_BYTES = 1 << 20
@@ -64,7 +65,8 @@ class Store:
             work = Path(tempfile.mkdtemp(prefix=f"{final.name}.tmp-", dir=final.parent))
             work.chmod(0o755)
             try:
-                build(work)
+                with build_umask():
+                    build(work)
                 (work / INPUTS_FILE).write_text(json.dumps(inputs, indent=2, sort_keys=True, default=str) + "\n")
                 work.replace(final)
             except OSError as error:

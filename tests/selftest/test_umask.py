@@ -1,0 +1,65 @@
+"""An artifact has the same modes whatever the umask of who builds it, who gets their own back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hornet.home import Home
+from hornet.store import Store
+from hornet.umask import build_umask
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """The umask of somebody who shows nothing to anybody."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
+def umask_now() -> int:
+    value = os.umask(0o077)
+    os.umask(value)
+    return value
+
+
+def test_an_artifacts_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
+    def build(work: Path) -> None:
+        (work / "directory").mkdir()
+        (work / "file").touch()
+        subprocess.run(["touch", work / "by a child"], check=True)
+
+    artifact = Store(Home(tmp_path)).get_or_build("kind", {}, build)
+    modes = {name: (artifact / name).stat().st_mode & 0o777 for name in ("directory", "file", "by a child")}
+    assert modes == {"directory": 0o755, "file": 0o644, "by a child": 0o644}
+    assert umask_now() == 0o077
+
+
+def test_a_failed_build_gives_the_umask_back() -> None:
+    with pytest.raises(OSError), build_umask():
+        raise OSError
+    assert umask_now() == 0o077
+
+
+def test_builds_side_by_side_give_it_back_when_the_last_one_ends() -> None:
+    begun, end = threading.Event(), threading.Event()
+
+    def other() -> None:
+        with build_umask():
+            begun.set()
+            end.wait(10)
+
+    thread = threading.Thread(target=other)
+    with build_umask():
+        thread.start()
+        assert begun.wait(10)
+    assert umask_now() == 0o022, "the other still builds"
+    end.set()
+    thread.join()
+    assert umask_now() == 0o077
