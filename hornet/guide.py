@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,11 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from hornet.errors import SpecError
+from hornet.foreign_file import ForeignFileError, first_problem, read_toml
 from hornet.spec_types import Table
 
 GUIDE_PATH = Path(__file__).resolve().parent.parent / "guide.toml"
+MAX_GUIDE_BYTES = 256 << 10
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Words = Annotated[str, Field(min_length=1)]
@@ -46,17 +47,11 @@ _Sections = TypeAdapter(dict[str, dict[Id, Words | _Details]])
 def load_guide(path: Path = GUIDE_PATH) -> dict[str, Statement]:
     """Every statement by its id, in the guide's order. Raises SpecError for a file that is not as guide.toml says."""
     try:
-        sections = _Sections.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise SpecError(f"{path}: {error.strerror}", "name an existing file") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{path}: not valid TOML: {error}", "correct the line named above") from error
+        sections = _Sections.validate_python(read_toml(path, MAX_GUIDE_BYTES))
+    except ForeignFileError as error:
+        raise SpecError(error.message, error.hint) from error
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise SpecError(
-            f"{path}: {where}: {first['msg']}, found {first['input']!r}", "see the head of guide.toml"
-        ) from error
+        raise SpecError(f"{path}: {first_problem(error)}", "see the head of guide.toml") from error
     statements: dict[str, Statement] = {}
     for section, entries in sections.items():
         for key, entry in entries.items():

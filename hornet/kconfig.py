@@ -8,26 +8,37 @@ from __future__ import annotations
 
 import bz2
 import difflib
+import itertools
 import lzma
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
 from hornet.errors import HornetError
+from hornet.foreign_file import ForeignFileError, open_foreign
 from hornet.spec import KernelSymbol
 
 IKCONFIG_BEGIN = b"IKCFG_ST"
 BZIMAGE_MAGIC = b"HdrS"
 BZIMAGE_MAGIC_OFFSET = 0x202
-# A configuration is some 200 KiB, a vmlinux some tens of MiB: whatever unpacks to more is not what it claims to be.
-MAX_CONFIG_BYTES = 16 << 20
-MAX_KERNEL_BYTES = 512 << 20
+BZIMAGE_HEAD_BYTES = 0x250
+GZIP_MAGIC = b"\x1f\x8b"
+# A configuration has some 300 KiB, a vmlinux some tens of MiB and with debug data less than 1 GiB: whatever is bigger
+# is not what it claims to be. lzma: the kernel's own scripts use dictionaries of up to 128 MiB.
+MAX_CONFIG_BYTES = 2 << 20
+MAX_KERNEL_BYTES = 1 << 30
+MAX_DICTIONARY_BYTES = 192 << 20
+CHUNK_BYTES = 1 << 20
+# Longer names and values than any kernel has.
+MAX_LINE_CHARACTERS = 4096
 
-_SET = re.compile(r"CONFIG_(\w+)=(.*)")
-_UNSET = re.compile(r"# CONFIG_(\w+) is not set")
-_TITLE = re.compile(r"# Linux/\S+ (\d+\.\d+(?:\.\d+)?)\S* Kernel Configuration")
+_SET = re.compile(r"CONFIG_([A-Za-z0-9_]{1,100})=(.*)")
+_UNSET = re.compile(r"# CONFIG_([A-Za-z0-9_]{1,100}) is not set")
+_VERSION = r"[0-9]{1,5}(?:\.[0-9]{1,5}){1,2}"
+_TITLE = re.compile(rf"# Linux/\S{{1,60}} ({_VERSION})\S* Kernel Configuration")
 
 
 class KconfigError(HornetError):
@@ -62,6 +73,8 @@ def parse_config(text: str) -> KernelConfig:
     config = KernelConfig()
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
+        if len(line) > MAX_LINE_CHARACTERS:
+            raise KconfigError(f"line {number}: {len(line)} characters, too many for a configuration", _EXPECTED)
         if found := _SET.fullmatch(line):
             config[found[1]] = found[2]
         elif found := _UNSET.fullmatch(line):
@@ -90,63 +103,131 @@ def read_config(path: Path) -> KernelConfig:
     Raises KconfigError, naming the file, for anything that is unreadable or holds no configuration.
     """
     try:
-        return parse_config(_config_text(path.read_bytes()))
-    except OSError as error:
-        raise KconfigError(f"{path}: {error.strerror}", _EXPECTED) from error
+        with open_foreign(path, MAX_KERNEL_BYTES) as stream:
+            return extract_config(stream)
+    except ForeignFileError as error:
+        raise KconfigError(error.message, _EXPECTED) from error
     except KconfigError as error:
         raise KconfigError(f"{path}: {error.message}", error.hint) from error
 
 
-def _config_text(data: bytes) -> str:
-    if data.startswith(b"\x7fELF"):
-        data = _ikconfig(data)
-    elif data[BZIMAGE_MAGIC_OFFSET:].startswith(BZIMAGE_MAGIC):
-        data = _ikconfig(_unpack_bzimage(data))
-    elif data.startswith(b"\x1f\x8b"):
-        data = _gunzip(data, MAX_CONFIG_BYTES)
+def extract_config(stream: BinaryIO) -> KernelConfig:
+    """The configuration in an open .config, config.gz, vmlinux or bzImage. Raises KconfigError.
+
+    Nothing is held in memory but the configuration itself and a chunk of the rest.
+    """
+    head = stream.read(BZIMAGE_HEAD_BYTES)
+    stream.seek(0)
+    if head.startswith(b"\x7fELF"):
+        text = _ikconfig(_chunks(stream))
+    elif head[BZIMAGE_MAGIC_OFFSET:].startswith(BZIMAGE_MAGIC):
+        text = _ikconfig(_unpack_bzimage(head, stream))
+    elif head.startswith(GZIP_MAGIC):
+        text = _collect(_unpack(_Gunzip(), _chunks(stream)))
+    else:
+        text = _collect(_chunks(stream))
     try:
-        return data.decode("utf-8")
+        return parse_config(text.decode("utf-8"))
     except UnicodeDecodeError:
         raise KconfigError("binary, but neither gzip, ELF nor bzImage", _EXPECTED) from None
 
 
-def _ikconfig(kernel: bytes) -> bytes:
+def _chunks(stream: BinaryIO, limit_bytes: int = MAX_KERNEL_BYTES) -> Iterator[bytes]:
+    while limit_bytes > 0 and (chunk := stream.read(min(CHUNK_BYTES, limit_bytes))):
+        yield chunk
+        limit_bytes -= len(chunk)
+
+
+def _collect(chunks: Iterable[bytes]) -> bytes:
+    """All of a configuration. Raises KconfigError if it is too big for one."""
+    text = bytearray()
+    for chunk in chunks:
+        text += chunk
+        if len(text) > MAX_CONFIG_BYTES:
+            raise KconfigError(f"more than {MAX_CONFIG_BYTES} bytes, too much for a configuration", _EXPECTED)
+    return bytes(text)
+
+
+def _ikconfig(kernel: Iterator[bytes]) -> bytes:
     """The configuration inside an unpacked kernel: a gzip stream behind a marker."""
-    begin = kernel.find(IKCONFIG_BEGIN)
-    if begin < 0:
-        raise KconfigError("a kernel without its configuration", "build it with CONFIG_IKCONFIG=y, or give its .config")
-    return _gunzip(kernel[begin + len(IKCONFIG_BEGIN) :], MAX_CONFIG_BYTES)
+    window = b""
+    for chunk in kernel:
+        window += chunk
+        begin = window.find(IKCONFIG_BEGIN)
+        if begin >= 0:
+            rest = window[begin + len(IKCONFIG_BEGIN) :]
+            return _collect(_unpack(_Gunzip(), itertools.chain([rest], kernel)))
+        window = window[1 - len(IKCONFIG_BEGIN) :]
+    raise KconfigError("a kernel without its configuration", "build it with CONFIG_IKCONFIG=y, or give its .config")
 
 
-def _unpack_bzimage(image: bytes) -> bytes:
+def _unpack_bzimage(head: bytes, image: BinaryIO) -> Iterator[bytes]:
     """The vmlinux inside a bzImage: the boot header says where the packed kernel lies."""
-    setup_bytes = (image[0x1F1] + 1) * 512
-    begin = setup_bytes + int.from_bytes(image[0x248:0x24C], "little")
-    payload = image[begin : begin + int.from_bytes(image[0x24C:0x250], "little")]
-    if payload.startswith(b"\x1f\x8b"):
-        return _gunzip(payload, MAX_KERNEL_BYTES)
-    try:
-        if payload.startswith(b"BZh"):
-            return bz2.BZ2Decompressor().decompress(payload, MAX_KERNEL_BYTES)
-        if payload.startswith((b"\xfd7zXZ\0", b"\x5d\0\0")):
-            return lzma.LZMADecompressor().decompress(payload, MAX_KERNEL_BYTES)
-    except (OSError, lzma.LZMAError) as error:
-        raise KconfigError(f"a damaged bzImage: {error}") from error
+    setup_bytes = (head[0x1F1] + 1) * 512
+    image.seek(setup_bytes + int.from_bytes(head[0x248:0x24C], "little"))
+    payload = _chunks(image, int.from_bytes(head[0x24C:0x250], "little"))
+    first = next(payload, b"")
+    packed = itertools.chain([first], payload)
+    if first.startswith(GZIP_MAGIC):
+        return _unpack(_Gunzip(), packed)
+    if first.startswith(b"BZh"):
+        return _unpack(bz2.BZ2Decompressor(), packed)
+    if first.startswith((b"\xfd7zXZ\0", b"\x5d\0\0")):
+        return _unpack(lzma.LZMADecompressor(memlimit=MAX_DICTIONARY_BYTES), packed)
     raise KconfigError(
-        f"a bzImage packed by an unknown method (it begins with {payload[:4].hex(' ')})",
+        f"a bzImage packed by an unknown method (it begins with {first[:4].hex(' ') or 'nothing'})",
         "gzip, bzip2, lzma and xz are known; give the vmlinux or the .config instead",
     )
 
 
-def _gunzip(data: bytes, limit_bytes: int) -> bytes:
+class _Decompressor(Protocol):
+    """What the decompressors of bz2 and lzma have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class _Gunzip:
+    """zlib's decompressor with the interface of those of bz2 and lzma."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._inner.unconsumed_tail
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+
+
+def _unpack(decompressor: _Decompressor, packed: Iterable[bytes]) -> Iterator[bytes]:
+    """One packed stream, chunk by chunk. Raises KconfigError if it is damaged, or unpacks to more than a kernel."""
+    total_bytes = 0
     try:
-        unpacker = zlib.decompressobj(wbits=31)
-        unpacked = unpacker.decompress(data, limit_bytes)
-    except zlib.error as error:
-        raise KconfigError(f"damaged gzip data: {error}") from error
-    if not unpacker.eof:
-        raise KconfigError(f"gzip data that is cut off, or unpacks to more than {limit_bytes} bytes")
-    return unpacked
+        for data in packed:
+            while not decompressor.eof:
+                chunk = decompressor.decompress(data, CHUNK_BYTES)
+                total_bytes += len(chunk)
+                if total_bytes > MAX_KERNEL_BYTES:
+                    raise KconfigError(f"compressed data that unpacks to more than {MAX_KERNEL_BYTES} bytes", _EXPECTED)
+                if chunk:
+                    yield chunk
+                data = b""
+                if decompressor.needs_input:
+                    break
+            if decompressor.eof:
+                return
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise KconfigError(f"damaged compressed data: {error}", _EXPECTED) from error
+    raise KconfigError("compressed data that is cut off", _EXPECTED)
 
 
 def check_flags(
@@ -199,8 +280,8 @@ class _Judge:
         return "turned off" if found == "n" else self._why_absent(symbol)
 
     def _why_absent(self, symbol: str) -> str:
-        similar = difflib.get_close_matches(symbol, self.config, n=2, cutoff=0.9)
-        if similar and symbol not in self.symbols:
+        similar = [] if symbol in self.symbols else difflib.get_close_matches(symbol, self.config, n=2, cutoff=0.9)
+        if similar:
             return f"unknown to this kernel, or not offered; is {' or '.join(similar)} meant?"
         return "not offered: a symbol that it needs is off, or this kernel has no such symbol"
 
@@ -243,8 +324,8 @@ class _Judge:
 
 def version_key(version: str) -> tuple[int, ...]:
     """6.1.192 → (6, 1, 192), for comparisons. Raises KconfigError for anything that does not begin with numbers."""
-    if not (found := re.match(r"\d+(\.\d+)+", version)):
-        raise KconfigError(f"{version!r} is no kernel version", "write it as in 5.10.225 or 6.1")
+    if not (found := re.match(r"[0-9]{1,5}(\.[0-9]{1,5}){1,3}(?![0-9])", version)):
+        raise KconfigError(f"{version[:60]!r} is no kernel version", "write it as in 5.10.225 or 6.1")
     return tuple(int(part) for part in found[0].split("."))
 
 

@@ -5,6 +5,7 @@ A run directory holds records.jsonl; each line is one Record. Several processes 
 
 from __future__ import annotations
 
+import io
 import os
 import statistics
 from collections.abc import Mapping, Sequence
@@ -14,15 +15,25 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hornet.errors import HostError
+from hornet.foreign_file import ForeignFileError, first_problem, parse_json, read_bytes
 from hornet.lane import LANES, Lane
 
 RECORDS_FILE = "records.jsonl"
+# A run has some hundred records; one with a thousand samples has 20 KiB.
+MAX_RECORDS_BYTES = 64 << 20
+MAX_RECORD_BYTES = 4 << 20
+MAX_SAMPLES = 100_000
+# More than can be measured in any unit here, and far from where sums, squares and axes overflow.
+MAX_AMOUNT = 1e15
+MAX_NAME_CHARACTERS = 200
+SHOWN_PROBLEMS = 20
 # Parts are written as decimal text: allow what rounding does to a sum, nothing more.
 SUM_TOLERANCE = 1e-6
 
-Amount = Annotated[float, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0, le=MAX_AMOUNT)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 Direction = Literal["lower", "higher"]
-Dimensions = dict[str, str | int | float]
+Dimensions = dict[Name, Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)] | int | float]
 
 
 class Record(BaseModel):
@@ -35,17 +46,17 @@ class Record(BaseModel):
     parts: what the value is made of, in order and in `unit`. Parts are disjoint: their sum is the value.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Name
     value: Amount
-    unit: Annotated[str, Field(min_length=1)]
+    unit: Name
     direction: Direction
     lane: str | None
     dimensions: Dimensions = {}
     host: dict[str, Any]
-    samples: list[Amount] = []
-    parts: dict[str, Amount] = {}
+    samples: Annotated[list[Amount], Field(max_length=MAX_SAMPLES)] = []
+    parts: dict[Name, Amount] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Record:
@@ -127,17 +138,36 @@ def append_record(run_directory: Path, record: Record) -> None:
 def read_records(path: Path) -> tuple[list[Record], list[str]]:
     """The records of a file, and what is wrong with the lines that are none (file, line, reason).
 
-    A damaged line costs that line only. Raises OSError when the file can't be read.
+    A damaged line costs that line only. Raises ForeignFileError when the file can't be read.
     """
+    records, problems = parse_records(read_bytes(path, MAX_RECORDS_BYTES))
+    return records, [f"{path.name}, {problem}" for problem in problems]
+
+
+def parse_records(data: bytes) -> tuple[list[Record], list[str]]:
+    """The records in the lines of records.jsonl, and what is wrong with the first lines that are none."""
     records: list[Record] = []
     problems: list[str] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(io.BytesIO(data), start=1):
         if not line.strip():
             continue
         try:
-            records.append(Record.model_validate_json(line))
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            problems.append(f"{path.name}, line {number}: {where + ': ' if where else ''}{first['msg']}")
+            records.append(_parse_record(line))
+        except ValueError as error:
+            if len(problems) == SHOWN_PROBLEMS:
+                problems.append(f"line {number}: the {SHOWN_PROBLEMS + 1}th damaged line: the rest is not read")
+                break
+            problems.append(f"line {number}: {error}")
     return records, problems
+
+
+def _parse_record(line: bytes) -> Record:
+    """One line. Raises ValueError with what is wrong with it."""
+    if len(line) > MAX_RECORD_BYTES:
+        raise ValueError(f"{len(line)} bytes, expected at most {MAX_RECORD_BYTES}")
+    try:
+        return Record.model_validate(parse_json(line))
+    except ForeignFileError as error:
+        raise ValueError(error.message) from error
+    except ValidationError as error:
+        raise ValueError(first_problem(error)) from error

@@ -5,7 +5,6 @@ A wrong key or value is an error that names the file, the key, the value found a
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Container, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from hornet.errors import SpecError
+from hornet.foreign_file import ForeignFileError, read_toml
 from hornet.lane import Lane
 from hornet.rootfs_spec import Keep, NpmPackage, Rootfs, Slim
 from hornet.spec_network import Network
@@ -21,6 +21,9 @@ from hornet.spec_rules import Boot, FileRule, Health, Leftovers, Promise, ReadOn
 from hornet.spec_types import Pattern, Positive, Symbol, Table, Version
 
 SPEC_PATH = Path(__file__).resolve().parent.parent / "hornetos.toml"
+SHOWN_PROBLEMS = 20
+# The project's own has 50 KiB.
+MAX_SPEC_BYTES = 256 << 10
 
 
 class Metric(Table):
@@ -298,13 +301,9 @@ def _known(where: str, names: Iterable[str], known: Container[str]) -> None:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SpecError(f"{path}: no such file", "name an existing spec or overlay") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: can't be read: {error}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{path}: not valid TOML: {error}", "correct the line named above") from error
+        return read_toml(path, MAX_SPEC_BYTES)
+    except ForeignFileError as error:
+        raise SpecError(error.message, error.hint) from error
 
 
 def _merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
@@ -322,6 +321,8 @@ def _explain(error: ValidationError, origins: Sequence[tuple[Path, dict[str, Any
         keys = [str(part) for part in item["loc"]]
         found = "" if item["type"] == "missing" else f", found {item['input']!r}"
         lines.append(f"{_origin(keys, origins)}: {'.'.join(keys) or 'top level'}: {item['msg']}{found}"[:500])
+    if len(lines) > SHOWN_PROBLEMS:
+        lines[SHOWN_PROBLEMS:] = [f"and {len(lines) - SHOWN_PROBLEMS} more"]
     return SpecError("\n".join(lines), "correct the named key; hornetos.toml shows every key that is allowed")
 
 

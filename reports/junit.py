@@ -8,6 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hornet.foreign_file import MAX_SHOWN_CHARACTERS, ForeignFileError, read_text
+
+# A whole run of the suite writes some 300 KiB.
+MAX_JUNIT_BYTES = 16 << 20
+# A year.
+MAX_TIME_S = 366 * 86_400
+
 Outcome = Literal["passed", "failed", "skipped"]
 
 # A test that could not give its verdict here skips with a reason that begins so.
@@ -57,19 +64,45 @@ class Case:
 
 
 def read_junit(path: Path) -> list[Case]:
-    """The test cases of a file. Raises ValueError, with file and reason, when it is no complete JUnit XML."""
+    """The test cases of a file. Raises ForeignFileError when it is no complete JUnit XML, or too big."""
+    text = read_text(path, MAX_JUNIT_BYTES)
     try:
-        root = ET.parse(path).getroot()
+        return parse_junit(text)
+    except ForeignFileError as error:
+        raise ForeignFileError(f"{path.name}: {error.message}", error.hint) from error
+
+
+def parse_junit(text: str) -> list[Case]:
+    """The test cases in JUnit XML. Raises ForeignFileError when it is not complete, or has a document type."""
+    try:
+        root = ET.fromstring(text, ET.XMLParser(target=_Builder()))
+        if root.tag not in ("testsuites", "testsuite"):
+            raise ValueError(f"expected JUnit XML, found <{root.tag[:MAX_SHOWN_CHARACTERS]}>")
+        return [_case(element) for element in root.iter("testcase")]
     except ET.ParseError as error:
-        raise ValueError(f"{path.name}: not complete XML: {error}") from error
-    if root.tag not in ("testsuites", "testsuite"):
-        raise ValueError(f"{path.name}: expected JUnit XML, found <{root.tag}>")
-    return [_case(element) for element in root.iter("testcase")]
+        raise ForeignFileError(f"not complete XML: {error}", "run the tests again") from error
+    except ValueError as error:
+        raise ForeignFileError(str(error), "run the tests again") from error
+
+
+class _Builder(ET.TreeBuilder):
+    """Refuses entities, which can make gigabytes of a kilobyte: they need a document type, and JUnit XML has none."""
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        raise ValueError("it has a document type, which JUnit XML has not")
 
 
 def module_name(parts: Sequence[str]) -> str:
     """The name of a test module that lies at `parts`, as in `conformance/test_tools`."""
     return "/".join(parts[1:] if parts[0] == "tests" else parts)
+
+
+def _seconds(text: str) -> float:
+    """A test's time. Raises ValueError for what no test takes."""
+    time_s = float(text)
+    if not 0 <= time_s <= MAX_TIME_S:
+        raise ValueError(f"a test's time is {text[:MAX_SHOWN_CHARACTERS]!r}, expected seconds")
+    return time_s
 
 
 def _case(element: ET.Element) -> Case:
@@ -89,7 +122,7 @@ def _case(element: ET.Element) -> Case:
         outcome=outcome,
         message=" ".join(message.split()),
         detail=detail.strip(),
-        time_s=float(element.get("time", 0)),
+        time_s=_seconds(element.get("time", "0")),
         guide=tuple(value for name, value in properties if name == GUIDE_PROPERTY),
         lane=lanes[0] if lanes else None,
     )

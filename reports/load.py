@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hornet.errors import HostError
+from hornet.foreign_file import ForeignFileError, read_json
 from hornet.records import RECORDS_FILE, Record, read_records
 from reports.benchmarks import read_benchmarks
 from reports.junit import Case, read_junit
@@ -15,6 +15,8 @@ from reports.junit import Case, read_junit
 ARTIFACTS_FILE = "artifacts.json"
 HOST_FILE = "host.json"
 JUNIT_FILE = "junit.xml"
+# host.json and artifacts.json have some KiB.
+MAX_FACTS_BYTES = 1 << 20
 # Beside the run directories: pytest-benchmark's storage, shared by all runs so that it can compare them.
 BENCHMARKS_DIRECTORY = "benchmarks"
 
@@ -60,16 +62,16 @@ def _load_records(run: Run) -> None:
     path = run.directory / RECORDS_FILE
     try:
         run.records, damaged = read_records(path)
-    except OSError as error:
-        run.problems.append(f"{RECORDS_FILE}: {error.strerror}: nothing measured can be shown")
+    except ForeignFileError as error:
+        run.problems.append(f"{error.message}: nothing measured can be shown")
     else:
         run.problems += damaged
     known = {record.identity for record in run.records}
     for path in sorted((run.directory.parent / BENCHMARKS_DIRECTORY).glob("**/*.json")):
         try:
             found = read_benchmarks(path, run.name)
-        except (OSError, ValueError) as error:
-            run.problems.append(str(error))
+        except ForeignFileError as error:
+            run.problems.append(error.message)
         else:
             run.records += [record for record in found if record.identity not in known]
 
@@ -81,17 +83,15 @@ def _load_junit(run: Run) -> None:
     for path in paths:
         try:
             run.cases += read_junit(path)
-        except (OSError, ValueError) as error:
-            run.problems.append(str(error))
+        except ForeignFileError as error:
+            run.problems.append(error.message)
 
 
 def _load_json(run: Run, name: str) -> dict[str, Any]:
     try:
-        facts = json.loads((run.directory / name).read_text(encoding="utf-8"))
-    except OSError as error:
-        run.problems.append(f"{name}: {error.strerror}")
-    except ValueError as error:
-        run.problems.append(f"{name}: not complete JSON: {error}")
+        facts = read_json(run.directory / name, MAX_FACTS_BYTES)
+    except ForeignFileError as error:
+        run.problems.append(error.message)
     else:
         if isinstance(facts, dict):
             return facts

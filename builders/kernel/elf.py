@@ -12,13 +12,16 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from elftools.common.exceptions import ELFError
 from elftools.construct import Container
 from elftools.elf.elffile import ELFFile
 
+from hornet.elf import PT_LOAD, PT_NOTE, ElfError, ElfFile, Segment, parse_elf
 from hornet.errors import BuildError
+from hornet.foreign_file import ForeignFileError, open_foreign
+from hornet.kconfig import MAX_KERNEL_BYTES
 
 # Shorter runs stay in the file: each run left out costs a program header, and padding comes in pages.
 PADDING_MIN_BYTES = 4096
@@ -30,6 +33,12 @@ LOWEST_ADDRESS = 1 << 20
 # xen/interface/elfnote.h: the 32-bit entry point of the PVH boot protocol, by which QEMU starts a vmlinux.
 PVH_ENTRY_NOTE = 18
 NOTE_ALIGN_BYTES = 4
+NOTE_HEAD_BYTES = 12
+# A kernel has some hundred bytes of them.
+MAX_NOTES_BYTES = 64 << 10
+EM_X86_64 = 62
+ET_EXEC = 2
+SHOWN_PROBLEMS = 20
 
 
 @dataclass(frozen=True)
@@ -128,69 +137,96 @@ def check_loadable(vmlinux: Path) -> Loadable:
     ELF64 for x86-64, little endian; PT_LOAD segments complete in the file, at or above 1 MiB, not overlapping; the
     entry point in an executable one; a PVH note whose entry is loaded too. Raises BuildError that lists every problem.
     """
-    with vmlinux.open("rb") as stream:
-        try:
-            elf = ELFFile(stream)
-            loads = [load.header for load in elf.iter_segments("PT_LOAD") if load["p_memsz"]]
-            problems = [*_format_problems(elf), *_segment_problems(loads, vmlinux.stat().st_size)]
-            problems += _entry_problems("entry point", elf["e_entry"], loads)
-            # The notes of a broken file can't be read: its other problems say why.
-            pvh_entry = 0 if problems else _pvh_entry(elf)
-        except (ELFError, UnicodeDecodeError) as error:
-            raise BuildError(f"{vmlinux}: no sound ELF file: {error}", "give an uncompressed vmlinux") from error
+    try:
+        with open_foreign(vmlinux, MAX_KERNEL_BYTES) as stream:
+            return loadable(stream)
+    except ElfError as error:
+        raise BuildError(f"{vmlinux}: no sound ELF file: {error.message}", "give an uncompressed vmlinux") from error
+    except ForeignFileError as error:
+        raise BuildError(error.message, error.hint) from error
+    except BuildError as error:
+        raise BuildError(f"{vmlinux} {error.message}", error.hint) from error
+
+
+def loadable(stream: BinaryIO) -> Loadable:
+    """What check_loadable() says of an open vmlinux. Raises BuildError, and ElfError for no sound ELF file."""
+    elf = parse_elf(stream)
+    loads = [load for load in elf.of_type(PT_LOAD) if load.memory_bytes]
+    problems = [*_format_problems(elf), *_segment_problems(loads, elf.size_bytes)]
+    problems += _entry_problems("entry point", elf.entry, loads)
+    # The notes of a broken file can't be read: its other problems say why.
+    pvh_entry = 0 if problems else _pvh_entry(elf)
     if pvh_entry is None:
         problems.append("no PVH note: QEMU can't start it (CONFIG_PVH=y adds it)")
     elif not problems:
         problems += _entry_problems("PVH entry point", pvh_entry, loads)
     if problems or pvh_entry is None:
+        shown = problems[:SHOWN_PROBLEMS]
+        if len(problems) > len(shown):
+            shown.append(f"and {len(problems) - len(shown)} more")
         raise BuildError(
-            f"{vmlinux} is no kernel that Firecracker and QEMU can load:" + "".join(f"\n  {p}" for p in problems),
+            "is no kernel that Firecracker and QEMU can load:" + "".join(f"\n  {problem}" for problem in shown),
             "build an x86-64 vmlinux (not a bzImage)",
         )
-    return Loadable(elf["e_entry"], pvh_entry, len(loads), max(load.p_paddr + load.p_memsz for load in loads))
+    return Loadable(elf.entry, pvh_entry, len(loads), max(load.physical_address + load.memory_bytes for load in loads))
 
 
-def _format_problems(elf: Any) -> Iterator[str]:
+def _format_problems(elf: ElfFile) -> Iterator[str]:
     for what, found, expected in (
-        ("class", elf.elfclass, 64),
-        ("byte order", "little" if elf.little_endian else "big", "little"),
-        ("machine", elf["e_machine"], "EM_X86_64"),
-        ("type", elf["e_type"], "ET_EXEC"),
+        ("class", elf.bits, 64),
+        ("byte order", "little" if elf.byte_order == "<" else "big", "little"),
+        ("machine", elf.machine, EM_X86_64),
+        ("type", elf.type, ET_EXEC),
     ):
         if found != expected:
             yield f"ELF {what} is {found}, expected {expected}"
 
 
-def _segment_problems(loads: Sequence[Any], file_bytes: int) -> Iterator[str]:
+def _segment_problems(loads: Sequence[Segment], file_bytes: int) -> Iterator[str]:
     if not loads:
         yield "no PT_LOAD segment: nothing would be loaded"
     for load in loads:
-        name = f"segment at {load.p_paddr:#x}"
-        if load.p_offset + load.p_filesz > file_bytes:
-            yield f"{name}: cut off, it ends at byte {load.p_offset + load.p_filesz} of a file of {file_bytes}"
-        if load.p_filesz > load.p_memsz:
-            yield f"{name}: {load.p_filesz} bytes in the file, but only {load.p_memsz} in memory"
-        if load.p_paddr < LOWEST_ADDRESS:
+        name = f"segment at {load.physical_address:#x}"
+        if load.offset + load.file_bytes > file_bytes:
+            yield f"{name}: cut off, it ends at byte {load.offset + load.file_bytes} of a file of {file_bytes}"
+        if load.file_bytes > load.memory_bytes:
+            yield f"{name}: {load.file_bytes} bytes in the file, but only {load.memory_bytes} in memory"
+        if load.physical_address < LOWEST_ADDRESS:
             yield f"{name}: below {LOWEST_ADDRESS:#x}, where the VMM writes boot data"
-    ordered = sorted(loads, key=lambda load: int(load.p_paddr))
+    ordered = sorted(loads, key=lambda load: load.physical_address)
     for one, following in itertools.pairwise(ordered):
-        if one.p_paddr + one.p_memsz > following.p_paddr:
-            yield f"segment at {one.p_paddr:#x}: overlaps the one at {following.p_paddr:#x}"
+        if one.physical_address + one.memory_bytes > following.physical_address:
+            yield f"segment at {one.physical_address:#x}: overlaps the one at {following.physical_address:#x}"
 
 
-def _entry_problems(what: str, address: int, loads: Sequence[Any]) -> list[str]:
+def _entry_problems(what: str, address: int, loads: Sequence[Segment]) -> list[str]:
     for load in loads:
-        if load.p_flags & PF_EXECUTE and load.p_paddr <= address < load.p_paddr + load.p_filesz:
+        if load.flags & PF_EXECUTE and load.physical_address <= address < load.physical_address + load.file_bytes:
             return []
     return [f"{what} {address:#x} lies in no executable segment's physical memory"]
 
 
-def _pvh_entry(elf: Any) -> int | None:
+def _pvh_entry(elf: ElfFile) -> int | None:
     """The PVH entry point, if a loader can find it: notes are padded by their segment's alignment, 4 in a kernel."""
-    for segment in elf.iter_segments("PT_NOTE"):
-        if segment["p_align"] != NOTE_ALIGN_BYTES:
-            continue
-        for note in segment.iter_notes():
-            if note["n_name"] == "Xen" and note["n_type"] in (PVH_ENTRY_NOTE, "XEN_ELFNOTE_PHYS32_ENTRY"):
-                return int.from_bytes(note["n_descdata"], "little")
+    for segment in elf.of_type(PT_NOTE):
+        if segment.align_bytes == NOTE_ALIGN_BYTES and segment.file_bytes <= MAX_NOTES_BYTES:
+            for name, kind, description in _notes(elf, elf.read(segment.offset, segment.file_bytes)):
+                if (name, kind) == (b"Xen\0", PVH_ENTRY_NOTE) and len(description) in (4, 8):
+                    return int.from_bytes(description, "little")
     return None
+
+
+def _notes(elf: ElfFile, data: bytes) -> Iterator[tuple[bytes, int, bytes]]:
+    """Name, type and description of each note that is complete (System V ABI, Note Section)."""
+    while len(data) >= NOTE_HEAD_BYTES:
+        name_bytes, description_bytes, kind = elf.unpack("III", data)
+        description_at = NOTE_HEAD_BYTES + _aligned(name_bytes)
+        end = description_at + description_bytes
+        if end > len(data):
+            return
+        yield data[NOTE_HEAD_BYTES : NOTE_HEAD_BYTES + name_bytes], kind, data[description_at:end]
+        data = data[_aligned(end) :]
+
+
+def _aligned(size_bytes: int) -> int:
+    return -(-size_bytes // NOTE_ALIGN_BYTES) * NOTE_ALIGN_BYTES

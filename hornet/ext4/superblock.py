@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hornet.errors import Ext4Error
+from hornet.foreign_file import ForeignFileError, open_foreign
 
 OFFSET = 1024
 SIZE_BYTES = 1024
 MAGIC = 0xEF53
 NEEDS_RECOVERY = 0x0004
+# The root file system of a VM has some hundred MB; holes of a sparse file count.
+MAX_IMAGE_BYTES = 1 << 40
 # name: (offset, struct format). Only what says who wrote last, and how much there is.
 FIELDS = {
     "inodes_count": (0x00, "<I"),
@@ -50,15 +53,6 @@ class Superblock:
             raise AttributeError(name) from None
         value: int = struct.unpack_from(layout, self.raw, offset)[0]
         return value
-
-    @property
-    def block_bytes(self) -> int:
-        return 1024 << self.log_block_size
-
-    @property
-    def size_bytes(self) -> int:
-        """How long the file must be to hold the file system."""
-        return self.blocks_count * self.block_bytes
 
     @property
     def needs_recovery(self) -> bool:
@@ -99,14 +93,22 @@ class Superblock:
 def read_superblock(path: Path) -> Superblock:
     """Read and recognise the superblock. Raises Ext4Error for a short file or one that is not ext4."""
     try:
-        with path.open("rb") as stream:
+        with open_foreign(path, MAX_IMAGE_BYTES) as stream:
             stream.seek(OFFSET)
             raw = stream.read(SIZE_BYTES)
-    except OSError as error:
-        raise Ext4Error(f"{path}: can't be read: {error.strerror}", "check the path and its permissions") from error
+    except ForeignFileError as error:
+        raise Ext4Error(error.message, error.hint) from error
+    try:
+        return parse_superblock(raw)
+    except Ext4Error as error:
+        raise Ext4Error(f"{path}: {error.message}", error.hint) from error
+
+
+def parse_superblock(raw: bytes) -> Superblock:
+    """Recognise the bytes at OFFSET of an image. Raises Ext4Error for too few of them, and for no ext4."""
     if len(raw) < SIZE_BYTES:
-        raise Ext4Error(f"{path}: {path.stat().st_size} bytes, too short for ext4", "is it a truncated copy?")
-    superblock = Superblock(raw)
+        raise Ext4Error(f"only {len(raw)} bytes of a superblock, too short for ext4", "is it a truncated copy?")
+    superblock = Superblock(raw[:SIZE_BYTES])
     if superblock.magic != MAGIC:
-        raise Ext4Error(f"{path}: not ext4: magic {superblock.magic:#06x}, expected {MAGIC:#06x}", "name an ext4 image")
+        raise Ext4Error(f"not ext4: magic {superblock.magic:#06x}, expected {MAGIC:#06x}", "name an ext4 image")
     return superblock

@@ -18,6 +18,7 @@ from pathlib import Path
 from hornet.errors import SnapshotError
 from hornet.ext4.superblock import Superblock, read_superblock
 from hornet.files import clone_file
+from hornet.foreign_file import ForeignFileError, read_json
 from hornet.progress import Progress
 from hornet.snapshot.manifest import FileSeal, Manifest, Origin
 from hornet.spec import SnapshotFiles
@@ -26,6 +27,7 @@ from hornet.store import file_sha256
 MB = 1_000_000
 # Host-local: what stat said of each file when its content was last proved.
 STAT_FILE = "seal.json"
+MAX_STAT_BYTES = 4 << 10
 GOLDEN_RULE = (
     "the golden rule: never change rootfs.ext4 after a snapshot. Restore an intact snapshot, make the change inside "
     "the VM, take a new snapshot: hornetos new-version"
@@ -171,9 +173,9 @@ class Bundle:
 
     def _noted_stats(self) -> object:
         try:
-            return json.loads((self.directory / STAT_FILE).read_text())
-        except (OSError, ValueError):
-            return None  # never noted here: the hashes decide
+            return read_json(self.directory / STAT_FILE, MAX_STAT_BYTES, follow_links=False)
+        except ForeignFileError:
+            return None  # never noted here, or not to be trusted: the hashes decide
 
     def _note_stats(self, stats: dict[str, list[int]]) -> None:
         """Note what stat said before the content was read: a write meanwhile must not go unseen."""

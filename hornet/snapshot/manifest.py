@@ -5,26 +5,34 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hornet.errors import SnapshotError
+from hornet.ext4.superblock import SIZE_BYTES as SUPERBLOCK_BYTES
+from hornet.foreign_file import ForeignFileError, MissingFileError, first_problem, parse_json, read_bytes
 
 MANIFEST_FILE = "manifest.json"
+# One has some 4 KiB.
+MAX_MANIFEST_BYTES = 64 << 10
 # A manifest of another format is refused: it would have to be guessed what it does not say.
 FORMAT: Final = 2
 
+REPLACE = "restore the manifest from a copy, or make a new snapshot"
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
 
 class Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class FileSeal(Table):
     """One file's content: apparent size in bytes and SHA-256 in hex."""
 
-    size_bytes: int
-    sha256: str
+    size_bytes: Annotated[int, Field(ge=0)]
+    sha256: Sha256
 
 
 class Origin(Table):
@@ -41,9 +49,9 @@ class Origin(Table):
     vmm_version: str
     cpu_model: str
     cpu_features_sha256: str
-    memory_mib: int
-    vcpus: int
-    kernel_sha256: str | None
+    memory_mib: Annotated[int, Field(ge=1)]
+    vcpus: Annotated[int, Field(ge=1)]
+    kernel_sha256: Sha256 | None
     kernel_release: str | None
     tier: str
     spec_sha256: str
@@ -64,7 +72,7 @@ class Manifest(Table):
     created: str
     origin: Origin
     files: dict[str, FileSeal]
-    superblock: str
+    superblock: Annotated[str, Field(pattern=rf"^[0-9a-f]{{{2 * SUPERBLOCK_BYTES}}}$")]
     self_sha256: str
 
     @classmethod
@@ -97,24 +105,32 @@ class Manifest(Table):
         """Read manifest.json. Raises SnapshotError if it is missing, malformed, or was edited."""
         path = directory / MANIFEST_FILE
         try:
-            manifest = cls.model_validate_json(path.read_bytes())
-        except FileNotFoundError:
+            data = read_bytes(path, MAX_MANIFEST_BYTES, follow_links=False)
+        except MissingFileError:
             raise SnapshotError(
                 f"{path}: missing: this snapshot was never sealed",
                 f"if you trust the three files as they are: hornetos adopt {directory}",
             ) from None
-        except OSError as error:
-            raise SnapshotError(f"{path}: can't be read: {error.strerror}", "check its permissions") from error
-        except ValidationError as error:
-            first = error.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise SnapshotError(
-                f"{path}: {where}: {first['msg']}", "restore the manifest from a copy, or make a new snapshot"
-            ) from error
-        if manifest.self_sha256 != manifest.content_sha256():
-            raise SnapshotError(
-                f"{path}: its content has SHA-256 {manifest.content_sha256()[:12]}…, sealed "
-                f"{manifest.self_sha256[:12]}…: it was edited by hand",
-                "restore the manifest from a copy, or make a new snapshot",
-            )
-        return manifest
+        except ForeignFileError as error:
+            raise SnapshotError(error.message, error.hint) from error
+        try:
+            return parse_manifest(data)
+        except SnapshotError as error:
+            raise SnapshotError(f"{path}: {error.message}", error.hint) from error
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """The manifest that manifest.json holds. Raises SnapshotError if it is malformed or was edited."""
+    try:
+        manifest = Manifest.model_validate(parse_json(data))
+    except ForeignFileError as error:
+        raise SnapshotError(error.message, REPLACE) from error
+    except ValidationError as error:
+        raise SnapshotError(first_problem(error), REPLACE) from error
+    if manifest.self_sha256 != manifest.content_sha256():
+        raise SnapshotError(
+            f"its content has SHA-256 {manifest.content_sha256()[:12]}…, sealed {manifest.self_sha256[:12]}…: "
+            "it was edited by hand",
+            REPLACE,
+        )
+    return manifest

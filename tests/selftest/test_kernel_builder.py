@@ -86,8 +86,8 @@ def test_a_sound_kernel_is_described(tmp_path: Path) -> None:
 CODE = Load(0x1000000, b"\x90" * 64)
 BROKEN = {
     "32 bits are refused by the parser": (Sample(elf_class=1), "no sound ELF|class is 32"),
-    "another processor": (Sample(machine=183), "machine is EM_AARCH64"),
-    "position independent": (Sample(elf_type=3), "type is ET_DYN"),
+    "another processor": (Sample(machine=183), "machine is 183, expected 62"),
+    "position independent": (Sample(elf_type=3), "type is 3, expected 2"),
     "nothing to load": (Sample(loads=()), "no PT_LOAD"),
     "below 1 MiB": (Sample((Load(0x80000, b"\x90" * 64),), entry=0x80000), "below 0x100000"),
     "overlap": (Sample((CODE, Load(0x1000020, b"x" * 64))), "overlaps"),

@@ -31,15 +31,15 @@ def test_no_directory_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "text", "named"),
     [
-        ("host.json", None, "host.json: No such file"),
-        ("host.json", '{"cpu": "Synth', "host.json: not complete JSON"),
+        ("host.json", None, "host.json: no such file"),
+        ("host.json", '{"cpu": "Synth', "host.json: not valid JSON"),
         ("host.json", "[1, 2]", "host.json: expected a JSON object"),
-        ("artifacts.json", None, "artifacts.json: No such file"),
+        ("artifacts.json", None, "artifacts.json: no such file"),
         ("artifacts.json", '{"kernel": "vmlinux"}', "'kernel' is not a table"),
         ("junit.xml", None, "junit*.xml: no such file"),
         ("junit.xml", '<?xml version="1.0"?><testsuites><testsuite><testcase na', "junit.xml: not complete XML"),
         ("junit.xml", "<html></html>", "junit.xml: expected JUnit XML, found <html>"),
-        (RECORDS_FILE, None, "records.jsonl: No such file"),
+        (RECORDS_FILE, None, "records.jsonl: no such file"),
         (RECORDS_FILE, '{"name": "rootfs_size", "val', "records.jsonl, line 1"),
     ],
 )

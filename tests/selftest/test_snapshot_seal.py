@@ -152,11 +152,11 @@ MANIFEST_EDITS = {
     "an unknown key": (edit(lambda data: data.update(note="fine")), "note: Extra inputs"),
     "a key taken out": (edit(lambda data: data.pop("superblock")), "superblock: Field required"),
     "another format": (edit(lambda data: data.update(format=1)), "format: Input should be 2"),
-    "not JSON": (lambda path: path.write_text("{"), "Invalid JSON"),
-    "not text": (lambda path: path.write_bytes(bytes(range(256))), "Invalid JSON"),
-    "empty": (lambda path: path.write_text(""), "Invalid JSON"),
+    "not JSON": (lambda path: path.write_text("{"), "not valid JSON"),
+    "not text": (lambda path: path.write_bytes(bytes(range(256))), "not UTF-8"),
+    "empty": (lambda path: path.write_text(""), "not valid JSON"),
     "gone": (lambda path: path.unlink(), "never sealed"),
-    "a directory": (lambda path: (path.unlink(), path.mkdir()), "can't be read: Is a directory"),
+    "a directory": (lambda path: (path.unlink(), path.mkdir()), "a directory, expected a regular file"),
 }
 
 

@@ -1,0 +1,207 @@
+"""Read files that come from elsewhere: regular files only, of bounded size, strictly decoded; JSON and TOML in them.
+
+Nothing here waits: a FIFO, a device or a socket in the place of a file is refused before it is opened, since opening
+a device may already do something. Limits on size and depth bound the time and memory of whatever reads the content.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+import tomllib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
+
+from pydantic import ValidationError
+
+from hornet.errors import HornetError
+
+# Of tables and lists within each other: what the suite writes has less than ten levels.
+MAX_DEPTH = 32
+MAX_INTEGER_BITS = 64
+MAX_SHOWN_CHARACTERS = 200
+# tomllib's work grows with the number of lines times the length of the keys in them.
+MAX_TOML_LINE_CHARACTERS = 4096
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFLNK: "a symbolic link",
+}
+
+
+class ForeignFileError(HornetError):
+    """A file from elsewhere can't be read, or its content is not what it should be."""
+
+
+class MissingFileError(ForeignFileError):
+    """There is no such file."""
+
+
+@contextmanager
+def open_foreign(path: Path, limit_bytes: int, *, follow_links: bool = True) -> Iterator[BinaryIO]:
+    """A regular file of at most `limit_bytes`, opened for reading; it may still grow: read no more than that.
+
+    Raises MissingFileError, and ForeignFileError for anything else in its place, for a bigger file, and when reading
+    it fails.
+    """
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow_links else os.O_NOFOLLOW)
+    try:
+        _check(path, path.stat(follow_symlinks=follow_links), limit_bytes)
+        with os.fdopen(os.open(path, flags), "rb") as stream:
+            _check(path, os.fstat(stream.fileno()), limit_bytes)
+            yield stream
+    except FileNotFoundError:
+        raise MissingFileError(f"{path}: no such file", "name an existing file") from None
+    except OSError as error:
+        raise ForeignFileError(f"{path}: can't be read: {error.strerror}", "check its permissions") from error
+
+
+def _check(path: Path, found: os.stat_result, limit_bytes: int) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "of an unknown type")
+        raise ForeignFileError(f"{path}: {kind}, expected a regular file", "copy the content into a file and name it")
+    if found.st_size > limit_bytes:
+        raise _too_big(path, f"{found.st_size} bytes", limit_bytes)
+
+
+def _too_big(path: Path, found: str, limit_bytes: int) -> ForeignFileError:
+    return ForeignFileError(f"{path}: {found}, expected at most {limit_bytes}", "is it the right file?")
+
+
+def read_bytes(path: Path, limit_bytes: int, *, follow_links: bool = True) -> bytes:
+    """The content of a regular file. Raises ForeignFileError, as open_foreign() does, also for one that grows."""
+    with open_foreign(path, limit_bytes, follow_links=follow_links) as stream:
+        data = stream.read(limit_bytes + 1)
+    # Some files say 0 bytes and hold more, and some grow.
+    if len(data) > limit_bytes:
+        raise _too_big(path, "more bytes than it says", limit_bytes)
+    return data
+
+
+def read_text(path: Path, limit_bytes: int, *, follow_links: bool = True) -> str:
+    """The text of a regular file in UTF-8. Raises ForeignFileError."""
+    data = read_bytes(path, limit_bytes, follow_links=follow_links)
+    with _naming(path):
+        return decode(data)
+
+
+def read_json(path: Path, limit_bytes: int, *, follow_links: bool = True) -> Any:
+    """What a JSON file holds. Raises ForeignFileError."""
+    data = read_bytes(path, limit_bytes, follow_links=follow_links)
+    with _naming(path):
+        return parse_json(data)
+
+
+def read_toml(path: Path, limit_bytes: int, *, follow_links: bool = True) -> dict[str, Any]:
+    """What a TOML file holds. Raises ForeignFileError."""
+    data = read_bytes(path, limit_bytes, follow_links=follow_links)
+    with _naming(path):
+        return parse_toml(data)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ForeignFileError as error:
+        raise ForeignFileError(f"{path}: {error.message}", error.hint) from error
+
+
+def decode(data: bytes) -> str:
+    """UTF-8 as text. Raises ForeignFileError, saying where it is not."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ForeignFileError(
+            f"not UTF-8: byte {data[error.start]:#04x} at offset {error.start}", "save it as UTF-8"
+        ) from None
+
+
+def parse_json(data: bytes) -> Any:
+    """What JSON holds. Raises ForeignFileError for what a careful reader can't rely on.
+
+    That is, beside what is no JSON at all: names given twice, NaN and infinities, numbers of more than 64 bits, half
+    surrogate pairs, and more than MAX_DEPTH levels.
+    """
+    text = decode(data)
+    try:
+        value = json.loads(text, object_pairs_hook=_table, parse_constant=_refuse_constant)
+        _check_values(value, finite=True)
+    except (ValueError, RecursionError) as error:
+        raise ForeignFileError(f"not valid JSON: {_sentence(error)}", "correct it, or make it anew") from None
+    return value
+
+
+def parse_toml(data: bytes) -> dict[str, Any]:
+    """What TOML holds. Raises ForeignFileError for no TOML, numbers of more than 64 bits, lines or levels too many."""
+    text = decode(data)
+    try:
+        for number, line in enumerate(text.split("\n"), 1):
+            if len(line) > MAX_TOML_LINE_CHARACTERS:
+                raise ValueError(f"line {number}: {len(line)} characters, at most {MAX_TOML_LINE_CHARACTERS} are read")
+        value = tomllib.loads(text)
+        _check_values(value, finite=False)
+    except (ValueError, RecursionError) as error:
+        raise ForeignFileError(f"not valid TOML: {_sentence(error)}", "correct the line named above") from None
+    return value
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first thing that a model found wrong with parsed data: where it stands, what was expected, what is there."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(map(str, first["loc"]))[:MAX_SHOWN_CHARACTERS]
+    found = "" if first["type"] == "missing" else f", found {first['input']!r}"[:MAX_SHOWN_CHARACTERS]
+    return f"{where + ': ' if where else ''}{first['msg']}{found}"
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return _TOO_DEEP
+    # Python's own advice on long numbers is for programmers.
+    return str(error).partition("; use sys.set_int_max_str_digits")[0]
+
+
+_TOO_DEEP = f"more than {MAX_DEPTH} levels of tables and lists"
+
+
+def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in table:
+            raise ValueError(f"the name {name[:60]!r} stands twice in one object")
+        table[name] = value
+    return table
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a number")
+
+
+def _check_values(value: Any, *, finite: bool) -> None:
+    """Raise ValueError for values that break whoever works with them later: prints, sums, encodes, recurses."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        for item in level:
+            if isinstance(item, str):
+                item.encode()
+            elif isinstance(item, int) and item.bit_length() > MAX_INTEGER_BITS:
+                raise ValueError(f"a number of {item.bit_length()} bits, at most {MAX_INTEGER_BITS} are read")
+            elif finite and isinstance(item, float) and not math.isfinite(item):
+                raise ValueError("a number out of range")
+        level = [inner for item in level for inner in _inside(item)]
+        if not level:
+            return
+    raise ValueError(_TOO_DEEP)
+
+
+def _inside(item: Any) -> Iterable[Any]:
+    if isinstance(item, dict):
+        return [*item, *item.values()]
+    return item if isinstance(item, list) else ()
