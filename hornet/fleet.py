@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -16,6 +15,7 @@ from typing import Any, ClassVar
 
 from hornet.errors import GuestError, VMError
 from hornet.files import clone_file
+from hornet.foreign_file import MissingFileError
 from hornet.guest import Guest, SshKey
 from hornet.home import Home
 from hornet.lane import Lane
@@ -25,9 +25,9 @@ from hornet.refresh import refresh
 from hornet.snapshot import Bundle
 from hornet.snapshot.fit import check_fit, is_frozen
 from hornet.spec import Spec
+from hornet.vm_state import STATE_FILE, VMState, read_state
 from hornet.vmm import MachineConfig, MicroVM, NetworkCard, boot_vm, restore_vm, timed
 
-STATE_FILE = "vm.json"
 # How long one look at the SSH port of a booting guest lasts; in between, its console is looked at.
 PORT_TRY_S = 1.0
 
@@ -258,17 +258,17 @@ class Fleet:
             vm.micro.kill()
             raise VMError(f"VM {vm.name}: removed while it was started")
         vm.phases_ms.update(vm.micro.phases_ms)
-        state = {
-            "pid": vm.micro.pid,
-            "owner_pid": os.getpid(),
-            "lane": str(self.lane),
-            "vm_id": vm.vm_id,
-            "namespace": vm.namespace.name,
-            "private_host": self._host_net.prefix,
-            "ssh_key": str(self.key.private_path),
-            "snapshot": str(vm.parent.directory) if vm.parent else None,
-        }
-        (vm.directory / STATE_FILE).write_text(json.dumps(state, indent=2) + "\n")
+        state = VMState(
+            pid=vm.micro.pid,
+            owner_pid=os.getpid(),
+            lane=str(self.lane),
+            vm_id=vm.vm_id,
+            namespace=vm.namespace.name,
+            private_host=self._host_net.prefix,
+            ssh_key=str(self.key.private_path),
+            snapshot=str(vm.parent.directory) if vm.parent else None,
+        )
+        (vm.directory / STATE_FILE).write_text(state.to_json())
 
 
 def vms_directory(home: Home) -> Path:
@@ -281,11 +281,14 @@ def _vm_directories(home: Home) -> dict[int, Path]:
     return {int(number[0]): path for number, path in found if number}
 
 
-def running_vms(home: Home) -> dict[str, dict[str, Any]]:
-    """The state files of VMs whose VMM runs, by name: pid, owner_pid, lane, namespace, snapshot and more."""
+def running_vms(home: Home) -> dict[str, VMState]:
+    """The VMs whose VMM runs, by name. Raises VMError for a state file that the suite has not written."""
     found = {}
     for path in sorted(vms_directory(home).glob(f"*/{STATE_FILE}")):
-        state = json.loads(path.read_text())
-        if is_running(state["pid"]):
+        try:
+            state = read_state(path)
+        except MissingFileError:
+            continue  # its VM has just ended
+        if is_running(state.pid):
             found[path.parent.name] = state
     return found

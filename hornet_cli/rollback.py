@@ -32,13 +32,13 @@ def rollback(
     except SnapshotError as error:
         print(f"{error}\nproduction stays as it is: {_name(production(mine.home, names))}")
         raise typer.Exit(1) from error
-    old = production(mine.home, names)
+    old, running = production(mine.home, names), running_vms(mine.home)
     switch_production(mine.home, bundle)
     print(f"production: {bundle.directory.name} (before: {_name(old)})")
-    for name, state in running_vms(mine.home).items():
-        if state["snapshot"] != str(bundle.directory):
-            other = Path(state["snapshot"]).name if state["snapshot"] else "booted from an image"
-            print(f"still runs another version: {name}: {other}, VMM process {state['pid']}, of {state['owner_pid']}")
+    for name, state in running.items():
+        if state.snapshot != str(bundle.directory):
+            other = Path(state.snapshot).name if state.snapshot else "booted from an image"
+            print(f"still runs another version: {name}: {other}, VMM process {state.pid}, of {state.owner_pid}")
 
 
 def _name(directory: Path | None) -> str:

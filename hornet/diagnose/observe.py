@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from hornet.diagnose.observations import FULL_PERCENT, Inside, Observations, Place, Port
 from hornet.errors import GuestError, VMError
 from hornet.facts import Probe
-from hornet.fleet import STATE_FILE, vms_directory
+from hornet.fleet import vms_directory
+from hornet.foreign_file import ForeignFileError, MissingFileError, open_foreign
 from hornet.guest import SSH_PORT, Guest, SshKey
 from hornet.home import Home
 from hornet.network import HostNet, VMNamespace, netns, nft
 from hornet.network.topology import NetFacts, read_facts, rules_as_listed
 from hornet.spec import Spec
+from hornet.vm_state import STATE_FILE, read_state
 
 PING_TIMEOUT_S = 2.0
 PORT_TIMEOUT_S = 3.0
 LOGIN_TIMEOUT_S = 30.0
 TEXT_BYTES = 1 << 18
+MAX_LOG_BYTES = 1 << 40
 # Where programs write: with a read-only root the latter two are file systems of their own.
 WRITTEN_TO = "/ /var /tmp"
 PROBES = [
@@ -51,14 +53,14 @@ def find_vm(home: Home, spec: Spec, name: str) -> KnownVM:
     """The VM of that name. Raises VMError, naming those that there are, if it is not there or still being made."""
     directory = vms_directory(home) / name
     try:
-        state: dict[str, Any] = json.loads((directory / STATE_FILE).read_text())
-    except (OSError, ValueError):
+        state = read_state(directory / STATE_FILE)
+    except MissingFileError:
         known = sorted(path.parent.name for path in vms_directory(home).glob(f"*/{STATE_FILE}"))
         what = "is being started" if directory.is_dir() else "there is no such VM"
         raise VMError(f"VM {name}: {what}", f"VMs of {home.root}: {', '.join(known) or 'none'}") from None
-    network, private = spec.network, state["private_host"]
+    network, private = spec.network, state.private_host
     host = HostNet.private(network, private) if private else HostNet.machine(network)
-    namespace = host.vm(state["vm_id"])
+    namespace = host.vm(state.vm_id)
     place = Place(
         network=network,
         plan=namespace.plan,
@@ -66,8 +68,8 @@ def find_vm(home: Home, spec: Spec, name: str) -> KnownVM:
         inner_rules=rules_as_listed(nft.namespace_rules(network)),
         host_rules=rules_as_listed(nft.host_rules(network, host.uplink)),
     )
-    key = SshKey(Path(state["ssh_key"]), "")
-    return KnownVM(place, namespace, directory, state["pid"], state["snapshot"] is not None, key)
+    key = SshKey(Path(state.ssh_key), "")
+    return KnownVM(place, namespace, directory, state.pid, state.snapshot is not None, key)
 
 
 def observe(vm: KnownVM) -> Observations:
@@ -148,11 +150,14 @@ def _alive(pid: int) -> bool:
 
 def _text(path: Path) -> str:
     """The end of a log; empty if there is none."""
-    if not path.exists():
+    try:
+        with open_foreign(path, MAX_LOG_BYTES, follow_links=False) as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - TEXT_BYTES))
+            return stream.read(TEXT_BYTES).decode("utf-8", "replace").replace("\r\n", "\n")
+    except MissingFileError:
         return ""
-    with path.open("rb") as stream:
-        stream.seek(max(0, path.stat().st_size - TEXT_BYTES))
-        return stream.read().decode("utf-8", "replace").replace("\r\n", "\n")
+    except ForeignFileError as error:
+        return error.message
 
 
 def _net(namespace: str | None) -> NetFacts | None:

@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from hornet.diagnose import State, Step, find_vm, observe, walk
 from hornet.errors import VMError
-from hornet.fleet import STATE_FILE, VM, Fleet
+from hornet.fleet import VM, Fleet
 from hornet.guest import SshKey, ssh_key
 from hornet.home import Home
 from hornet.lane import Lane
@@ -31,6 +31,7 @@ from hornet.network import HostNet
 from hornet.proc import run
 from hornet.snapshot import Bundle
 from hornet.spec import Spec
+from hornet.vm_state import STATE_FILE
 from hornet_cli.app import app
 from hornet_fixtures.subject import Image
 

@@ -77,7 +77,7 @@ def assert_nothing_is_left(process: subprocess.Popen[str], home: Home, vmms: lis
     _, there = psutil.wait_procs(vmms, timeout=5)
     assert not [vmm for vmm in there if is_running(vmm.pid)], "a VMM outlived its owner"
     assert not [name for name in os.listdir(netns.RUN_NETNS) if name.startswith(f"hornet-{process.pid}-")]
-    assert process.pid not in [vm["owner_pid"] for vm in running_vms(home).values()]
+    assert process.pid not in [vm.owner_pid for vm in running_vms(home).values()]
 
 
 def vmms_of(process: subprocess.Popen[str]) -> list[psutil.Process]:

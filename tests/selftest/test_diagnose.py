@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
@@ -15,11 +16,12 @@ from hornet.diagnose import State, Step, find_vm, walk
 from hornet.diagnose.observations import FULL_PERCENT, Inside, Observations, Place, Port
 from hornet.diagnose.tree import STEPS
 from hornet.errors import VMError
-from hornet.fleet import STATE_FILE, vms_directory
+from hornet.fleet import running_vms, vms_directory
 from hornet.home import Home
 from hornet.network import AddressPlan
 from hornet.network.topology import Link, NetFacts, Route
 from hornet.spec import load_spec
+from hornet.vm_state import STATE_FILE, VMState
 
 SPEC = load_spec()
 NET, PLAN = SPEC.network, AddressPlan(SPEC.network).for_vm(7)
@@ -215,12 +217,42 @@ def test_any_observation_is_walked_to_its_end_and_every_blame_has_a_fix(seen: Ob
         assert bool(step.cause and step.fix) == (step.state is State.BAD)
 
 
+STATE = VMState(
+    pid=1 << 22, owner_pid=1, lane="qemu/tcg", vm_id=3, namespace="vm3", private_host="", ssh_key="/key", snapshot=None
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"pid": -1}, "pid: "),
+        ({"pid": 1 << 70}, "71 bits"),
+        ({"pid": "1"}, "pid: "),
+        ({"private_host": "../../etc/"}, "private_host: "),
+        ({"ssh_key": "/key\0"}, "ssh_key: "),
+        ({"snapshot": ["x"]}, "snapshot: "),
+        ({"more": 1}, "more: "),
+    ],
+)
+def test_a_state_file_that_the_suite_has_not_written_is_named(
+    change: dict[str, Any], named: str, tmp_path: Path
+) -> None:
+    home = Home(tmp_path)
+    file = vms_directory(home) / "vm3" / STATE_FILE
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({**STATE.model_dump(), **change}))
+    for read in (lambda: find_vm(home, SPEC, "vm3"), lambda: running_vms(home)):
+        with pytest.raises(VMError, match=named) as caught:
+            read()
+        assert str(file) in caught.value.message
+
+
 def test_an_unknown_vm_is_a_clear_error_that_names_the_known_ones(tmp_path: Path) -> None:
     home = Home(tmp_path)
     known = vms_directory(home) / "vm3"
     known.mkdir(parents=True)
     with pytest.raises(VMError, match=r"vm3: is being started"):
         find_vm(home, SPEC, "vm3")
-    (known / STATE_FILE).write_text("{}")
+    (known / STATE_FILE).write_text(STATE.to_json())
     with pytest.raises(VMError, match=r"vm9: there is no such VM(.|\n)*vm3"):
         find_vm(home, SPEC, "vm9")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from hornet.errors import HornetError, SnapshotError
 from hornet.home import Home
 from hornet.snapshot import Bundle, open_bundle, production
 from hornet.snapshot.manifest import MANIFEST_FILE
+from hornet.vm_state import STATE_FILE, VMState
 from hornet_cli.app import app
 
 
@@ -53,13 +53,23 @@ def note_running_vm(home: Home, name: str, snapshot: Path, pid: int) -> None:
     """What a fleet notes of a VM of its own."""
     directory = home.run / "vms" / name
     directory.mkdir(parents=True)
-    (directory / "vm.json").write_text(json.dumps({"pid": pid, "owner_pid": pid, "snapshot": str(snapshot)}))
+    state = VMState(
+        pid=pid,
+        owner_pid=pid,
+        lane="qemu/tcg",
+        vm_id=1,
+        namespace=name,
+        private_host="",
+        ssh_key="/key",
+        snapshot=str(snapshot),
+    )
+    (directory / STATE_FILE).write_text(state.to_json())
 
 
 def test_rollback_switches_and_lists_who_still_runs_another(home: Home) -> None:
     note_running_vm(home, "vm1", home.snapshots / "v1.0", os.getpid())
     note_running_vm(home, "vm2", home.snapshots / "v2.0", os.getpid())
-    note_running_vm(home, "vm3", home.snapshots / "v1.0", pid=2**22 + 1)
+    note_running_vm(home, "vm3", home.snapshots / "v1.0", pid=2**22)
     result = cli("rollback", "v2.0")
     assert result.exit_code == 0, result.output
     assert in_production(home) == "v2.0"

@@ -1,0 +1,59 @@
+"""vm.json: what a running VM's directory says of it to other processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hornet.errors import VMError
+from hornet.foreign_file import ForeignFileError, first_problem, parse_json, read_bytes
+
+STATE_FILE = "vm.json"
+MAX_STATE_BYTES = 64 << 10
+# The kernel's own limit, PID_MAX_LIMIT of linux/threads.h.
+Pid = Annotated[int, Field(ge=1, le=1 << 22)]
+# linux/limits.h: PATH_MAX; no path holds a zero byte.
+# They become the names of files below /run/netns.
+Name = Annotated[str, Field(max_length=200, pattern=r"^[A-Za-z0-9._-]*$")]
+PathText = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")]
+
+
+class VMState(BaseModel):
+    """A running VM. private_host: the prefix of the private host that it is on, "" for the machine itself."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    pid: Pid
+    owner_pid: Pid
+    lane: str
+    vm_id: Annotated[int, Field(ge=1)]
+    namespace: Name
+    private_host: Name
+    ssh_key: PathText
+    snapshot: PathText | None
+
+    def to_json(self) -> str:
+        """The text of vm.json."""
+        return self.model_dump_json(indent=2) + "\n"
+
+
+def read_state(path: Path) -> VMState:
+    """Read a vm.json. Raises MissingFileError, and VMError for one that the suite has not written."""
+    data = read_bytes(path, MAX_STATE_BYTES, follow_links=False)
+    try:
+        return parse_state(data)
+    except VMError as error:
+        raise VMError(f"{path}: {error.message}", error.hint) from error
+
+
+def parse_state(data: bytes) -> VMState:
+    """The state that vm.json holds. Raises VMError."""
+    hint = "if its VM does not run, delete its directory"
+    try:
+        return VMState.model_validate(parse_json(data))
+    except ForeignFileError as error:
+        raise VMError(error.message, hint) from error
+    except ValidationError as error:
+        raise VMError(first_problem(error), hint) from error
