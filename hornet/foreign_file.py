@@ -24,6 +24,7 @@ from hornet.errors import HornetError
 MAX_DEPTH = 32
 MAX_INTEGER_BITS = 64
 MAX_SHOWN_CHARACTERS = 200
+CHUNK_BYTES = 1 << 20
 # tomllib's work grows with the number of lines times the length of the keys in them.
 MAX_TOML_LINE_CHARACTERS = 4096
 _KINDS = {
@@ -51,6 +52,8 @@ def open_foreign(path: Path, limit_bytes: int, *, follow_links: bool = True) -> 
     Raises MissingFileError, and ForeignFileError for anything else in its place, for a bigger file, and when reading
     it fails.
     """
+    if "\0" in str(path):
+        raise ForeignFileError(f"{str(path)!r}: no path has a null byte", "name an existing file")
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow_links else os.O_NOFOLLOW)
     try:
         _check(path, path.stat(follow_symlinks=follow_links), limit_bytes)
@@ -78,11 +81,13 @@ def _too_big(path: Path, found: str, limit_bytes: int) -> ForeignFileError:
 def read_bytes(path: Path, limit_bytes: int, *, follow_links: bool = True) -> bytes:
     """The content of a regular file. Raises ForeignFileError, as open_foreign() does, also for one that grows."""
     with open_foreign(path, limit_bytes, follow_links=follow_links) as stream:
-        data = stream.read(limit_bytes + 1)
-    # Some files say 0 bytes and hold more, and some grow.
-    if len(data) > limit_bytes:
-        raise _too_big(path, "more bytes than it says", limit_bytes)
-    return data
+        data = bytearray()
+        while chunk := stream.read(CHUNK_BYTES):
+            data += chunk
+            # Some files say 0 bytes and hold more, and some grow.
+            if len(data) > limit_bytes:
+                raise _too_big(path, "more bytes than it says", limit_bytes)
+    return bytes(data)
 
 
 def read_text(path: Path, limit_bytes: int, *, follow_links: bool = True) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -14,11 +15,14 @@ from filelock import FileLock
 
 from hornet.errors import CommandError, GuestError
 from hornet.facts import Facts, Probe, build_script, new_boundary, parse_answers
+from hornet.foreign_file import ForeignFileError, read_bytes, read_text
 from hornet.home import Home
 from hornet.network import VMNamespace
 from hornet.proc import run
 
 SSH_PORT = 22
+# A key has some KiB.
+MAX_KEY_BYTES = 64 << 10
 USER = "root"
 RETRY_S = 0.02
 CHUNK_BYTES = 1 << 16
@@ -51,22 +55,39 @@ def ssh_key(home: Home) -> SshKey:
     with FileLock(private.with_suffix(".lock")):
         if not private.exists():
             run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hornetos", "-f", private], timeout_s=30)
-    public = private.with_suffix(".pub").read_text().split()
-    return SshKey(private, public[1])
+    return SshKey(private, read_public_key(private.with_suffix(".pub")))
 
 
 def read_ssh_key(private: Path) -> SshKey:
     """A key pair made elsewhere, by its private file. Raises GuestError if it can't be used without a passphrase."""
-    if not private.is_file():
-        raise GuestError(f"{private}: no such file", "name a private SSH key")
     try:
-        public = run(["ssh-keygen", "-y", "-P", "", "-f", private], timeout_s=30).output.split()
+        read_bytes(private, MAX_KEY_BYTES)
+        public = run(["ssh-keygen", "-y", "-P", "", "-f", private], timeout_s=30).output
+        return SshKey(private.resolve(), _public_blob(public))
+    except ForeignFileError as error:
+        raise GuestError(error.message, "name a private SSH key") from error
     except CommandError as error:
         raise GuestError(
             f"{private}: not a private SSH key without a passphrase: {error.message.splitlines()[-1].strip(' |')}",
             "name another; its permissions must be 0600",
         ) from error
-    return SshKey(private.resolve(), public[1])
+
+
+def read_public_key(file: Path) -> str:
+    """The base64 part of a public SSH key. Raises GuestError for a file that holds none."""
+    try:
+        return _public_blob(read_text(file, MAX_KEY_BYTES))
+    except (ForeignFileError, GuestError) as error:
+        named = error.message if str(file) in error.message else f"{file}: {error.message}"
+        raise GuestError(named, "name a public SSH key, as in id_ed25519.pub") from error
+
+
+def _public_blob(text: str) -> str:
+    """The second word of a public key's line: its type and itself in base64 (RFC 4253, 6.6)."""
+    words = text.split()
+    if len(words) < 2 or not re.fullmatch(r"[A-Za-z0-9+/]{40,}=*", words[1]):
+        raise GuestError(f"no public SSH key: {text.strip()[:60]!r}", "make a key: ssh-keygen -t ed25519")
+    return words[1]
 
 
 class Guest:

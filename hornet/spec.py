@@ -347,7 +347,11 @@ def load_spec(path: Path | None = None, overlays: Sequence[Path] = ()) -> Spec:
 
     Raises SpecError for a file that can't be read, is not TOML, or holds a wrong key or value.
     """
-    origins = [(file, _read_toml(file)) for file in [path or SPEC_PATH, *overlays]]
+    return build_spec([(file, _read_toml(file)) for file in [path or SPEC_PATH, *overlays]])
+
+
+def build_spec(origins: Sequence[tuple[Path, dict[str, Any]]]) -> Spec:
+    """The spec that parsed files make, each laid over those before it. Raises SpecError for a wrong key or value."""
     merged: dict[str, Any] = {}
     for _, data in origins:
         merged = _merge(merged, data)

@@ -33,9 +33,7 @@ def adopt(
             "--frozen", help="Its guest waits to be told to go on: made by this suite, its manifest lost since."
         ),
     ] = False,
-    ssh_key: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="The public key that its guest accepts.")
-    ] = None,
+    ssh_key: Annotated[Path | None, typer.Option(help="The public key that its guest accepts.")] = None,
 ) -> None:
     """Judge the file system, then bind the files as they are now to each other, this CPU and this VMM.
 
@@ -44,6 +42,7 @@ def adopt(
     """
     from hornet.cpu import cpu_features_sha256, cpu_model
     from hornet.ext4.verdict import judge_ext4
+    from hornet.guest import read_public_key
     from hornet.snapshot import Origin, open_bundle
     from hornet.snapshot.manifest import MANIFEST_FILE
     from hornet.snapshot.take import spec_sha256
@@ -72,7 +71,7 @@ def adopt(
         kernel_release=None,
         tier=tier,
         spec_sha256=spec_sha256(mine.spec),
-        ssh_public_blob=ssh_key.read_text().split()[1] if ssh_key else None,
+        ssh_public_blob=read_public_key(ssh_key) if ssh_key else None,
         parent=None,
         adopted=True,
         frozen=frozen,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hornet.errors import SnapshotError
+from hornet.foreign_file import read_text
 from hornet.lane import lane_named
 from hornet_cli.context import Settings, settings
 from hornet_cli.validate import SnapshotName, show
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from hornet.fleet import VM, Fleet
     from hornet.snapshot import Bundle
 
+MAX_SCRIPT_BYTES = 16 << 20
 VERSION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -25,9 +27,7 @@ def new_version(
     ctx: typer.Context,
     source: SnapshotName,
     target: Annotated[str, typer.Argument(help="The new version's name, as in hornetos-v1.1.")],
-    script: Annotated[
-        Path, typer.Option(exists=True, dir_okay=False, readable=True, help="A shell script with the changes.")
-    ],
+    script: Annotated[Path, typer.Option(help="A shell script with the changes.")],
     time_limit: Annotated[float, typer.Option(min=1.0, help="Seconds that the script may take.")] = 900.0,
     host_network: HostNetwork = False,
 ) -> None:
@@ -69,7 +69,7 @@ def _check_name(mine: Settings, target: str) -> None:
 
 
 def _run_script(vm: VM, script: Path, time_limit_s: float) -> None:
-    result = vm.guest.run(script.read_text(), time_limit_s)
+    result = vm.guest.run(read_text(script, MAX_SCRIPT_BYTES), time_limit_s)
     print((result.stdout + result.stderr).rstrip())
     if result.exit_code != 0:
         print(f"{script}: exit code {result.exit_code} in the VM: nothing is published")

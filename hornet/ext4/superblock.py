@@ -40,6 +40,10 @@ TIMES = {"mount_time", "write_time", "check_time", "first_error_time"}
 TEXTS = {"volume_name": (0x78, 16), "last_mounted_on": (0x88, 64), "first_error_function": (0x1A8, 32)}
 
 
+class NotExt4Error(Ext4Error):
+    """Where the superblock should be is none; a backup of it may be elsewhere in the image."""
+
+
 @dataclass(frozen=True)
 class Superblock:
     """The raw bytes, and the fields that matter here by name."""
@@ -101,7 +105,7 @@ def read_superblock(path: Path) -> Superblock:
     try:
         return parse_superblock(raw)
     except Ext4Error as error:
-        raise Ext4Error(f"{path}: {error.message}", error.hint) from error
+        raise type(error)(f"{path}: {error.message}", error.hint) from error
 
 
 def parse_superblock(raw: bytes) -> Superblock:
@@ -110,5 +114,5 @@ def parse_superblock(raw: bytes) -> Superblock:
         raise Ext4Error(f"only {len(raw)} bytes of a superblock, too short for ext4", "is it a truncated copy?")
     superblock = Superblock(raw[:SIZE_BYTES])
     if superblock.magic != MAGIC:
-        raise Ext4Error(f"not ext4: magic {superblock.magic:#06x}, expected {MAGIC:#06x}", "name an ext4 image")
+        raise NotExt4Error(f"not ext4: magic {superblock.magic:#06x}, expected {MAGIC:#06x}", "name an ext4 image")
     return superblock

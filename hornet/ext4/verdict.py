@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from typing import Any, BinaryIO
 
 from hornet.errors import Ext4Error
 from hornet.ext4.examine import SHOWN_CHARACTERS, examine, path_of
-from hornet.ext4.superblock import Superblock, read_superblock
+from hornet.ext4.superblock import NotExt4Error, Superblock, read_superblock
 from hornet.ext4.symptoms import Finding, classify
 from hornet.files import copy_into
 from hornet.sandbox import Limits, confined
@@ -113,16 +112,8 @@ def judge_ext4(image: Path, work_directory: Path, time_limit_s: float = TIME_LIM
 def _superblock(image: Path) -> Superblock | None:
     """The superblock; None if it does not look like one, but a backup might be somewhere."""
     try:
-        found = image.stat()
-    except OSError as error:
-        raise Ext4Error(f"{image}: can't be read: {error.strerror}", "check the path and its permissions") from error
-    if not stat.S_ISREG(found.st_mode):
-        raise Ext4Error(f"{image}: not a plain file", "name an image file; copy a device into one first")
-    try:
         return read_superblock(image)
-    except Ext4Error as error:
-        if "magic" not in error.message:
-            raise
+    except NotExt4Error:
         return None
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from hornet.kconfig import IKCONFIG_BEGIN
 
 BASE = 0xFFFFFFFF80000000  # as in Linux: a kernel's virtual address is its physical one plus this
 PT_LOAD, PT_NOTE = 1, 4
@@ -60,6 +64,21 @@ class Sample:
         head += struct.pack("<HHIQQQIHHHHHH", *fields)
         path.write_bytes(b"".join([head, *headers, *parts, names, bytes(64), section, strings]))
         return path
+
+
+def pack_bzimage(kernel: bytes, pack: Callable[[bytes], bytes]) -> bytes:
+    """A boot sector with the fields that a loader reads, one set-up sector, and the packed kernel."""
+    payload = pack(kernel)
+    header = bytearray(1024)
+    header[0x1F1] = 1
+    header[0x202:0x206] = b"HdrS"
+    header[0x248:0x24C] = (16).to_bytes(4, "little")
+    header[0x24C:0x250] = len(payload).to_bytes(4, "little")
+    return bytes(header) + bytes(16) + payload
+
+
+def kernel_with(text: str) -> bytes:
+    return b"\x7fELF" + bytes(100) + IKCONFIG_BEGIN + gzip.compress(text.encode()) + b"IKCFG_ED" + bytes(50)
 
 
 MAKEFILE = """\

@@ -212,8 +212,8 @@ UNJUDGED = {
     "missing": (lambda path: None, "No such file"),
     "empty": (lambda path: path.touch(), "too short for ext4"),
     "something else": (unjudged_text, "not ext4"),
-    "a directory": (lambda path: path.mkdir(), "not a plain file"),
-    "a fifo": (lambda path: os.mkfifo(path), "not a plain file"),
+    "a directory": (lambda path: path.mkdir(), "expected a regular file"),
+    "a fifo": (lambda path: os.mkfifo(path), "expected a regular file"),
 }
 
 

@@ -1,0 +1,300 @@
+"""What is fuzzed: for each parser of data from elsewhere one function of bytes, and real samples to begin from.
+
+A target may raise HornetError and nothing else, whatever the bytes are. It does with what was parsed what the suite
+does, so that a value that breaks only its user is found too.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import bundle_samples
+import kernel_samples
+import synthetic_run
+from pydantic import TypeAdapter, ValidationError
+
+from builders.kernel.elf import loadable
+from hornet.capacity import METRIC, Footprint
+from hornet.elf import MAGIC as ELF_MAGIC
+from hornet.elf import linkage_of
+from hornet.errors import HornetError
+from hornet.ext4 import superblock as ext4
+from hornet.facts import parse_answers
+from hornet.foreign_file import parse_json, parse_toml
+from hornet.kconfig import check_flags, extract_config, format_config, version_key
+from hornet.lane import lane_named
+from hornet.network import AddressPlan
+from hornet.records import parse_records
+from hornet.scripts import interpreter_of
+from hornet.snapshot.manifest import FileSeal, Manifest, parse_manifest
+from hornet.spec import SPEC_PATH, Spec, build_spec, load_spec
+from hornet.vm_state import VMState, parse_state
+from reports.benchmarks import parse_benchmarks
+from reports.junit import parse_junit
+from reports.load import Run
+from reports.page import _render
+from reports.summary import Report, summarize
+
+CORPUS = Path(__file__).with_name("corpus")
+BOUNDARY = "@@0123456789abcdef"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parser: `run` feeds it; `samples` are inputs that it accepts, or nearly."""
+
+    run: Callable[[bytes], object]
+    samples: Callable[[], Iterable[bytes]]
+
+    def survives(self, data: bytes) -> None:
+        """Feed it; any exception but a HornetError comes out."""
+        try:
+            self.run(data)
+        except HornetError:
+            pass
+
+
+@cache
+def _spec() -> Spec:
+    return load_spec()
+
+
+# --- file systems, kernels, programs ---------------------------------------------------------------------------------
+
+
+def _superblock(data: bytes) -> None:
+    found = ext4.parse_superblock(data)
+    json.dumps([found.as_data(), found.changes_from(ext4.Superblock(_sample_superblock())), found.needs_recovery])
+
+
+@cache
+def _sample_superblock() -> bytes:
+    with tempfile.NamedTemporaryFile() as image:
+        image.truncate(4 << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-F", image.name], check=True, timeout=60)
+        image.seek(ext4.OFFSET)
+        return image.read(ext4.SIZE_BYTES)
+
+
+def _kconfig(data: bytes) -> None:
+    kernel = _spec().kernel
+    config = extract_config(io.BytesIO(data))
+    check_flags(
+        config,
+        kernel.required_symbols,
+        kernel.removed_symbols,
+        config.version,
+        symbols=kernel.symbols,
+        boot_args=_spec().machine.boot_args,
+    )
+
+
+def _kconfig_samples() -> Iterable[bytes]:
+    values = dict.fromkeys(_spec().kernel.required_symbols[:6], "y") | {"CMDLINE": '"random.trust_cpu=off"'}
+    text = f"#\n# Linux/x86_64 6.1.192 Kernel Configuration\n#\n{format_config(values)}"
+    kernel = kernel_samples.kernel_with(text)
+    packers: list[Callable[[bytes], bytes]] = [gzip.compress, bz2.compress, lzma.compress, _lzma_alone]
+    return [text.encode(), gzip.compress(text.encode()), kernel] + [
+        kernel_samples.pack_bzimage(kernel, pack) for pack in packers
+    ]
+
+
+def _lzma_alone(data: bytes) -> bytes:
+    return lzma.compress(data, lzma.FORMAT_ALONE)
+
+
+def _loadable_samples() -> Iterable[bytes]:
+    return [_written(kernel_samples.Sample()), _written(kernel_samples.Sample(pvh_entry=None))]
+
+
+def _written(sample: kernel_samples.Sample) -> bytes:
+    with tempfile.TemporaryDirectory() as directory:
+        return sample.write(Path(directory, "vmlinux")).read_bytes()
+
+
+@cache
+def _linkage_samples() -> tuple[bytes, ...]:
+    """The smallest shared libraries that the compiler makes, for 64 and for 32 bits, with the dynamic segment."""
+    with tempfile.TemporaryDirectory() as directory:
+        library = Path(directory, "lib.so")
+        flags = ["-shared", "-nostdlib", "-s", "-Wl,--build-id=none,-z,noseparate-code,-rpath,/opt/lib:$ORIGIN"]
+        subprocess.run(["gcc", *flags, "-xc", "/dev/null", "-o", library], check=True, timeout=60)
+        whole = library.read_bytes()
+    return (whole, _loadable(ELF_MAGIC + b"\1\1\1"), _loadable(ELF_MAGIC + b"\1\2\1"))
+
+
+def _loadable(ident: bytes) -> bytes:
+    return ident.ljust(52, b"\0") + bytes(32)
+
+
+# --- snapshots, VMs --------------------------------------------------------------------------------------------------
+
+
+def _manifest(data: bytes) -> None:
+    manifest = parse_manifest(_resealed(data))
+    ext4.Superblock(bytes.fromhex(manifest.superblock)).as_data()
+    lane_named(manifest.origin.lane)
+
+
+def _resealed(data: bytes) -> bytes:
+    """The manifest with the hash that fits its content: whoever forges one computes it too."""
+    try:
+        manifest = Manifest.model_validate(parse_json(data))
+    except (HornetError, ValidationError):
+        return data
+    return manifest.model_copy(update={"self_sha256": manifest.content_sha256()}).model_dump_json().encode()
+
+
+def _manifest_samples() -> Iterable[bytes]:
+    names = _spec().snapshot
+    files = {
+        name: FileSeal(size_bytes=1 << 20, sha256="0" * 64)
+        for name in (names.rootfs_file, names.memory_file, names.state_file)
+    }
+    made = Manifest.create(
+        version="v1",
+        created="2026-01-01T00:00:00+00:00",
+        origin=bundle_samples.ORIGIN,
+        files=files,
+        superblock=_sample_superblock(),
+    )
+    return [made.model_dump_json().encode()]
+
+
+def _state_samples() -> Iterable[bytes]:
+    state = VMState(
+        pid=1,
+        owner_pid=1,
+        lane="qemu/tcg",
+        vm_id=3,
+        namespace="vm3",
+        private_host="hornet-1-",
+        ssh_key="/keys/id_ed25519",
+        snapshot=None,
+    )
+    return [state.to_json().encode()]
+
+
+# --- the spec --------------------------------------------------------------------------------------------------------
+
+
+def _overlay(data: bytes) -> None:
+    spec = build_spec([(SPEC_PATH, _base_spec()), (Path("overlay.toml"), parse_toml(data))])
+    plan = AddressPlan(spec.network)
+    for vm_id in (1, plan.largest_id):
+        plan.for_vm(vm_id)
+    version_key(spec.kernel.min_version)
+
+
+@cache
+def _base_spec() -> dict[str, Any]:
+    return parse_toml(SPEC_PATH.read_bytes())
+
+
+def _overlay_samples() -> Iterable[bytes]:
+    example = Path(__file__).resolve().parents[2] / "docs" / "example-overlay.toml"
+    # The whole, cut where its tables begin.
+    tables = SPEC_PATH.read_bytes().split(b"\n\n[")
+    return [example.read_bytes(), *(b"[" + table for table in tables[1:] if len(table) < 2000)]
+
+
+# --- runs ------------------------------------------------------------------------------------------------------------
+
+
+_REPORT = TypeAdapter(Report)
+_EARLIER = Run(Path("earlier"), records=synthetic_run.records())
+
+
+def _report(run: Run) -> Report:
+    """What a report's data are made of, also with this run as the baseline."""
+    summarize(_EARLIER, _spec(), run)
+    report = summarize(run, _spec(), _EARLIER)
+    _REPORT.dump_json(report)
+    return report
+
+
+def _records(data: bytes) -> None:
+    records, problems = parse_records(data)
+    _report(Run(Path("run"), records=records, problems=problems))
+    for record in records:
+        if record.name == METRIC:
+            Footprint.of_record(record)
+
+
+def _records_samples() -> Iterable[bytes]:
+    lines = [record.model_dump_json().encode() for record in synthetic_run.records()]
+    return [*(line for line in lines if len(line) < 2500), b"\n".join(lines[:3])]
+
+
+def _junit(data: bytes) -> None:
+    _report(Run(Path("run"), cases=parse_junit(data.decode("utf-8", "replace"))))
+
+
+def _junit_samples() -> Iterable[bytes]:
+    entity = '<!DOCTYPE a [<!ENTITY b "bbbbbbbb"><!ENTITY c "&b;&b;">]><testsuites>&c;</testsuites>'
+    return [synthetic_run.junit_xml(synthetic_run.CASES).encode(), entity.encode()]
+
+
+def _facts(data: bytes) -> None:
+    """host.json and artifacts.json, as one object."""
+    facts = parse_json(data)
+    if isinstance(facts, dict):
+        tables = {key: value for key, value in facts.items() if isinstance(value, dict)}
+        report = _report(Run(Path("run"), host=facts, artifacts=tables))
+        _render("report.md.j2", report, {})
+        _render("report.html.j2", report, {})
+
+
+def _facts_samples() -> Iterable[bytes]:
+    artifacts = {"rootfs": {"tier": "standard", "components_mb": {"Git": 12.5}, "guide_components": {"Git": "Git"}}}
+    return [json.dumps(synthetic_run.HOST | artifacts).encode()]
+
+
+def _benchmarks(data: bytes) -> None:
+    try:
+        records = parse_benchmarks(parse_json(data), "run")
+    except ValidationError:
+        return
+    _report(Run(Path("run"), records=records))
+
+
+def _benchmark_samples() -> Iterable[bytes]:
+    info = {"run": "run", "metric": "ssh_login", "lane": "qemu/tcg", "dimensions": {"clones": 2}, "host": {}}
+    entry = {"name": "test_ssh", "stats": {"median": 0.05, "data": [0.04, 0.05]}, "extra_info": info}
+    return [json.dumps({"benchmarks": [entry]}).encode()]
+
+
+# --- guests ----------------------------------------------------------------------------------------------------------
+
+
+def _answers(data: bytes) -> None:
+    for answer in parse_answers(data.decode("utf-8", "replace"), BOUNDARY).values():
+        str(answer)
+
+
+TARGETS = {
+    "superblock": Target(_superblock, lambda: [_sample_superblock()]),
+    "kconfig": Target(_kconfig, _kconfig_samples),
+    "loadable": Target(lambda data: loadable(io.BytesIO(data)), _loadable_samples),
+    "linkage": Target(lambda data: linkage_of(io.BytesIO(data)), _linkage_samples),
+    "shebang": Target(interpreter_of, lambda: [b"#!/bin/sh -e\n", b"#!/usr/bin/env -S A=1 python3 -x\n"]),
+    "manifest": Target(_manifest, _manifest_samples),
+    "vm_state": Target(lambda data: parse_state(data), _state_samples),
+    "overlay": Target(_overlay, _overlay_samples),
+    "records": Target(_records, _records_samples),
+    "junit": Target(_junit, _junit_samples),
+    "facts": Target(_facts, _facts_samples),
+    "benchmarks": Target(_benchmarks, _benchmark_samples),
+    "answers": Target(_answers, lambda: [f"{BOUNDARY} begin a.b\nout\n{BOUNDARY} end 0\n".encode()]),
+}
