@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -25,8 +26,11 @@ MAX_DEPTH = 32
 MAX_INTEGER_BITS = 64
 MAX_SHOWN_CHARACTERS = 200
 CHUNK_BYTES = 1 << 20
-# tomllib's work grows with the number of lines times the length of the keys in them.
+# tomllib's work grows with the number of lines times the parts of the keys in them.
 MAX_TOML_LINE_CHARACTERS = 4096
+_LONG_TOML_KEY = re.compile(
+    rf"""[ \t]*(?:\[\[?[ \t]*)?(?:(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')[ \t]*\.[ \t]*){{{MAX_DEPTH}}}"""
+)
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFCHR: "a character device",
@@ -151,6 +155,8 @@ def parse_toml(data: bytes) -> dict[str, Any]:
         for number, line in enumerate(text.split("\n"), 1):
             if len(line) > MAX_TOML_LINE_CHARACTERS:
                 raise ValueError(f"line {number}: {len(line)} characters, at most {MAX_TOML_LINE_CHARACTERS} are read")
+            if _LONG_TOML_KEY.match(line):
+                raise ValueError(f"line {number}: {_TOO_DEEP}")
         value = tomllib.loads(text)
         _check_values(value, finite=False)
     except (ValueError, RecursionError) as error:

@@ -24,6 +24,7 @@ import kernel_samples
 import synthetic_run
 from pydantic import TypeAdapter, ValidationError
 
+import reports.summary
 from builders.kernel.elf import loadable
 from hornet.capacity import METRIC, Footprint
 from hornet.elf import MAGIC as ELF_MAGIC
@@ -32,6 +33,7 @@ from hornet.errors import HornetError
 from hornet.ext4 import superblock as ext4
 from hornet.facts import parse_answers
 from hornet.foreign_file import parse_json, parse_toml
+from hornet.guide import load_guide
 from hornet.kconfig import check_flags, extract_config, format_config, version_key
 from hornet.lane import lane_named
 from hornet.network import AddressPlan
@@ -212,6 +214,8 @@ def _overlay_samples() -> Iterable[bytes]:
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
+# The guide is the project's own: read once, so that inputs are tried a hundred times a second, not ten.
+reports.summary.load_guide = cache(load_guide)
 _REPORT = TypeAdapter(Report)
 _EARLIER = Run(Path("earlier"), records=synthetic_run.records())
 

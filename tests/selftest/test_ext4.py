@@ -209,7 +209,7 @@ def unjudged_text(path: Path) -> None:
 
 
 UNJUDGED = {
-    "missing": (lambda path: None, "No such file"),
+    "missing": (lambda path: None, "no such file"),
     "empty": (lambda path: path.touch(), "too short for ext4"),
     "something else": (unjudged_text, "not ext4"),
     "a directory": (lambda path: path.mkdir(), "expected a regular file"),

@@ -265,8 +265,20 @@ def test_toml_that_nobody_can_rely_on_is_refused(name: str) -> None:
 
 def test_toml_that_makes_its_reader_slow_is_read_in_bounded_time() -> None:
     header = b"[" + b".".join([b"a"] * 2000) + b"]\n"
-    with pytest.raises(ForeignFileError, match="levels"):
+    with pytest.raises(ForeignFileError, match=r"line 1: .*levels"):
         parse_toml(header + b"".join(b"k%d=1\n" % n for n in range(25_000)))
+
+
+@pytest.mark.parametrize("key", ["a.%s", "[a.%s]", "[[ 'x' . %s]]", '"a\\"".%s', "  a . %s"])
+def test_keys_of_many_parts_are_refused_however_they_are_written(key: str) -> None:
+    with pytest.raises(ForeignFileError, match=r"line 1: .*levels"):
+        parse_toml((key % ".".join(["b"] * MAX_DEPTH)).encode())
+
+
+def test_dots_in_values_are_no_keys() -> None:
+    dots = "1.2.3.4 " * 100
+    text = f'a = "{dots}"\nb = [\n"{dots}",\n"{dots}"]\nc = """\n{dots}\n..........\n"""\n'
+    assert parse_toml(text.encode())["b"] == [dots, dots]
 
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
