@@ -14,6 +14,8 @@ OFFSET = 1024
 SIZE_BYTES = 1024
 MAGIC = 0xEF53
 NEEDS_RECOVERY = 0x0004
+# EXT4_MAX_BLOCK_LOG_SIZE of the kernel's fs/ext4/ext4.h, less the 10 of 1024.
+MAX_LOG_BLOCK_SIZE = 6
 # The root file system of a VM has some hundred MB; holes of a sparse file count.
 MAX_IMAGE_BYTES = 1 << 40
 # name: (offset, struct format). Only what says who wrote last, and how much there is.
@@ -57,6 +59,13 @@ class Superblock:
             raise AttributeError(name) from None
         value: int = struct.unpack_from(layout, self.raw, offset)[0]
         return value
+
+    @property
+    def block_bytes(self) -> int:
+        """The size of a block. Raises Ext4Error for one that no kernel has."""
+        if self.log_block_size > MAX_LOG_BLOCK_SIZE:
+            raise Ext4Error(f"blocks of 2^{10 + self.log_block_size} bytes, expected at most 65536", "judge it first")
+        return 1024 << self.log_block_size
 
     @property
     def needs_recovery(self) -> bool:

@@ -77,7 +77,8 @@ def _spec() -> Spec:
 
 def _superblock(data: bytes) -> None:
     found = ext4.parse_superblock(data)
-    json.dumps([found.as_data(), found.changes_from(ext4.Superblock(_sample_superblock())), found.needs_recovery])
+    sealed = ext4.Superblock(_sample_superblock())
+    json.dumps([found.block_bytes, found.needs_recovery, found.as_data(), found.changes_from(sealed)])
 
 
 @cache
