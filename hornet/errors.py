@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from hornet.text import printable
+
+# An error is a few sentences, with the last lines of a console or a log at most.
+LIMIT_CHARACTERS = 20_000
+
 
 class HornetError(Exception):
     """Base of every error that the suite reports to its user.
 
-    `message` names the thing, the value found and what was expected; `hint` is the next step.
+    `message` names the thing, the value found and what was expected; `hint` is the next step. Both may quote what
+    comes from outside: what a terminal would obey in it becomes visible here, for every place that shows an error.
     """
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = printable(message, LIMIT_CHARACTERS)
+        self.hint = printable(hint, LIMIT_CHARACTERS)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}\n  next: {self.hint}" if self.hint else self.message
@@ -48,6 +54,13 @@ class GuestError(HornetError):
 
 class SnapshotError(HornetError):
     """A snapshot bundle is incomplete, foreign, or does not belong together."""
+
+
+class BrokenSnapshotError(SnapshotError):
+    """A verdict on a snapshot: a file is missing or empty, or is not the one that was sealed with the others.
+
+    Any other error says that it could not be judged.
+    """
 
 
 class Ext4Error(HornetError):

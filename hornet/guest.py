@@ -54,7 +54,12 @@ def ssh_key(home: Home) -> SshKey:
     # One at a time: two workers that make it at once would leave one of them with a key that no guest knows.
     with FileLock(private.with_suffix(".lock")):
         if not private.exists():
-            run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hornetos", "-f", private], timeout_s=30)
+            hint = f"make {home.keys} writable, with free space"
+            run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hornetos", "-f", private],
+                timeout_s=30,
+                hint=hint,
+            )
     return SshKey(private, read_public_key(private.with_suffix(".pub")))
 
 

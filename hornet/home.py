@@ -6,23 +6,32 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from hornet.errors import HostError
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 @dataclass(frozen=True)
 class Home:
-    """Paths below HORNET_HOME; each is made when first asked for."""
+    """Paths below HORNET_HOME; each is made when first asked for, and raises HostError where it can't be."""
 
     root: Path
 
     @classmethod
     def from_env(cls) -> Home:
         """HORNET_HOME, or .hornet/ in the checkout."""
-        return cls(Path(os.environ.get("HORNET_HOME") or CHECKOUT / ".hornet").resolve())
+        # Not Path.resolve(): a circle of links is an error of the directory that is to be made, which names it.
+        return cls(Path(os.path.realpath(os.environ.get("HORNET_HOME") or CHECKOUT / ".hornet")))
 
     def _dir(self, *parts: str) -> Path:
         path = self.root.joinpath(*parts)
-        path.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise HostError(
+                f"HORNET_HOME: the directory {path} can't be made: {error.strerror}",
+                "set HORNET_HOME to a directory that you may write, with free space, or run the command with sudo",
+            ) from error
         return path
 
     @property

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from hornet.checks import guest_disk, guest_kernel, guest_network, tools
-from hornet.errors import HornetError
+from hornet.errors import BrokenSnapshotError, GuestError, HornetError, VMError
 from hornet.ext4.verdict import judge_ext4
 from hornet.facts import Facts
 from hornet.fleet import VM, Fleet
@@ -39,10 +39,10 @@ WORK_TIMEOUT_S = 60
 
 @dataclass(frozen=True)
 class Step:
-    """One step's outcome. lines: the problems of a FAIL, the reason of a NOT RUN, figures of a PASS."""
+    """One step's outcome. lines: the problems of a FAIL, the reason of a NOT JUDGED or NOT RUN, figures of a PASS."""
 
     name: str
-    verdict: Literal["PASS", "FAIL", "NOT RUN"]
+    verdict: Literal["PASS", "FAIL", "NOT JUDGED", "NOT RUN"]
     lines: list[str]
 
 
@@ -51,7 +51,7 @@ def file_steps(directory: Path, spec: Spec, home: Home, *, full: bool, progress:
     try:
         bundle = open_bundle(directory, spec.snapshot)
     except HornetError as error:
-        yield Step(FILES, "FAIL", [str(error)])
+        yield _not_passed(FILES, error)
         return
     yield Step(FILES, "PASS", [f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in bundle.files])
     yield _judged(SEAL, lambda: _check_seal(bundle, full, progress), "every byte" if full else "superblock and stat")
@@ -67,7 +67,7 @@ def guest_steps(bundle: Bundle, fleet: Fleet, *, egress: bool) -> Iterator[Step]
         vm = fleet.restore(bundle)
         vm.guest.wait_ready(fleet.spec.machine.ssh_timeout_s)
     except HornetError as error:
-        yield Step(RESTORE, "FAIL", [str(error)])
+        yield _not_passed(RESTORE, error)
         return
     total_ms = sum(vm.phases_ms.values())
     yield Step(RESTORE, "PASS", [f"{total_ms:.0f} ms from the seal to the guest's first reply ({fleet.lane})"])
@@ -87,7 +87,7 @@ def _facts_steps(vm: VM, spec: Spec, tier: str, egress: bool) -> Iterator[Step]:
     try:
         facts = collect_facts(vm, spec, probes)
     except HornetError as error:
-        yield from (Step(name, "FAIL", [str(error)]) for name in (TOOLS, NETWORK, KERNEL, SYMPTOMS))
+        yield from (_not_passed(name, error) for name in (TOOLS, NETWORK, KERNEL, SYMPTOMS))
         return
     yield _judged(TOOLS, lambda: _tool_problems(wanted, facts), ", ".join(tool.title for tool in wanted.values()))
     checks = (*guest_network.CHECKS, guest_network.egress_problems) if egress else guest_network.CHECKS
@@ -98,12 +98,18 @@ def _facts_steps(vm: VM, spec: Spec, tier: str, egress: bool) -> Iterator[Step]:
 
 
 def _judged(name: str, problems_of: Callable[[], list[str]], note: str = "") -> Step:
-    """PASS if there are no problems; an expected error, such as an unreadable file, is one too."""
+    """PASS if there are no problems."""
     try:
         problems = problems_of()
     except HornetError as error:
-        problems = [str(error)]
+        return _not_passed(name, error)
     return Step(name, "FAIL", problems) if problems else Step(name, "PASS", [note] if note else [])
+
+
+def _not_passed(name: str, error: HornetError) -> Step:
+    """A broken seal, and a VM or a guest that does not do what it is told, are verdicts; any other error is none."""
+    judged = isinstance(error, BrokenSnapshotError | VMError | GuestError)
+    return Step(name, "FAIL" if judged else "NOT JUDGED", [str(error)])
 
 
 def _check_seal(bundle: Bundle, full: bool, progress: Progress) -> list[str]:

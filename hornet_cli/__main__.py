@@ -1,3 +1,3 @@
-from hornet_cli.app import main
+from hornet_cli.main import main
 
 main()

@@ -1,27 +1,20 @@
-"""`hornetos`: the commands, the global options and the exit codes.
-
-Exit codes: 0 all is well; 1 the thing was judged and does not hold; 2 it could not be judged or done
-(wrong usage, a missing tool, an unreadable file …); 130 interrupted.
-"""
+"""`hornetos`: the commands and the global options; main.py runs them, and has the exit codes."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from hornet.errors import HornetError
 from hornet.home import Home
-from hornet.interrupts import deliver_signals_promptly
-from hornet.owner import give_to_owner
 from hornet_cli.adopt import adopt
 from hornet_cli.build import build
 from hornet_cli.capacity import capacity
 from hornet_cli.context import Settings
 from hornet_cli.diagnose import diagnose
 from hornet_cli.ext4 import ext4
+from hornet_cli.failures import FAILURES
 from hornet_cli.gate import gate
 from hornet_cli.guide import guide
 from hornet_cli.host import host
@@ -56,8 +49,11 @@ def top(
     overlay: Annotated[
         list[Path] | None, typer.Option(help="A TOML file with a team's own values; may be repeated.")
     ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Build, boot, snapshot, restore, judge and measure HornetOS microVM images."""
+    if debug:
+        FAILURES.show_everything()
     ctx.obj = Settings(Home.from_env(), spec, tuple(overlay or ()))
 
 
@@ -78,18 +74,3 @@ app.command("report")(report)
 app.command("gate")(gate)
 app.command("capacity")(capacity)
 app.add_typer(net, name="net")
-
-
-def main() -> None:
-    """Run a command; an expected error is one message and exit code 2, not a traceback."""
-    deliver_signals_promptly()
-    try:
-        app(prog_name="hornetos")
-    except HornetError as error:
-        print(f"hornetos: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("hornetos: interrupted", file=sys.stderr)
-        sys.exit(130)
-    finally:
-        give_to_owner(Home.from_env())

@@ -81,17 +81,17 @@ def _validate(mine: Settings, fleet: Fleet, vm: VM, child: Bundle, *, egress: bo
     from hornet.validation import file_steps, guest_steps
 
     fleet.remove(vm)
-    failed = []
+    verdicts: dict[str, str] = {}
     for steps in (
         file_steps(child.directory, mine.spec, mine.home, full=False, progress=mine.progress),
         guest_steps(child, fleet, egress=egress),
     ):
         for step in steps:
             show(step)
-            failed += [step.name] if step.verdict == "FAIL" else []
-    if failed:
-        print(f"not published: {', '.join(failed)} failed")
-        raise typer.Exit(1)
+            verdicts |= {step.name: step.verdict} if step.verdict != "PASS" else {}
+    if verdicts:
+        print("not published: " + ", ".join(f"{name}: {verdict}" for name, verdict in verdicts.items()))
+        raise typer.Exit(1 if "FAIL" in verdicts.values() else 2)
     # The restored VM had its own disk: nothing of the new snapshot may have changed.
     with mine.progress.step("full seal", "reading every byte before publishing"):
         child.check_full(mine.progress)

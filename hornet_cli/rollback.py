@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hornet.errors import SnapshotError
+from hornet.errors import BrokenSnapshotError
 from hornet_cli.context import settings
 
 
@@ -18,7 +18,8 @@ def rollback(
     """Switch production to a version at once, by one rename; every byte of it is checked before.
 
     Production is a symbolic link (the spec's snapshot.production_link). VMs that run go on with what they were restored
-    from, and are listed; none is ended. Exit code 0 if production uses the version now, 1 if its seal is broken.
+    from, and are listed; none is ended. Exit code 0 if production uses the version now, 1 if its seal is broken, 2 if
+    it could not be done.
     """
     from hornet.fleet import running_vms
     from hornet.snapshot import open_bundle, production, switch_production
@@ -29,7 +30,7 @@ def rollback(
     try:
         with mine.progress.step("rollback", f"checking every byte of {bundle.directory.name}"):
             bundle.check_full(mine.progress)
-    except SnapshotError as error:
+    except BrokenSnapshotError as error:
         print(f"{error}\nproduction stays as it is: {_name(production(mine.home, names))}")
         raise typer.Exit(1) from error
     old, running = production(mine.home, names), running_vms(mine.home)

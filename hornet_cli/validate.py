@@ -32,12 +32,15 @@ def validate(
     restored VM works on a private copy.
     """
     mine = settings(ctx)
-    failed = False
+    verdicts = set()
     for step in steps(mine, snapshot, full=full, no_seal=no_seal, host_network=host_network):
         show(step)
-        failed = failed or step.verdict != "PASS"
-    print("validation:", "does not hold" if failed else "holds")
-    raise typer.Exit(1 if failed else 0)
+        verdicts.add(step.verdict)
+    word, code = ("holds", 0) if verdicts == {"PASS"} else ("could not be judged", 2)
+    if "FAIL" in verdicts:
+        word, code = "does not hold", 1
+    print("validation:", word)
+    raise typer.Exit(code)
 
 
 def steps(mine: Settings, snapshot: str, *, full: bool, no_seal: bool, host_network: bool) -> Iterator[Step]:
@@ -50,7 +53,7 @@ def steps(mine: Settings, snapshot: str, *, full: bool, no_seal: bool, host_netw
     for step in file_steps(directory, mine.spec, mine.home, full=full, progress=mine.progress):
         yield step
         done.add(step.name)
-        failed |= {step.name} if step.verdict == "FAIL" else set()
+        failed |= {step.name} if step.verdict != "PASS" else set()
     forbidding = failed & ({FILES} if no_seal else {FILES, SEAL})
     if not forbidding:
         bundle = open_bundle(directory, mine.spec.snapshot)
@@ -59,16 +62,17 @@ def steps(mine: Settings, snapshot: str, *, full: bool, no_seal: bool, host_netw
             for step in guest_steps(bundle, fleet, egress=host_network):
                 yield step
                 done.add(step.name)
-    why = f"the step {forbidding.pop()!r} failed" if forbidding else "the restore failed"
+    why = f"the step {forbidding.pop()!r} did not pass" if forbidding else "the restore did not pass"
     yield from (Step(name, "NOT RUN", [why]) for name in STEPS if name not in done)
 
 
 def show(step: Step) -> None:
-    """One line per step, with its place among all; the problems of a failed one below it."""
+    """One line per step, with its place among all; what is wrong below it."""
     from hornet.validation import STEPS
 
-    note = f": {'; '.join(step.lines)}" if step.lines and step.verdict != "FAIL" else ""
+    below = step.verdict in ("FAIL", "NOT JUDGED")
+    note = f": {'; '.join(step.lines)}" if step.lines and not below else ""
     print(f"{step.verdict:<7} [{STEPS.index(step.name) + 1}/{len(STEPS)}] {step.name}{note}")
-    for line in step.lines if step.verdict == "FAIL" else []:
+    for line in step.lines if below else []:
         print("        " + line.replace("\n", "\n        "))
     sys.stdout.flush()

@@ -14,7 +14,7 @@ CONFORMANCE = "conformance"
 
 
 class Outcome(StrEnum):
-    """The decision; each has its exit code (see hornet_cli/app.py)."""
+    """The decision; each has its exit code (see hornet_cli/main.py)."""
 
     HOLDS = "holds"
     FAILS = "does not hold"

@@ -81,7 +81,7 @@ def write_report(directory: Path, report: Report, pictures: Mapping[str, Picture
         _write(paths.html, _render("report.html.j2", report, pictures))
     except OSError as error:
         raise HostError(
-            f"{error.filename}: {error.strerror}", f"make room in {directory}, or make it writable"
+            f"{error.filename or directory}: {error.strerror}", f"make room in {directory}, or make it writable"
         ) from error
     return paths
 

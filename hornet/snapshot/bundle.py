@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hornet.errors import SnapshotError
+from hornet.errors import BrokenSnapshotError, Ext4Error, SnapshotError
 from hornet.ext4.superblock import Superblock, read_superblock
 from hornet.files import clone_file
 from hornet.foreign_file import ForeignFileError, read_json
@@ -73,21 +73,26 @@ class Bundle:
         return Bundle(directory, self.names)
 
     def check_files(self) -> None:
-        """The three files are there, plain files, and not empty. Raises SnapshotError naming the first that is not."""
+        """The three files are there, plain files, and not empty.
+
+        Raises BrokenSnapshotError naming the first that is not, SnapshotError if that can't be told.
+        """
         for path in self.files:
             try:
                 found = path.lstat()
             except FileNotFoundError:
-                raise SnapshotError(f"{path}: missing", "a snapshot is three files; copy the whole directory") from None
+                raise BrokenSnapshotError(
+                    f"{path}: missing", "a snapshot is three files; copy the whole directory"
+                ) from None
             except OSError as error:
                 raise SnapshotError(f"{path}: {error.strerror}", "check the directory's permissions") from error
             if not stat.S_ISREG(found.st_mode):
-                raise SnapshotError(f"{path}: not a plain file (a link or a device)", "copy the file itself here")
+                raise BrokenSnapshotError(f"{path}: not a plain file (a link or a device)", "copy the file itself here")
             if found.st_size == 0:
-                raise SnapshotError(f"{path}: empty", "the copy was cut off: copy the snapshot again")
+                raise BrokenSnapshotError(f"{path}: empty", "the copy was cut off: copy the snapshot again")
 
     def check_seal(self) -> Manifest:
-        """The cheap seal; hashes only if a file's stat is not the one noted. Raises SnapshotError."""
+        """The cheap seal; hashes only if a file's stat is not the one noted. Raises as check_full()."""
         manifest = self.manifest()
         self.check_files()
         self._check_sizes(manifest)
@@ -97,7 +102,10 @@ class Bundle:
         return manifest
 
     def check_full(self, progress: Progress | None = None) -> Manifest:
-        """The full seal: every byte of every file. Raises SnapshotError naming the files that differ."""
+        """The full seal: every byte of every file.
+
+        Raises BrokenSnapshotError naming what differs, SnapshotError or Ext4Error if that can't be told.
+        """
         manifest = self.manifest()
         self.check_files()
         self._check_sizes(manifest)
@@ -124,18 +132,23 @@ class Bundle:
         for path in self.files:
             sealed = manifest.files.get(path.name)
             if sealed is None:
-                raise SnapshotError(f"{path}: not in the manifest", "the manifest belongs to another snapshot")
+                raise BrokenSnapshotError(f"{path}: not in the manifest", "the manifest belongs to another snapshot")
             size = path.stat().st_size
             if size != sealed.size_bytes:
-                raise SnapshotError(
+                raise BrokenSnapshotError(
                     f"{path}: {size} bytes, sealed with {sealed.size_bytes}", f"copy it again whole; {GOLDEN_RULE}"
                 )
 
     def _check_superblock(self, manifest: Manifest) -> None:
-        found, sealed = read_superblock(self.rootfs), Superblock(bytes.fromhex(manifest.superblock))
+        try:
+            found, sealed = read_superblock(self.rootfs), Superblock(bytes.fromhex(manifest.superblock))
+        except Ext4Error as error:
+            if isinstance(error.__cause__, OSError):
+                raise
+            raise BrokenSnapshotError(error.message, GOLDEN_RULE) from error
         changes = found.changes_from(sealed)
         if changes:
-            raise SnapshotError(
+            raise BrokenSnapshotError(
                 f"{self.rootfs}: changed after the snapshot was sealed ({manifest.created}), last mounted "
                 f"{found.show('mount_time')}, last written {found.show('write_time')}:\n  " + "\n  ".join(changes),
                 GOLDEN_RULE,
@@ -149,7 +162,9 @@ class Bundle:
             if found != manifest.files[path.name].sha256
         ]
         if wrong:
-            raise SnapshotError("content changed after the snapshot was sealed:\n  " + "\n  ".join(wrong), GOLDEN_RULE)
+            raise BrokenSnapshotError(
+                "content changed after the snapshot was sealed:\n  " + "\n  ".join(wrong), GOLDEN_RULE
+            )
         self._note_stats(before)
 
     def _hashes(self, progress: Progress | None = None) -> dict[Path, str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hornet.errors import SnapshotError
+from hornet.errors import BrokenSnapshotError, SnapshotError
 from hornet.ext4.superblock import SIZE_BYTES as SUPERBLOCK_BYTES
 from hornet.foreign_file import ForeignFileError, MissingFileError, first_problem, parse_json, read_bytes
 
@@ -102,12 +102,15 @@ class Manifest(Table):
 
     @classmethod
     def read(cls, directory: Path) -> Manifest:
-        """Read manifest.json. Raises SnapshotError if it is missing, malformed, or was edited."""
+        """Read manifest.json.
+
+        Raises BrokenSnapshotError if it is missing or was edited, SnapshotError if it is malformed or can't be read.
+        """
         path = directory / MANIFEST_FILE
         try:
             data = read_bytes(path, MAX_MANIFEST_BYTES, follow_links=False)
         except MissingFileError:
-            raise SnapshotError(
+            raise BrokenSnapshotError(
                 f"{path}: missing: this snapshot was never sealed",
                 f"if you trust the three files as they are: hornetos adopt {directory}",
             ) from None
@@ -116,11 +119,11 @@ class Manifest(Table):
         try:
             return parse_manifest(data)
         except SnapshotError as error:
-            raise SnapshotError(f"{path}: {error.message}", error.hint) from error
+            raise type(error)(f"{path}: {error.message}", error.hint) from error
 
 
 def parse_manifest(data: bytes) -> Manifest:
-    """The manifest that manifest.json holds. Raises SnapshotError if it is malformed or was edited."""
+    """The manifest that manifest.json holds. Raises SnapshotError if it is malformed, BrokenSnapshotError if edited."""
     try:
         manifest = Manifest.model_validate(parse_json(data))
     except ForeignFileError as error:
@@ -128,7 +131,7 @@ def parse_manifest(data: bytes) -> Manifest:
     except ValidationError as error:
         raise SnapshotError(first_problem(error), REPLACE) from error
     if manifest.self_sha256 != manifest.content_sha256():
-        raise SnapshotError(
+        raise BrokenSnapshotError(
             f"its content has SHA-256 {manifest.content_sha256()[:12]}…, sealed {manifest.self_sha256[:12]}…: "
             "it was edited by hand",
             REPLACE,

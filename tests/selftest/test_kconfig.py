@@ -27,7 +27,8 @@ from hornet.kconfig import (
     version_key,
 )
 from hornet.spec import KernelSymbol, load_spec
-from hornet_cli.app import app, main
+from hornet_cli.app import app
+from hornet_cli.main import main
 
 KERNEL = load_spec().kernel
 ALL_FLAGS = [*KERNEL.required_symbols, *KERNEL.removed_symbols]

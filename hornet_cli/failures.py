@@ -1,0 +1,130 @@
+"""What could not be judged or done, in words: one sentence for the user, the traceback into a log."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import shlex
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+
+from hornet.errors import HornetError, HostError
+from hornet.home import CHECKOUT, Home
+from hornet.text import one_line, printable
+
+LOGS_DIRECTORY = "logs"
+WRITABLE = "choose another place with HORNET_HOME"
+HINTS = {
+    errno.EROFS: f"make the file system writable, or {WRITABLE}",
+    errno.ENOSPC: f"free space there, or {WRITABLE}",
+    errno.EDQUOT: f"free space there, or {WRITABLE}",
+    errno.EACCES: "give yourself the right to it, or run the command with sudo",
+    errno.EPERM: "give yourself the right to it, or run the command with sudo",
+    errno.ENOENT: "check its name",
+    errno.ENOTDIR: f"a part of the path is a file: check its name, or {WRITABLE}",
+    errno.EISDIR: "a directory stands there: name a file",
+    errno.ENAMETOOLONG: "use a shorter path",
+    errno.ELOOP: "its symbolic links lead in a circle: remove one",
+    errno.EIO: "the disk could not be read or written: look at the kernel's log (dmesg)",
+    errno.EMFILE: "raise the limit of open files: ulimit -n",
+    errno.ENFILE: "the machine has too many open files: end other programs",
+    errno.ENOMEM: "free memory, or end other programs, then run it again",
+}
+
+
+class Failures:
+    """The failures of this process. debug: show tracebacks on the terminal too, and what libraries log."""
+
+    def __init__(self) -> None:
+        self.debug = False
+        self.in_threads = 0
+
+    def watch(self) -> None:
+        """Report what fails in threads and at the interpreter's end; keep libraries' tracebacks off the terminal."""
+        threading.excepthook = self._in_thread
+        sys.unraisablehook = self._unraisable
+        # Without a handler Python prints what libraries log, paramiko with tracebacks.
+        logging.getLogger().addHandler(logging.NullHandler())
+
+    def show_everything(self) -> None:
+        """What --debug means."""
+        self.debug = True
+        logging.basicConfig(level=logging.INFO, force=True)
+
+    def report(self, error: BaseException, where: str = "") -> None:
+        """Say on standard error what went wrong and what to do next."""
+        shown = explain(error)
+        hint = shown.hint
+        trace = "".join(traceback.format_exception(error))
+        if not isinstance(error, HornetError):
+            log = _write_log(trace)
+            kept = f"the traceback is in {log}" if log else "run `hornetos --debug …` to see the traceback"
+            hint = f"{hint}; {kept}" if hint else kept
+        place = f"in {where}: " if where else ""
+        with suppress(OSError):  # nobody can be told: the exit code says it
+            print(f"{trace if self.debug else ''}hornetos: {place}{HornetError(shown.message, hint)}", file=sys.stderr)
+
+    def _in_thread(self, failed: threading.ExceptHookArgs) -> None:
+        if failed.exc_value is None or isinstance(failed.exc_value, SystemExit | KeyboardInterrupt):
+            return
+        self.in_threads += 1
+        self.report(failed.exc_value, f"thread {failed.thread.name if failed.thread else '?'}")
+
+    def _unraisable(self, failed: sys.UnraisableHookArgs) -> None:
+        """An object's last words, or a clean-up's at exit: nothing depends on them any more."""
+        if failed.exc_value is not None and not isinstance(failed.exc_value, KeyboardInterrupt):
+            trace = "".join(traceback.format_exception(failed.exc_value))
+            _write_log(trace)
+            if self.debug:
+                print(trace, file=sys.stderr)
+
+
+FAILURES = Failures()
+
+
+def explain(error: BaseException) -> HornetError:
+    """Any exception as an error that a user can act upon: the thing, what was found, what to do next."""
+    if isinstance(error, HornetError):
+        return error
+    if isinstance(error, OSError) and error.errno is not None:
+        named = " and ".join(
+            os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, str | bytes)
+        )
+        thing = one_line(named) if named else _place(error)
+        return HostError(f"{thing}: {error.strerror}", HINTS.get(error.errno, ""))
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # Path.resolve()
+        return HostError(one_line(str(error)), HINTS[errno.ELOOP])
+    if isinstance(error, MemoryError):
+        return HostError(f"{_place(error)}: out of memory", HINTS[errno.ENOMEM])
+    said = one_line(str(error)) or "no reason given"
+    return HornetError(
+        f"{_place(error)}: unexpected {type(error).__name__}: {said}; nothing was judged",
+        "this is a fault of the suite or of its installation, please report it",
+    )
+
+
+def _place(error: BaseException) -> str:
+    """Where in the project an exception comes from: file and line of the innermost frame that is its own."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(CHECKOUT) and "venv" not in frame.filename]
+    if not own:
+        return "hornetos"
+    return f"{Path(own[-1].filename).relative_to(CHECKOUT)}, line {own[-1].lineno}"
+
+
+def _write_log(trace: str) -> Path | None:
+    """Keep a traceback below HORNET_HOME; None if that can't be: the failure itself must still be told."""
+    try:
+        directory = Home.from_env().root / LOGS_DIRECTORY
+        directory.mkdir(exist_ok=True)
+        path = directory / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as log:
+            log.write(printable(f"$ {shlex.join(sys.argv)}\n{trace}\n"))
+    except Exception:
+        return None
+    return path
