@@ -7,7 +7,7 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, cast
 
 from hornet.errors import HostError
 
@@ -16,15 +16,37 @@ Method = Literal["reflink", "sparse"]
 # linux/fs.h: share all extents of another file (btrfs, xfs and others).
 FICLONE = 0x40049409
 CHUNK_BYTES = 64 << 20
+PRIVATE_MODE = 0o600
+PRIVATE_DIRECTORY_MODE = 0o700
+# The bits of a mode that let in others than the owner; as a umask they keep them out.
+OTHERS = 0o077
+
+
+def open_private(path: Path, mode: str) -> BinaryIO:
+    """Open a file in a binary mode; one that is made is its owner's alone from the first moment, whatever the umask.
+
+    Raises OSError.
+    """
+
+    def make(name: str, flags: int) -> int:
+        return os.open(name, flags, PRIVATE_MODE)
+
+    return cast(BinaryIO, open(path, mode, opener=make))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a text file that its owner alone may read. Raises OSError."""
+    with open_private(path, "wb") as stream:
+        stream.write(text.encode())
 
 
 def clone_file(source: Path, target: Path) -> Method:
     """Make `target`, which must not exist, a private copy of `source`: a reflink, else a copy without holes.
 
-    Raises HostError for a full disk or any other failure; a partial target is removed.
+    Its owner alone may read it. Raises HostError for a full disk or any other failure; a partial target is removed.
     """
     try:
-        with source.open("rb") as reader, target.open("xb") as writer:
+        with source.open("rb") as reader, open_private(target, "xb") as writer:
             try:
                 return copy_into(reader, writer)
             except BaseException:

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, ClassVar
 
 from hornet.errors import GuestError, VMError
-from hornet.files import clone_file
+from hornet.files import PRIVATE_DIRECTORY_MODE, clone_file, write_private
 from hornet.foreign_file import MissingFileError
 from hornet.guest import Guest, SshKey
 from hornet.home import Home
@@ -26,7 +26,7 @@ from hornet.snapshot import Bundle
 from hornet.snapshot.fit import check_fit, is_frozen
 from hornet.spec import Spec
 from hornet.vm_state import STATE_FILE, VMState, read_state
-from hornet.vmm import MachineConfig, MicroVM, NetworkCard, boot_vm, restore_vm, timed
+from hornet.vmm import MachineConfig, MicroVM, NetworkCard, boot_vm, prepare, restore_vm, timed
 
 # How long one look at the SSH port of a booting guest lasts; in between, its console is looked at.
 PORT_TRY_S = 1.0
@@ -192,6 +192,7 @@ class Fleet:
 
     def __enter__(self) -> Fleet:
         self._remove_stale()
+        prepare()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -238,7 +239,8 @@ class Fleet:
 
     def _surround(self, vm: VM, disk: Path) -> MachineConfig:
         """What a VM needs before its VMM starts: a directory and a disk of its own, a card in its namespace."""
-        vm.directory.mkdir(parents=True)
+        vm.directory.parent.mkdir(PRIVATE_DIRECTORY_MODE, exist_ok=True)
+        vm.directory.mkdir(PRIVATE_DIRECTORY_MODE)
         with timed(vm.phases_ms, "disk_ms"):
             clone_file(disk, vm.disk)
         machine, network = self.spec.machine, self.spec.network
@@ -247,6 +249,7 @@ class Fleet:
             name=vm.name,
             directory=vm.directory,
             disk=vm.disk,
+            user=self.spec.vmm.first_user + vm.vm_id,
             memory_mib=machine.memory_mib,
             vcpus=machine.vcpus,
             card=NetworkCard(vm.namespace.name, network.tap_name, network.guest_mac),
@@ -268,7 +271,7 @@ class Fleet:
             ssh_key=str(self.key.private_path),
             snapshot=str(vm.parent.directory) if vm.parent else None,
         )
-        (vm.directory / STATE_FILE).write_text(state.to_json())
+        write_private(vm.directory / STATE_FILE, state.to_json())
 
 
 def vms_directory(home: Home) -> Path:

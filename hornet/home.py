@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hornet.errors import HostError
+from hornet.files import OTHERS, PRIVATE_DIRECTORY_MODE
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -23,10 +24,13 @@ class Home:
         # Not Path.resolve(): a circle of links is an error of the directory that is to be made, which names it.
         return cls(Path(os.path.realpath(os.environ.get("HORNET_HOME") or CHECKOUT / ".hornet")))
 
-    def _dir(self, *parts: str) -> Path:
-        path = self.root.joinpath(*parts)
+    def _dir(self, name: str, *, private: bool = False) -> Path:
+        """private: nobody but its owner can enter, from the first moment."""
+        path = self.root / name
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(PRIVATE_DIRECTORY_MODE if private else 0o777, parents=True, exist_ok=True)
+            if private and path.stat().st_mode & OTHERS:  # made by an older version
+                path.chmod(PRIVATE_DIRECTORY_MODE)
         except OSError as error:
             raise HostError(
                 f"HORNET_HOME: the directory {path} can't be made: {error.strerror}",
@@ -61,12 +65,10 @@ class Home:
 
     @property
     def run(self) -> Path:
-        """State of what runs now: VM ids, VM directories."""
-        return self._dir("run")
+        """State of what runs now: VM ids, VM directories; nobody else can enter."""
+        return self._dir("run", private=True)
 
     @property
     def keys(self) -> Path:
         """The SSH key pair with which this home's VMs are reached; readable by the owner only."""
-        path = self._dir("keys")
-        path.chmod(0o700)
-        return path
+        return self._dir("keys", private=True)

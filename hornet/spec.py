@@ -95,6 +95,12 @@ class Machine(Table):
     shutdown_timeout_s: Positive
 
 
+class Vmm(Table):
+    """The VMM's process. first_user: the numeric user, and group, of the VMM of VM N is first_user + N."""
+
+    first_user: Annotated[int, Field(ge=1 << 16, lt=1 << 31)]
+
+
 class SnapshotFiles(Table):
     """Names of the three files (guide: Snapshot Anatomy), and how long a guest may take for its part.
 
@@ -245,6 +251,7 @@ class Spec(Table):
     capacity: Capacity
     perf: Perf
     machine: Machine
+    vmm: Vmm
     network: Network
     snapshot: SnapshotFiles
     hazards: Hazards

@@ -38,7 +38,7 @@ def fleet(mine: Settings, kernel: Path, lane: str | None, spec: Spec | None = No
     require_root()
     used = spec or mine.spec
     if lane is None:
-        chosen = best_lane(probe_lanes(mine.home, kernel, used.machine))
+        chosen = best_lane(probe_lanes(mine.home, kernel, used))
     else:
         named = {str(known): known for known in LANES}
         if lane not in named:

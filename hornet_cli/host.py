@@ -36,7 +36,7 @@ def host(
         raise HostError(f"{kernel}: no such file", "name a vmlinux, or leave --kernel out")
     facts = host_facts(mine.home)
     kernel = kernel or _newest_kernel(mine.home)
-    lanes = probe_lanes(mine.home, kernel, mine.spec.machine)
+    lanes = probe_lanes(mine.home, kernel, mine.spec)
     problems, remarks = host_problems(facts, lanes, REQUIRED_TOOLS), host_remarks(facts, lanes)
     states = [dataclasses.asdict(state) for state in lanes]
     if as_json:

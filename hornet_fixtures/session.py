@@ -74,7 +74,7 @@ def lane(pytestconfig: pytest.Config, spec: Spec, home: Home, request: pytest.Fi
     wanted = pytestconfig.getoption("lane") or (Manifest.read(Path(snapshot)).origin.lane if snapshot else None)
     if wanted:
         return lane_named(wanted)
-    return best_lane(probe_lanes(home, request.getfixturevalue("kernel"), spec.machine))
+    return best_lane(probe_lanes(home, request.getfixturevalue("kernel"), spec))
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -11,10 +10,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hornet.errors import HornetError, HostError
+from hornet.files import open_private
 from hornet.home import Home
 from hornet.host import kvm
 from hornet.lane import LANES, Lane
-from hornet.spec import Machine
+from hornet.spec import Spec
 from hornet.store import content_key, file_sha256
 from hornet.vmm import MachineConfig, boot_vm, vmm_version
 from hornet.vmm.firecracker import BINARY as FIRECRACKER
@@ -37,9 +37,9 @@ class LaneState:
     reason: str
 
 
-def probe_lanes(home: Home, kernel: Path | None, machine: Machine) -> list[LaneState]:
+def probe_lanes(home: Home, kernel: Path | None, spec: Spec) -> list[LaneState]:
     """The state of every lane, best first. What was proved by booting `kernel` is kept until host or kernel change."""
-    return [_probe(lane, home, kernel, machine) for lane in LANES]
+    return [_probe(lane, home, kernel, spec) for lane in LANES]
 
 
 def best_lane(states: Sequence[LaneState]) -> Lane:
@@ -51,7 +51,7 @@ def best_lane(states: Sequence[LaneState]) -> Lane:
     raise HostError(f"no lane works on this host:\n  {reasons}", "install qemu-system-x86: ./hornetos host does")
 
 
-def _probe(lane: Lane, home: Home, kernel: Path | None, machine: Machine) -> LaneState:
+def _probe(lane: Lane, home: Home, kernel: Path | None, spec: Spec) -> LaneState:
     missing = _missing(lane)
     if missing:
         return LaneState(str(lane), False, missing)
@@ -63,7 +63,7 @@ def _probe(lane: Lane, home: Home, kernel: Path | None, machine: Machine) -> Lan
     kept = home.cache / "lanes" / f"{key}.json"
     if kept.exists():
         return LaneState(**json.loads(kept.read_text()))
-    state = _boot_to_root_mount(lane, home, kernel, machine)
+    state = _boot_to_root_mount(lane, home, kernel, spec)
     kept.parent.mkdir(exist_ok=True)
     kept.write_text(json.dumps(asdict(state)) + "\n")
     return state
@@ -78,16 +78,17 @@ def _missing(lane: Lane) -> str:
     return kvm.payload_problem() or "" if lane.accelerator == "kvm" else ""
 
 
-def _boot_to_root_mount(lane: Lane, home: Home, kernel: Path, machine: Machine) -> LaneState:
+def _boot_to_root_mount(lane: Lane, home: Home, kernel: Path, spec: Spec) -> LaneState:
     with tempfile.TemporaryDirectory(prefix="lane-", dir=home.run) as directory:
         disk = Path(directory, "empty")
-        disk.touch()
-        os.truncate(disk, 1 << 20)
+        with open_private(disk, "xb") as file:
+            file.truncate(1 << 20)
         config = MachineConfig(
             name="probe",
             directory=Path(directory),
             disk=disk,
-            memory_mib=machine.memory_mib,
+            user=spec.vmm.first_user,
+            memory_mib=spec.machine.memory_mib,
             vcpus=1,
         )
         try:

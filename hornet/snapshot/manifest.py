@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hornet.errors import BrokenSnapshotError, SnapshotError
 from hornet.ext4.superblock import SIZE_BYTES as SUPERBLOCK_BYTES
+from hornet.files import write_private
 from hornet.foreign_file import ForeignFileError, MissingFileError, first_problem, parse_json, read_bytes
 
 MANIFEST_FILE = "manifest.json"
@@ -98,7 +99,7 @@ class Manifest(Table):
 
     def write(self, directory: Path) -> None:
         """Write manifest.json."""
-        (directory / MANIFEST_FILE).write_text(self.model_dump_json(indent=2) + "\n")
+        write_private(directory / MANIFEST_FILE, self.model_dump_json(indent=2) + "\n")
 
     @classmethod
     def read(cls, directory: Path) -> Manifest:

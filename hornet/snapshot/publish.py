@@ -32,7 +32,6 @@ def publishing(target: Path, names: SnapshotFiles) -> Iterator[Bundle]:
             raise SnapshotError(f"{target}: exists already", "choose another version name: snapshots never change")
         work = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
         try:
-            work.chmod(0o755)
             yield Bundle(work, names)
             Bundle(work, names).check_seal()
             for path in [*work.iterdir(), work]:

@@ -11,6 +11,7 @@ from hornet.vmm import firecracker, qemu
 from hornet.vmm.base import MachineConfig, MicroVM, NetworkCard
 from hornet.vmm.console import Console
 from hornet.vmm.phases import timed
+from hornet.vmm.process import prepare
 
 __all__ = [
     "Console",
@@ -19,6 +20,7 @@ __all__ = [
     "NetworkCard",
     "boot_vm",
     "lane_settings",
+    "prepare",
     "restore_vm",
     "timed",
     "vmm_version",

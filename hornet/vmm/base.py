@@ -25,15 +25,22 @@ class MachineConfig:
 
     directory: the VM's own, for console.log, vmm.log and its memory file; it must exist.
     disk: the VM's private, writable rootfs.ext4.
+    user: numeric id of the user, and of its only group, that its VMM runs as; no two VMs have the same.
     card: None for a VM without a network card.
     """
 
     name: str
     directory: Path
     disk: Path
+    user: int
     memory_mib: int
     vcpus: int
     card: NetworkCard | None = None
+
+    @property
+    def largest_file_bytes(self) -> int:
+        """No file that its VMM writes has a reason to be larger than its disk or its memory."""
+        return max(self.disk.stat().st_size, self.memory_mib << 20)
 
 
 class MicroVM(Protocol):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hornet.errors import VMError
+from hornet.files import open_private
 
 TAIL_LINES = 25
 # Nothing that is waited for comes after this line.
@@ -99,7 +100,7 @@ class Console:
             self._keyboard.close()
 
     def _read(self) -> None:
-        with self.path.open("ab") as sink:
+        with open_private(self.path, "ab") as sink:
             while chunk := self._receive():
                 sink.write(chunk)
                 sink.flush()

@@ -3,6 +3,10 @@
 Firecracker writes the path of a VM's disk into its snapshots. Here it runs in the VM's own directory and is given the
 disk's bare name, so that a clone opens the disk in its own directory, wherever that is. It opens its tap by name, so it
 runs in the VM's network namespace.
+
+It also opens guest memory by path, and every clone must open the same file, or they would share no pages. So it keeps
+root's id, which owns that file, without any capability, and sees the whole host: a guest that subverts it can write
+what root owns. The jailer, Firecracker's own answer, is not used yet.
 """
 
 from __future__ import annotations
@@ -11,23 +15,27 @@ import http.client
 import json
 import os
 import re
+import shutil
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from hornet.errors import HornetError, VMError
+from hornet.files import open_private
 from hornet.lane import Lane
 from hornet.proc import run
 from hornet.vmm.base import MachineConfig
 from hornet.vmm.console import Console
 from hornet.vmm.phases import timed
-from hornet.vmm.process import log_tail, start_vmm
+from hornet.vmm.process import Rights, claimed, log_tail, open_given, start_vmm
 
 BINARY = "firecracker"
 API_SOCKET = "api.sock"
 LOG_FILE = "vmm.log"
 METRICS_FILE = "metrics.json"
+WRITTEN_MEMORY, WRITTEN_STATE = "written.mem", "written.snapshot"
 START_TIMEOUT_S = 20.0
 CALL_TIMEOUT_S = 60.0
 # Nothing tells when the socket is there; a start takes some milliseconds, so this blurs it by little.
@@ -35,9 +43,12 @@ POLL_S = 0.0005
 
 
 class FirecrackerVM:
-    """A running Firecracker. Made by boot() or restore(), not directly."""
+    """A running Firecracker. Made by boot() or restore(), not directly.
 
-    def __init__(self, lane: Lane, config: MachineConfig) -> None:
+    files: what it opens by _inherited(): without capabilities it can't enter everybody's directories.
+    """
+
+    def __init__(self, lane: Lane, config: MachineConfig, files: Sequence[BinaryIO]) -> None:
         self.lane = lane
         self.config = config
         self.phases_ms: dict[str, float] = {}
@@ -48,11 +59,12 @@ class FirecrackerVM:
             # It reads its standard input only if that is a terminal or a pipe.
             typed_fd, keyboard_fd = os.pipe()
             keyboard = os.fdopen(keyboard_fd, "wb", buffering=0)
-            with serial_theirs, os.fdopen(typed_fd):
+            with serial_theirs, os.fdopen(typed_fd), claimed(config.disk) as disk_fd:
                 self._process = start_vmm(
                     [BINARY, "--api-sock", API_SOCKET, "--id", config.name, "--log-path", LOG_FILE, "--level", "Warn"],
-                    disk=config.disk,
+                    Rights(None, config.largest_file_bytes),
                     log=self._log,
+                    pass_fds=[disk_fd, *(file.fileno() for file in files)],
                     stdio=(typed_fd, serial_theirs.fileno()),
                     directory=config.directory,
                     namespace=config.card.namespace if config.card else None,
@@ -72,18 +84,24 @@ class FirecrackerVM:
 
     def snapshot(self, memory: Path, state: Path) -> None:
         """Write memory and device state of the paused VM; a clone can be saved like any other. Raises VMError."""
-        body = {"snapshot_type": "Full", "snapshot_path": str(state), "mem_file_path": str(memory)}
+        # Written in the VM's own directory, which it can reach wherever it is.
+        body = {"snapshot_type": "Full", "snapshot_path": WRITTEN_STATE, "mem_file_path": WRITTEN_MEMORY}
         self.call("PUT", "/snapshot/create", body)
+        try:
+            shutil.move(self.config.directory / WRITTEN_MEMORY, memory)
+            shutil.move(self.config.directory / WRITTEN_STATE, state)
+        except OSError as error:
+            raise VMError(f"{memory.parent}: can't be written: {error.strerror}", "free space there") from error
 
-    def load(self, memory: Path, state: Path) -> None:
+    def load(self, memory: BinaryIO, state: BinaryIO) -> None:
         """Take memory, mapped private, and device state; the VM is paused afterwards."""
         body = {
-            "snapshot_path": str(state),
-            "mem_backend": {"backend_type": "File", "backend_path": str(memory)},
+            "snapshot_path": _inherited(state),
+            "mem_backend": {"backend_type": "File", "backend_path": _inherited(memory)},
             "resume_vm": False,
         }
         self.call("PUT", "/snapshot/load", body)
-        self._memory = [memory]
+        self._memory = [Path(memory.name)]
 
     def take_memory(self, taken_mib: int) -> None:
         self.call("PATCH", "/balloon", {"amount_mib": taken_mib})
@@ -177,11 +195,18 @@ def _fault(text: str) -> str:
 
 def boot(lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> FirecrackerVM:
     """Start a VM from a kernel. It runs when this returns. Raises VMError."""
-    vm = FirecrackerVM(lane, config)
+    with open_given(kernel) as stream:
+        vm = FirecrackerVM(lane, config, [stream])
+        _set_up(vm, _inherited(stream), boot_args)
+    return vm
+
+
+def _set_up(vm: FirecrackerVM, kernel: str, boot_args: str) -> None:
+    config = vm.config
     disk = {"drive_id": "rootfs", "path_on_host": config.disk.name, "is_root_device": True, "is_read_only": False}
     bodies: list[tuple[str, dict[str, Any]]] = [
         ("/machine-config", {"vcpu_count": config.vcpus, "mem_size_mib": config.memory_mib}),
-        ("/boot-source", {"kernel_image_path": str(kernel), "boot_args": boot_args}),
+        ("/boot-source", {"kernel_image_path": kernel, "boot_args": boot_args}),
         ("/drives/rootfs", disk),
         ("/balloon", {"amount_mib": 0, "deflate_on_oom": True}),
         ("/entropy", {}),
@@ -194,7 +219,6 @@ def boot(lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> 
             vm.call("PUT", path, body)
     except HornetError as error:
         vm.give_up(error)
-    return vm
 
 
 def restore(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, own_memory: bool = False) -> FirecrackerVM:
@@ -203,15 +227,21 @@ def restore(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, own
     memory is mapped private, so that clones share its pages. own_memory makes no difference here: any clone can be
     snapshotted again. Raises VMError.
     """
-    vm = FirecrackerVM(lane, config)
-    try:
-        (config.directory / METRICS_FILE).touch()
-        vm.call("PUT", "/metrics", {"metrics_path": METRICS_FILE})
-        with timed(vm.phases_ms, "load_ms"):
-            vm.load(memory, state)
-    except HornetError as error:
-        vm.give_up(error)
+    with open_given(memory) as ram, open_given(state) as stream:
+        vm = FirecrackerVM(lane, config, [ram, stream])
+        try:
+            open_private(config.directory / METRICS_FILE, "xb").close()
+            vm.call("PUT", "/metrics", {"metrics_path": METRICS_FILE})
+            with timed(vm.phases_ms, "load_ms"):
+                vm.load(ram, stream)
+        except HornetError as error:
+            vm.give_up(error)
     return vm
+
+
+def _inherited(file: BinaryIO) -> str:
+    """The path by which a process that inherited an open file opens it."""
+    return f"/proc/self/fd/{file.fileno()}"
 
 
 def lane_settings(lane: Lane) -> dict[str, str]:

@@ -1,29 +1,51 @@
-"""Start a VMM process that never outlives the one that started it."""
+"""Start a VMM process that never outlives the one that started it, and that has no rights on the host."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from hornet.errors import HostError, VMError
+from hornet.files import OTHERS, open_private
 from hornet.network.netns import RUN_NETNS
+from hornet.vmm import inherited
+from hornet.vmm.jail import enter_jail
+
+# setpriv(1). The parent-death signal comes last: the kernel clears it when a process changes its user.
+WITHOUT_RIGHTS = (
+    *("--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"),
+    *("--pdeathsig", "KILL"),
+)
+# Of one user. QEMU's pool for disk requests has up to 64; each virtual CPU is one more, of at most 32.
+MAX_THREADS = 256
 
 
-@cache
-def _spawner() -> ThreadPoolExecutor:
-    """The parent-death signal fires when the starting *thread* ends, so one that lasts starts every VMM."""
-    return ThreadPoolExecutor(1, thread_name_prefix="vmm-spawner")
+@dataclass(frozen=True)
+class Rights:
+    """What a VMM may do.
+
+    user: numeric id of its user and its only group. It is in a jail (hornet/vmm/jail.py) and opens `files`, descriptors
+    by name, beside what every user may read there. None: root's id without any capability, in the host's own view, for
+    a VMM that opens its files by path. largest_file_bytes: how far it may write into any file.
+    """
+
+    user: int | None
+    largest_file_bytes: int
+    files: Mapping[str, int] = field(default_factory=dict)
 
 
 def start_vmm(
     argv: Sequence[str],
+    rights: Rights,
     *,
-    disk: Path,
     log: Path,
     pass_fds: Sequence[int] = (),
     stdio: tuple[int, int] | None = None,
@@ -32,47 +54,83 @@ def start_vmm(
 ) -> subprocess.Popen[bytes]:
     """Start `argv` with its output in `log`; it is killed by the kernel when this process dies, however.
 
-    stdio: descriptors of its standard input and output instead; directory: where it runs; namespace: the network
-    namespace that it runs in. Raises VMError if another VM runs on `disk`, HostError if the program is missing.
+    pass_fds: what it inherits beside rights.files; stdio: descriptors of its standard input and output instead;
+    directory: where it runs; namespace: the network namespace that it runs in. Raises HostError if the program is
+    missing, or this host can't confine it.
     """
-    command = ["setpriv", "--pdeathsig", "KILL", *argv]
+    limits = ["--core=0", f"--fsize={rights.largest_file_bytes}"]
+    user = []
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+    if rights.user is not None:
+        limits.append(f"--nproc={MAX_THREADS}")
+        user = ["--reuid", str(rights.user), "--regid", str(rights.user)]
+        environment |= inherited.environment(rights.files)
+    command = ["prlimit", *limits, "setpriv", *user, *WITHOUT_RIGHTS, *argv]
     if namespace:
-        # Entered first: entering clears the parent-death signal.
+        # Entered first: it takes rights.
         command = ["nsenter", f"--net={RUN_NETNS / namespace}", "--", *command]
 
     def spawn() -> subprocess.Popen[bytes]:
-        with log.open("ab") as sink:
-            stdin, stdout = stdio or (subprocess.DEVNULL, sink.fileno())
-            return subprocess.Popen(
-                command,
-                stdin=stdin,
-                stdout=stdout,
-                stderr=sink,
-                pass_fds=tuple(pass_fds),
-                cwd=directory,
-            )
+        stdin, stdout = stdio or (subprocess.DEVNULL, sink.fileno())
+        return subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=sink,
+            pass_fds=(*pass_fds, *rights.files.values()),
+            cwd=directory,
+            env=environment,
+            umask=OTHERS,
+        )
 
-    claim = _claim(disk)
-    pass_fds = (*pass_fds, claim)
+    with open_private(log, "ab") as sink:
+        try:
+            return _spawner(jailed=rights.user is not None).submit(spawn).result()
+        except FileNotFoundError as error:
+            raise HostError(f"{error.filename}: not found", "run ./hornetos once: it installs it") from error
+
+
+def prepare() -> None:
+    """Have ready what the first VMM would have to wait for. Raises HostError, CommandError."""
+    _spawner(jailed=True)
+
+
+# The parent-death signal fires when the starting *thread* ends, so one that lasts starts every VMM.
+_spawners: dict[bool, ThreadPoolExecutor] = {}
+_making = threading.Lock()
+
+
+def _spawner(*, jailed: bool) -> ThreadPoolExecutor:
+    with _making:
+        if jailed not in _spawners:
+            made = ThreadPoolExecutor(1, thread_name_prefix="vmm-spawner")
+            if jailed:
+                made.submit(enter_jail, {inherited.LIBRARY: inherited.library()}).result()
+            _spawners[jailed] = made
+        return _spawners[jailed]
+
+
+@contextmanager
+def claimed(disk: Path) -> Iterator[int]:
+    """The disk, open and locked by its inode, whatever its name: two VMs that write one file system destroy it.
+
+    A VMM that inherits the descriptor has the lock until it ends. Raises VMError if another one has it.
+    """
+    with disk.open("r+b", buffering=0) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            inode = os.fstat(file.fileno()).st_ino
+            raise VMError(f"{disk} (inode {inode}): another VM runs on it", "give each VM a copy of its own") from None
+        yield file.fileno()
+
+
+def open_given(path: Path) -> BinaryIO:
+    """A file that a VM is made from, for reading only. Raises VMError if it can't be read."""
     try:
-        return _spawner().submit(spawn).result()
-    except FileNotFoundError as error:
-        raise HostError(f"{error.filename}: not found", "run ./hornetos once: it installs it") from error
-    finally:
-        os.close(claim)
-
-
-def _claim(disk: Path) -> int:
-    """A descriptor that holds a lock on the disk's inode, whatever its name. The VMM inherits it and has the lock
-    until it ends: two VMs that write one file system destroy it."""
-    fd = os.open(disk, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        inode = os.fstat(fd).st_ino
-        os.close(fd)
-        raise VMError(f"{disk} (inode {inode}): another VM runs on it", "give each VM a copy of its own") from None
-    return fd
+        return path.open("rb", buffering=0)
+    except OSError as error:
+        raise VMError(f"{path}: can't be read: {error.strerror}", "check the path and its permissions") from error
 
 
 def log_tail(log: Path, lines: int = 15) -> str:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import re
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from hornet.errors import HornetError, VMError
-from hornet.files import clone_file, copy_into
+from hornet.files import clone_file, copy_into, open_private
 from hornet.lane import Lane
 from hornet.network import netns
 from hornet.network.tap import open_tap
@@ -24,7 +24,7 @@ from hornet.proc import run
 from hornet.vmm.base import MachineConfig, NetworkCard
 from hornet.vmm.console import Console
 from hornet.vmm.phases import timed
-from hornet.vmm.process import log_tail, start_vmm
+from hornet.vmm.process import Rights, claimed, log_tail, open_given, start_vmm
 from hornet.vmm.qmp import Qmp
 
 BINARY = "qemu-system-x86_64"
@@ -41,6 +41,12 @@ EMULATED_BOOT_ARGS = "tsc=reliable no_timer_check norandmaps"
 # Without "fast" string instructions, which are emulated byte by byte: a guest that is not told of them copies and
 # clears its memory by words, in half the time.
 EMULATED_CPU = "max,-erms,-fsrm"
+# System calls that a running VM never needs: starting programs, changing user, scheduling.
+SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+# Names under which it opens what it inherits; nothing is there (hornet/vmm/inherited.py).
+KERNEL, MEMORY = "/hornet/vmlinux", "/hornet/vm.mem"
+DISK_FD_SET = 1
+KVM_DEVICE = Path("/dev/kvm")
 
 
 class QemuVM:
@@ -51,9 +57,11 @@ class QemuVM:
         lane: Lane,
         config: MachineConfig,
         arguments: Sequence[str],
-        fds: Sequence[int],
+        files: Mapping[str, int],
+        fds: Sequence[int] = (),
         own_memory: BinaryIO | None = None,
     ) -> None:
+        """files: descriptors of what it opens by name; fds: of what it finds by number."""
         self._own_memory = own_memory
         self.lane = lane
         self.config = config
@@ -62,17 +70,21 @@ class QemuVM:
         with timed(self.phases_ms, "vmm_start_ms"):
             qmp_end, qmp_theirs = socket.socketpair()
             serial_end, serial_theirs = socket.socketpair()
-            argv = [
-                *_base_arguments(lane, config),
-                *("-chardev", f"socket,id=qmp,fd={qmp_theirs.fileno()}", "-mon", "chardev=qmp,mode=control"),
-                *("-chardev", f"socket,id=serial,fd={serial_theirs.fileno()}", "-serial", "chardev:serial"),
-                *arguments,
-            ]
-            with qmp_theirs, serial_theirs, _open_tap(config.card) as tap_fd:
-                argv += _card_arguments(config.card, tap_fd)
-                tap_fds = [] if tap_fd is None else [tap_fd]
-                pass_fds = [qmp_theirs.fileno(), serial_theirs.fileno(), *tap_fds, *fds]
-                self._process = start_vmm(argv, disk=config.disk, log=self._log, pass_fds=pass_fds)
+            with ExitStack() as stack:
+                qmp_fd, serial_fd = (stack.enter_context(end).fileno() for end in (qmp_theirs, serial_theirs))
+                disk_fd = stack.enter_context(claimed(config.disk))
+                tap_fds = stack.enter_context(_open_tap(config.card))
+                devices = stack.enter_context(_open_accelerator(lane))
+                argv = [
+                    *_base_arguments(lane, config, disk_fd),
+                    *("-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control"),
+                    *("-chardev", f"socket,id=serial,fd={serial_fd}", "-serial", "chardev:serial"),
+                    *arguments,
+                    *_card_arguments(config.card, tap_fds),
+                ]
+                rights = Rights(config.user, config.largest_file_bytes, {**files, **devices})
+                pass_fds = [qmp_fd, serial_fd, disk_fd, *tap_fds, *fds]
+                self._process = start_vmm(argv, rights, log=self._log, pass_fds=pass_fds)
             self.pid = self._process.pid
             self.console = Console(config.directory / "console.log", serial_end, config.name)
             self._qmp = Qmp(qmp_end, config.name)
@@ -94,7 +106,7 @@ class QemuVM:
         """
         own_memory = self._memory_to("be saved")
         self._prepare_migration()
-        with state.open("wb") as stream:
+        with open_private(state, "wb") as stream:
             self._qmp.send_fd(stream.fileno(), "state")
             self._qmp.execute("migrate", {"uri": "fd:state"})
             self._qmp.wait_migration(MIGRATION_TIMEOUT_S)
@@ -112,7 +124,8 @@ class QemuVM:
             self._give_up(error)
 
     def take_memory(self, taken_mib: int) -> None:
-        """Raises VMError for a clone with private memory: QEMU would punch holes into the snapshot's vm.mem."""
+        """Raises VMError for a clone with private memory: QEMU would have to punch holes into a file that it may only
+        read."""
         self._memory_to("be given up")
         self._qmp.execute("balloon", {"value": (self.config.memory_mib - taken_mib) << 20})
 
@@ -160,9 +173,9 @@ def boot(lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> 
 
     Raises VMError if QEMU does not start.
     """
-    memory = _make_memory(config)
-    arguments = ["-kernel", str(kernel), "-append", f"{boot_args} {_emulated_boot_args(lane)}".strip()]
-    return _with_own_memory(lane, config, arguments, [], memory)
+    arguments = ["-kernel", KERNEL, "-append", f"{boot_args} {_emulated_boot_args(lane)}".strip()]
+    with open_given(kernel) as stream:
+        return _with_own_memory(lane, config, arguments, {KERNEL: stream.fileno()}, [], _make_memory(config))
 
 
 def restore(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, own_memory: bool = False) -> QemuVM:
@@ -171,12 +184,15 @@ def restore(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, own
     memory is mapped private, so that clones share its pages and it never changes. own_memory=True copies it
     instead, which costs time and space and allows a snapshot of the clone. Raises VMError.
     """
-    with state.open("rb") as stream:
-        arguments, fds = ["-incoming", "defer", "-S"], [stream.fileno()]
+    arguments = ["-incoming", "defer", "-S"]
+    with open_given(state) as stream, open_given(memory) as ram:
+        fds = [stream.fileno()]
         if own_memory:
-            vm = _with_own_memory(lane, config, arguments, fds, _make_memory(config, memory))
+            vm = _with_own_memory(lane, config, arguments, {}, fds, _make_memory(config, ram))
         else:
-            vm = QemuVM(lane, config, [*_memory_arguments(config, memory, shared=False), *arguments], fds)
+            # Opened for reading only: nothing that the guest or a subverted QEMU does can change it.
+            arguments += _memory_arguments(config, shared=False)
+            vm = QemuVM(lane, config, arguments, {MEMORY: ram.fileno()}, fds)
         with timed(vm.phases_ms, "load_ms"):
             vm.load(stream.fileno())
     return vm
@@ -191,14 +207,16 @@ def version() -> str:
     return found.group(1)
 
 
-def _base_arguments(lane: Lane, config: MachineConfig) -> list[str]:
+def _base_arguments(lane: Lane, config: MachineConfig, disk_fd: int) -> list[str]:
     accelerator = "kvm" if lane.accelerator == "kvm" else f"tcg,tb-size={TCG_CACHE_MIB}"
     return [
         *(BINARY, "-nodefaults", "-no-user-config", "-display", "none", "-name", config.name),
         *("-M", "microvm,acpi=on,pcie=off,rtc=on,usb=off,memory-backend=ram"),
         *("-accel", accelerator, "-cpu", _cpu(lane)),
         *("-smp", str(config.vcpus), "-m", f"{config.memory_mib}M"),
-        *("-blockdev", f"driver=file,node-name=file0,filename={config.disk}"),
+        *("-sandbox", SANDBOX),
+        *("-add-fd", f"fd={disk_fd},set={DISK_FD_SET}"),
+        *("-blockdev", f"driver=file,node-name=file0,filename=/dev/fdset/{DISK_FD_SET}"),
         *("-blockdev", "driver=raw,node-name=disk0,file=file0"),
         *("-device", "virtio-blk-device,drive=disk0"),
         *("-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-device,rng=rng0"),
@@ -207,30 +225,47 @@ def _base_arguments(lane: Lane, config: MachineConfig) -> list[str]:
 
 
 @contextmanager
-def _open_tap(card: NetworkCard | None) -> Iterator[int | None]:
-    """A descriptor of the card's tap: QEMU itself stays in the host's namespace."""
+def _open_accelerator(lane: Lane) -> Iterator[dict[str, int]]:
+    """The descriptor of the device that the accelerator needs: only root and the group kvm may open it.
+
+    Raises VMError if it can't be opened.
+    """
+    if lane.accelerator != "kvm":
+        yield {}
+        return
+    try:
+        device = KVM_DEVICE.open("r+b", buffering=0)
+    except OSError as error:
+        raise VMError(f"{KVM_DEVICE}: {error.strerror}", "load the kernel module kvm_intel or kvm_amd") from error
+    with device:
+        yield {str(KVM_DEVICE): device.fileno()}
+
+
+@contextmanager
+def _open_tap(card: NetworkCard | None) -> Iterator[list[int]]:
+    """The descriptor of the card's tap, if there is a card: QEMU itself has no network."""
     if card is None:
-        yield None
+        yield []
         return
     fd = netns.enter(card.namespace, lambda: open_tap(card.tap))
     try:
-        yield fd
+        yield [fd]
     finally:
         os.close(fd)
 
 
-def _card_arguments(card: NetworkCard | None, tap_fd: int | None) -> list[str]:
+def _card_arguments(card: NetworkCard | None, tap_fds: Sequence[int]) -> list[str]:
     if card is None:
         return []
     device = f"virtio-net-device,netdev=net0,mac={card.mac}"
-    return ["-netdev", f"tap,id=net0,fd={tap_fd}", "-device", device]
+    return ["-netdev", f"tap,id=net0,fd={tap_fds[0]}", "-device", device]
 
 
 def _memory_name(config: MachineConfig) -> str:
     return f"{config.name}.mem"
 
 
-def _make_memory(config: MachineConfig, parent: Path | None = None) -> BinaryIO:
+def _make_memory(config: MachineConfig, parent: BinaryIO | None = None) -> BinaryIO:
     """Guest RAM of its own, filled with a snapshot's: a file in memory only, as what a guest holds is no disk's.
 
     Raises VMError if the snapshot's can't be read, or there is no room in memory.
@@ -239,30 +274,33 @@ def _make_memory(config: MachineConfig, parent: Path | None = None) -> BinaryIO:
     os.ftruncate(memory.fileno(), config.memory_mib << 20)
     if parent:
         try:
-            with parent.open("rb") as reader:
-                copy_into(reader, memory)
+            copy_into(parent, memory)
         except OSError as error:
             memory.close()
-            why = f"{parent}: can't be copied into memory: {error.strerror}"
-            raise VMError(why, "check the path and its permissions, and free memory") from error
+            why = f"{parent.name}: can't be copied into memory: {error.strerror}"
+            raise VMError(why, "check the file, and free memory") from error
     return memory
 
 
 def _with_own_memory(
-    lane: Lane, config: MachineConfig, arguments: Sequence[str], fds: Sequence[int], memory: BinaryIO
+    lane: Lane,
+    config: MachineConfig,
+    arguments: Sequence[str],
+    files: Mapping[str, int],
+    fds: Sequence[int],
+    memory: BinaryIO,
 ) -> QemuVM:
-    fd = memory.fileno()
-    mapped = _memory_arguments(config, Path(f"/proc/self/fd/{fd}"), shared=True)
+    arguments = [*_memory_arguments(config, shared=True), *arguments]
     try:
-        return QemuVM(lane, config, [*mapped, *arguments], [*fds, fd], memory)
+        return QemuVM(lane, config, arguments, {**files, MEMORY: memory.fileno()}, fds, memory)
     except BaseException:
         memory.close()
         raise
 
 
-def _memory_arguments(config: MachineConfig, file: Path, *, shared: bool) -> list[str]:
+def _memory_arguments(config: MachineConfig, *, shared: bool) -> list[str]:
     share = "on" if shared else "off"
-    backend = f"memory-backend-file,id=ram,size={config.memory_mib}M,mem-path={file},share={share}"
+    backend = f"memory-backend-file,id=ram,size={config.memory_mib}M,mem-path={MEMORY},share={share}"
     return ["-object", backend]
 
 

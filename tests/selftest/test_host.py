@@ -95,7 +95,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("HORNET_HOME", str(tmp_path))
 
     def run(*options: str, lanes: list[LaneState] = LANES, facts: dict[str, Any] = GOOD) -> Any:
-        monkeypatch.setattr("hornet.host.probe_lanes", lambda home, kernel, machine: lanes)
+        monkeypatch.setattr("hornet.host.probe_lanes", lambda home, kernel, spec: lanes)
         monkeypatch.setattr("hornet.host.host_facts", lambda home: facts)
         return CliRunner().invoke(app, ["host", *options])
 

@@ -16,7 +16,6 @@ from hornet.refresh import freeze, refresh
 from hornet.snapshot import fit
 from hornet.spec import load_spec
 from hornet.vmm import Console
-from hornet.vmm.process import start_vmm
 
 SPEC = load_spec()
 TIMEOUT_S = 10
@@ -69,21 +68,6 @@ def test_a_line_that_is_closed_is_an_error(line: tuple[Console, socket.socket]) 
     guest.close()
     with pytest.raises(VMError, match="serial line is closed"):
         freeze(console)
-
-
-def test_two_vmms_on_one_disk_are_refused(tmp_path: Path) -> None:
-    disk, link, log = tmp_path / "disk", tmp_path / "link", tmp_path / "log"
-    disk.write_bytes(bytes(4096))
-    link.hardlink_to(disk)
-    first = start_vmm(["sleep", "60"], disk=disk, log=log)
-    try:
-        with pytest.raises(VMError, match=r"link \(inode \d+\): another VM runs on it"):
-            start_vmm(["sleep", "60"], disk=link, log=log)
-    finally:
-        first.kill()
-        first.wait()
-    second = start_vmm(["true"], disk=link, log=log)
-    assert second.wait(TIMEOUT_S) == 0
 
 
 def test_the_guests_programs_are_the_same_each_time(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+/* Preloaded into a VMM: a file that it was handed as a descriptor is opened by name, whatever the flags.
+ *
+ * HORNET_FD_<number>=<path> in the environment names such a file. QEMU opens guest memory, kernel and /dev/kvm itself, by
+ * path; run as a user of its own it may open none of them. It is given a duplicate of what its parent has opened, with
+ * the parent's rights: guest memory that was opened read-only can be mapped private, and never be written or punched.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int inherited(const char *path)
+{
+    for (char **entry = environ; *entry; entry++) {
+        int fd, end = 0;
+
+        if (sscanf(*entry, "HORNET_FD_%d=%n", &fd, &end) == 1 && end && !strcmp(*entry + end, path))
+            return fd;
+    }
+    return -1;
+}
+
+static int duplicate(int fd)
+{
+    /* Duplicates share their position: each reader begins at the start. (A device has none.) */
+    lseek(fd, 0, SEEK_SET);
+    return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+int open64(const char *path, int flags, ...)
+{
+    int fd = inherited(path);
+    mode_t mode = 0;
+
+    if (fd >= 0)
+        return duplicate(fd);
+    if (__OPEN_NEEDS_MODE(flags)) {
+        va_list arguments;
+
+        va_start(arguments, flags);
+        mode = va_arg(arguments, mode_t);
+        va_end(arguments);
+    }
+    return syscall(SYS_openat, AT_FDCWD, path, flags, mode);
+}
+
+/* What it is in programs that were compiled with _FORTIFY_SOURCE. */
+int __open64_2(const char *path, int flags)
+{
+    return open64(path, flags);
+}
+
+FILE *fopen64(const char *path, const char *mode)
+{
+    FILE *(*next)(const char *, const char *) = dlsym(RTLD_NEXT, "fopen64");
+    int fd = inherited(path);
+
+    return fd >= 0 ? fdopen(duplicate(fd), mode) : next(path, mode);
+}
+
+/* The names in programs that were compiled without _FILE_OFFSET_BITS=64. */
+int open(const char *path, int flags, ...) __attribute__((alias("open64")));
+int __open_2(const char *path, int flags) __attribute__((alias("__open64_2")));
+FILE *fopen(const char *path, const char *mode) __attribute__((alias("fopen64")));

@@ -1,0 +1,85 @@
+"""What a QEMU process sees of the host: programs and libraries, two devices, no network, nothing of any user.
+
+The thread that starts VMMs enters namespaces of its own once, and every VMM that it starts inherits them. So the view
+costs a restore nothing. It is a chroot, which a process without capabilities can't leave, and in which the kernel lets
+nobody make user namespaces.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from hornet.errors import HostError
+
+# Hides the machine's own directory of this name, for the jail only: any that every machine has would do.
+ROOT = Path("/tmp")
+VISIBLE = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom")
+CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWNET = 0x00020000, 0x04000000, 0x08000000, 0x40000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE = 1, 2, 4, 32, 0x1000, 0x4000, 1 << 19
+MNT_DETACH = 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def enter_jail(files: Mapping[Path, bytes]) -> None:
+    """Move the calling thread, and what it starts from now on, into the jail; no other thread notices.
+
+    files: more of what is there, read-only. Raises HostError without the rights to do so.
+    """
+    _check(_libc.unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET), "unshare")
+    # A slave: what the host unmounts later is not held here, and nothing done here reaches the host.
+    _mount("none", Path("/"), MS_REC | MS_SLAVE)
+    _mount("tmpfs", ROOT, MS_NOSUID | MS_NODEV, kind="tmpfs", options="mode=0755,size=4m")
+    for path in map(Path, VISIBLE):
+        _show(path)
+    for path, content in files.items():
+        inside = _inside(path)
+        inside.write_bytes(content)
+        inside.chmod(0o444)
+    _mount("none", ROOT, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
+    for mounted in _mounts_elsewhere():
+        _libc.umount2(mounted, MNT_DETACH)
+    os.chroot(ROOT)
+    os.chdir("/")
+
+
+def _show(path: Path) -> None:
+    """The host's file or directory under the same name, read-only; a link is the same link."""
+    if path.is_symlink():
+        _inside(path).symlink_to(path.readlink())
+    elif path.exists():
+        inside = _inside(path)
+        inside.mkdir() if path.is_dir() else inside.touch()
+        _mount(str(path), inside, MS_BIND | MS_REC)
+        if path.is_dir():
+            _mount("none", inside, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
+
+
+def _inside(path: Path) -> Path:
+    inside = ROOT / path.relative_to("/")
+    inside.parent.mkdir(parents=True, exist_ok=True)
+    return inside
+
+
+def _mounts_elsewhere() -> Iterator[bytes]:
+    """Mount points that are neither of the jail nor what it stands on; a parent comes before what is mounted in it."""
+    root = str(ROOT).encode()
+    for line in Path("/proc/thread-self/mountinfo").read_bytes().splitlines():
+        # Blanks are escaped, as \\040.
+        point = line.split()[4].decode("unicode_escape").encode("latin-1")
+        if point not in (b"/", root) and not point.startswith(root + b"/"):
+            yield point
+
+
+def _mount(source: str, target: Path, flags: int, *, kind: str | None = None, options: str | None = None) -> None:
+    words = [word.encode() if word else None for word in (source, str(target), kind)]
+    _check(_libc.mount(*words, flags, options.encode() if options else None), f"mounting {target}")
+
+
+def _check(code: int, what: str) -> None:
+    if code:
+        why = os.strerror(ctypes.get_errno())
+        raise HostError(f"no VMM can be confined on this host: {what}: {why}", "run as root, with CAP_SYS_ADMIN")

@@ -1,0 +1,100 @@
+"""A running QEMU has no rights on the host, and what its guest does never reaches the snapshot that others share."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hornet.checks.balloon import WAIT
+from hornet.fleet import VM, Fleet
+from hornet.home import Home
+from hornet.lane import QEMU_KVM, QEMU_TCG
+from hornet.snapshot import Bundle
+from hornet.snapshot.take import origin_of_child, take_snapshot
+from hornet.spec import Spec
+from hornet.store import file_sha256
+
+pytestmark = pytest.mark.guest
+
+TIMEOUT_S = 60
+TAKEN_MIB = 96
+CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+WRITING = os.O_WRONLY | os.O_RDWR
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _is_qemu(fleet: Fleet) -> None:
+    if fleet.lane not in (QEMU_TCG, QEMU_KVM):
+        pytest.skip(f"not judged: these are QEMU's rights, this run uses {fleet.lane}")
+
+
+@pytest.fixture
+def no_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def status(vm: VM) -> dict[str, str]:
+    lines = Path(f"/proc/{vm.micro.pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def open_files(vm: VM) -> list[tuple[str, int]]:
+    """What the VMM has open: path and flags of each descriptor."""
+    found = []
+    for link in Path(f"/proc/{vm.micro.pid}/fd").iterdir():
+        info = Path(f"/proc/{vm.micro.pid}/fdinfo/{link.name}").read_text()
+        flags = re.search(r"^flags:\s*([0-7]+)$", info, re.MULTILINE)
+        assert flags
+        found.append((str(link.readlink()), int(flags[1], 8)))
+    return found
+
+
+def test_qemu_runs_without_rights(restored_vm: VM, spec: Spec) -> None:
+    found = status(restored_vm)
+    user = str(spec.vmm.first_user + restored_vm.vm_id)
+    assert found["Uid"].split() == found["Gid"].split() == [user] * 4
+    assert found["Groups"] == ""
+    assert {name: int(found[name], 16) for name in CAPABILITY_SETS} == dict.fromkeys(CAPABILITY_SETS, 0)
+    assert (found["NoNewPrivs"], found["Seccomp"]) == ("1", "2")
+
+
+def test_qemu_can_write_its_own_disk_and_log_only(restored_vm: VM, bundle: Bundle) -> None:
+    files = [(path, flags) for path, flags in open_files(restored_vm) if path.startswith("/") and "/dev/" not in path]
+    assert {path for path, flags in files if flags & WRITING} == {
+        str(restored_vm.disk),
+        str(restored_vm.directory / "vmm.log"),
+    }
+    assert str(bundle.memory) in {path for path, flags in files if not flags & WRITING}
+
+
+def test_a_balloon_in_a_clone_leaves_the_snapshot_as_it_is(bundle: Bundle, fleet: Fleet, tmp_path: Path) -> None:
+    """A guest may inflate it unasked; QEMU then punches holes into the file that its memory is mapped from."""
+    copy = bundle.copied_to(tmp_path)
+    before = copy.memory.stat().st_blocks, file_sha256(copy.memory)
+    vm = fleet.restore(copy)
+    had_kib = int(vm.guest.run("sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo", TIMEOUT_S).stdout)
+    vm.micro._qmp.execute("balloon", {"value": fleet.spec.machine.memory_mib - TAKEN_MIB << 20})
+    limit_kib = had_kib - TAKEN_MIB * 1024
+    script = WAIT.replace("OPERATOR", "-le").replace("LIMIT", str(limit_kib))
+    assert int(vm.guest.run(script, TIMEOUT_S).stdout) <= limit_kib
+    fleet.remove(vm)
+    assert (copy.memory.stat().st_blocks, file_sha256(copy.memory)) == before
+
+
+def test_files_of_vms_and_snapshots_are_private(
+    no_umask: None, bundle: Bundle, fleet: Fleet, spec: Spec, tmp_path: Path
+) -> None:
+    vm = fleet.restore(bundle, own_memory=True)
+    made = take_snapshot(vm, Home(tmp_path), spec, version="v1.1", origin=origin_of_child(vm, spec))
+    for directory in (vm.directory, made.directory):
+        assert directory.stat().st_mode & 0o777 == 0o700
+        assert {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()} == dict.fromkeys(
+            os.listdir(directory), 0o600
+        )
+    fleet.remove(vm)

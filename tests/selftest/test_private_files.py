@@ -1,0 +1,56 @@
+"""What VMs and snapshots hold is for their owner's eyes only, from the moment a file is made, whatever the umask."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import bundle_samples
+import pytest
+
+from hornet.files import clone_file, open_private, write_private
+from hornet.home import Home
+from hornet.snapshot import publishing
+
+
+@pytest.fixture(autouse=True)
+def _no_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize("name", ["run", "keys"])
+def test_directories_of_a_home_are_private(name: str, tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    assert mode(getattr(home, name)) == 0o700
+    (tmp_path / name).chmod(0o755)
+    assert mode(getattr(home, name)) == 0o700, "one made by an older version"
+
+
+def test_a_copy_is_private(tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(b"x" * 4096)
+    clone_file(tmp_path / "source", tmp_path / "copy")
+    assert mode(tmp_path / "copy") == 0o600
+
+
+def test_a_file_is_private_when_it_is_made(tmp_path: Path) -> None:
+    with open_private(tmp_path / "log", "ab"):
+        assert mode(tmp_path / "log") == 0o600
+    write_private(tmp_path / "state", "x")
+    assert mode(tmp_path / "state") == 0o600
+
+
+def test_a_snapshot_is_private_while_it_is_made_and_afterwards(tmp_path: Path) -> None:
+    target = tmp_path / "v1.0"
+    with publishing(target, bundle_samples.NAMES) as bundle:
+        assert mode(bundle.directory) == 0o700
+        bundle_samples.fill(bundle)
+        bundle.seal("v1.0", bundle_samples.ORIGIN)
+        assert {mode(path) for path in bundle.directory.glob("*.json")} == {0o600}
+    assert mode(target) == 0o700

@@ -1,0 +1,164 @@
+"""What a VMM may do on the host, shown by ordinary programs that are started as one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hornet.errors import VMError
+from hornet.home import CHECKOUT
+from hornet.proc import is_running
+from hornet.vmm.process import Rights, claimed, open_given, start_vmm
+
+USER = 1_900_065_000
+TIMEOUT_S = 20
+FILE_BYTES = 1 << 20
+CONFINED = Rights(USER, FILE_BYTES)
+AS_ROOT = Rights(None, FILE_BYTES)
+CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+# Starts a VMM, says its process id, and waits for its end.
+STARTER = """
+import sys, time
+from pathlib import Path
+from hornet.vmm.process import Rights, start_vmm
+print(start_vmm(["sleep", "60"], Rights(USER, 0), log=Path(sys.argv[1])).pid, flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def running(rights: Rights, log: Path) -> Iterator[int]:
+    """The process id of a `sleep`, as soon as it is one."""
+    process = start_vmm(["sleep", "60"], rights, log=log)
+    try:
+        await_program(process.pid, "sleep")
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
+
+
+def await_program(pid: int, name: str) -> None:
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while Path(f"/proc/{pid}/comm").read_text().strip() != name:
+        assert time.monotonic() < deadline_s, f"process {pid} never became {name}"
+        time.sleep(0.01)
+
+
+def status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def output_of(script: str, tmp_path: Path, rights: Rights = CONFINED) -> str:
+    """What a shell script prints that runs in the place of a VMM."""
+    log = tmp_path / "vmm.log"
+    start_vmm(["sh", "-c", script], rights, log=log).wait(TIMEOUT_S)
+    return log.read_text()
+
+
+@pytest.mark.parametrize(("rights", "user"), [(CONFINED, USER), (AS_ROOT, 0)], ids=["QEMU", "Firecracker"])
+def test_a_vmm_has_no_rights(rights: Rights, user: int, tmp_path: Path) -> None:
+    with running(rights, tmp_path / "vmm.log") as pid:
+        found = status(pid)
+    assert found["Uid"].split() == found["Gid"].split() == [str(user)] * 4
+    assert found["Groups"] == ""
+    assert {name: int(found[name], 16) for name in CAPABILITY_SETS} == dict.fromkeys(CAPABILITY_SETS, 0)
+    assert found["NoNewPrivs"] == "1"
+
+
+def test_a_vmm_dies_with_whoever_started_it(tmp_path: Path) -> None:
+    """The kernel forgets the parent-death signal of a process that changes its user."""
+    starter = STARTER.replace("USER", str(USER))
+    argv = [sys.executable, "-c", starter, str(tmp_path / "vmm.log")]
+    with subprocess.Popen(argv, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        pid = int(process.stdout.readline())
+        await_program(pid, "sleep")
+        process.kill()
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while is_running(pid):
+        assert time.monotonic() < deadline_s, "the VMM outlived the process that started it"
+        time.sleep(0.01)
+
+
+def test_a_vmm_sees_no_file_of_the_host(tmp_path: Path) -> None:
+    programs = {name for name in ("bin", "sbin", "lib", "lib64", "usr") if Path("/", name).exists()}
+    seen = output_of("cd /; echo *; ls /dev /etc", tmp_path)
+    assert set(seen.split()) == {*programs, "dev", "etc", "hornet", "/dev:", "null", "urandom", "/etc:", "ld.so.cache"}
+
+
+def test_a_vmm_can_write_nowhere(tmp_path: Path) -> None:
+    tried = ("/x", "/usr/x", "/usr/local/x", "/dev/x", "/etc/x", "/hornet/x")
+    assert output_of(f"for path in {' '.join(tried)}; do touch $path; done", tmp_path).count("cannot touch") == len(
+        tried
+    )
+
+
+def test_a_vmm_has_no_network(tmp_path: Path) -> None:
+    assert output_of("ip -o link show", tmp_path).count("\n") == 1
+
+
+def test_a_vmm_can_make_no_user_namespace(tmp_path: Path) -> None:
+    """It would have every capability in one."""
+    assert "Operation not permitted" in output_of("unshare --user true", tmp_path)
+
+
+def test_a_vmm_is_told_nothing_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HORNET_TEST_TOKEN", "secret")
+    for rights in (CONFINED, AS_ROOT):
+        assert "secret" not in output_of("env", tmp_path, rights)
+
+
+def test_a_vmm_leaves_no_core_and_fills_no_disk(tmp_path: Path) -> None:
+    said = output_of(f"ulimit -c; yes | head -c {2 * FILE_BYTES}", tmp_path)
+    assert said.startswith("0\n")
+    assert len(said) == FILE_BYTES
+
+
+def test_a_file_is_handed_over_by_name_and_for_reading_only(tmp_path: Path) -> None:
+    secret = tmp_path / "vm.mem"
+    secret.write_text("needle\n")
+    secret.chmod(0o600)
+    # sed -f opens its script by fopen(), cat and the shell by open().
+    script = "cat /hornet/vm.mem; cat </hornet/vm.mem; echo x >>/hornet/vm.mem; sed -f /hornet/vm.mem /dev/null; "
+    with open_given(secret) as file:
+        said = output_of(
+            f"{script} cat /hornet/other", tmp_path, Rights(USER, FILE_BYTES, {"/hornet/vm.mem": file.fileno()})
+        )
+    assert said.count("needle") == 2
+    assert "sed: file /hornet/vm.mem line 1" in said
+    assert "/hornet/other: No such file or directory" in said
+    assert secret.read_text() == "needle\n"
+
+
+def test_two_vmms_on_one_disk_are_refused(tmp_path: Path) -> None:
+    disk, link, log = tmp_path / "disk", tmp_path / "link", tmp_path / "log"
+    disk.write_bytes(bytes(4096))
+    link.hardlink_to(disk)
+    with claimed(disk) as fd:
+        first = start_vmm(["sleep", "60"], CONFINED, log=log, pass_fds=[fd])
+    try:
+        with pytest.raises(VMError, match=r"link \(inode \d+\): another VM runs on it"), claimed(link):
+            pass
+    finally:
+        first.kill()
+        first.wait()
+    with claimed(link):
+        pass
+
+
+def test_what_a_vmm_writes_is_private(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        start_vmm(["touch", "made"], AS_ROOT, log=tmp_path / "vmm.log", directory=tmp_path).wait(TIMEOUT_S)
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {"made": 0o600, "vmm.log": 0o600}
