@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hornet import errors
 from hornet.checks.catalog import ImageCheck, image_checks
 from hornet.checks.secrets import remnant_problems
 from hornet.content import chunks
@@ -18,7 +17,8 @@ from hornet.ext4.reader import Ext4Reader
 from hornet.ext4.tree import Ext4Tree
 from hornet.ext4.verdict import private_copy
 from hornet.files import data_ranges
-from hornet.sandbox import Limits, confined
+from hornet.sandbox import Limits, confined, heard
+from hornet.sandbox.worker import told
 from hornet.spec import Spec
 
 FSCK_TIMEOUT_S = 120.0
@@ -30,13 +30,13 @@ REMNANT = "secret.remnant"
 class ImageProblems(Mapping[str, list[str]]):
     """Problems by check, as in `removal.python.path`. Asking for a check that could not be made raises its error."""
 
-    def __init__(self, outcomes: Mapping[str, Any]) -> None:
-        self._outcomes = outcomes
+    def __init__(self, image: Path, outcomes: Mapping[str, Any]) -> None:
+        self._image, self._outcomes = image, outcomes
 
     def __getitem__(self, check: str) -> list[str]:
         outcome = self._outcomes[check]
         if isinstance(outcome, Mapping):
-            raise getattr(errors, outcome["kind"])(outcome["message"], outcome["hint"])
+            raise heard(outcome, str(self._image))
         return list(outcome)
 
     def __iter__(self) -> Iterator[str]:
@@ -56,7 +56,7 @@ def judge_image(image: Path, spec: Spec, keeps: Collection[str], work_directory:
         arguments = {"spec": spec.model_dump(mode="json", by_alias=True), "keeps": sorted(keeps)}
         limits = LIMITS.writing(os.fstat(copy.fileno()).st_size)
         copies = {"image": copy}
-        return ImageProblems(confined(judge_copy, arguments, what=str(image), limits=limits, copies=copies))
+        return ImageProblems(image, confined(judge_copy, arguments, what=str(image), limits=limits, copies=copies))
 
 
 def judge_copy(image: int, spec: dict[str, Any], keeps: list[str]) -> dict[str, Any]:
@@ -70,8 +70,8 @@ def judge_copy(image: int, spec: dict[str, Any], keeps: list[str]) -> dict[str, 
         return {name: _outcome(check, tree) for name, check in checks.items()}
 
 
-def _outcome(check: ImageCheck, tree: Ext4Tree) -> list[str] | dict[str, str]:
+def _outcome(check: ImageCheck, tree: Ext4Tree) -> list[str] | dict[str, Any]:
     try:
         return check(tree)
     except HornetError as error:
-        return {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
+        return told(error)

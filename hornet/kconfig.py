@@ -10,15 +10,17 @@ import bz2
 import difflib
 import itertools
 import lzma
+import os
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from hornet.errors import HornetError
 from hornet.foreign_file import ForeignFileError, open_foreign
+from hornet.sandbox import Limits, confined
 from hornet.spec import KernelSymbol
 
 IKCONFIG_BEGIN = b"IKCFG_ST"
@@ -32,6 +34,7 @@ MAX_CONFIG_BYTES = 2 << 20
 MAX_KERNEL_BYTES = 1 << 30
 MAX_DICTIONARY_BYTES = 192 << 20
 CHUNK_BYTES = 1 << 20
+LIMITS = Limits(time_s=60.0)
 # Longer names and values than any kernel has.
 MAX_LINE_CHARACTERS = 4096
 
@@ -98,17 +101,25 @@ def format_config(values: Mapping[str, str]) -> str:
 
 
 def read_config(path: Path) -> KernelConfig:
-    """Read a .config, a config.gz, a vmlinux or a bzImage (told apart by their first bytes).
+    """Read a .config, a config.gz, a vmlinux or a bzImage (told apart by their first bytes), in confinement.
 
     Raises KconfigError, naming the file, for anything that is unreadable or holds no configuration.
     """
     try:
         with open_foreign(path, MAX_KERNEL_BYTES) as stream:
-            return extract_config(stream)
+            found = confined(confined_config, {}, what=str(path), limits=LIMITS, inputs={"kernel": stream})
     except ForeignFileError as error:
         raise KconfigError(error.message, _EXPECTED) from error
-    except KconfigError as error:
-        raise KconfigError(f"{path}: {error.message}", error.hint) from error
+    config = KernelConfig(found["values"])
+    config.version = found["version"]
+    return config
+
+
+def confined_config(kernel: int) -> dict[str, Any]:
+    """The confined part of read_config()."""
+    with os.fdopen(kernel, "rb") as stream:
+        config = extract_config(stream)
+    return {"values": dict(config), "version": config.version}
 
 
 def extract_config(stream: BinaryIO) -> KernelConfig:

@@ -200,12 +200,14 @@ def _answer(raw: bytes, exit_code: int, words: str, limits: Limits, what: str) -
             f"it can't be judged; it may use {limits.memory_bytes >> 20} MiB and {limits.time_s:g} s",
         ) from error
     if "error" in answer:
-        raise _error(answer["error"], what)
+        raise heard(answer["error"], what)
     return answer["result"]
 
 
-def _error(told: Mapping[str, str], what: str) -> HornetError:
-    """The error that the worker raised, as the same kind if it is one of ours."""
-    kind = getattr(errors, told["kind"], SandboxError)
-    made: HornetError = kind(f"{what}: {told['message']}", told["hint"])
-    return made
+def heard(told: Mapping[str, Any], what: str) -> HornetError:
+    """The error that a worker told of, as the same kind if it is one of ours; what: the foreign thing's name."""
+    module, name = told["kind"]
+    kind = getattr(sys.modules.get(module), name, None)
+    if not (isinstance(kind, type) and issubclass(kind, HornetError)):
+        kind = SandboxError
+    return kind(f"{what}: {told['message']}", told["hint"])

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hornet.errors import HornetError
+from hornet.errors import HornetError, SandboxError
 
 # linux/prctl.h
 PR_CAPBSET_DROP = 24
@@ -36,7 +36,7 @@ def main() -> None:
     try:
         answer = {"result": function(**request["arguments"], **request["descriptors"])}
     except HornetError as error:
-        answer = {"error": {"kind": type(error).__name__, "message": error.message, "hint": error.hint}}
+        answer = {"error": told(error)}
     except MemoryError:
         answer = _could_not(f"it takes more than {request['limits']['memory_bytes'] >> 20} MiB of memory")
     except Exception as error:
@@ -45,7 +45,13 @@ def main() -> None:
 
 
 def _could_not(why: str) -> dict[str, Any]:
-    return {"error": {"kind": "SandboxError", "message": f"can't be read: {why}", "hint": "it can't be judged"}}
+    return {"error": told(SandboxError(f"can't be read: {why}", "it can't be judged"))}
+
+
+def told(error: HornetError) -> dict[str, Any]:
+    """An error as JSON; hornet.sandbox.heard() makes it an error again."""
+    kind = [type(error).__module__, type(error).__qualname__]
+    return {"kind": kind, "message": error.message, "hint": error.hint}
 
 
 def _give_up_rights(user: int | None) -> None:

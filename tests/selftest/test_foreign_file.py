@@ -34,7 +34,7 @@ from hornet.foreign_file import (
 )
 from hornet.guest import read_public_key, read_ssh_key
 from hornet.guide import load_guide
-from hornet.kconfig import MAX_CONFIG_BYTES, MAX_KERNEL_BYTES, read_config
+from hornet.kconfig import MAX_CONFIG_BYTES, MAX_KERNEL_BYTES, extract_config, read_config
 from hornet.records import read_records
 from hornet.snapshot.manifest import Manifest
 from hornet.spec import load_spec
@@ -187,8 +187,9 @@ def test_a_compression_bomb_costs_no_memory(name: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(BOMBS[name]())
     tracemalloc.start()
     try:
-        with pytest.raises(HornetError, match=f"more than {MAX_CONFIG_BYTES}|without its configuration"):
-            read_config(tmp_path / "file")
+        refused = pytest.raises(HornetError, match=f"more than {MAX_CONFIG_BYTES}|without its configuration")
+        with (tmp_path / "file").open("rb") as stream, refused:
+            extract_config(stream)
         assert tracemalloc.get_traced_memory()[1] < MEMORY_LIMIT_BYTES
     finally:
         tracemalloc.stop()
@@ -197,8 +198,9 @@ def test_a_compression_bomb_costs_no_memory(name: str, tmp_path: Path) -> None:
 def test_a_kernel_that_unpacks_to_more_than_any_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hornet.kconfig.MAX_KERNEL_BYTES", 3 * MIB)
     (tmp_path / "file").write_bytes(pack_bzimage(bytes(4 * MIB), gzip.compress))
-    with pytest.raises(HornetError, match=f"unpacks to more than {3 * MIB}"):
-        read_config(tmp_path / "file")
+    refused = pytest.raises(HornetError, match=f"unpacks to more than {3 * MIB}")
+    with (tmp_path / "file").open("rb") as stream, refused:
+        extract_config(stream)
     assert MAX_KERNEL_BYTES > 3 * MIB
 
 
