@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,9 +26,6 @@ from hornet.snapshot.fit import check_fit, is_frozen
 from hornet.spec import Spec
 from hornet.vm_state import STATE_FILE, VMState, read_state
 from hornet.vmm import MachineConfig, MicroVM, NetworkCard, boot_vm, prepare, restore_vm, timed
-
-# How long one look at the SSH port of a booting guest lasts; in between, its console is looked at.
-PORT_TRY_S = 1.0
 
 
 @dataclass(eq=False)
@@ -145,7 +141,7 @@ class Fleet:
                 vm.micro.resume()
             refreshing = refresh(vm.micro.console) if frozen else None
             with timed(vm.phases_ms, "first_reply_ms"):
-                vm.guest.await_reply(self.spec.snapshot.restore_timeout_s, lambda: vm.micro.alive)
+                vm.guest.await_reply(self.spec.snapshot.restore_timeout_s)
             if refreshing:
                 with timed(vm.phases_ms, "refresh_ms"):
                     refreshing.wait(self.spec.snapshot.refresh_timeout_s)
@@ -155,21 +151,13 @@ class Fleet:
             raise
 
     def _await_port(self, vm: VM) -> None:
-        """Wait for the SSH port. A kernel that gave up is not waited for."""
-        timeout_s = self.spec.machine.boot_timeout_s
-        deadline_s = time.monotonic() + timeout_s
-        while True:
-            try:
-                return vm.guest.await_port(min(PORT_TRY_S, timeout_s))
-            except GuestError as error:
-                console = vm.micro.console
-                if console.panic or not vm.micro.alive or time.monotonic() > deadline_s:
-                    ended = "the VM ended" if not vm.micro.alive else f"{timeout_s:g} s went by"
-                    what = console.panic or ended
-                    raise VMError(
-                        f"VM {vm.name}: {what} before its SSH port answered: {error.message}\n{console.tail()}",
-                        "an image made elsewhere must bring up eth0 with its address, and sshd, by itself",
-                    ) from error
+        try:
+            vm.guest.await_port(self.spec.machine.boot_timeout_s)
+        except GuestError as error:
+            raise VMError(
+                f"VM {vm.name}: {error.message}\n{vm.micro.console.tail()}",
+                "an image made elsewhere must bring up eth0 with its address, and sshd, by itself",
+            ) from error
 
     def remove(self, vm: VM) -> None:
         """End a VM and remove its namespace, disk and directory. A VM that is gone already is no error."""
@@ -244,7 +232,6 @@ class Fleet:
         with timed(vm.phases_ms, "disk_ms"):
             clone_file(disk, vm.disk)
         machine, network = self.spec.machine, self.spec.network
-        vm.guest = Guest(vm.namespace, str(network.guest_address.ip), self.key)
         return MachineConfig(
             name=vm.name,
             directory=vm.directory,
@@ -260,6 +247,8 @@ class Fleet:
         if vm not in self.vms:
             vm.micro.kill()
             raise VMError(f"VM {vm.name}: removed while it was started")
+        vm.micro.failure.on_failure(vm.namespace.close_sockets)
+        vm.guest = Guest(vm.namespace, str(self.spec.network.guest_address.ip), self.key, vm.micro.failure)
         vm.phases_ms.update(vm.micro.phases_ms)
         state = VMState(
             pid=vm.micro.pid,

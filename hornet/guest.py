@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,14 @@ import paramiko
 from fabric import Config, Connection
 from filelock import FileLock
 
-from hornet.errors import CommandError, GuestError
+from hornet.errors import CommandError, GuestError, NetworkError
 from hornet.facts import Facts, Probe, build_script, new_boundary, parse_answers
 from hornet.foreign_file import ForeignFileError, read_bytes, read_text
+from hornet.guest_script import Result, run_script
 from hornet.home import Home
 from hornet.network import VMNamespace
 from hornet.proc import run
+from hornet.vmm.failure import FailureSignal
 
 SSH_PORT = 22
 # A key has some KiB.
@@ -37,15 +40,6 @@ class SshKey:
 
     private_path: Path
     public_blob: str
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a script in the guest printed and how it ended."""
-
-    stdout: str
-    stderr: str
-    exit_code: int
 
 
 def ssh_key(home: Home) -> SshKey:
@@ -98,7 +92,9 @@ def _public_blob(text: str) -> str:
 class Guest:
     """One guest. The SSH connection is opened when first needed and kept; each run() is one round trip."""
 
-    def __init__(self, namespace: VMNamespace, address: str, key: SshKey) -> None:
+    def __init__(self, namespace: VMNamespace, address: str, key: SshKey, failure: FailureSignal | None = None) -> None:
+        """failure: of the guest's VM; None for a VM of another process, of which nobody tells when it fails."""
+        self._failure = FailureSignal(namespace.name) if failure is None else failure
         self._namespace = namespace
         self._address = address
         self._key = key
@@ -107,32 +103,37 @@ class Guest:
     def await_port(self, timeout_s: float) -> None:
         """Wait until the guest accepts TCP connections to its SSH port: its first sign of life on the network.
 
-        Raises GuestError with what was seen last.
+        Raises GuestError with what was seen last, VMFailedError.
         """
         deadline_s = time.monotonic() + timeout_s
-        while True:
-            try:
-                self._socket(max(0.05, deadline_s - time.monotonic())).close()
-                return
-            except OSError as error:
-                if time.monotonic() >= deadline_s:
-                    raise GuestError(
-                        f"{self._who()}: port {SSH_PORT} does not answer within {timeout_s:g} s; last seen: {error}",
-                        "look at the guest's console: did it boot, does sshd run, has eth0 its address?",
-                    ) from error
-                # A refused connection comes back at once: sshd is not there yet.
-                time.sleep(RETRY_S)
+        with self._explained(f"waiting for port {SSH_PORT}"):
+            while True:
+                try:
+                    self._socket(max(0.05, deadline_s - time.monotonic())).close()
+                    return
+                except OSError as error:
+                    if time.monotonic() >= deadline_s:
+                        raise GuestError(
+                            f"{self._who()}: timed out after {timeout_s:g} s waiting for SSH (port {SSH_PORT}), last "
+                            f"seen: {error}{self._failure.stopped()}",
+                            "look at the guest's console: did it boot, does sshd run, has eth0 its address?",
+                        ) from error
+                    # A refused connection comes back at once: sshd is not there yet.
+                    time.sleep(RETRY_S)
 
-    def await_reply(self, timeout_s: float, alive: Callable[[], bool] = lambda: True) -> None:
+    def await_reply(self, timeout_s: float) -> None:
         """Wait until the guest answers a ping: its first sign of life on the network.
 
-        A VM that is not alive any more is not waited for. Raises GuestError. (Not a TCP connection: each costs the
-        guest a process of sshd.)
+        Raises GuestError, VMFailedError. (Not a TCP connection: each costs the guest a process of sshd.)
         """
+        with self._explained("waiting for the reply to a ping"):
+            self._await_reply(timeout_s)
+
+    def _await_reply(self, timeout_s: float) -> None:
         deadline_s = time.monotonic() + timeout_s
         with self._namespace.make_socket(socket.SOCK_RAW, socket.IPPROTO_ICMP) as ping:
             ping.settimeout(PING_INTERVAL_S)
-            while time.monotonic() < deadline_s and alive():
+            while time.monotonic() < deadline_s and not self._failure.failed:
                 try:
                     ping.sendto(ECHO_REQUEST, (self._address, 0))
                     if _is_echo_reply(ping.recv(CHUNK_BYTES)):
@@ -141,8 +142,10 @@ class Guest:
                     continue
                 except OSError:
                     time.sleep(PING_INTERVAL_S)  # the address is not yet resolved
-        why = f"does not answer a ping within {timeout_s:g} s" if alive() else "its VM ended before it answered a ping"
-        raise GuestError(f"{self._who()}: {why}", "look at the guest's console: does it run, has eth0 its address?")
+        raise GuestError(
+            f"{self._who()}: does not answer a ping within {timeout_s:g} s{self._failure.stopped()}",
+            "look at the guest's console: does it run, has eth0 its address?",
+        )
 
     def wait_ready(self, timeout_s: float) -> None:
         """Wait until a command runs by SSH. Raises GuestError."""
@@ -153,26 +156,12 @@ class Guest:
     def run(self, script: str, timeout_s: float) -> Result:
         """Run a shell script in the guest; its exit code is the caller's to judge.
 
-        Raises GuestError when the guest can't be reached, the key is refused or the time is over.
+        Raises GuestError when the guest can't be reached, the key is refused, the connection ends or the time is
+        over, VMFailedError.
         """
-        try:
-            # Standard input carries the script: no quoting, no limit on its length.
-            channel = self._open(timeout_s).client.get_transport().open_session(timeout=timeout_s)
-            with channel:
-                return _run_on(channel, script, timeout_s)
-        except paramiko.AuthenticationException as error:
-            self.close()
-            raise GuestError(
-                f"{self._who()}: {USER} does not accept the key {self._key.private_path}: {error}",
-                "name the private key that the guest accepts (pytest: --ssh-key=FILE)",
-            ) from error
-        except (OSError, EOFError, paramiko.SSHException) as error:
-            self.close()
-            said = str(error) or type(error).__name__
-            raise GuestError(
-                f"{self._who()}: {said} (a script of {len(script)} characters, limit {timeout_s:g} s)",
-                "look at the guest's console",
-            ) from error
+        doing = f"running a script of {len(script)} characters, limit {timeout_s:g} s"
+        with self._explained(doing), self._session(timeout_s) as channel:
+            return run_script(channel, script, timeout_s)
 
     def ask(self, probes: list[Probe], environment: dict[str, str], timeout_s: float) -> Facts:
         """Ask all probes in one round trip."""
@@ -180,15 +169,42 @@ class Guest:
         return parse_answers(self.run(build_script(probes, environment, boundary), timeout_s).stdout, boundary)
 
     def host_key(self, timeout_s: float) -> str:
-        """The SSH host key that the guest shows, as `type base64`."""
-        key = self._open(timeout_s).client.get_transport().get_remote_server_key()
-        return f"{key.get_name()} {key.get_base64()}"
+        """The SSH host key that the guest shows, as `type base64`. Raises as run() does."""
+        with self._explained("asking for its host key"):
+            key = self._open(timeout_s).client.get_transport().get_remote_server_key()
+            return f"{key.get_name()} {key.get_base64()}"
 
     def close(self) -> None:
         """Close the connection; the next call opens a new one."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        """Turn what goes wrong in between into the reason for it: the VM's failure if there is one."""
+        self._failure.check(doing)
+        try:
+            yield
+        except (GuestError, NetworkError, OSError, EOFError, paramiko.SSHException) as error:
+            self.close()
+            if self._failure.failed:
+                raise self._failure.error(doing) from error
+            if isinstance(error, GuestError | NetworkError):
+                raise
+            if isinstance(error, paramiko.AuthenticationException):
+                raise GuestError(
+                    f"{self._who()}: {USER} does not accept the key {self._key.private_path}: {error}",
+                    "name the private key that the guest accepts (pytest: --ssh-key=FILE)",
+                ) from error
+            said = str(error) or type(error).__name__
+            raise GuestError(
+                f"{self._who()}: {said} ({doing}){self._failure.stopped()}", "look at the guest's console"
+            ) from error
+
+    def _session(self, timeout_s: float) -> paramiko.Channel:
+        session: paramiko.Channel = self._open(timeout_s).client.get_transport().open_session(timeout=timeout_s)
+        return session
 
     def _open(self, timeout_s: float) -> Connection:
         if self._connection is None or not self._connection.is_connected:
@@ -222,29 +238,3 @@ class Guest:
 def _is_echo_reply(packet: bytes) -> bool:
     header_bytes = (packet[0] & 0x0F) * 4
     return packet[header_bytes : header_bytes + 1] == b"\x00"
-
-
-def _run_on(channel: paramiko.Channel, script: str, timeout_s: float) -> Result:
-    """Feed the script to a shell and read both streams to their ends, within the time."""
-    deadline_s = time.monotonic() + timeout_s
-    channel.settimeout(timeout_s)
-    channel.exec_command("sh -s")
-    channel.sendall(script.encode())
-    channel.shutdown_write()
-    stdout = _read_all(channel, channel.recv, deadline_s)
-    stderr = _read_all(channel, channel.recv_stderr, deadline_s)
-    return Result(stdout, stderr, channel.recv_exit_status())
-
-
-def _read_all(channel: paramiko.Channel, receive: Callable[[int], bytes], deadline_s: float) -> str:
-    data = bytearray()
-    while True:
-        left_s = deadline_s - time.monotonic()
-        channel.settimeout(max(0.0, left_s))
-        try:
-            chunk = receive(CHUNK_BYTES)
-        except TimeoutError:
-            raise TimeoutError(f"no end in time; last printed: {bytes(data[-300:])!r}") from None
-        if not chunk:
-            return data.decode(errors="replace")
-        data += chunk

@@ -15,7 +15,7 @@ from hornet.fleet import VM
 from hornet.spec import Spec
 from hornet.witness import ANSWER_PORT, DISK_FILE, PEER_PORT, SCRIPT, Answer, Sighting
 
-START_TIMEOUT_S, ANSWER_TIMEOUT_S, LOOK_S = 60, 30, 0.5
+START_TIMEOUT_S, ANSWER_TIMEOUT_S, LOOK_S = 60, 30, 0.1
 START = """
 cat >/run/witness.js <<'END'
 {script}END
@@ -58,11 +58,11 @@ class Peer:
         return token
 
     def answer(self, token: str) -> Answer:
-        """The answer to a question. Raises GuestError if there is none in time, or the VM ended."""
+        """The answer to a question. Raises GuestError if there is none in time, VMFailedError."""
         deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
-        # A datagram socket does not tell that the VM is gone, so that is looked at in between.
+        # Nothing wakes up who waits for a datagram, so in between it is looked whether the VM has failed.
         self._question.settimeout(LOOK_S)
-        while time.monotonic() < deadline_s and self._vm.micro.alive:
+        while time.monotonic() < deadline_s and not self._vm.micro.failure.failed:
             try:
                 data = self._question.recv(65536)
             except TimeoutError:
@@ -71,18 +71,24 @@ class Peer:
             seen: Sighting = TypeAdapter(Sighting).validate_json(data)
             if seen.token == token:
                 return Answer(seen, self._asked[token], got_s)
+        self._vm.micro.failure.check("waiting for the witness's answer")
         raise GuestError(
-            f"VM {self._vm.name}: the witness does not answer within {ANSWER_TIMEOUT_S} s",
+            f"VM {self._vm.name}: the witness does not answer within {ANSWER_TIMEOUT_S} s"
+            f"{self._vm.micro.failure.stopped()}",
             "look at the guest's console: does node run in it?",
         )
 
     def accept(self, timeout_s: float) -> float | None:
-        """Wait until the witness connects; returns after how many seconds, None if it does not in time."""
+        """Wait until the witness connects; returns after how many seconds, None if it does not in time.
+
+        Raises VMFailedError.
+        """
         self._listener.settimeout(timeout_s)
         began_s = time.monotonic()
         try:
             self._connections.append(self._listener.accept()[0])
         except OSError:  # no connection in time, or the socket ended with the VM
+            self._vm.micro.failure.check("waiting for the witness to connect")
             return None
         return time.monotonic() - began_s
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from hornet.errors import VMError
 from hornet.vmm.console import Console
+from hornet.vmm.failure import VMFailedError
 
 SEED_BYTES = 32
 # What there is in a guest whose half runs.
@@ -32,6 +33,8 @@ class Order:
         """Wait until it is done. Raises VMError if the guest does not say so."""
         try:
             self.console.wait_for(self.answer, timeout_s)
+        except VMFailedError:
+            raise
         except VMError as error:
             raise VMError(
                 f"the guest was told to {self.verb} and did not answer: {error.message}",

@@ -36,7 +36,7 @@ class VMNamespace:
     host: HostNet
     _sockets: WeakSet[socket.socket] = field(default_factory=WeakSet, init=False, repr=False, compare=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
-    _removed: bool = field(default=False, init=False, repr=False, compare=False)
+    _closed: bool = field(default=False, init=False, repr=False, compare=False)
 
     @property
     def vm_id(self) -> int:
@@ -51,10 +51,10 @@ class VMNamespace:
         made = self.run(lambda: socket.socket(socket.AF_INET, kind, protocol))
         with self._lock:
             self._sockets.add(made)
-            if not self._removed:
+            if not self._closed:
                 return made
         made.close()
-        raise NetworkError(f"namespace {self.name}: removed while a socket was made in it")
+        raise NetworkError(f"namespace {self.name}: its VM has failed or was removed: no socket can be made in it")
 
     def connect(self, address: str, port: int, timeout_s: float) -> socket.socket:
         """A TCP connection made from inside the namespace. Raises OSError as socket.connect does."""
@@ -67,15 +67,19 @@ class VMNamespace:
             raise
         return connection
 
-    def remove(self) -> None:
-        """Remove the namespace with all that is in it. Whoever waits for a connection in it is woken up."""
+    def close_sockets(self) -> None:
+        """Shut down every socket made in the namespace, so that waits on them end; no more can be made."""
         with self._lock:
-            self._removed = True
+            self._closed = True
             for each in self._sockets:
                 try:
                     each.shutdown(socket.SHUT_RDWR)
                 except OSError:
                     continue  # closed already, or of datagrams: who waits for one must look whether the VM is alive
+
+    def remove(self) -> None:
+        """Remove the namespace with all that is in it. Whoever waits for a connection in it is woken up."""
+        self.close_sockets()
         self.host.remove_many([self])
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from hornet.lane import Lane
 from hornet.vmm.console import Console
+from hornet.vmm.failure import FailureSignal
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,13 @@ class MachineConfig:
 
 
 class MicroVM(Protocol):
-    """A started VM. Every method is bounded in time and raises VMError with the console's last lines."""
+    """A started VM. Every method is bounded in time and raises VMError: VMFailedError once the VM has failed."""
 
     lane: Lane
     config: MachineConfig
     pid: int
     console: Console
+    failure: FailureSignal
     # Durations of what the driver did to start this VM, in milliseconds, in order: see docs/architecture.md.
     phases_ms: dict[str, float]
 

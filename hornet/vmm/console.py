@@ -2,53 +2,82 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import socket
 import threading
-import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from hornet.errors import VMError
-from hornet.files import open_private
+from hornet.vmm.failure import FailureSignal
+from hornet.vmm.transcript import BoundedFile, Transcript, last_lines
 
-TAIL_LINES = 25
-# Nothing that is waited for comes after this line.
-PANIC = re.compile(r"Kernel panic.*\n")
+CHUNK_BYTES = 1 << 16
+PANIC = re.compile(r"Kernel panic.{0,300}")
+# A line that is not complete is searched from this length on; a match in it may be as long as the overlap of its parts.
+LINE_CHARS, OVERLAP_CHARS = 8192, 1024
+CLOSE_TIMEOUT_S = 5.0
+
+
+@dataclass(eq=False)
+class _Wait:
+    pattern: re.Pattern[str]
+    found: re.Match[str] | None = None
 
 
 class Console:
-    """Reads one end of the serial line until the VM closes it; keeps all text, in memory and in `path`.
+    """Reads one end of the serial line until the VM closes it; keeps head and tail, in memory and in `path`.
 
-    Lines sent to the guest are for its own watch (see hornet/refresh.py); commands go by SSH.
+    The thread that reads looks for what others wait for, so that a flood neither hides a line nor costs more than
+    linear time. Lines sent to the guest are for its own watch (see hornet/refresh.py); commands go by SSH.
     """
 
-    def __init__(self, path: Path, connection: socket.socket, vm_name: str, keyboard: BinaryIO | None = None) -> None:
-        """keyboard: where what is typed goes, unbuffered, if not to the same connection."""
+    def __init__(
+        self,
+        path: Path,
+        connection: socket.socket,
+        failure: FailureSignal,
+        keyboard: BinaryIO | None = None,
+        on_end: Callable[[Console], None] = lambda console: None,
+    ) -> None:
+        """keyboard: where what is typed goes, unbuffered, if not to the same connection.
+
+        on_end: called on the reading thread when all is read and the line is closed; it may wait.
+        """
         self.path = path
         self._connection = connection
+        self._failure = failure
         self._keyboard = keyboard
-        self._vm_name = vm_name
-        self._text = ""
-        self._closed = False
+        self._on_end = on_end
+        self._file = BoundedFile(path)
+        self._transcript = Transcript()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        # The last line as far as it was not searched, and where the search in it begins.
+        self._line, self._line_from = "", 0
+        self._panic: str | None = None
+        self._waits: list[_Wait] = []
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._read, name=f"console-{vm_name}", daemon=True)
+        failure.on_failure(self._notify)
+        self._thread = threading.Thread(target=self._read, name=f"console-{failure.vm_name}", daemon=True)
         self._thread.start()
 
     @property
     def text(self) -> str:
-        """All that the guest has printed so far."""
-        return self._text
+        """What the guest has printed so far; of a flood the beginning and the end, with a notice between."""
+        with self._changed:
+            return str(self._transcript)
 
-    def tail(self, lines: int = TAIL_LINES) -> str:
+    def tail(self) -> str:
         """The last lines, for error messages."""
-        return "\n".join(self._text.splitlines()[-lines:]) or "(the console printed nothing)"
+        return last_lines(self.text) or "(the console printed nothing)"
 
     @property
     def panic(self) -> str | None:
-        """The line with which the kernel gave up, if it did."""
-        found = PANIC.search(self._text)
-        return found[0].strip() if found else None
+        """The line with which the kernel panicked, if it did, however much was printed since."""
+        return self._panic
 
     def send(self, text: str) -> None:
         """Type something on the serial line. Raises VMError if the VM has ended."""
@@ -58,35 +87,30 @@ class Console:
             else:
                 self._connection.sendall(text.encode())
         except OSError as error:
-            raise VMError(f"VM {self._vm_name}: its serial line is closed: {error.strerror}") from error
+            self._failure.check("writing to its serial line")
+            raise VMError(f"VM {self._failure.vm_name}: its serial line is closed: {error.strerror}") from error
 
     def wait_for(self, pattern: str, timeout_s: float) -> re.Match[str]:
-        """Wait for a regular expression (multi-line mode) anywhere in the text.
+        """Wait for a regular expression (multi-line mode) in any complete line, also one that was printed before.
 
-        Raises VMError with the last lines seen when the time is over, the VM ended or its kernel gave up first.
+        Raises VMFailedError when the VM fails first, VMError with the last lines seen on a timeout.
         """
-        compiled = re.compile(pattern, re.MULTILINE)
-        deadline_s = time.monotonic() + timeout_s
+        wait = _Wait(re.compile(pattern, re.MULTILINE))
         with self._changed:
-            while True:
-                found = compiled.search(self._text)
-                if found:
-                    return found
-                left_s = deadline_s - time.monotonic()
-                if why := self._why_not(left_s, f"{timeout_s:g} s went by"):
-                    raise VMError(
-                        f"VM {self._vm_name}: {why} before {pattern!r} was on the console; last seen:\n{self.tail()}",
-                        f"read {self.path}",
-                    )
-                self._changed.wait(left_s)
-
-    def _why_not(self, left_s: float, time_is_over: str) -> str | None:
-        """Why nothing will come any more, or None if it still may."""
-        if self.panic:
-            return "the kernel gave up"
-        if self._closed:
-            return "the VM ended"
-        return time_is_over if left_s <= 0 else None
+            wait.found = self._search_kept(wait.pattern)
+            self._waits.append(wait)
+            try:
+                self._changed.wait_for(lambda: wait.found or self._failure.failed, timeout_s)
+            finally:
+                self._waits.remove(wait)
+        if wait.found:
+            return wait.found
+        self._failure.check(f"waiting for {pattern!r} on its console")
+        raise VMError(
+            f"VM {self._failure.vm_name}: timed out after {timeout_s:g} s waiting for {pattern!r} on the console"
+            f"{self._failure.stopped()}; last output:\n{self.tail()}",
+            f"read {self.path}",
+        )
 
     def close(self) -> None:
         """Stop reading; what has arrived is in the file."""
@@ -94,25 +118,58 @@ class Console:
             self._connection.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
-        self._thread.join(5.0)
+        self._thread.join(CLOSE_TIMEOUT_S)
         self._connection.close()
         if self._keyboard:
             self._keyboard.close()
 
+    def _search_kept(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        head, tail = self._transcript.parts()
+        return pattern.search(head) or pattern.search(tail)
+
     def _read(self) -> None:
-        with open_private(self.path, "ab") as sink:
-            while chunk := self._receive():
-                sink.write(chunk)
-                sink.flush()
-                with self._changed:
-                    self._text += chunk.decode("utf-8", "replace").replace("\r", "")
-                    self._changed.notify_all()
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        while chunk := self._receive():
+            self._file.write(chunk)
+            self._add(self._decoder.decode(chunk))
+        self._add(self._decoder.decode(b"", final=True), final=True)
+        self._file.close()
+        self._on_end(self)
 
     def _receive(self) -> bytes:
         try:
-            return self._connection.recv(65536)
+            return self._connection.recv(CHUNK_BYTES)
         except OSError:
             return b""
+
+    def _add(self, text: str, *, final: bool = False) -> None:
+        text = text.replace("\r", "")
+        with self._changed:
+            self._transcript.add(text)
+            lines, begin = self._complete_lines(text, final)
+            for wait in self._waits:
+                wait.found = wait.found or wait.pattern.search(lines, begin)
+            self._changed.notify_all()
+            panic = PANIC.search(lines, begin)
+        if panic and not self._panic:
+            self._panic = panic[0]
+            self._failure.set(f"had a kernel panic: {panic[0]}", "read the lines before it on the console", self.tail())
+
+    def _complete_lines(self, text: str, final: bool) -> tuple[str, int]:
+        """What can be searched now that `text` has come, and where to begin in it: complete lines.
+
+        Nothing of an incomplete line is searched unless it gets too long to wait for its end.
+        """
+        block, begin = self._line + text, self._line_from
+        complete = len(block) if final else block.rfind("\n") + 1
+        if complete:
+            self._line, self._line_from = block[complete:], 0
+            return block[:complete], begin
+        if len(block) > LINE_CHARS:
+            self._line, self._line_from = block[-OVERLAP_CHARS:], 1
+            return block, begin
+        self._line = block
+        return "", 0
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()

@@ -28,8 +28,9 @@ from hornet.lane import Lane
 from hornet.proc import run
 from hornet.vmm.base import MachineConfig
 from hornet.vmm.console import Console
+from hornet.vmm.failure import END_TIMEOUT_S, FailureSignal
 from hornet.vmm.phases import timed
-from hornet.vmm.process import Rights, claimed, log_tail, open_given, start_vmm
+from hornet.vmm.process import Rights, claimed, last_words, log_tail, open_given, start_vmm
 
 BINARY = "firecracker"
 API_SOCKET = "api.sock"
@@ -54,6 +55,7 @@ class FirecrackerVM:
         self.phases_ms: dict[str, float] = {}
         self._log = config.directory / LOG_FILE
         self._memory: list[Path] = []
+        self.failure = FailureSignal(config.name)
         with timed(self.phases_ms, "vmm_start_ms"):
             serial_end, serial_theirs = socket.socketpair()
             # It reads its standard input only if that is a terminal or a pipe.
@@ -69,8 +71,10 @@ class FirecrackerVM:
                     directory=config.directory,
                     namespace=config.card.namespace if config.card else None,
                 )
-            self.pid = self._process.pid
-            self.console = Console(config.directory / "console.log", serial_end, config.name, keyboard)
+            self.pid = self.failure.pid = self._process.pid
+            self.console = Console(
+                config.directory / "console.log", serial_end, self.failure, keyboard, on_end=self._note_exit
+            )
             try:
                 self._api = _Api(self._connect())
             except HornetError as error:
@@ -118,11 +122,15 @@ class FirecrackerVM:
     def memory_files(self) -> list[Path]:
         return self._memory
 
+    def _note_exit(self, console: Console) -> None:
+        self.failure.note_exit(self._process, lambda: last_words(console, self._log))
+
     @property
     def alive(self) -> bool:
         return self._process.poll() is None
 
     def kill(self) -> None:
+        self.failure.set("was removed")
         self._process.kill()
         self._process.wait()
         if hasattr(self, "_api"):
@@ -131,11 +139,15 @@ class FirecrackerVM:
 
     def call(self, method: str, path: str, body: dict[str, Any]) -> None:
         """One API call. Raises VMError with Firecracker's own explanation if it refuses."""
+        self.failure.check(f"asking Firecracker to {method} {path}")
         try:
             self._api.call(method, path, body)
         except (OSError, http.client.HTTPException, VMError) as error:
+            if not isinstance(error, VMError | TimeoutError) and self.failure.wait(END_TIMEOUT_S):
+                raise self.failure.error(f"asking Firecracker to {method} {path}") from error
+            stopped = self.failure.stopped() if isinstance(error, TimeoutError) else ""
             raise VMError(
-                f"VM {self.config.name}: {method} {path}: {error}\n  Firecracker said: {log_tail(self._log)}",
+                f"VM {self.config.name}: {method} {path}: {error}{stopped}\n  VMM log: {log_tail(self._log)}",
                 f"read {self._log}",
             ) from error
 
@@ -157,13 +169,12 @@ class FirecrackerVM:
                     connection.connect(f"/proc/self/fd/{directory_fd}/{API_SOCKET}")
                     return connection
                 except (FileNotFoundError, ConnectionRefusedError) as error:
-                    ended = self._process.poll() is not None
-                    if ended or time.monotonic() > deadline_s:
-                        why = "it ended" if ended else f"{START_TIMEOUT_S:g} s went by"
-                        said = f"{self.console.tail()}\n{log_tail(self._log)}"
+                    if self.failure.failed or time.monotonic() > deadline_s:
                         connection.close()
+                        self.failure.check("waiting for Firecracker's API")
                         raise VMError(
-                            f"VM {self.config.name}: Firecracker's API never answered: {why}; it said:\n{said}",
+                            f"VM {self.config.name}: timed out after {START_TIMEOUT_S:g} s waiting for Firecracker's "
+                            f"API{self.failure.stopped()}\n{last_words(self.console, self._log)}",
                             f"read {self._log}",
                         ) from error
                     time.sleep(POLL_S)

@@ -17,7 +17,9 @@ from hornet.errors import HostError, VMError
 from hornet.files import OTHERS, open_private
 from hornet.network.netns import RUN_NETNS
 from hornet.vmm import inherited
+from hornet.vmm.console import Console
 from hornet.vmm.jail import enter_jail
+from hornet.vmm.transcript import LAST_LINES_CHARS, last_lines
 
 # setpriv(1). The parent-death signal comes last: the kernel clears it when a process changes its user.
 WITHOUT_RIGHTS = (
@@ -133,12 +135,17 @@ def open_given(path: Path) -> BinaryIO:
         raise VMError(f"{path}: can't be read: {error.strerror}", "check the path and its permissions") from error
 
 
-def log_tail(log: Path, lines: int = 15) -> str:
-    """The VMM's last words."""
+def last_words(console: Console, log: Path) -> str:
+    """What guest and VMM printed last, for the error of a VM that failed."""
+    return f"console:\n{console.tail()}\nVMM log:\n{log_tail(log)}"
+
+
+def log_tail(log: Path) -> str:
+    """The last lines of the VMM's log."""
     if not log.exists():
         return "(no VMM log)"
     size = log.stat().st_size
     with log.open("rb") as stream:
-        stream.seek(max(0, size - 8192), os.SEEK_SET)
+        stream.seek(max(0, size - LAST_LINES_CHARS), os.SEEK_SET)
         text = stream.read().decode("utf-8", "replace")
-    return "\n".join(text.splitlines()[-lines:]) or "(the VMM printed nothing)"
+    return last_lines(text) or "(the VMM printed nothing)"

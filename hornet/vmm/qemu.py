@@ -23,8 +23,9 @@ from hornet.network.tap import open_tap
 from hornet.proc import run
 from hornet.vmm.base import MachineConfig, NetworkCard
 from hornet.vmm.console import Console
+from hornet.vmm.failure import FailureSignal, VMFailedError
 from hornet.vmm.phases import timed
-from hornet.vmm.process import Rights, claimed, log_tail, open_given, start_vmm
+from hornet.vmm.process import Rights, claimed, last_words, log_tail, open_given, start_vmm
 from hornet.vmm.qmp import Qmp
 
 BINARY = "qemu-system-x86_64"
@@ -67,6 +68,7 @@ class QemuVM:
         self.config = config
         self.phases_ms: dict[str, float] = {}
         self._log = config.directory / "vmm.log"
+        self.failure = FailureSignal(config.name)
         with timed(self.phases_ms, "vmm_start_ms"):
             qmp_end, qmp_theirs = socket.socketpair()
             serial_end, serial_theirs = socket.socketpair()
@@ -85,9 +87,9 @@ class QemuVM:
                 rights = Rights(config.user, config.largest_file_bytes, {**files, **devices})
                 pass_fds = [qmp_fd, serial_fd, disk_fd, *tap_fds, *fds]
                 self._process = start_vmm(argv, rights, log=self._log, pass_fds=pass_fds)
-            self.pid = self._process.pid
-            self.console = Console(config.directory / "console.log", serial_end, config.name)
-            self._qmp = Qmp(qmp_end, config.name)
+            self.pid = self.failure.pid = self._process.pid
+            self.console = Console(config.directory / "console.log", serial_end, self.failure, on_end=self._note_exit)
+            self._qmp = Qmp(qmp_end, self.failure, self._note_disk_error)
             try:
                 self._qmp.connect(START_TIMEOUT_S)
             except HornetError as error:
@@ -140,12 +142,19 @@ class QemuVM:
         return self._process.poll() is None
 
     def kill(self) -> None:
+        self.failure.set("was removed")
         self._process.kill()
         self._process.wait()
         self._qmp.close()
         self.console.close()
         if self._own_memory:
             self._own_memory.close()
+
+    def _note_exit(self, console: Console) -> None:
+        self.failure.note_exit(self._process, lambda: last_words(console, self._log))
+
+    def _note_disk_error(self, reason: str) -> None:
+        self.failure.note_disk_error(self.config.disk, reason)
 
     def _memory_to(self, purpose: str) -> BinaryIO:
         if not self._own_memory:
@@ -163,8 +172,10 @@ class QemuVM:
 
     def _give_up(self, error: HornetError) -> None:
         self.kill()
+        if isinstance(error, VMFailedError):
+            raise error
         raise VMError(
-            f"{error.message}\n  QEMU said: {log_tail(self._log)}", error.hint or f"read {self._log}"
+            f"{error.message}\n  VMM log: {log_tail(self._log)}", error.hint or f"read {self._log}"
         ) from error
 
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
-from qemu.qmp import QMPClient, QMPError
+from qemu.qmp import EventListener, ExecuteError, QMPClient, QMPError
 
 from hornet.errors import VMError
+from hornet.vmm.failure import END_TIMEOUT_S, FailureSignal
 
 T = TypeVar("T")
 
+CLOSE_TIMEOUT_S = 5.0
 
 # Two threads that start the first VMs at once must not get a loop each: a connection belongs to one.
 _making = threading.Lock()
@@ -39,10 +41,16 @@ def _the_event_loop() -> asyncio.AbstractEventLoop:
 class Qmp:
     """One connection to one QEMU. Every call is bounded by `timeout_s` and raises VMError."""
 
-    def __init__(self, connection: socket.socket, vm_name: str) -> None:
-        self._client: Any = QMPClient(vm_name)
+    def __init__(self, connection: socket.socket, failure: FailureSignal, on_stopped: Callable[[str], None]) -> None:
+        """on_stopped: called on the event loop's thread when QEMU stops the VM because its disk fails, with why."""
+        self._client: Any = QMPClient(failure.vm_name)
+        # The client's own listener keeps all that it accepts: a guest must not be able to fill it.
+        self._client.events.names = {"MIGRATION"}
+        self._client.register_listener(EventListener("BLOCK_IO_ERROR", self._note_disk_error))
         self._connection = connection
-        self._vm_name = vm_name
+        self._failure = failure
+        self._vm_name = failure.vm_name
+        self._on_stopped = on_stopped
 
     def connect(self, timeout_s: float) -> None:
         """Wait for the greeting and negotiate."""
@@ -50,6 +58,7 @@ class Qmp:
 
     def execute(self, command: str, arguments: dict[str, Any] | None = None, *, timeout_s: float = 20.0) -> Any:
         """Run a command and give its return value."""
+        self._failure.check(f"asking QEMU to {command}")
         return self._call(command, self._client.execute(command, arguments), timeout_s)
 
     def send_fd(self, fd: int, name: str) -> None:
@@ -66,10 +75,7 @@ class Qmp:
 
         async def watch() -> str:
             while True:
-                event = await self._client.events.get()
-                if event["event"] != "MIGRATION":
-                    continue
-                status: str = event["data"]["status"]
+                status: str = (await self._client.events.get())["data"]["status"]
                 if status in ("completed", "failed", "cancelled"):
                     return status
 
@@ -83,17 +89,26 @@ class Qmp:
     def close(self) -> None:
         """Disconnect; a QEMU that already went away is no error here."""
         try:
-            self._call("disconnect", self._client.disconnect(), 5.0)
+            self._call("disconnect", self._client.disconnect(), CLOSE_TIMEOUT_S)
         except VMError:
             pass
+
+    def _note_disk_error(self, event: Mapping[str, Any]) -> bool:
+        """QEMU stops a VM whose disk has no room left, and says so in this event only. No listener need keep it."""
+        if event["data"]["action"] == "stop":
+            self._on_stopped(event["data"].get("reason", "no reason given"))
+        return False
 
     def _call(self, what: str, coroutine: Coroutine[Any, Any, T], timeout_s: float) -> T:
         future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(coroutine, timeout_s), _event_loop())
         try:
             return future.result(timeout_s + 5.0)
         except TimeoutError as error:
-            raise VMError(f"VM {self._vm_name}: no answer to QMP {what} within {timeout_s:g} s") from error
+            stopped = self._failure.stopped()
+            raise VMError(f"VM {self._vm_name}: no answer to QMP {what} within {timeout_s:g} s{stopped}") from error
         except (QMPError, EOFError, OSError) as error:
+            if not isinstance(error, ExecuteError) and self._failure.wait(END_TIMEOUT_S):
+                raise self._failure.error(f"asking QEMU to {what}") from error
             raise VMError(f"VM {self._vm_name}: QMP {what}: {error or type(error).__name__}") from error
         except BaseException:
             future.cancel()

@@ -113,7 +113,7 @@ def test_what_was_begun_ahead_ends_with_the_run(waited_for: bool, bundle: Bundle
 
 # What a thread may be waiting for when its VM is removed: each for a minute, if nobody tells it.
 WAITS: dict[str, Callable[[VM, Peer], object]] = {
-    "a reply": lambda vm, peer: vm.guest.await_reply(WAIT_S, lambda: vm.micro.alive),
+    "a reply": lambda vm, peer: vm.guest.await_reply(WAIT_S),
     "a port": lambda vm, peer: vm.guest.await_port(WAIT_S),
     "a command": lambda vm, peer: vm.guest.run("true", WAIT_S),
     "a witness": lambda vm, peer: peer.answer(peer.ask()),

@@ -16,6 +16,7 @@ from hornet.refresh import freeze, refresh
 from hornet.snapshot import fit
 from hornet.spec import load_spec
 from hornet.vmm import Console
+from hornet.vmm.failure import FailureSignal
 
 SPEC = load_spec()
 TIMEOUT_S = 10
@@ -26,7 +27,7 @@ def line(tmp_path: Path) -> Iterator[tuple[Console, socket.socket]]:
     """A console, and the guest's end of it."""
     ours, guests = socket.socketpair()
     guests.settimeout(TIMEOUT_S)
-    console = Console(tmp_path / "console.log", ours, "vm1")
+    console = Console(tmp_path / "console.log", ours, FailureSignal("vm1"))
     yield console, guests
     guests.close()
     console.close()

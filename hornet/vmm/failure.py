@@ -1,0 +1,146 @@
+"""A VM's failure, recorded once and told to everyone who waits on the VM.
+
+A VM fails when its VMM ends, its kernel panics or the disk below it is full. Whoever finds that out calls set(); every
+wait on the VM (console, SSH, QMP, API) then ends at once with the same error, however long its timeout is.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from hornet.errors import VMError
+
+# From the end of a connection to a VMM until it is known that the VMM has ended.
+END_TIMEOUT_S = 2.0
+# What a signal that ends a VMM usually means.
+MEANINGS = {
+    signal.SIGKILL: "somebody killed it, or the kernel did because the host ran out of memory (see dmesg)",
+    signal.SIGBUS: "a file that it maps is shorter than it was, or the host has no memory left for it",
+    signal.SIGSYS: "it made a system call that its seccomp filter forbids",
+    signal.SIGXFSZ: "it wrote more to a file than it may",
+}
+
+
+class VMFailedError(VMError):
+    """A VM failed. short: one line for those who meet the same failure later."""
+
+    def __init__(self, message: str, hint: str, short: str) -> None:
+        super().__init__(message, hint)
+        self.short = short
+
+
+class FailureSignal:
+    """Whether a VM has failed, and why. The first reason stands; the VM's removal is one, too."""
+
+    def __init__(self, vm_name: str) -> None:
+        self.vm_name = vm_name
+        # Of the VMM, once it is started.
+        self.pid: int | None = None
+        self._lock = threading.Lock()
+        self._known = threading.Event()
+        self._reason = self._hint = self._last_words = ""
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def failed(self) -> bool:
+        """Whether the VM has failed."""
+        return self._known.is_set()
+
+    def set(self, reason: str, hint: str = "", last_words: str = "") -> None:
+        """Record a failure and tell all listeners. reason: what the VM did, as in "was removed"."""
+        with self._lock:
+            if self._known.is_set():
+                return
+            self._reason, self._hint, self._last_words = reason, hint, last_words
+            self._known.set()
+            listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener()
+
+    def on_failure(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called once, on any thread, when the VM fails; at once if it has failed. It must not wait."""
+        with self._lock:
+            if not self._known.is_set():
+                self._listeners.append(listener)
+                return
+        listener()
+
+    def note_exit(self, process: subprocess.Popen[bytes], last_words: Callable[[], str]) -> None:
+        """Wait until the VMM, which has closed the VM's serial line, has ended, and record that."""
+        if not self.failed:
+            how = await_exit(process)
+            self.set(f"failed: its VMM (process {process.pid}) {how}", last_words=last_words())
+
+    def note_disk_error(self, disk: Path, reason: str) -> None:
+        """Record that the VMM stopped the VM because it could not write its disk."""
+        free_mb = shutil.disk_usage(disk.parent).free // 1_000_000
+        self.set(
+            f"stands still: its disk could not be written ({reason}): {disk.parent} has {free_mb} MB free",
+            f"free space in {disk.parent}, then start the VM anew",
+        )
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for a failure that is about to be known: whether it is."""
+        return self._known.wait(timeout_s)
+
+    def error(self, doing: str = "") -> VMFailedError:
+        """The error for whoever was doing that, as in "waiting for port 22"."""
+        what = f"VM {self.vm_name} {self._reason}"
+        message = f"{what} (noticed while {doing})" if doing else what
+        if self._last_words:
+            message += f"\n{self._last_words}"
+        return VMFailedError(message, self._hint, f"{what}; it can't be used any more")
+
+    def check(self, doing: str = "") -> None:
+        """Raises VMFailedError if the VM has failed."""
+        if self.failed:
+            raise self.error(doing)
+
+    def stopped(self) -> str:
+        """For the message of a timeout: that the VMM is stopped, if it is; else nothing."""
+        try:
+            status = psutil.Process(self.pid).status() if self.pid else ""
+        except psutil.NoSuchProcess:
+            return ""
+        if status not in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP):
+            return ""
+        return f"; its VMM (process {self.pid}) is stopped (state T): `kill -CONT {self.pid}` lets it go on"
+
+
+def await_exit(process: subprocess.Popen[bytes]) -> str:
+    """Wait until a process has ended; returns how, as in "was killed by SIGKILL: …".
+
+    Not by Popen.wait(), which whoever kills the process calls meanwhile.
+    """
+    try:
+        fd = os.pidfd_open(process.pid)
+    except ProcessLookupError:  # it was waited for already
+        return describe_exit(process.wait())
+    try:
+        ended = select.poll()
+        ended.register(fd, select.POLLIN)
+        ended.poll()
+    finally:
+        os.close(fd)
+    return describe_exit(process.wait())
+
+
+def describe_exit(returncode: int) -> str:
+    """How a process ended, by Popen.returncode."""
+    if returncode >= 0:
+        return f"ended with exit code {returncode}"
+    try:
+        number = signal.Signals(-returncode)
+    except ValueError:  # a real-time signal
+        return f"was killed by signal {-returncode}"
+    meaning = MEANINGS.get(number)
+    return f"was killed by {number.name}" + (f": {meaning}" if meaning else "")

@@ -1,0 +1,233 @@
+"""VMs that die, fill their disk or flood: whoever waits on one is told at once, and the others do not notice."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from hornet.errors import GuestError, HornetError
+from hornet.fleet import VM, Fleet
+from hornet.guest import SshKey
+from hornet.guest_script import MAX_OUTPUT_BYTES
+from hornet.home import Home
+from hornet.lane import Lane
+from hornet.network import HostNet
+from hornet.peer import Peer
+from hornet.proc import run
+from hornet.snapshot import Bundle
+from hornet.snapshot.take import origin_of_child, take_snapshot
+from hornet.spec import Spec
+from hornet.vmm.failure import VMFailedError
+from hornet.vmm.transcript import FILE_MAX_BYTES, HEAD_CHARS, TAIL_CHARS
+from hornet_fixtures.subject import Image
+
+pytestmark = pytest.mark.guest
+
+# What is waited for would take WAIT_S; its end must be noticed in a fraction of that.
+WAIT_S, NOTICED_S = 60, 10
+MIB = 1 << 20
+
+
+@pytest.fixture
+def doomed(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
+    """A restored VM that is not used any more afterwards."""
+    vm = fleet.restore(bundle)
+    yield vm
+    fleet.remove(vm)
+
+
+def kill_vmm(vm: VM) -> None:
+    os.kill(vm.micro.pid, signal.SIGKILL)
+
+
+def killed(waiting: Future[object], vm: VM) -> str:
+    """What a wait says when its VM's VMM is killed."""
+    with pytest.raises(TimeoutError):
+        waiting.result(0.5)
+    kill_vmm(vm)
+    error = waiting.exception(NOTICED_S)
+    assert isinstance(error, VMFailedError), error
+    return error.message
+
+
+WAITS: dict[str, Callable[[VM, Peer], object]] = {
+    "a script": lambda vm, peer: vm.guest.run("echo begun >/dev/console; sleep 60", WAIT_S),
+    "a line": lambda vm, peer: vm.micro.console.wait_for("never printed", WAIT_S),
+    "an answer": lambda vm, peer: peer.answer("never asked"),
+    "a connection": lambda vm, peer: peer.accept(WAIT_S),
+}
+
+
+@pytest.mark.parametrize("wait", WAITS)
+def test_a_killed_vmm_ends_every_wait_with_its_last_words(wait: str, doomed: VM, spec: Spec) -> None:
+    doomed.guest.run("echo these are the last words >/dev/console", WAIT_S)
+    with Peer(doomed, spec) as peer, ThreadPoolExecutor(1) as pool:
+        said = killed(pool.submit(WAITS[wait], doomed, peer), doomed)
+        assert f"its VMM (process {doomed.micro.pid}) was killed by SIGKILL" in said
+        assert "these are the last words" in said
+        for later in [*WAITS.values(), lambda vm, peer: vm.micro.pause(), lambda vm, peer: vm.guest.host_key(WAIT_S)]:
+            with pytest.raises(VMFailedError, match="SIGKILL"):
+                later(doomed, peer)
+
+
+PAUSED_WAITS: dict[str, Callable[[VM], object]] = {
+    "a reply": lambda vm: vm.guest.await_reply(WAIT_S),
+    "a port": lambda vm: vm.guest.await_port(WAIT_S),
+    "a login": lambda vm: vm.guest.wait_ready(WAIT_S),
+    "a host key": lambda vm: vm.guest.host_key(WAIT_S),
+}
+
+
+@pytest.mark.parametrize("wait", PAUSED_WAITS)
+def test_a_vmm_killed_while_its_guest_stands_still(wait: str, doomed: VM) -> None:
+    doomed.micro.pause()
+    with ThreadPoolExecutor(1) as pool:
+        assert "SIGKILL" in killed(pool.submit(PAUSED_WAITS[wait], doomed), doomed)
+
+
+def test_a_vmm_killed_in_a_restore(fleet: Fleet, bundle: Bundle) -> None:
+    with pytest.raises(VMFailedError, match="SIGKILL"):
+        fleet.restore(bundle, before_resume=kill_vmm)
+
+
+def test_a_vmm_killed_in_a_boot(fleet: Fleet, kernel: Path, image: Image) -> None:
+    before = set(fleet.vms)
+    with ThreadPoolExecutor(1) as pool:
+        booting = pool.submit(fleet.boot, kernel, image.path)
+        while not (found := [vm for vm in fleet.vms if vm not in before and hasattr(vm, "guest")]):
+            assert not booting.done()
+        found[0].micro.console.wait_for("hornetos: userland", WAIT_S)
+        kill_vmm(found[0])
+        error = booting.exception(NOTICED_S)
+    assert isinstance(error, VMFailedError)
+    assert "SIGKILL" in error.message
+
+
+def test_a_vmm_killed_in_a_snapshot(
+    fleet: Fleet, bundle: Bundle, spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vm = fleet.restore(bundle, own_memory=True)
+    pause = vm.micro.pause
+
+    def pause_and_die() -> None:
+        pause()
+        kill_vmm(vm)
+
+    monkeypatch.setattr(vm.micro, "pause", pause_and_die)
+    with pytest.raises(VMFailedError, match="SIGKILL"):
+        take_snapshot(vm, Home(tmp_path), spec, version="child", origin=origin_of_child(vm, spec))
+    assert not [path for path in Home(tmp_path).snapshots.iterdir() if not path.name.endswith(".lock")]
+    fleet.remove(vm)
+
+
+def test_a_stopped_vmm_is_named_by_the_timeout(doomed: VM) -> None:
+    doomed.guest.run("true", WAIT_S)
+    os.kill(doomed.micro.pid, signal.SIGSTOP)
+    for wait in (
+        lambda: doomed.guest.run("true", 1),
+        lambda: doomed.guest.await_port(1),
+        lambda: doomed.guest.await_reply(1),
+        lambda: doomed.micro.console.wait_for("never printed", 1),
+    ):
+        with pytest.raises(HornetError, match=rf"process {doomed.micro.pid}\) is stopped \(state T\)"):
+            wait()
+    os.kill(doomed.micro.pid, signal.SIGCONT)
+    assert doomed.guest.run("echo alive", WAIT_S).stdout == "alive\n"
+
+
+def test_a_killed_ssh_session_is_named_and_the_guest_goes_on(doomed: VM) -> None:
+    with pytest.raises(GuestError, match="SSH connection ended before the script did"):
+        doomed.guest.run("echo begun; kill -9 $PPID; sleep 60", WAIT_S)
+    assert doomed.guest.run("echo alive", WAIT_S).stdout == "alive\n"
+
+
+def test_a_shell_killed_by_a_signal_is_told_from_a_lost_connection(doomed: VM) -> None:
+    assert doomed.guest.run("kill -9 $$; sleep 60", WAIT_S).exit_code == -1
+
+
+def test_a_panic_ends_a_script(doomed: VM) -> None:
+    with pytest.raises(VMFailedError, match="kernel panic"):
+        doomed.guest.run("mount -o remount,errors=panic /; echo 1 >/sys/fs/ext4/vda/trigger_fs_error; sleep 60", WAIT_S)
+
+
+# --- Output -----------------------------------------------------------------------------------------------------------
+
+
+def test_both_streams_of_a_script_are_read_together(doomed: VM) -> None:
+    script = f"head -c {2 * MIB} /dev/zero | tr '\\0' e >&2; echo done; exit 3"
+    result = doomed.guest.run(script, WAIT_S)
+    assert (result.stdout, len(result.stderr), result.exit_code) == ("done\n", 2 * MIB, 3)
+
+
+def test_a_flood_of_output_is_cut_with_a_notice(doomed: VM) -> None:
+    size = 3 * MAX_OUTPUT_BYTES
+    result = doomed.guest.run(f"head -c {size} /dev/zero >&2; head -c {size} /dev/zero; exit 5", WAIT_S)
+    assert result.exit_code == 5
+    for text in (result.stdout, result.stderr):
+        assert text.rstrip("\n").endswith(f"[hornetos: {size - MAX_OUTPUT_BYTES} bytes cut here]")
+        assert len(text) < MAX_OUTPUT_BYTES + 100
+
+
+def test_a_background_job_does_not_hold_a_script(doomed: VM) -> None:
+    result = doomed.guest.run("sleep 1000 & echo begun; echo odd >&2; exit 4", WAIT_S)
+    assert (result.stdout, result.stderr, result.exit_code) == ("begun\n", "odd\n", 4)
+    result = doomed.guest.run("while :; do echo again; sleep 0.1; done & exit 6", WAIT_S)
+    assert result.exit_code == 6
+
+
+def test_a_script_longer_than_every_buffer(doomed: VM) -> None:
+    """The shell prints more than fits in between while its script is still being sent."""
+    script = f"head -c {4 * MIB} /dev/zero >&2\n" + f"# {'x' * 1000}\n" * 3000 + "echo the end\n"
+    result = doomed.guest.run(script, WAIT_S)
+    assert (result.stdout, len(result.stderr)) == ("the end\n", 4 * MIB)
+
+
+def test_a_flood_on_the_console_is_bounded_and_others_do_not_notice(fleet: Fleet, bundle: Bundle, doomed: VM) -> None:
+    doomed.guest.run(
+        "cat /dev/zero | tr '\\0' '\\n' >/dev/console 2>&1 </dev/null & yes >/dev/console </dev/null 2>&1 &", WAIT_S
+    )
+    other = fleet.restore(bundle)
+    other.guest.run("echo still heard >/dev/console", WAIT_S)
+    other.micro.console.wait_for("still heard", WAIT_S)
+    fleet.remove(other)
+    assert doomed.guest.run("echo still there >/dev/console; echo alive", WAIT_S).stdout == "alive\n"
+    doomed.micro.console.wait_for("still there", WAIT_S)
+    assert len(doomed.micro.console.text) < HEAD_CHARS + TAIL_CHARS + 100
+    assert doomed.micro.console.path.stat().st_size <= FILE_MAX_BYTES
+
+
+# --- A full disk ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cramped(spec: Spec, lane: Lane, key: SshKey, bundle: Bundle, tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet on a file system that has little room for what a guest writes."""
+    small = tmp_path / "small"
+    small.mkdir()
+    room = bundle.rootfs.stat().st_blocks * 512 + 8 * MIB
+    run(["mount", "-t", "tmpfs", "-o", f"size={room}", "tmpfs", small], timeout_s=20)
+    try:
+        with (
+            HostNet.private(spec.network, f"hornet-{os.getpid()}-full-") as net,
+            Fleet(spec, Home(tmp_path / "home"), lane, net, key) as fleet,
+        ):
+            fleet.home = Home(small)
+            yield fleet
+    finally:
+        run(["umount", small], timeout_s=20)
+
+
+def test_a_full_disk_below_a_vm_is_named_at_once(cramped: Fleet, bundle: Bundle) -> None:
+    vm = cramped.restore(bundle)
+    with pytest.raises(VMFailedError) as caught:
+        vm.guest.run("dd if=/dev/urandom of=/root/big bs=1M count=32 && sync; sleep 60", WAIT_S)
+    assert f"{vm.directory} has 0 MB free" in caught.value.message
+    assert "No space left on device" in caught.value.message
+    assert caught.value.hint.startswith("free space in ")
+    with pytest.raises(VMFailedError, match="0 MB free"):
+        vm.micro.console.wait_for("never printed", WAIT_S)
