@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, Protocol
 from hornet.errors import HornetError
 from hornet.foreign_file import ForeignFileError, open_foreign
 from hornet.sandbox import Limits, confined
-from hornet.spec import KernelSymbol
+from hornet.spec_kernel import KernelSymbol
 
 IKCONFIG_BEGIN = b"IKCFG_ST"
 BZIMAGE_MAGIC = b"HdrS"

@@ -6,8 +6,26 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hornet.spec_types import Pattern, Positive, Table
+from hornet.spec_types import (
+    Command,
+    FileName,
+    ImagePath,
+    Line,
+    Package,
+    Pattern,
+    Positive,
+    Script,
+    Suite,
+    Table,
+    Token,
+)
 
+# mke2fs: a journal has at least 1,024 blocks of 4 KiB.
+MIN_JOURNAL_MIB = 4
+# Within a package: it can't lead out of it.
+InnerPath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_*@][A-Za-z0-9_.*@-]*(/[A-Za-z0-9_*@][A-Za-z0-9_.*@-]*)*$")]
+# http(s)://, file:// or a path on this host.
+Location = Annotated[Line, Field(pattern=r"^(https?://[!-~]+|(file://)?/[!-~]*)$")]
 Sha512 = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
 
 
@@ -17,14 +35,14 @@ class NpmPackage(Table):
     `keep` are globs within the package. `entry` becomes the command `command`, if there is one.
     """
 
-    package: str
-    version: str
-    integrity: Annotated[str, Field(pattern=r"^sha512-[A-Za-z0-9+/]+=*$")]
-    command: str | None = None
-    entry: str
-    keep: list[str]
-    guide: dict[str, str] = {}
-    tiers: list[str] = []
+    package: Annotated[str, Field(pattern=r"^(@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*$", max_length=214)]
+    version: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]*$", max_length=100)]
+    integrity: Annotated[str, Field(pattern=r"^sha512-[A-Za-z0-9+/]{86}==$")]
+    command: Command | None = None
+    entry: InnerPath
+    keep: list[InnerPath]
+    guide: dict[Token, Line] = {}
+    tiers: list[Token] = []
 
 
 class Keep(Table):
@@ -34,11 +52,11 @@ class Keep(Table):
     that it counts for.
     """
 
-    tiers: list[str]
-    packages: list[str] = []
-    paths: list[str] = []
-    files: str | None = None
-    guide: dict[str, str] = {}
+    tiers: list[Token]
+    packages: list[Package] = []
+    paths: list[ImagePath] = []
+    files: FileName | None = None
+    guide: dict[Token, Line] = {}
 
 
 class Debian(Table):
@@ -48,13 +66,13 @@ class Debian(Table):
     that nothing else in the image knows, but for those that `trim_keeps` matches.
     """
 
-    suite: str
-    components: list[str]
-    mirror: str | None = None
-    refusing: dict[str, list[str]]
-    trimmed: dict[str, list[str]]
+    suite: Suite
+    components: list[FileName]
+    mirror: Location | None = None
+    refusing: dict[Token, list[Command]]
+    trimmed: dict[Token, list[ImagePath]]
     trim_keeps: Pattern
-    keep: dict[str, Keep]
+    keep: dict[Line, Keep]
 
 
 class Alpine(Table):
@@ -64,16 +82,16 @@ class Alpine(Table):
     archive of that name, or a directory that holds its content; it has apk and the keys that packages are checked with.
     """
 
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+$")]
-    mirror: str
-    repositories: list[str]
-    minirootfs: str
+    version: Annotated[str, Field(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}$")]
+    mirror: Location
+    repositories: list[FileName]
+    minirootfs: Location
     minirootfs_sha512: Sha512 | None = None
-    packages: dict[str, list[str]]
-    services: dict[str, list[str]]
-    rc_sys: str
-    cleanup: list[str]
-    guide: dict[str, str]
+    packages: dict[Token, list[Package]]
+    services: dict[FileName, list[FileName]]
+    rc_sys: FileName
+    cleanup: list[ImagePath]
+    guide: dict[Package, Line]
 
 
 class Baseline(Table):
@@ -81,42 +99,42 @@ class Baseline(Table):
 
     size_mb: Positive
     memory_mib: Annotated[int, Field(ge=64)]
-    packages: list[str]
-    npm: dict[str, NpmPackage]
-    services: list[str]
+    packages: list[Package]
+    npm: dict[Line, NpmPackage]
+    services: list[FileName]
 
 
 class SlimRemoval(Table):
     """What phase 1 deletes inside the VM: shell globs."""
 
-    title: str
-    paths: list[Annotated[str, Field(pattern=r"^/[\w./*-]+$")]]
+    title: Line
+    paths: list[Annotated[ImagePath, Field(pattern=r"^/[A-Za-z0-9_./*-]+$")]]
 
 
 class SlimUse(Table):
     """Something that worked in the baseline and that a removal may break. `script` exits 0 if it works."""
 
-    title: str
-    script: str
+    title: Line
+    script: Script
 
 
 class Slim(Table):
     """Phase 1 of the guide. tools: names in [tools] that must work afterwards."""
 
-    tools: list[str]
-    removals: dict[str, SlimRemoval]
-    uses: dict[str, SlimUse]
+    tools: list[Token]
+    removals: dict[Token, SlimRemoval]
+    uses: dict[Token, SlimUse]
 
 
 class Rootfs(Table):
     """What every image builder is told: time stamps, room, file system layout."""
 
-    source_date_epoch: int
-    free_mb: dict[str, Positive]
-    inodes_spare: int
-    journal_mib: Annotated[int, Field(ge=1)]
-    toolbox: list[str]
-    npm: dict[str, NpmPackage]
+    source_date_epoch: Annotated[int, Field(ge=0, lt=1 << 32)]
+    free_mb: dict[Token, Positive]
+    inodes_spare: Annotated[int, Field(ge=0, le=1 << 20)]
+    journal_mib: Annotated[int, Field(ge=MIN_JOURNAL_MIB, le=1024)]
+    toolbox: list[Package]
+    npm: dict[Line, NpmPackage]
     debian: Debian
     alpine: Alpine
     baseline: Baseline

@@ -6,22 +6,41 @@ A wrong key or value is an error that names the file, the key, the value found a
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from hornet.errors import SpecError
 from hornet.foreign_file import ForeignFileError, read_toml
 from hornet.lane import Lane
 from hornet.rootfs_spec import Keep, NpmPackage, Rootfs, Slim
+from hornet.spec_kernel import Kernel
 from hornet.spec_network import Network
-from hornet.spec_rules import Boot, FileRule, Health, Leftovers, Promise, ReadOnlyRoot, Removal, Secrets
-from hornet.spec_types import Pattern, Positive, Symbol, Table, Version
+from hornet.spec_rules import Boot, FileRule, Health, Leftovers, ReadOnlyRoot, Removal, Secrets
+from hornet.spec_types import (
+    DAY_S,
+    BootArguments,
+    Command,
+    FileName,
+    ImagePath,
+    Line,
+    NotNegative,
+    Pattern,
+    Positive,
+    Script,
+    Seconds,
+    Table,
+    Token,
+)
 
 SPEC_PATH = Path(__file__).resolve().parent.parent / "hornetos.toml"
 SHOWN_PROBLEMS = 20
+# What a run measures this often takes days.
+MAX_ROUNDS = 10_000
+# Beside the three files in a snapshot's directory (hornet/snapshot/): the manifest and the note of what stat said.
+OWN_FILES = ("manifest.json", "seal.json")
 # The project's own has 50 KiB.
 MAX_SPEC_BYTES = 256 << 10
 
@@ -29,13 +48,13 @@ MAX_SPEC_BYTES = 256 << 10
 class Metric(Table):
     """A target metric (guide: Design Goals, Target Metrics). Values are in `unit`; MB is 10^6 bytes."""
 
-    title: str
+    title: Line
     unit: Literal["MB", "ms", "VMs"]
     direction: Literal["lower", "higher"]
     baseline: Positive
-    baseline_quote: str
+    baseline_quote: Line
     target: Positive
-    target_quote: str
+    target_quote: Line
     stretch: Positive | None = None
     needs: Literal["any", "kvm"]
 
@@ -48,8 +67,8 @@ class Capacity(Table):
     """The host to plan for. work_mb: what an agent's work adds to its VM, the cases to show."""
 
     host_memory_mb: Positive
-    host_reserved_mb: Annotated[float, Field(ge=0)]
-    work_mb: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
+    host_reserved_mb: NotNegative
+    work_mb: Annotated[list[NotNegative], Field(min_length=1, max_length=20)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Capacity:
@@ -69,9 +88,9 @@ class Rounds(Table):
     clones: so many VMs of one snapshot stand side by side when their memory is measured.
     """
 
-    restore: Annotated[int, Field(ge=1)]
-    boot: Annotated[int, Field(ge=1)]
-    clones: Annotated[int, Field(ge=2)]
+    restore: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
+    boot: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
+    clones: Annotated[int, Field(ge=2, le=MAX_ROUNDS)]
 
 
 class Perf(Table):
@@ -89,10 +108,10 @@ class Machine(Table):
 
     memory_mib: Annotated[int, Field(ge=32, le=1 << 20)]
     vcpus: Annotated[int, Field(ge=1, le=32)]
-    boot_args: str
-    boot_timeout_s: Positive
-    ssh_timeout_s: Positive
-    shutdown_timeout_s: Positive
+    boot_args: BootArguments
+    boot_timeout_s: Seconds
+    ssh_timeout_s: Seconds
+    shutdown_timeout_s: Seconds
 
 
 class Vmm(Table):
@@ -108,15 +127,26 @@ class SnapshotFiles(Table):
     not told to go on does so by itself after so long.
     """
 
-    rootfs_file: str
-    memory_file: str
-    state_file: str
-    production_link: str
+    rootfs_file: FileName
+    memory_file: FileName
+    state_file: FileName
+    production_link: FileName
     state_max_mb: Positive
-    restore_timeout_s: Positive
-    freeze_timeout_s: Positive
-    refresh_timeout_s: Positive
-    thaw_after_s: Annotated[int, Field(ge=1)]
+    restore_timeout_s: Seconds
+    freeze_timeout_s: Seconds
+    refresh_timeout_s: Seconds
+    thaw_after_s: Annotated[int, Field(ge=1, le=DAY_S)]
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> SnapshotFiles:
+        files = {key: getattr(self, key) for key in ("rootfs_file", "memory_file", "state_file")}
+        for key, name in files.items():
+            if name in OWN_FILES:
+                raise ValueError(f"{key} {name!r}: a file of that name says what the snapshot is")
+            same = [other for other, taken in files.items() if taken == name and other != key]
+            if same:
+                raise ValueError(f"{key} and {same[0]} are both {name!r}: they must differ")
+        return self
 
 
 class Hazards(Table):
@@ -125,19 +155,19 @@ class Hazards(Table):
     clones: one of them outlives its snapshot, and of the others at least two share their memory.
     """
 
-    clones: Annotated[int, Field(ge=3)]
+    clones: Annotated[int, Field(ge=3, le=MAX_ROUNDS)]
     max_clock_error_ms: Positive
-    reconnect_timeout_s: Positive
-    seed_files: list[str]
+    reconnect_timeout_s: Seconds
+    seed_files: list[ImagePath]
 
 
 class Init(Table):
     """A first process. `command`: what the kernel's /sbin/init hands over to. `script` prints what `pattern` finds in
     a guest that this init brought up."""
 
-    title: str
-    command: str
-    script: str
+    title: Line
+    command: Line
+    script: Script
     pattern: Pattern
 
 
@@ -148,16 +178,24 @@ class Tier(Table):
     kernel, which is no part of the image.
     """
 
-    title: str
+    title: Line
     min_mb: Positive
     max_mb: Positive
-    use_case: str
-    init: str
-    ssh_server: str
-    shell: str
-    components: dict[str, Positive]
-    kernel_component: str
-    keeps: list[str] = []
+    use_case: Line
+    init: Token
+    ssh_server: Command
+    shell: ImagePath
+    components: dict[Line, Positive]
+    kernel_component: Line
+    keeps: list[Token] = []
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Tier:
+        if self.min_mb > self.max_mb:
+            raise ValueError(f"min_mb {self.min_mb:g} is more than max_mb {self.max_mb:g}")
+        if self.kernel_component not in self.components:
+            raise ValueError(f"kernel_component {self.kernel_component!r} is none of components")
+        return self
 
 
 class Tool(Table):
@@ -169,85 +207,22 @@ class Tool(Table):
     tool-<name> unless named.
     """
 
-    title: str
-    purpose: str
-    needs: list[str]
-    version_command: str
+    title: Line
+    purpose: Line
+    needs: list[Command]
+    version_command: Script
     version_pattern: Pattern
-    use: str | None = None
-    tiers: list[str] = []
-    guide: str | None = None
-
-
-class DebianKernel(Table):
-    """A kernel source from a Debian package linux-source-*, of `suite` if the host's apt has none; apt verifies it."""
-
-    kind: Literal["debian"]
-    package: Annotated[str, Field(pattern=r"^linux-source-[0-9.]+$")]
-    suite: str
-
-
-class KernelOrgKernel(Table):
-    """A kernel source from kernel.org or a mirror of it, pinned by the SHA-256 of its .tar.xz."""
-
-    kind: Literal["kernel.org"]
-    version: Version
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class KernelSymbol(Table):
-    """What is known of one symbol; see the comment above [kernel.symbols]."""
-
-    since: Version | None = None
-    gone_in: Version | None = None
-    boot_argument: str | None = None
-    needs: list[Symbol] = []
-    hidden_without: Symbol | None = None
-    forced_by: Symbol | None = None
-
-
-class Kernel(Table):
-    """The kernel (guide: Phase 3): where it comes from, and its flags by group, without CONFIG_."""
-
-    source: str
-    max_mb: Positive
-    min_version: Version
-    kernel_org_mirror: Annotated[str, Field(pattern=r"^(https?|file)://")]
-    sources: dict[str, Annotated[DebianKernel | KernelOrgKernel, Field(discriminator="kind")]]
-    required: dict[str, list[Symbol]]
-    removed: dict[str, list[Symbol]]
-    extras: dict[str, list[Symbol]]
-    symbols: dict[Symbol, KernelSymbol]
-    promises: dict[str, Promise]
-
-    @cached_property
-    def required_symbols(self) -> list[str]:
-        return [symbol for group in self.required.values() for symbol in group]
-
-    @cached_property
-    def removed_symbols(self) -> list[str]:
-        return [symbol for group in self.removed.values() for symbol in group]
-
-    @cached_property
-    def extra_symbols(self) -> list[str]:
-        return [symbol for group in self.extras.values() for symbol in group]
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Kernel:
-        both = {*self.required_symbols, *self.extra_symbols} & set(self.removed_symbols)
-        if both:
-            raise ValueError(f"required and removed at the same time: {', '.join(sorted(both))}")
-        if self.source not in self.sources:
-            raise ValueError(f"source must be one of kernel.sources: {', '.join(self.sources)}")
-        return self
+    use: Script | None = None
+    tiers: list[Token] = []
+    guide: Token | None = None
 
 
 class Spec(Table):
     """The whole specification."""
 
     schema_version: Annotated[Literal[1], Field(alias="schema")]
-    name: str
-    metrics: dict[str, Metric]
+    name: Line
+    metrics: dict[Token, Metric]
     capacity: Capacity
     perf: Perf
     machine: Machine
@@ -255,12 +230,12 @@ class Spec(Table):
     network: Network
     snapshot: SnapshotFiles
     hazards: Hazards
-    accepted: dict[str, str] = {}
-    inits: dict[str, Init]
-    tiers: dict[str, Tier]
-    tools: dict[str, Tool]
-    removals: dict[str, Removal]
-    files: dict[str, FileRule]
+    accepted: dict[Line, Line] = {}
+    inits: dict[Token, Init]
+    tiers: dict[Token, Tier]
+    tools: dict[Token, Tool]
+    removals: dict[Token, Removal]
+    files: dict[Token, FileRule]
     leftovers: Leftovers
     secrets: Secrets
     health: Health
@@ -278,6 +253,7 @@ class Spec(Table):
         for name, tool in self.tools.items():
             _known(f"tools.{name}.tiers", tool.tiers, self.tiers)
         _known("slim.tools", self.slim.tools, self.tools)
+        _known("rootfs.free_mb, which needs a value for each tier", self.tiers, self.rootfs.free_mb)
         parts: dict[str, Keep | NpmPackage] = {**self.rootfs.debian.keep, **self.rootfs.npm}
         for name, part in parts.items():
             _known(f"rootfs: {name!r}: guide", part.guide, self.tiers)
@@ -325,28 +301,36 @@ def _merge(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
 def _explain(error: ValidationError, origins: Sequence[tuple[Path, dict[str, Any]]]) -> SpecError:
     lines = []
     for item in error.errors(include_url=False):
-        keys = [str(part) for part in item["loc"]]
-        found = "" if item["type"] == "missing" else f", found {item['input']!r}"
-        lines.append(f"{_origin(keys, origins)}: {'.'.join(keys) or 'top level'}: {item['msg']}{found}"[:500])
+        # Of a key that is wrong itself, pydantic says "[key]".
+        keys = [str(part) for part in item["loc"] if part != "[key]"]
+        lines.append(f"{_origin(keys, origins)}: {'.'.join(keys) or 'top level'}: {item['msg']}{_found(item)}"[:500])
     if len(lines) > SHOWN_PROBLEMS:
         lines[SHOWN_PROBLEMS:] = [f"and {len(lines) - SHOWN_PROBLEMS} more"]
     return SpecError("\n".join(lines), "correct the named key; hornetos.toml shows every key that is allowed")
 
 
+def _found(item: ErrorDetails) -> str:
+    """The value; nothing for a missing key, and for a table that as a whole violates what the message names."""
+    told = item["type"] == "missing" or (item["type"] == "value_error" and isinstance(item["input"], dict))
+    return "" if told else f", found {item['input']!r}"
+
+
 def _origin(keys: Sequence[str], origins: Sequence[tuple[Path, dict[str, Any]]]) -> Path:
-    """The last file that sets the key at `keys`: the one to correct. The first answers for missing keys."""
-    path: Path
-    for path, data in reversed(origins):
-        node: Any = data
-        for key in keys:
-            if not isinstance(node, dict) or key not in node:
-                break
-            node = node[key]
-            if not isinstance(node, dict):
-                return path
-        else:
-            return path
-    return origins[0][0]
+    """The file to correct: the last of those that have most of the tables on the way to the key; else the first."""
+    depths = [_depth(keys, data) for _, data in origins]
+    deepest = max(depths)
+    places = [path for (path, _), depth in zip(origins, depths, strict=True) if depth == deepest]
+    return places[-1] if deepest else places[0]
+
+
+def _depth(keys: Sequence[str], data: dict[str, Any]) -> int:
+    """How many of the keys, one within the other, a file has."""
+    node: Any = data
+    for depth, key in enumerate(keys):
+        if not isinstance(node, dict) or key not in node:
+            return depth
+        node = node[key]
+    return len(keys)
 
 
 def load_spec(path: Path | None = None, overlays: Sequence[Path] = ()) -> Spec:

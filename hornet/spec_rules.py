@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from hornet.spec_types import Pattern, Positive, Symbol, Table
+from hornet.spec_types import (
+    BootArguments,
+    BytePattern,
+    Command,
+    ImagePath,
+    Line,
+    Pattern,
+    Port,
+    Script,
+    Seconds,
+    Symbol,
+    Table,
+    Token,
+)
 
-
-def _absolute(text: str) -> str:
-    if not text.startswith("/"):
-        raise ValueError("expected an absolute path in the image")
-    return text
-
-
-ImagePath = Annotated[str, AfterValidator(_absolute)]
-HexBytes = Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$")]
+HexBytes = Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$", max_length=200)]
 
 
 class Removal(Table):
@@ -26,12 +31,12 @@ class Removal(Table):
     interpreters: globs of the program that a script's first line asks for; magics: hex bytes that a file begins with.
     """
 
-    title: str
-    reason: str
+    title: Line
+    reason: Line
     paths: list[ImagePath]
-    packages: list[str] = []
-    names: list[str] = []
-    interpreters: list[str] = []
+    packages: list[Line] = []
+    names: list[Line] = []
+    interpreters: list[Line] = []
     magics: list[HexBytes] = []
 
 
@@ -42,12 +47,12 @@ class FileRule(Table):
     that its text must match somewhere, `^` and `$` at each line.
     """
 
-    title: str
-    reason: str
+    title: Line
+    reason: Line
     path: ImagePath
     present: bool = True
     mode: Annotated[str, Field(pattern=r"^[0-7]{4}$")] | None = None
-    owner: Annotated[str, Field(pattern=r"^\d+:\d+$")] | None = None
+    owner: Annotated[str, Field(pattern=r"^[0-9]{1,10}:[0-9]{1,10}$")] | None = None
     contains: Pattern | None = None
 
     @model_validator(mode="after")
@@ -68,7 +73,7 @@ class Ignored(Table):
     """A finding that is known and accepted; `pattern` must match all that is shown of it. The reason is for readers."""
 
     pattern: Pattern
-    reason: Annotated[str, Field(min_length=10)]
+    reason: Annotated[Line, Field(min_length=10)]
 
 
 class Secrets(Table):
@@ -78,12 +83,12 @@ class Secrets(Table):
     allowed_keys: lines that an authorized_keys file of an image may have.
     """
 
-    port: Annotated[int, Field(ge=1, le=65535)]
-    path: Annotated[str, Field(pattern=r"^/.*\{vm_id\}")]
+    port: Port
+    path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]*\{vm_id\}[A-Za-z0-9._/-]*$", max_length=200)]
     command: ImagePath
     forbidden_paths: list[ImagePath]
-    allowed_keys: list[str]
-    patterns: dict[str, Pattern]
+    allowed_keys: list[Line]
+    patterns: dict[Line, BytePattern]
     ignored: list[Ignored]
 
 
@@ -91,16 +96,22 @@ class Health(Table):
     """The health check script (guide: Phase 4, Health Checks). daemons: any of them is the SSH server."""
 
     script: ImagePath
-    healthy: str
-    unhealthy: str
+    healthy: Line
+    unhealthy: Line
     disk_limit_percent: Annotated[int, Field(ge=1, le=100)]
-    daemons: list[str]
+    daemons: Annotated[list[Command], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Health:
+        if self.healthy == self.unhealthy:
+            raise ValueError(f"healthy and unhealthy are both {self.healthy!r}: they must differ")
+        return self
 
 
 class ReadOnlyRoot(Table):
     """A read-only root (guide: Phase 4, Read-Only Rootfs). boot_args ask for it; tmpfs: writable in memory only."""
 
-    boot_args: str
+    boot_args: BootArguments
     read_only: list[ImagePath]
     tmpfs: list[ImagePath]
 
@@ -112,9 +123,9 @@ class Boot(Table):
     """
 
     phases_file: ImagePath
-    phases: list[str]
-    required_arguments: list[str]
-    stall_s: Positive
+    phases: Annotated[list[Token], Field(min_length=1)]
+    required_arguments: list[Annotated[str, Field(pattern=r"^[!-~]+$", max_length=200)]]
+    stall_s: Seconds
     random_ready: Pattern
     userland_started: Pattern
     timer_lost: Pattern
@@ -128,6 +139,6 @@ class Promise(Table):
     HORNET_PROGRAMS is a directory with the programs of hornet/guest_programs.
     """
 
-    title: str
+    title: Line
     symbols: list[Symbol]
-    use: str
+    use: Script

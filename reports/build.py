@@ -46,8 +46,7 @@ def publish_latest(run_dir: Path) -> Path:
 def _pictures(run: Run, report: Report, spec: Spec, baseline: Run | None) -> dict[str, Picture]:
     from reports import plot
 
-    rootfs = run.artifacts.get("rootfs", {})
-    tier = spec.tiers.get(rootfs.get("tier", ""))
+    tier = spec.tiers.get(run.rootfs.tier)
     earlier = baseline.records if baseline else []
     drawn = [
         (
@@ -96,8 +95,7 @@ def _pictures(run: Run, report: Report, spec: Spec, baseline: Run | None) -> dic
 
 def _component_sizes(run: Run, tier: Tier | None) -> dict[str, float]:
     """MB by row of the guide's table; the kernel, which is no part of the image, has one there."""
-    rootfs, kernel = run.artifacts.get("rootfs", {}), run.artifacts.get("kernel", {})
-    sizes_mb, rows = dict(rootfs.get("components_mb", {})), dict(rootfs.get("guide_components", {}))
-    if tier and sizes_mb and "size_mb" in kernel:
-        sizes_mb["Kernel"], rows["Kernel"] = kernel["size_mb"], tier.kernel_component
+    sizes_mb, rows = dict(run.rootfs.components_mb), dict(run.rootfs.guide_components)
+    if tier and sizes_mb and run.kernel.size_mb is not None:
+        sizes_mb["Kernel"], rows["Kernel"] = run.kernel.size_mb, tier.kernel_component
     return {row.name: row.found_mb for row in guide_comparison(sizes_mb, rows, {})}

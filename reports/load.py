@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
 from hornet.errors import HostError
-from hornet.foreign_file import ForeignFileError, read_json
-from hornet.records import RECORDS_FILE, Record, read_records
+from hornet.foreign_file import ForeignFileError, first_problem, read_json
+from hornet.records import RECORDS_FILE, Amount, Record, read_records
 from reports.benchmarks import read_benchmarks
 from reports.junit import Case, read_junit
 
@@ -21,6 +23,28 @@ MAX_FACTS_BYTES = 1 << 20
 BENCHMARKS_DIRECTORY = "benchmarks"
 
 
+class RootfsFacts(BaseModel):
+    """What reports read of an image's facts; all else is shown as is. guide_components: rows of the guide's table."""
+
+    model_config = ConfigDict(strict=True)
+
+    tier: str = ""
+    components_mb: dict[str, Amount] = {}
+    guide_components: dict[str, str] = {}
+
+
+class KernelFacts(BaseModel):
+    """What reports read of a kernel's facts."""
+
+    model_config = ConfigDict(strict=True)
+
+    size_mb: Amount | None = None
+
+
+_ANY_FACTS = TypeAdapter[Any](dict[str, Any])
+_MODELS = {"rootfs": TypeAdapter[Any](RootfsFacts), "kernel": TypeAdapter[Any](KernelFacts)}
+
+
 @dataclass
 class Run:
     """A run as loaded. problems: one sentence for each input that is missing, damaged or only partly readable."""
@@ -31,6 +55,16 @@ class Run:
     artifacts: dict[str, dict[str, Any]] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def rootfs(self) -> RootfsFacts:
+        """What is known of the image; nothing, if it was not noted."""
+        return RootfsFacts.model_validate(self.artifacts.get("rootfs", {}))
+
+    @property
+    def kernel(self) -> KernelFacts:
+        """What is known of the kernel; nothing, if it was not noted."""
+        return KernelFacts.model_validate(self.artifacts.get("kernel", {}))
 
     @property
     def name(self) -> str:
@@ -50,12 +84,19 @@ def load_run(directory: Path) -> Run:
     run = Run(directory)
     _load_records(run)
     _load_junit(run)
-    run.artifacts = _load_json(run, ARTIFACTS_FILE)
-    for name in [name for name, facts in run.artifacts.items() if not isinstance(facts, dict)]:
-        run.problems.append(f"{ARTIFACTS_FILE}: {name!r} is not a table of facts")
-        del run.artifacts[name]
+    _note_artifacts(run, _load_json(run, ARTIFACTS_FILE))
     run.host = _load_json(run, HOST_FILE)
     return run
+
+
+def _note_artifacts(run: Run, found: dict[str, Any]) -> None:
+    for name, facts in found.items():
+        try:
+            _MODELS.get(name, _ANY_FACTS).validate_python(facts)
+        except ValidationError as error:
+            run.problems.append(f"{ARTIFACTS_FILE}: {name!r} is not a table of facts: {first_problem(error)}")
+        else:
+            run.artifacts[name] = facts
 
 
 def _load_records(run: Run) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hornet.errors import BuildError
 from hornet.kconfig import KernelConfig, check_flags, format_config, read_config
-from hornet.spec import Kernel
+from hornet.spec_kernel import Kernel
 
 FRAGMENT_FILE = "hornetos.config"
 

@@ -24,7 +24,8 @@ from hornet.home import Home
 from hornet.proc import run
 from hornet.progress import Progress
 from hornet.rootfs_spec import Debian
-from hornet.spec import DebianKernel, KernelOrgKernel, Spec
+from hornet.spec import Spec
+from hornet.spec_kernel import DebianKernel, KernelOrgKernel
 from hornet.store import file_sha256
 
 QUERY_TIMEOUT_S = 60.0

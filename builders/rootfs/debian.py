@@ -40,7 +40,7 @@ def fetch_layer(spec: Spec, tier: str, store: Store, toolbox: Toolbox, progress:
         "debian": debian.model_dump(include={"suite", "components", "mirror"}),
         "suites": suites(debian),
         **toolchain(),
-        "refusing": debian.refusing[tier],
+        "refusing": debian.refusing.get(tier, []),
         "toolbox": toolbox.identity,
         "builder": [file_sha256(Path(__file__).with_name(name)) for name in RECIPE],
     }
@@ -52,7 +52,7 @@ def fetch_layer(spec: Spec, tier: str, store: Store, toolbox: Toolbox, progress:
         with progress.step(tier, "cutting ICU's data down to English"):
             slim = shrink(tree, toolbox, work)
             shutil.move(slim, tree / "usr/lib/x86_64-linux-gnu" / slim.name)
-        replace_libraries(tree, work, debian.refusing[tier])
+        replace_libraries(tree, work, debian.refusing.get(tier, []))
         write_versions(versions, work)
 
     return store.get_or_build("packages", inputs, fetch)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from hornet.facts import Facts, Probe
 from hornet.kconfig import FlagVerdict, KconfigError, KernelConfig, check_flags, parse_config, version_key
-from hornet.spec import Kernel
+from hornet.spec_kernel import Kernel
 
 
 def kernel_probes() -> list[Probe]:

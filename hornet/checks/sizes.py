@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hornet.spec import Kernel, Tier
+from hornet.spec import Tier
+from hornet.spec_kernel import Kernel
 
 MB = 1_000_000
 

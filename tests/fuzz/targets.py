@@ -43,8 +43,9 @@ from hornet.snapshot.manifest import FileSeal, Manifest, parse_manifest
 from hornet.spec import SPEC_PATH, Spec, build_spec, load_spec
 from hornet.vm_state import VMState, parse_state
 from reports.benchmarks import parse_benchmarks
+from reports.build import _component_sizes
 from reports.junit import parse_junit
-from reports.load import Run
+from reports.load import Run, _note_artifacts
 from reports.page import _render
 from reports.summary import Report, summarize
 
@@ -252,17 +253,19 @@ def _junit_samples() -> Iterable[bytes]:
 
 
 def _facts(data: bytes) -> None:
-    """host.json and artifacts.json, as one object."""
+    """host.json and artifacts.json, both with this content."""
     facts = parse_json(data)
-    if isinstance(facts, dict):
-        tables = {key: value for key, value in facts.items() if isinstance(value, dict)}
-        report = _report(Run(Path("run"), host=facts, artifacts=tables))
-        _render("report.md.j2", report, {})
-        _render("report.html.j2", report, {})
+    run = Run(Path("run"), host=facts if isinstance(facts, dict) else {})
+    _note_artifacts(run, run.host)
+    _component_sizes(run, _spec().tiers.get(run.rootfs.tier))
+    report = _report(run)
+    _render("report.md.j2", report, {})
+    _render("report.html.j2", report, {})
 
 
 def _facts_samples() -> Iterable[bytes]:
-    artifacts = {"rootfs": {"tier": "standard", "components_mb": {"Git": 12.5}, "guide_components": {"Git": "Git"}}}
+    artifacts: dict[str, Any] = {"kernel": {"size_mb": 5.5}}
+    artifacts |= {"rootfs": {"tier": "standard", "components_mb": {"Git": 12.5}, "guide_components": {"Git": "Git"}}}
     return [json.dumps(synthetic_run.HOST | artifacts).encode()]
 
 

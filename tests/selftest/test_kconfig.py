@@ -26,7 +26,8 @@ from hornet.kconfig import (
     read_config,
     version_key,
 )
-from hornet.spec import KernelSymbol, load_spec
+from hornet.spec import load_spec
+from hornet.spec_kernel import KernelSymbol
 from hornet_cli.app import app
 from hornet_cli.main import main
 

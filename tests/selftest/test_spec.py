@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornet.errors import SpecError
-from hornet.spec import SPEC_PATH, _merge, load_spec
+from hornet.foreign_file import parse_toml
+from hornet.network import AddressPlan
+from hornet.spec import SHOWN_PROBLEMS, SPEC_PATH, Spec, _merge, build_spec, load_spec
 
 
 def overlay(tmp_path: Path, text: str) -> Path:
@@ -69,6 +74,226 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes | None, 
     with pytest.raises(SpecError, match=word) as caught:
         load_spec(overlays=[path])
     assert "team.toml" in caught.value.message
+
+
+# Key, value as written in TOML, and words of the refusal besides key and file.
+REFUSED_VALUES = [
+    ("network.guest_address", "'10.0.0.1/24'", "both '10.0.0.1'"),
+    ("network.guest_address", "'10.0.0.0/24'", "broadcast address of 10.0.0.0/24"),
+    ("network.guest_address", "'10.0.0.255/24'", "broadcast address of 10.0.0.0/24"),
+    ("network.guest_address", "'10.0.0.2'", "at least two hosts"),
+    ("network.guest_address", "'224.0.0.2/24'", "not multicast"),
+    ("network.guest_address", "167772162", "as text, found 167772162"),
+    ("network.gateway_address", "'127.0.0.1/24'", "loopback"),
+    ("network.dns", "['255.255.255.255']", "reserved"),
+    ("network.dns", "['1.1.1.1', '1.1.1.2', '1.1.1.3', '1.1.1.4']", "at most 3"),
+    ("network.uplink_base", "'224.0.0.0/8'", "not multicast"),
+    ("network.uplink_base", "'10.0.0.1/8'", "valid IPv4 network"),
+    ("network.hostname", "'a b'", "'a b'"),
+    ("network.hostname", "'-hornet'", "'-hornet'"),
+    ("network.guest_mac", "'ff:ff:ff:ff:ff:ff'", "multicast or broadcast"),
+    ("network.guest_mac", "'01:00:5e:00:00:01'", "multicast or broadcast"),
+    ("network.guest_mac", "'00:00:00:00:00:00'", "of nobody"),
+    ("network.guest_mac", "'02:48:4f:00:00:01'", "gateway_mac and guest_mac are both '02:48:4f:00:00:01'"),
+    ("network.host_veth_mac", "'02:48:4f:00:00:04'", "host_veth_mac and namespace_veth_mac are both"),
+    ("network.bridge_name", "'tap0'", "bridge_name and tap_name are both 'tap0'"),
+    ("network.bridge_name", "'veth-vm7'", "the namespace_veth_name of VM 7"),
+    ("network.bridge_name", "'lo'", "'lo'"),
+    ("network.bridge_name", "'a\"; drop'", "string_pattern|match pattern"),
+    ("network.tap_name", "'tap%d'", "match pattern"),
+    ("network.tap_name", "'..'", "match pattern"),
+    ("network.guest_interface", "'sixteen-bytes-xx'", "at most 15"),
+    ("network.uplink_name", "'veth-vm9-br'", "the host_veth_name of VM 9"),
+    ("network.host_veth_name", "'veth-vm{n}'", "namespace_veth_name and host_veth_name are both 'veth-vm{n}'"),
+    ("network.host_veth_name", "'veth-vm{n}-bridge'", "longer than the kernel's limit of 15"),
+    ("network.namespace_name", "'vm'", "must contain {n}"),
+    ("network.namespace_name", "'{x}{n}'", "must contain {n}"),
+    ("network.namespace_name", "'../{n}'", "must contain {n}"),
+    ("network.namespace_name", "'hornet-1-{n}'", "test runs"),
+    ("network.max_vm_id", "4194305", "less than or equal to"),
+    ("network.host_tcp_ports", "[65536]", "65536"),
+    ("network.host_tcp_ports", "[0]", "found 0"),
+    ("network.host_tcp_ports", "[22, 22]", "twice"),
+    ("network.interface_group", "2147483648", "2147483648"),
+    ("network.egress_url", "'https://a/$(reboot)'", "match pattern"),
+    ("snapshot.rootfs_file", "'vm.mem'", "rootfs_file and memory_file are both 'vm.mem'"),
+    ("snapshot.state_file", "'rootfs.ext4'", "rootfs_file and state_file are both 'rootfs.ext4'"),
+    ("snapshot.state_file", "'manifest.json'", "'manifest.json'"),
+    ("snapshot.state_file", "'seal.json'", "'seal.json'"),
+    ("snapshot.memory_file", "'a/b'", "match pattern"),
+    ("snapshot.memory_file", "'..'", "match pattern"),
+    ("snapshot.memory_file", "''", "match pattern"),
+    ("snapshot.memory_file", "'.mem'", "match pattern"),
+    ("snapshot.memory_file", '"a\\u0000b"', "match pattern"),
+    ("snapshot.memory_file", '"a\\u001bb"', "match pattern"),
+    ("snapshot.production_link", "'../link'", "match pattern"),
+    ("snapshot.state_max_mb", "-1", "greater than 0"),
+    ("snapshot.thaw_after_s", "0", "greater than or equal to 1"),
+    ("machine.memory_mib", "true", "valid integer"),
+    ("machine.memory_mib", "'256'", "valid integer"),
+    ("machine.memory_mib", "0x1" + "f" * 200, "bits"),
+    ("machine.boot_args", '"a\\nb"', "match pattern"),
+    ("machine.boot_args", "'" + "x" * 1501 + "'", "at most 1500"),
+    ("machine.boot_timeout_s", "nan", "finite number"),
+    ("machine.boot_timeout_s", "inf", "finite number"),
+    ("machine.boot_timeout_s", "1e308", "less than or equal to 86400"),
+    ("machine.ssh_timeout_s", "-5", "greater than 0"),
+    ("metrics.rootfs_size.target", "nan", "finite number"),
+    ("metrics.rootfs_size.target", "1e300", "less than or equal to"),
+    ("metrics.rootfs_size.title", '"a\\u001b[2Jb"', "printable"),
+    ("metrics.rootfs_size.title", '"a\\u202Eb"', "printable"),
+    ("capacity.work_mb", "[]", "at least 1"),
+    ("perf.kvm.restore", "10001", "less than or equal to 10000"),
+    ("tiers.micro.min_mb", "81", "min_mb 81 is more than max_mb 80"),
+    ("tiers.micro.kernel_component", "'none'", "'none' is none of components"),
+    ("tiers.micro.shell", "'bin/sh'", "absolute path"),
+    ("tiers.micro.keeps", "['rust']", "no 'rust'"),
+    ("tools.git.needs", "['git; reboot']", "match pattern"),
+    ("tools.git.use", '"a\\u0000"', "printable"),
+    ("tools.git.version_pattern", "'('", "not a regular expression"),
+    ("tools.git.version_pattern", "'a{99999999999}'", "not a regular expression"),
+    ("tools.git.version_pattern", "'" + "(" * 1900 + ")" * 90 + "'", "not a regular expression"),
+    ("tools.git.version_pattern", "'" + "x" * 2001 + "'", "2001 characters"),
+    ("secrets.patterns.x", r"'\N{DIGIT ONE}'", "over bytes"),
+    ("secrets.path", "'/{vm_id}/{other}'", "match pattern"),
+    ("secrets.port", "65536", "less than or equal to 65535"),
+    ("health.unhealthy", "'HEALTHY'", "both 'HEALTHY'"),
+    ("health.daemons", "[]", "at least 1"),
+    ("files.healthcheck.path", "'/opt/../../etc'", "without . and .."),
+    ("files.healthcheck.owner", "'0:٣'", "match pattern"),
+    ("rootfs.alpine.cleanup", "['/../../home']", "without . and .."),
+    ("rootfs.alpine.mirror", "'ftp://x'", "match pattern"),
+    ("rootfs.alpine.services", "{'../x' = ['sshd']}", "match pattern"),
+    ("rootfs.debian.suite", "'--help'", "match pattern"),
+    ("rootfs.toolbox", "['-o', 'x']", "match pattern"),
+    ("rootfs.npm.'Claude Code'.package", "'../../x'", "match pattern"),
+    ("rootfs.npm.'Claude Code'.entry", "'../../x'", "match pattern"),
+    ("rootfs.npm.'Claude Code'.keep", "['/etc/*']", "match pattern"),
+    ("rootfs.source_date_epoch", "-1", "greater than or equal to 0"),
+    ("rootfs.inodes_spare", "-1", "greater than or equal to 0"),
+    ("rootfs.journal_mib", "1", "greater than or equal to 4"),
+    ("kernel.min_version", "'5.123456'", "match pattern"),
+    ("kernel.sources.guide.sha256", "'x'", "match pattern"),
+    ("kernel.kernel_org_mirror", "'file:///a b'", "match pattern"),
+    ("slim.removals.logs.paths", "['/var/../*']", "without . and .."),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "words"), REFUSED_VALUES)
+def test_a_value_that_would_break_something_later_is_refused(key: str, value: str, words: str, tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=words) as caught:
+        load_spec(overlays=[overlay(tmp_path, f"{key} = {value}\n")])
+    assert key.split(".")[0] in caught.value.message or "bits" in words
+    assert key.split(".")[-1] in caught.value.message or "bits" in words
+    assert len(caught.value.message.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[tools.'a b']\ntitle = 'x'\n", ["tools.a b", "match pattern"]),
+        ('[tools."a\\u0027; x"]\ntitle = "x"\n', ["tools.a'; x", "match pattern"]),
+        ("[tiers.tiny]\ntitle = 'Tiny'\n", ["tiers.tiny.min_mb"]),
+        ("[secrets.patterns]\n\"\\u001b[2J\" = 'x'\n", ["secrets.patterns", "printable"]),
+    ],
+)
+def test_a_key_that_would_break_something_later_is_refused(text: str, words: list[str], tmp_path: Path) -> None:
+    path = overlay(tmp_path, text)
+    with pytest.raises(SpecError) as caught:
+        load_spec(overlays=[path])
+    for word in words:
+        assert word in caught.value.message
+    assert str(path) in caught.value.message
+
+
+def test_a_new_tier_needs_its_room(tmp_path: Path) -> None:
+    base = {**load_spec().model_dump(mode="json", by_alias=True)}
+    base["tiers"]["tiny"] = {**base["tiers"]["micro"], "title": "Tiny"}
+    with pytest.raises(SpecError, match=r"rootfs\.free_mb.*'tiny'"):
+        build_spec([(Path("base"), base)])
+    base["rootfs"]["free_mb"]["tiny"] = 5
+    assert build_spec([(Path("base"), base)]).tier("tiny").title == "Tiny"
+
+
+def test_of_many_wrong_keys_the_first_are_named(tmp_path: Path) -> None:
+    path = overlay(tmp_path, "[machine]\n" + "".join(f"wrong{n} = 1\n" for n in range(1000)))
+    with pytest.raises(SpecError) as caught:
+        load_spec(overlays=[path])
+    assert len(caught.value.message.splitlines()) == SHOWN_PROBLEMS + 1
+    assert "and 980 more" in caught.value.message
+
+
+def keys_of(table: dict, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every key of the spec, tables and values."""
+    for key, value in table.items():
+        yield (*above, key)
+        if isinstance(value, dict):
+            yield from keys_of(value, (*above, key))
+
+
+BASE = parse_toml(SPEC_PATH.read_bytes())
+KEYS = list(keys_of(BASE))
+ODD_TEXTS = [
+    *(
+        "",
+        " ",
+        "\0",
+        "\x1b[2J",
+        "\u202e",
+        "..",
+        "../x",
+        "/",
+        "/../x",
+        "-x",
+        "{n}",
+        "{n}{n}",
+        "{",
+        "a b",
+        "'",
+        '"',
+        "$(x)",
+    ),
+    *("x" * 300, "x" * 5000, "٣", "0", "10.0.0.2/24", "0.0.0.0/0", "255.255.255.255", "lo", "vm{n}", "http://"),
+    *("(", "(?P<a>x)(?P<a>y)", "[z-a]", "a{1,99999999999}", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00", "https://a\nb"),
+]
+SCALARS = st.one_of(
+    st.sampled_from(ODD_TEXTS),
+    st.text(max_size=20),
+    st.integers(-(2**64), 2**64),
+    st.floats(),
+    st.booleans(),
+    st.datetimes(),
+    st.ip_addresses(v=4).map(str),
+    st.tuples(st.ip_addresses(v=4), st.integers(0, 32)).map(lambda pair: f"{pair[0]}/{pair[1]}"),
+)
+ODD_VALUES = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+)
+
+
+def overlay_of(changes: list[tuple[tuple[str, ...], Any]]) -> dict[str, Any]:
+    """The tables of an overlay that sets these keys."""
+    made: dict[str, Any] = {}
+    for keys, value in changes:
+        node = made
+        for key in keys[:-1]:
+            node = node.setdefault(key, {}) if isinstance(node.get(key, {}), dict) else {}
+        node[keys[-1]] = value
+    return made
+
+
+@settings(deadline=timedelta(seconds=5), max_examples=400)
+@given(st.lists(st.tuples(st.sampled_from(KEYS), ODD_VALUES), min_size=1, max_size=3))
+def test_any_values_at_any_keys_load_or_are_refused(changes: list[tuple[tuple[str, ...], Any]]) -> None:
+    try:
+        spec = build_spec([(SPEC_PATH, BASE), (Path("team.toml"), overlay_of(changes))])
+    except SpecError:
+        return
+    # What loads can be used: the plan of the first and of the last VM, every pattern, all of it as JSON and back.
+    plan = AddressPlan(spec.network)
+    for vm_id in (1, plan.largest_id):
+        assert plan.vm_id(plan.for_vm(vm_id).namespace) == vm_id
+    assert Spec.model_validate(spec.model_dump(mode="json", by_alias=True)) == spec
 
 
 TABLES = st.recursive(
