@@ -6,17 +6,15 @@ import os
 import shlex
 import signal
 import subprocess
-import threading
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from hornet.command_output import MAX_OUTPUT_BYTES, Output, TooMuchOutputError, exchange
 from hornet.errors import CommandError
-
-LAST_LINES = 15
 
 
 @dataclass(frozen=True)
@@ -44,71 +42,52 @@ def run(
 
     `env` is laid over the current environment; `log` receives the output as it comes (appended);
     `on_line` is called with each line, for progress. On a timeout, an exception or Ctrl-C the process
-    group is killed. Raises CommandError for a missing command, a timeout, or an exit code that is not
-    in `ok_codes`, with the last lines of its output.
+    group is killed, as is a background job that the command leaves behind. Raises CommandError for a
+    missing command, a timeout, too much output, or an exit code that is not in `ok_codes`, with the last
+    lines of its output.
     """
     words = tuple(str(word) for word in argv)
+    with log.open("a", encoding="utf-8") if log else nullcontext() as sink:
+        output = Output(sink, on_line)
+        with _start(words, cwd, env, input_text is not None, hint) as process:
+            try:
+                exit_code = exchange(process, (input_text or "").encode(), output, timeout_s)
+            except subprocess.TimeoutExpired:
+                raise CommandError(f"{shlex.join(words)}: no end within {timeout_s:g} s{output.tail()}", hint) from None
+            except TooMuchOutputError:
+                limit_mib = MAX_OUTPUT_BYTES >> 20
+                raise CommandError(
+                    f"{shlex.join(words)}: killed, as it printed more than {limit_mib} MiB{output.tail()}", hint
+                ) from None
+            finally:
+                _kill_group(process)
+    if exit_code not in ok_codes:
+        raise CommandError(
+            f"{shlex.join(words)}: exit code {exit_code}{output.tail()}" + (f"\n  log: {log}" if log else ""),
+            hint,
+        )
+    return Completed(words, exit_code, output.text)
+
+
+def _start(
+    words: Sequence[str], cwd: Path | None, env: Mapping[str, str] | None, has_input: bool, hint: str
+) -> subprocess.Popen[bytes]:
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             words,
             cwd=cwd,
             env={**os.environ, **(env or {})},
             start_new_session=True,
-            text=True,
-            errors="replace",
-            stdin=subprocess.PIPE if input_text is not None else subprocess.DEVNULL,
+            stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
     except FileNotFoundError as error:
         missing = error.filename if error.filename is not None else words[0]
         raise CommandError(f"{missing}: not found", hint or f"install the package that provides {words[0]}") from None
-    lines: list[str] = []
-    reader = threading.Thread(target=_read, args=(process, lines, log, on_line), daemon=True)
-    reader.start()
-    try:
-        if input_text is not None and process.stdin:
-            process.stdin.write(input_text)
-            process.stdin.close()
-        exit_code = process.wait(timeout_s)
-        reader.join(timeout_s)
-    except subprocess.TimeoutExpired:
-        raise CommandError(f"{shlex.join(words)}: no end within {timeout_s:g} s{_tail(lines)}", hint) from None
-    finally:
-        _kill_group(process)
-        reader.join(1)
-    if exit_code not in ok_codes:
-        raise CommandError(
-            f"{shlex.join(words)}: exit code {exit_code}{_tail(lines)}" + (f"\n  log: {log}" if log else ""),
-            hint,
-        )
-    return Completed(words, exit_code, "".join(lines))
 
 
-def _read(
-    process: subprocess.Popen[str], lines: list[str], log: Path | None, on_line: Callable[[str], None] | None
-) -> None:
-    if process.stdout is None:
-        return
-    sink = log.open("a", encoding="utf-8") if log else None
-    try:
-        for line in process.stdout:
-            lines.append(line)
-            if sink:
-                sink.write(line)
-                sink.flush()
-            if on_line:
-                on_line(line.rstrip())
-    finally:
-        if sink:
-            sink.close()
-
-
-def _tail(lines: Sequence[str]) -> str:
-    return "".join(f"\n  | {line.rstrip()}" for line in deque(lines, LAST_LINES))
-
-
-def _kill_group(process: subprocess.Popen[str]) -> None:
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
     """End the command and whatever it started: an interrupted build must not go on in the background."""
     try:
         os.killpg(process.pid, signal.SIGKILL)

@@ -1,11 +1,27 @@
-"""Processes of the host."""
+"""Commands of the host: bounded in time and memory, whatever they print, read or leave behind."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
 
-from hornet.proc import is_running
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hornet import command_output
+from hornet.command_output import CHUNK_BYTES, Output
+from hornet.errors import CommandError
+from hornet.proc import Completed, is_running, run
+
+TIMEOUT_S = 30
+MIB = 1 << 20
 
 
 def test_a_process_that_ended_does_not_run_though_nobody_waited_for_it() -> None:
@@ -15,3 +31,107 @@ def test_a_process_that_ended_does_not_run_though_nobody_waited_for_it() -> None
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         assert not is_running(process.pid)
     assert not is_running(process.pid)
+
+
+def sh(script: str, timeout_s: float = TIMEOUT_S, **options: Any) -> Completed:
+    return run(["sh", "-c", script], timeout_s=timeout_s, **options)
+
+
+def test_output_and_errors_are_one_text_and_the_exit_code_decides() -> None:
+    done = run(["sh", "-c", "echo one; echo two >&2; exit 3"], timeout_s=TIMEOUT_S, ok_codes=[3])
+    assert (done.output, done.exit_code) == ("one\ntwo\n", 3)
+    with pytest.raises(CommandError, match=r"exit code 3\n  \| one\n  \| two$"):
+        sh("echo one; echo two >&2; exit 3")
+
+
+@pytest.mark.parametrize("job", ["sleep 1000", "yes"], ids=["silent", "printing"])
+def test_a_background_job_does_not_hold_a_command_and_is_ended(job: str, tmp_path: Path) -> None:
+    done = run(["sh", "-c", f"echo begun; {job} & echo $! >{tmp_path}/pid"], timeout_s=TIMEOUT_S)
+    assert done.output.startswith("begun\n")
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while is_running(int((tmp_path / "pid").read_text())):
+        assert time.monotonic() < deadline_s, "the job outlived its command"
+
+
+def test_a_job_in_a_session_of_its_own_does_not_hold_a_command(tmp_path: Path) -> None:
+    done = sh(f"echo begun; setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 1000' &")
+    assert done.output == "begun\n"
+    os.kill(int((tmp_path / "pid").read_text()), 9)
+
+
+@pytest.mark.parametrize("script", ["yes", "cat /dev/zero", "while :; do echo x; sleep 0.01; done"])
+def test_a_command_without_end_is_ended(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command_output, "MAX_OUTPUT_BYTES", 8 * MIB)
+    with pytest.raises(CommandError, match=r"printed more than|no end within 1 s"):
+        sh(script, 1)
+
+
+def test_input_that_nobody_reads_keeps_the_time_limit() -> None:
+    with pytest.raises(CommandError, match="no end within 1 s"):
+        sh("sleep 60", 1, input_text="x" * MIB)
+
+
+def test_input_that_is_not_read_to_its_end_is_no_error() -> None:
+    assert sh("head -c 1", input_text="x" * MIB).output == "x"
+
+
+def test_input_and_output_longer_than_every_buffer() -> None:
+    assert sh("cat", input_text="line\n" * MIB).output == "line\n" * MIB
+
+
+def test_binary_output_is_text(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(bytes(range(256)) * 1000)
+    assert len(sh(f"cat {tmp_path}/binary", log=tmp_path / "log").output) > 200_000
+    assert (tmp_path / "log").stat().st_size > 200_000
+
+
+def test_a_log_that_cannot_be_written_starts_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="log"):
+        sh(f"touch {tmp_path}/started", log=tmp_path / "missing" / "log")
+    assert not (tmp_path / "started").exists()
+
+
+def test_a_missing_command_is_named() -> None:
+    with pytest.raises(CommandError, match="no-such-command: not found"):
+        run(["no-such-command"], timeout_s=TIMEOUT_S)
+
+
+def test_an_interrupt_ends_the_command(tmp_path: Path) -> None:
+    script = (
+        "import signal, sys, threading, os; from hornet.proc import run\n"
+        "threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        f"run(['sh', '-c', 'echo $$ >{tmp_path}/pid; sleep 60'], timeout_s=60)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=TIMEOUT_S, check=False)
+    assert b"KeyboardInterrupt" in done.stderr
+    assert not is_running(int((tmp_path / "pid").read_text()))
+
+
+pieces = st.one_of(st.binary(max_size=30), st.sampled_from([b"\r\n", b"\r", b"\n", "€".encode(), "🐝".encode()]))
+
+
+@given(st.lists(pieces, max_size=30).map(b"".join), st.integers(1, 7))
+def test_text_and_lines_do_not_depend_on_the_chunks(data: bytes, size: int) -> None:
+    lines: list[str] = []
+    with tempfile.TemporaryFile("w+", encoding="utf-8", newline="") as log:
+        output = Output(log, lines.append)
+        for begin in range(0, len(data), size):
+            output.add(data[begin : begin + size])
+        output.add(b"", final=True)
+        log.seek(0)
+        logged = log.read()
+    whole = data.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    assert output.text == logged == whole
+    assert lines == [line.rstrip() for line in whole.removesuffix("\n").split("\n") if whole]
+
+
+def test_an_endless_line_costs_linear_time() -> None:
+    """Quadratic, it would copy terabytes."""
+    lines: list[str] = []
+    output = Output(None, lines.append)
+    reading = threading.Thread(target=lambda: [output.add(b"x" * CHUNK_BYTES) for _ in range(1000)], daemon=True)
+    reading.start()
+    reading.join(TIMEOUT_S)
+    assert not reading.is_alive()
+    output.add(b"", final=True)
+    assert [len(line) for line in lines] == [1000 * CHUNK_BYTES]
