@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 import lzma
+import struct
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
@@ -31,6 +32,9 @@ from hornet.elf import MAGIC as ELF_MAGIC
 from hornet.elf import linkage_of
 from hornet.errors import HornetError
 from hornet.ext4 import superblock as ext4
+from hornet.ext4.examine import duplicate_names, repair
+from hornet.ext4.reader import Ext4Reader
+from hornet.ext4.tree import Ext4Tree
 from hornet.facts import parse_answers
 from hornet.foreign_file import parse_json, parse_toml
 from hornet.guide import load_guide
@@ -51,6 +55,7 @@ from reports.summary import Report, summarize
 
 CORPUS = Path(__file__).with_name("corpus")
 BOUNDARY = "@@0123456789abcdef"
+E2FSCK_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,56 @@ def _sample_superblock() -> bytes:
         subprocess.run(["mkfs.ext4", "-q", "-F", image.name], check=True, timeout=60)
         image.seek(ext4.OFFSET)
         return image.read(ext4.SIZE_BYTES)
+
+
+# How an input of the target ext4_tree is read: pairs of a place, in units of 4 bytes, and what to write there.
+PATCH = struct.Struct("<HI")
+MAX_READ_BYTES = 1 << 20
+
+
+def _ext4_tree(data: bytes) -> None:
+    """A real image with some numbers overwritten goes the way of a foreign one: e2fsck, then libext2fs, every file."""
+    with tempfile.TemporaryFile() as image:
+        image.write(_small_image())
+        for place, number in PATCH.iter_unpack(data[: len(data) // PATCH.size * PATCH.size]):
+            image.seek(place * 4 % len(_small_image()))
+            image.write(number.to_bytes(4, "little"))
+        image.flush()
+        repair(image.fileno(), E2FSCK_TIMEOUT_S)
+        with Ext4Reader(image.fileno()) as fs:
+            list(duplicate_names(fs))
+            tree = Ext4Tree(fs)
+            for path in tree.files:
+                list(tree.data_ranges(path))
+                tree.read(path, 0, MAX_READ_BYTES)
+            for path in tree.paths:
+                tree.resolve(path)
+
+
+@cache
+def _small_image() -> bytes:
+    """128 KiB of ext4 with directories, files, holes and links."""
+    with tempfile.TemporaryDirectory() as directory:
+        tree, image = Path(directory, "tree"), Path(directory, "image")
+        (tree / "d" / "e").mkdir(parents=True)
+        (tree / "d" / "file").write_bytes(b"x" * 3000)
+        (tree / "d" / "link").symlink_to("../holes")
+        (tree / "long").symlink_to("d/" * 40)
+        (tree / "hard").hardlink_to(tree / "d" / "file")
+        with (tree / "holes").open("wb") as stream:
+            for offset in (0, 20_000, 5_000_000):
+                stream.seek(offset)
+                stream.write(b"data")
+        features = "^has_journal,^resize_inode,extent"
+        options = ["-q", "-F", "-b", "1024", "-N", "32", "-m", "0", "-O", features, "-d", tree]
+        subprocess.run(["mkfs.ext4", *options, image, "128"], check=True, timeout=60)
+        return image.read_bytes()
+
+
+def _ext4_tree_samples() -> Iterable[bytes]:
+    superblock = PATCH.pack(ext4.OFFSET // 4, 32)
+    directory = _small_image().index(b"lost+found") // 4
+    return [b"", superblock, PATCH.pack(directory, 0x41414141), PATCH.pack(directory - 2, 12)]
 
 
 def _kconfig(data: bytes) -> None:
@@ -293,6 +348,7 @@ def _answers(data: bytes) -> None:
 
 TARGETS = {
     "superblock": Target(_superblock, lambda: [_sample_superblock()]),
+    "ext4_tree": Target(_ext4_tree, _ext4_tree_samples),
     "kconfig": Target(_kconfig, _kconfig_samples),
     "loadable": Target(lambda data: loadable(io.BytesIO(data)), _loadable_samples),
     "linkage": Target(lambda data: linkage_of(io.BytesIO(data)), _linkage_samples),
