@@ -91,7 +91,15 @@ def machine(spec: Spec, host_net: HostNet, tmp_path: Path) -> Iterator[Callable[
             namespace = host_net.create(len(list(tmp_path.iterdir())))
             stack.callback(namespace.remove)
             card = NetworkCard(namespace.name, spec.network.tap_name, spec.network.guest_mac)
-            return MachineConfig(name, directory, directory / "rootfs.ext4", MEMORY_MIB, spec.machine.vcpus, card)
+            return MachineConfig(
+                name=name,
+                directory=directory,
+                disk=directory / "rootfs.ext4",
+                user=spec.vmm.first_user + namespace.vm_id,
+                memory_mib=MEMORY_MIB,
+                vcpus=spec.machine.vcpus,
+                card=card,
+            )
 
         yield make
 
