@@ -26,7 +26,10 @@ def _give(top: Path, owned: Path, left_out: Collection[Path] = ()) -> None:
 
     No link is followed, and no file is given that has a second name: that one might lie anywhere.
     """
-    owner = owned.stat()
+    try:
+        owner = owned.stat()
+    except OSError:
+        return  # there is no such directory, and so nothing in it
     if owner.st_uid == 0:
         return
     for path, directories, files, descriptor in os.fwalk(top):
@@ -36,5 +39,5 @@ def _give(top: Path, owned: Path, left_out: Collection[Path] = ()) -> None:
                 found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
                 if found.st_uid == 0 and (found.st_nlink == 1 or name not in files):
                     os.chown(name, owner.st_uid, owner.st_gid, dir_fd=descriptor, follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # another run's, and gone
+            except OSError:
+                continue  # another run's, and gone; or on a file system that can't be written

@@ -33,6 +33,8 @@ def run(
     could not be judged.
     """
     from hornet.host import require_root, require_tools
+    from reports.gate import exit_code
+    from reports.load import load_run
 
     mine = settings(ctx)
     require_root()
@@ -50,8 +52,7 @@ def run(
     if not directory.is_dir():
         raise typer.Exit(2)
     _report(mine, directory, baseline)
-    # pytest: 0 all passed, 1 some failed, anything else: it could not judge.
-    raise typer.Exit(code if code in (0, 1) else 2)
+    raise typer.Exit(exit_code(code, load_run(directory).cases))
 
 
 def _build(mine: Settings, tier: str) -> None:

@@ -1,13 +1,29 @@
-"""A failed test shows the consoles of the VMs that run, whichever phase failed: fixture set-up included."""
+"""What a report of a test says: verdict or not, what the VMs had to say, and nothing that a terminal would obey.
+
+A failed test shows the consoles of the VMs that run, whichever phase failed: fixture set-up included. A failure is a
+verdict: a problem that a check found, or an assertion of the test itself. Whatever else ends a test means that it could
+not judge: that is an error, in every output, and a run whose only trouble it is ends with exit code 2.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Generator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from hornet.errors import HornetError
+from hornet.errors import BrokenSnapshotError, HornetError
 from hornet.fleet import Fleet
+from hornet.home import CHECKOUT
+from hornet.text import printable
+
+# Of one section of a report, as a console.
+MAX_SECTION_CHARACTERS = 200_000
+# In the suite's own tests any exception is a failure of what they test.
+OWN_TESTS = (CHECKOUT / "tests" / "selftest", CHECKOUT / "tests" / "guest")
+NOT_JUDGED_EXIT_CODE = 2
 
 
 @pytest.hookimpl(wrapper=True)
@@ -19,6 +35,52 @@ def pytest_runtest_makereport(
         if call.excinfo and isinstance(call.excinfo.value, HornetError):
             # An expected error says all that there is to know; frames of the suite would bury it.
             report.longrepr = str(call.excinfo.value)
+        if report.when == "call" and call.excinfo and not is_verdict(call.excinfo, item):
+            # pytest knows errors only outside of a test's call.
+            report.when = "setup"
         for vm in Fleet.running:
             report.sections.append((f"console of {vm.name}", vm.evidence()))
+    report.longrepr = _printable(report.longrepr)
+    report.sections = _printable(report.sections)
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    report.longrepr = _printable(report.longrepr)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """pytest's exit code for failures is for verdicts alone."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if session.exitstatus == pytest.ExitCode.TESTS_FAILED and reporter and not reporter.stats.get("failed"):
+        session.exitstatus = NOT_JUDGED_EXIT_CODE
+
+
+def is_verdict(found: pytest.ExceptionInfo[BaseException], item: pytest.Item) -> bool:
+    """Whether an exception says that what is tested does not hold, and not that this could not be judged."""
+    if any(item.path.is_relative_to(folder) for folder in OWN_TESTS):
+        return True
+    places = [Path(entry.path) for entry in found.traceback]
+    if isinstance(found.value, pytest.fail.Exception):
+        # pytest-timeout fails a test too, which has judged nothing by then.
+        return all(place.name != "pytest_timeout.py" for place in places)
+    if isinstance(found.value, AssertionError):
+        return places[-1].is_relative_to(item.path.parent)
+    return isinstance(found.value, BrokenSnapshotError)
+
+
+def _printable(value: Any) -> Any:
+    """The same with every text in it printable: a report's text, its sections, or pytest's tree of a traceback."""
+    if isinstance(value, str):
+        return printable(value, MAX_SECTION_CHARACTERS)
+    if isinstance(value, list | tuple):
+        return type(value)(map(_printable, value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            setattr(value, field.name, _printable(getattr(value, field.name)))
+        if hasattr(value, "sections"):
+            value.sections = _printable(value.sections)
+    return value

@@ -100,7 +100,7 @@ def collect_checks(tests: Path, tiers: Iterable[str]) -> list[Check]:
 def _collect(tests: Path, tier: str) -> list[Check]:
     collector, shown = _Collector(), io.StringIO()
     words = ["--collect-only", "-qq", f"--rootdir={tests.parent}", f"--tier={tier}", str(tests)]
-    with contextlib.redirect_stdout(shown):
+    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
         code = pytest.main(words, plugins=[collector])
     if code != pytest.ExitCode.OK:
         raise HornetError(f"{tests}: can't be collected:\n{shown.getvalue()[-2000:]}", "correct the tests named above")

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from typing import Any
 
 import pytest
 
 from hornet.checks.catalog import image_checks
+from hornet.errors import HornetError
 from hornet.interrupts import deliver_signals_promptly
 from hornet.progress import Progress
 from hornet_fixtures.accepted import pytest_collection_finish
 from hornet_fixtures.ahead import workers
 from hornet_fixtures.clones import begun_family, begun_parent, family, family_home
-from hornet_fixtures.diagnostics import pytest_runtest_makereport
+from hornet_fixtures.diagnostics import pytest_make_collect_report, pytest_runtest_makereport, pytest_sessionfinish
 from hornet_fixtures.guests import (
     begun_facts,
     begun_hardened,
@@ -77,9 +77,11 @@ __all__ = [
     "pytest_collection_finish",
     "pytest_collection_modifyitems",
     "pytest_ignore_collect",
+    "pytest_make_collect_report",
     "pytest_runtest_call",
     "pytest_runtest_makereport",
     "pytest_runtest_setup",
+    "pytest_sessionfinish",
     "pytest_terminal_summary",
     "pytest_unconfigure",
     "record",
@@ -95,12 +97,18 @@ __all__ = [
 ]
 
 
+STDERR = 2
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     register_markers(config)
-    configure_run(config)
+    try:
+        configure_run(config)
+    except HornetError as error:
+        raise pytest.UsageError(str(error)) from error
     # Capturing has not begun yet: long builds show their progress although their tests' output is captured.
-    config.stash[PROGRESS] = Progress(os.fdopen(os.dup(sys.stderr.fileno()), "w"))
+    config.stash[PROGRESS] = Progress(os.fdopen(os.dup(STDERR), "w"))
     # A terminated run cleans up as an interrupted one does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     deliver_signals_promptly()

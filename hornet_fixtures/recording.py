@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from hornet.errors import HostError
 from hornet.home import Home
 from hornet.host import fingerprint
 from hornet.lane import Lane
@@ -33,10 +34,20 @@ def configure_run(config: pytest.Config) -> None:
         given = config.getoption("run_dir")
         directory = Path(given) if given else Home.from_env().reports / time.strftime(f"%Y%m%d-%H%M%S-{os.getpid()}")
     config.stash[RUN_DIRECTORY] = directory.resolve()
+    _check_writable(directory.resolve())
     if not (config.option.xmlpath or config.option.collectonly or hasattr(config, "workerinput")):
         config.option.xmlpath = str(directory.resolve() / JUNIT_FILE)
     if config.getoption("benchmark_storage", None) == DEFAULT_STORAGE:
         config.option.benchmark_storage = f"file://{Home.from_env().reports / BENCHMARKS_DIRECTORY}"
+
+
+def _check_writable(directory: Path) -> None:
+    """Raises HostError where a run could leave nothing: it would find that out when all is done."""
+    there = next(path for path in (directory, *directory.parents) if path.is_dir())
+    if not os.access(there, os.W_OK):
+        raise HostError(
+            f"{directory}: this run could not write its results there", "set HORNET_HOME, or use --run-dir=DIR"
+        )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -71,7 +71,7 @@ def _verdict(
 ) -> tuple[StatementVerdict, str]:
     bad = [f"{case.test}: {case.message}" for case in cases if case.outcome == "failed"]
     bad += [item.reason for item in judgements if item.verdict is Verdict.MISSES]
-    left_open = [f"{case.test}: {case.message}" for case in cases if case.outcome == "skipped"]
+    left_open = [f"{case.test}: {case.message}" for case in cases if case.outcome in ("error", "skipped")]
     left_open += [item.reason for item in judgements if item.verdict in (Verdict.EMULATED, Verdict.UNFIT)]
     good = [item.reason for item in judgements if item.verdict is Verdict.MEETS]
     if statement.metric is None:

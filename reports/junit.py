@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ MAX_JUNIT_BYTES = 16 << 20
 # A year.
 MAX_TIME_S = 366 * 86_400
 
-Outcome = Literal["passed", "failed", "skipped"]
+# error: the test could not judge; that is no verdict.
+Outcome = Literal["passed", "failed", "error", "skipped"]
 
 # A test that could not give its verdict here skips with a reason that begins so.
 NOT_JUDGED = "not judged"
@@ -26,9 +28,13 @@ GUIDE_PROPERTY = "guide"
 LANE_PROPERTY = "lane"
 
 
+# How pytest begins the message of each error.
+_ERROR = re.compile(r'(?:failed on (?:setup|teardown) with )?"?(.*?)"?', re.DOTALL)
+
+
 @dataclass(frozen=True)
 class Case:
-    """One test: module as in `conformance/test_tools`; message: the failure's or the skip's reason, on one line.
+    """One test: module as in `conformance/test_tools`; message: the failure's, error's or skip's reason, on one line.
 
     guide: ids of the statements that it proves (guide.toml); lane: the one it used, None without a VM.
     """
@@ -109,9 +115,12 @@ def _case(element: ET.Element) -> Case:
     outcome: Outcome = "passed"
     message = detail = ""
     for child in element:
-        if child.tag in ("failure", "error"):
+        if child.tag == "failure":
             outcome, message, detail = "failed", child.get("message", ""), child.text or ""
             break
+        if child.tag == "error":
+            found = _ERROR.fullmatch(child.get("message", ""))
+            outcome, message, detail = "error", found[1] if found else "", child.text or ""
         if child.tag == "skipped":
             outcome, message = "skipped", child.get("message", "") or child.get("type", "")
     properties = [(item.get("name"), item.get("value", "")) for item in element.iter("property")]

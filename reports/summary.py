@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from hornet.guide import load_guide
 from hornet.records import Record
@@ -15,6 +15,7 @@ from reports.compare import Comparison, Spread, compare_runs, spread
 from reports.gate import CONFORMANCE, Decision, Outcome, decide
 from reports.guide import StatementRow, guide_sentence, statement_rows
 from reports.junit import Case
+from reports.junit import Outcome as CaseOutcome
 from reports.load import Run
 
 SCHEMA = 1
@@ -50,6 +51,7 @@ class Module:
     name: str
     passed: int
     failed: int
+    errors: int
     skipped: int
     time_s: float
 
@@ -91,6 +93,11 @@ class Report:
     @property
     def failed(self) -> list[Case]:
         return [case for case in self.cases if case.outcome == "failed"]
+
+    @property
+    def errors(self) -> list[Case]:
+        """Tests that could not judge."""
+        return [case for case in self.cases if case.outcome == "error"]
 
     @property
     def skipped(self) -> list[Case]:
@@ -181,15 +188,18 @@ def _headline(spec: Spec, judgements: Sequence[Judgement], cases: Sequence[Case]
 
 def _conformance_sentence(cases: Sequence[Case]) -> str:
     mine = [case for case in cases if case.suite == CONFORMANCE]
-    counts = {outcome: sum(case.outcome == outcome for case in mine) for outcome in ("passed", "failed", "skipped")}
+    counts = {outcome: sum(case.outcome == outcome for case in mine) for outcome in get_args(CaseOutcome)}
     accepted = sum(case.accepted for case in mine)
-    if not counts["passed"] + counts["failed"]:
+    if not counts["passed"] + counts["failed"] + counts["error"]:
         return "Conformance was not judged: no test of it has a result."
-    skipped = f", {accepted} failed and accepted by the spec" if accepted else ""
+    skipped = f", {counts['error']} could not be judged" if counts["error"] else ""
+    skipped += f", {accepted} failed and accepted by the spec" if accepted else ""
     skipped += f", {counts['skipped'] - accepted} skipped" if counts["skipped"] > accepted else ""
     if counts["failed"]:
         judged = counts["failed"] + counts["passed"]
         return f"Conformance fails: {counts['failed']} of {judged} tests failed{skipped}."
+    if counts["error"]:
+        return f"Conformance could not be judged: {counts['passed']} tests passed{skipped}."
     return f"Conformance holds: {counts['passed']} tests passed{skipped}."
 
 
@@ -218,6 +228,7 @@ def _modules(cases: Sequence[Case]) -> list[Module]:
             name=name,
             passed=sum(case.outcome == "passed" for case in found),
             failed=sum(case.outcome == "failed" for case in found),
+            errors=sum(case.outcome == "error" for case in found),
             skipped=sum(case.outcome == "skipped" for case in found),
             time_s=sum(case.time_s for case in found),
         )

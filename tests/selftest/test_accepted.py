@@ -58,7 +58,7 @@ def test_only_a_failed_verdict_is_accepted(tmp_path: Path) -> None:
     assert cases["test_accepted_cases[a]"].accepted
     assert cases["test_accepted_cases[b]"].outcome == "passed"
     assert cases["test_other"].outcome == "failed"
-    assert cases["test_broken"].outcome == "failed", "that a test could not judge is no verdict"
+    assert cases["test_broken"].outcome == "error", "that a test could not judge is no verdict"
 
 
 def test_the_report_shows_what_is_accepted(tmp_path: Path) -> None:

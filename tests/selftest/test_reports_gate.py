@@ -85,6 +85,12 @@ def test_one_failed_conformance_test_fails_and_is_named() -> None:
     assert found.failures == ["conformance/test_tools::test_one: sshd: not found"]
 
 
+def test_a_test_that_could_not_judge_leaves_the_run_unjudged_and_is_named() -> None:
+    found = decision(good_records("qemu/kvm"), [case(), case("error", "no answer")])
+    assert found.outcome is Outcome.UNJUDGED
+    assert found.unjudged == ["conformance/test_tools::test_one: no answer"]
+
+
 def test_a_failure_outweighs_what_is_missing() -> None:
     assert decision([], [case("failed", "x")]).outcome is Outcome.FAILS
 
