@@ -180,7 +180,7 @@ class Fleet:
 
     def __enter__(self) -> Fleet:
         self._remove_stale()
-        prepare()
+        prepare(self.lane)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:

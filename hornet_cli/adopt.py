@@ -80,6 +80,8 @@ def adopt(
         bundle.seal(bundle.directory.name, origin)
     for name, value in origin.model_dump().items():
         print(f"  {name}: {'not known' if value is None else value}")
+    if bundle.open_to_others:
+        print(f"other users may read what its guest had in memory: chmod -R go= {directory}")
     print(f"sealed as it is now; whether it was changed before, nobody can tell. Next: hornetos validate {directory}")
 
 

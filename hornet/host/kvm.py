@@ -14,6 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from hornet.sandbox import FIRST_USER
+from hornet.sandbox.worker import give_up_rights
+
 KVM_DEVICE = Path("/dev/kvm")
 PAYLOAD_TIMEOUT_S = 5.0
 
@@ -58,9 +61,11 @@ def payload_problem() -> str | None:
     return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["the payload crashed"])[-1]
 
 
-def run_payload(payload: bytes = PAYLOAD) -> tuple[int, bool]:
-    """Run a real-mode payload; returns (the byte it wrote to a port, whether it then halted). Raises OSError."""
-    device = os.open(KVM_DEVICE, os.O_RDWR | os.O_CLOEXEC)
+def run_payload(device: int, payload: bytes = PAYLOAD) -> tuple[int, bool]:
+    """Run a real-mode payload; returns (the byte it wrote to a port, whether it then halted). Raises OSError.
+
+    device: /dev/kvm, opened for reading and writing.
+    """
     vm = fcntl.ioctl(device, KVM_CREATE_VM, 0)
     memory = mmap.mmap(-1, mmap.PAGESIZE)
     memory.write(payload)
@@ -91,9 +96,11 @@ def _run_until(vcpu: int, shared: mmap.mmap, reason: int) -> bool:
 def main() -> None:
     """Exit code 0 if the payload ran; else one line that says why not."""
     try:
-        byte, halted = run_payload()
+        device = os.open(KVM_DEVICE, os.O_RDWR | os.O_CLOEXEC)
+        give_up_rights(FIRST_USER if os.geteuid() == 0 else None)
+        byte, halted = run_payload(device)
     except OSError as error:
-        sys.exit(f"KVM refuses the payload: {error.strerror}")
+        sys.exit(f"KVM refuses the payload: {error.strerror or error}")
     if byte != ANSWER or not halted:
         sys.exit(f"the payload wrote {byte:#x} (expected {ANSWER:#x}) and {'halted' if halted else 'did not halt'}")
 

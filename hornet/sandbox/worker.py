@@ -31,7 +31,7 @@ def main() -> None:
     request = json.load(sys.stdin)
     module, name = request["function"]
     function = getattr(importlib.import_module(module), name)
-    _give_up_rights(request["user"])
+    give_up_rights(request["user"])
     _limit(request["limits"])
     try:
         answer = {"result": function(**request["arguments"], **request["descriptors"])}
@@ -54,8 +54,8 @@ def told(error: HornetError) -> dict[str, Any]:
     return {"kind": kind, "message": error.message, "hint": error.hint}
 
 
-def _give_up_rights(user: int | None) -> None:
-    """Become a user that owns nothing, without capabilities and any way back. None: we are no root to begin with."""
+def give_up_rights(user: int | None) -> None:
+    """Become a user that owns nothing, without capabilities and any way back. None: this is not root to begin with."""
     libc = ctypes.CDLL(None, use_errno=True)
     if user is not None:
         for capability in range(CAPABILITIES):

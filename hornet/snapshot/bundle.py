@@ -17,7 +17,7 @@ from pathlib import Path
 
 from hornet.errors import BrokenSnapshotError, Ext4Error, SnapshotError
 from hornet.ext4.superblock import Superblock, read_superblock
-from hornet.files import clone_file
+from hornet.files import OTHERS, clone_file
 from hornet.foreign_file import ForeignFileError, read_json
 from hornet.progress import Progress
 from hornet.snapshot.manifest import FileSeal, Manifest, Origin
@@ -71,6 +71,11 @@ class Bundle:
         for path in self.directory.iterdir():
             clone_file(path, directory / path.name)
         return Bundle(directory, self.names)
+
+    @property
+    def open_to_others(self) -> bool:
+        """Whether other users may enter the directory: made elsewhere, since ours are their owner's alone."""
+        return bool(self.directory.stat().st_mode & OTHERS)
 
     def check_files(self) -> None:
         """The three files are there, plain files, and not empty.

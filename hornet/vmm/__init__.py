@@ -11,7 +11,7 @@ from hornet.vmm import firecracker, qemu
 from hornet.vmm.base import MachineConfig, MicroVM, NetworkCard
 from hornet.vmm.console import Console
 from hornet.vmm.phases import timed
-from hornet.vmm.process import prepare
+from hornet.vmm.process import prepare_jail
 
 __all__ = [
     "Console",
@@ -37,6 +37,12 @@ def restore_vm(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, 
     """Start a VM from a snapshot's memory and state. It is paused when this returns. Raises VMError."""
     vm: MicroVM = _driver(lane).restore(lane, config, memory=memory, state=state, own_memory=own_memory)
     return vm
+
+
+def prepare(lane: Lane) -> None:
+    """Have ready what the lane's first VM would have to wait for. Raises HostError, CommandError."""
+    if lane.vmm == "qemu":
+        prepare_jail()
 
 
 def lane_settings(lane: Lane) -> dict[str, str]:

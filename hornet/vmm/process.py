@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,6 +74,9 @@ def start_vmm(
         command = ["nsenter", f"--net={RUN_NETNS / namespace}", "--", *command]
 
     def spawn() -> subprocess.Popen[bytes]:
+        if not shutil.which(argv[0], path=environment["PATH"]):
+            where = " below /usr, which is all that a VMM sees" if rights.user is not None else " on PATH"
+            raise HostError(f"{argv[0]}: not found{where}", "install it there: ./hornetos host installs QEMU")
         stdin, stdout = stdio or (subprocess.DEVNULL, sink.fileno())
         return subprocess.Popen(
             command,
@@ -89,11 +93,11 @@ def start_vmm(
         try:
             return _spawner(jailed=rights.user is not None).submit(spawn).result()
         except FileNotFoundError as error:
-            raise HostError(f"{error.filename}: not found", "run ./hornetos once: it installs it") from error
+            raise HostError(f"{error.filename}: not found", "install the package util-linux") from error
 
 
-def prepare() -> None:
-    """Have ready what the first VMM would have to wait for. Raises HostError, CommandError."""
+def prepare_jail() -> None:
+    """Make the jail now, which the first VMM would have to wait for. Raises HostError, CommandError."""
     _spawner(jailed=True)
 
 

@@ -123,7 +123,7 @@ def test_the_worker_refuses_to_work_with_rights() -> None:
 # Giving up rights fails without a word, as where a kernel or a container forbids it.
 HALF_CONFINED = """
 from hornet.sandbox import worker
-worker._give_up_rights = lambda user: worker._check_powerless(user)
+worker.give_up_rights = lambda user: worker._check_powerless(user)
 worker.main()
 """
 

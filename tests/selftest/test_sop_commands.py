@@ -118,6 +118,15 @@ def test_adopt_seals_the_three_files_as_they_are(home: Home) -> None:
         open_bundle(directory, NAMES).check_seal()
 
 
+@pytest.mark.parametrize(("mode", "said"), [(0o755, True), (0o700, False)])
+def test_adopt_says_when_others_may_read_the_memory(mode: int, said: bool, home: Home) -> None:
+    directory = home.snapshots / "v2.0"
+    take_seal_off(directory)
+    directory.chmod(mode)
+    options = ["--lane", "firecracker/kvm", "--tier", "standard", "--vmm-version", "1.7.0"]
+    assert (f"chmod -R go= {directory}" in "".join(cli("adopt", directory, *options).output.splitlines())) is said
+
+
 def damage_disk(directory: Path) -> None:
     take_seal_off(directory)
     ext4_samples.debugfs(directory / NAMES.rootfs_file, "clri /d5/sub/file")

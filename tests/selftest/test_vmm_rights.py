@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hornet.errors import VMError
+from hornet.errors import HostError, VMError
 from hornet.home import CHECKOUT
 from hornet.proc import is_running
 from hornet.vmm.process import Rights, claimed, open_given, start_vmm
@@ -23,6 +23,14 @@ FILE_BYTES = 1 << 20
 CONFINED = Rights(USER, FILE_BYTES)
 AS_ROOT = Rights(None, FILE_BYTES)
 CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
+# Says what rights the process has that runs the payload.
+PAYLOAD_RIGHTS = """
+from pathlib import Path
+from hornet.host import kvm
+kvm.KVM_DEVICE = Path("/dev/null")
+kvm.run_payload = lambda device: print(Path("/proc/self/status").read_text()) or (kvm.ANSWER, True)
+kvm.main()
+"""
 # Starts a VMM, says its process id, and waits for its end.
 STARTER = """
 import sys, time
@@ -53,8 +61,11 @@ def await_program(pid: int, name: str) -> None:
 
 
 def status(pid: int) -> dict[str, str]:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return parsed(Path(f"/proc/{pid}/status").read_text())
+
+
+def parsed(status: str) -> dict[str, str]:
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in status.splitlines())}
 
 
 def output_of(script: str, tmp_path: Path, rights: Rights = CONFINED) -> str:
@@ -72,6 +83,13 @@ def test_a_vmm_has_no_rights(rights: Rights, user: int, tmp_path: Path) -> None:
     assert found["Groups"] == ""
     assert {name: int(found[name], 16) for name in CAPABILITY_SETS} == dict.fromkeys(CAPABILITY_SETS, 0)
     assert found["NoNewPrivs"] == "1"
+
+
+def test_the_payload_that_proves_kvm_has_no_rights() -> None:
+    argv = [sys.executable, "-c", PAYLOAD_RIGHTS]
+    found = parsed(subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=True).stdout)
+    assert "0" not in found["Uid"].split()
+    assert {name: int(found[name], 16) for name in CAPABILITY_SETS} == dict.fromkeys(CAPABILITY_SETS, 0)
 
 
 def test_a_vmm_dies_with_whoever_started_it(tmp_path: Path) -> None:
@@ -137,6 +155,12 @@ def test_a_file_is_handed_over_by_name_and_for_reading_only(tmp_path: Path) -> N
     assert "sed: file /hornet/vm.mem line 1" in said
     assert "/hornet/other: No such file or directory" in said
     assert secret.read_text() == "needle\n"
+
+
+@pytest.mark.parametrize("rights", [CONFINED, AS_ROOT], ids=["QEMU", "Firecracker"])
+def test_a_missing_vmm_is_named(rights: Rights, tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="no-such-vmm: not found"):
+        start_vmm(["no-such-vmm"], rights, log=tmp_path / "vmm.log")
 
 
 def test_two_vmms_on_one_disk_are_refused(tmp_path: Path) -> None:
