@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import paramiko
 
+from hornet.vmm.transcript import cut_notice
+
 CHUNK_BYTES = 1 << 16
 # Of each stream. What comes after it is read and thrown away, so that the script goes on.
 MAX_OUTPUT_BYTES = 8 << 20
@@ -52,7 +54,7 @@ class _Stream:
     def text(self) -> str:
         """All that is kept, with a notice if anything was cut."""
         kept = codecs.decode(bytes(self._data), "utf-8", "replace")
-        return kept + (f"\n[hornetos: {self._cut_bytes} bytes cut here]\n" if self._cut_bytes else "")
+        return kept + (f"\n{cut_notice(self._cut_bytes, 'bytes')}\n" if self._cut_bytes else "")
 
     def last(self) -> bytes:
         """The last bytes, for error messages."""

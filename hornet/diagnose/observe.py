@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import psutil
-
 from hornet.diagnose.observations import FULL_PERCENT, Inside, Observations, Place, Port
 from hornet.errors import GuestError, VMError
 from hornet.facts import Probe
@@ -18,6 +16,7 @@ from hornet.guest import SSH_PORT, Guest, SshKey
 from hornet.home import Home
 from hornet.network import HostNet, VMNamespace, netns, nft
 from hornet.network.topology import NetFacts, read_facts, rules_as_listed
+from hornet.proc import is_running
 from hornet.spec import Spec
 from hornet.vm_state import STATE_FILE, read_state
 
@@ -75,7 +74,7 @@ def find_vm(home: Home, spec: Spec, name: str) -> KnownVM:
 def observe(vm: KnownVM) -> Observations:
     """Everything that can be seen now; bounded in time, and nothing is changed."""
     seen = Observations(
-        vmm_alive=_alive(vm.pid),
+        vmm_alive=is_running(vm.pid),
         vmm_log=_text(vm.directory / "vmm.log"),
         restored=vm.restored,
         console=_text(vm.directory / "console.log"),
@@ -139,13 +138,6 @@ def _percentages(table: str) -> dict[str, int]:
     if "/" not in found and " -" not in table:
         raise GuestError(f"df in the guest printed {table.strip()!r}, expected percentages", "is df in the image?")
     return found
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _text(path: Path) -> str:

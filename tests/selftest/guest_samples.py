@@ -193,6 +193,7 @@ BAD_LINES = (
     "ip: RTNETLINK answers: Invalid argument",
     "ata1: timed out",
     "INIT: Id x respawning too fast: disabled for 5 minutes",
+    "[hornetos: 1048576 characters cut here]",
 )
 
 
