@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +17,8 @@ from hornet.guest import Guest, SshKey
 from hornet.home import Home
 from hornet.lane import Lane
 from hornet.network import HostNet, NamespacePool, VMIds, VMNamespace
+from hornet.network.ids import vms_directory
+from hornet.owned import Owned, remove_abandoned
 from hornet.proc import is_running
 from hornet.refresh import refresh
 from hornet.snapshot import Bundle
@@ -41,6 +41,7 @@ class VM:
     directory: Path
     parent: Bundle | None
     phases_ms: dict[str, float] = field(default_factory=dict)
+    owned: Owned = field(init=False)
     namespace: VMNamespace = field(init=False)
     micro: MicroVM = field(init=False)
     guest: Guest = field(init=False)
@@ -81,7 +82,7 @@ class Fleet:
         self._closed = False
         self._host_net = host_net
         self.key = key
-        self._ids = VMIds(home, spec.network.max_vm_id)
+        self._ids = VMIds(home, spec.network.max_vm_id, spec.network.namespace_name)
         self._networks = NamespacePool(host_net, self._ids)
 
     def prepare(self, count: int) -> None:
@@ -168,7 +169,8 @@ class Fleet:
         if hasattr(vm, "micro"):
             vm.micro.kill()
         vm.namespace.remove()
-        shutil.rmtree(vm.directory, ignore_errors=True)
+        if hasattr(vm, "owned"):
+            vm.owned.remove()
         self._ids.release(vm.vm_id)
 
     def close(self) -> None:
@@ -179,19 +181,12 @@ class Fleet:
         self._networks.close()
 
     def __enter__(self) -> Fleet:
-        self._remove_stale()
+        self.home.remove_abandoned()
         prepare(self.lane)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
-
-    def _remove_stale(self) -> None:
-        """Remove directories of VMs whose owner was killed. (Their VMMs died with it: see hornet/vmm/process.py.)"""
-        for vm_id, directory in _vm_directories(self.home).items():
-            if self._ids.try_take(vm_id):
-                shutil.rmtree(directory, ignore_errors=True)
-                self._ids.release(vm_id)
 
     def _take_out(self, vm: VM) -> bool:
         """Whether the VM was still there: who gets True removes it."""
@@ -227,8 +222,14 @@ class Fleet:
 
     def _surround(self, vm: VM, disk: Path) -> MachineConfig:
         """What a VM needs before its VMM starts: a directory and a disk of its own, a card in its namespace."""
-        vm.directory.parent.mkdir(PRIVATE_DIRECTORY_MODE, exist_ok=True)
-        vm.directory.mkdir(PRIVATE_DIRECTORY_MODE)
+        remove_abandoned(vm.directory)
+        try:
+            vm.owned = Owned.directory(vm.directory, PRIVATE_DIRECTORY_MODE)
+        except FileExistsError:
+            raise VMError(
+                f"VM {vm.name}: {vm.directory} belongs to another VM that runs",
+                "was HORNET_HOME/run changed by hand? End that VM, then try again",
+            ) from None
         with timed(vm.phases_ms, "disk_ms"):
             clone_file(disk, vm.disk)
         machine, network = self.spec.machine, self.spec.network
@@ -261,16 +262,6 @@ class Fleet:
             snapshot=str(vm.parent.directory) if vm.parent else None,
         )
         write_private(vm.directory / STATE_FILE, state.to_json())
-
-
-def vms_directory(home: Home) -> Path:
-    """Where each running VM has its directory, with vm.json, console.log and vmm.log."""
-    return home.run / "vms"
-
-
-def _vm_directories(home: Home) -> dict[int, Path]:
-    found = ((re.search(r"\d+$", path.name), path) for path in vms_directory(home).glob("*"))
-    return {int(number[0]): path for number, path in found if number}
 
 
 def running_vms(home: Home) -> dict[str, VMState]:

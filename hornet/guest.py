@@ -14,12 +14,15 @@ import paramiko
 from fabric import Config, Connection
 from filelock import FileLock
 
+from hornet.durable import sync, sync_tree
 from hornet.errors import CommandError, GuestError, NetworkError
 from hornet.facts import Facts, Probe, build_script, new_boundary, parse_answers
+from hornet.files import PRIVATE_DIRECTORY_MODE
 from hornet.foreign_file import ForeignFileError, read_bytes, read_text
 from hornet.guest_script import Result, run_script
 from hornet.home import Home
 from hornet.network import VMNamespace
+from hornet.owned import work_directory
 from hornet.proc import run
 from hornet.vmm.failure import FailureSignal
 
@@ -27,6 +30,7 @@ SSH_PORT = 22
 # A key has some KiB.
 MAX_KEY_BYTES = 64 << 10
 USER = "root"
+KEY_NAME = "id_ed25519"
 RETRY_S = 0.02
 CHUNK_BYTES = 1 << 16
 PING_INTERVAL_S = 0.01
@@ -44,17 +48,29 @@ class SshKey:
 
 def ssh_key(home: Home) -> SshKey:
     """The home's key pair, made when first asked for."""
-    private = home.keys / "id_ed25519"
+    private = home.keys / KEY_NAME
     # One at a time: two workers that make it at once would leave one of them with a key that no guest knows.
     with FileLock(private.with_suffix(".lock")):
+        if private.exists() and not private.stat().st_size:
+            private.unlink()  # as a power cut left it: no guest accepts it
         if not private.exists():
-            hint = f"make {home.keys} writable, with free space"
-            run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hornetos", "-f", private],
-                timeout_s=30,
-                hint=hint,
-            )
-    return SshKey(private, read_public_key(private.with_suffix(".pub")))
+            _make_key(private)
+    return read_ssh_key(private)
+
+
+def _make_key(private: Path) -> None:
+    """A new pair; the private file, which counts, is put in place last and never over another one. Raises OSError."""
+    with work_directory(private.parent, KEY_NAME, PRIVATE_DIRECTORY_MODE) as work:
+        made = work / KEY_NAME
+        run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hornetos", "-f", made],
+            timeout_s=30,
+            hint=f"make {private.parent} writable, with free space",
+        )
+        sync_tree(work)
+        made.with_suffix(".pub").replace(private.with_suffix(".pub"))
+        private.hardlink_to(made)
+        sync(private.parent)
 
 
 def read_ssh_key(private: Path) -> SshKey:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import secrets
 import shutil
-import tempfile
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +15,11 @@ from typing import Any
 
 from filelock import FileLock
 
+from hornet.durable import put_in_place
 from hornet.errors import BuildError
 from hornet.home import Home
+from hornet.owned import MARK, remove_abandoned, work_directory
+from hornet.parts import difference, parts_of
 from hornet.umask import build_umask
 
 INPUTS_FILE = "inputs.json"
@@ -39,56 +44,103 @@ def file_sha256(path: Path, on_bytes: Callable[[int], None] | None = None) -> st
     return digest.hexdigest()
 
 
+def _to_stderr(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
 @dataclass(frozen=True)
 class Store:
-    """Artifacts below HORNET_HOME/build/<kind>/<key>/, each with inputs.json, what it was made from."""
+    """Artifacts below HORNET_HOME/build/<kind>/<key>/, each with inputs.json: what it was made from, and its files.
+
+    say: is told why one that is there is built again.
+    """
 
     home: Home
+    say: Callable[[str], None] = _to_stderr
 
     def path(self, kind: str, inputs: Mapping[str, Any]) -> Path:
         """Where the artifact of these inputs lies or would lie."""
         return self.home.build / kind / content_key(inputs)
 
     def get_or_build(self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
-        """The artifact's directory; `build(work_dir)` fills it if it is not there yet.
+        """The artifact's directory; `build(work_dir)` fills it if it is not there, or not as it was built.
 
-        One builder at a time per artifact (file lock). The work directory becomes the artifact by one
-        rename; after a failure it is removed, its *.log files kept as <key>.failed/. Raises what `build`
-        raises, and BuildError for a full disk.
+        One builder at a time per artifact (file lock). The work directory becomes the artifact by one rename, when
+        all of it is on the disk; after a failure it is removed, its *.log files kept as <key>.failed/. Raises what
+        `build` raises, and BuildError for a full disk.
         """
-        final = self.path(kind, inputs)
-        final.parent.mkdir(parents=True, exist_ok=True)
+        parent = self.home.directory("build", kind)
+        final = parent / content_key(inputs)
+        failed = parent / f"{final.name}.failed"
         with FileLock(f"{final}.lock"):
-            if (final / INPUTS_FILE).exists():
+            if self._is_intact(final, inputs):
                 return final
-            self._remove_stale(final)
-            work = Path(tempfile.mkdtemp(prefix=f"{final.name}.tmp-", dir=final.parent))
-            work.chmod(0o755)
-            try:
-                with build_umask():
-                    build(work)
-                (work / INPUTS_FILE).write_text(json.dumps(inputs, indent=2, sort_keys=True, default=str) + "\n")
-                work.replace(final)
-            except OSError as error:
-                raise BuildError(
-                    f"{kind} {final.name}: {error}",
-                    f"free space below {self.home.root}, then run the command again",
-                ) from error
-            finally:
-                if work.exists():
-                    self._keep_logs(work, final.with_name(f"{final.name}.failed"))
-                    shutil.rmtree(work, ignore_errors=True)
+            with work_directory(parent, final.name) as work:
+                work.chmod(0o755)
+                try:
+                    with build_umask():
+                        build(work)
+                    _write_inputs(work, inputs)
+                    self._publish(work, final, inputs)
+                except OSError as error:
+                    raise BuildError(
+                        f"{kind} {final.name}: {error}",
+                        f"free space below {self.home.root}, then run the command again",
+                    ) from error
+                finally:
+                    if work.exists():
+                        _keep_logs(work, failed)
+        shutil.rmtree(failed, ignore_errors=True)
         return final
 
-    @staticmethod
-    def _remove_stale(final: Path) -> None:
-        """Half-written directories of a run that was killed; the lock says that nobody is at work on them."""
-        for stale in [*final.parent.glob(f"{final.name}.tmp-*"), final]:
-            shutil.rmtree(stale, ignore_errors=True)
+    def _is_intact(self, final: Path, inputs: Mapping[str, Any]) -> bool:
+        """Whether the artifact is there as it was built; one that is not is removed."""
+        if not os.path.lexists(final):
+            return False
+        why = _why_not(final, inputs)
+        if why is None:
+            return True
+        self.say(f"{final.parent.name} {final.name}: {why}; it is built again")
+        # Aside first: a removal that is cut off must not leave half an artifact under its name.
+        aside = final.with_name(f"{final.name}{MARK}{secrets.token_hex(4)}")
+        final.rename(aside)
+        if not remove_abandoned(aside):
+            aside.unlink()  # a link, a device …
+        return False
 
-    @staticmethod
-    def _keep_logs(work: Path, kept: Path) -> None:
-        shutil.rmtree(kept, ignore_errors=True)
-        for log in work.glob("*.log"):
-            kept.mkdir(exist_ok=True)
-            shutil.move(log, kept / log.name)
+    def _publish(self, work: Path, final: Path, inputs: Mapping[str, Any]) -> None:
+        try:
+            put_in_place(work, final)
+        except OSError:
+            # Somebody deleted the lock file, so that two built it at once, and the other was faster.
+            if not self._is_intact(final, inputs):
+                raise
+
+
+def _why_not(final: Path, inputs: Mapping[str, Any]) -> str | None:
+    """How an artifact differs from what was built, in words; None if it does not."""
+    if final.is_symlink() or not final.is_dir():
+        return "it is not a directory"
+    try:
+        noted = json.loads((final / INPUTS_FILE).read_bytes())
+        if noted["inputs"] != json.loads(json.dumps(inputs, default=str)):
+            return f"{INPUTS_FILE} names other inputs"
+        return difference(final, noted["files"], apart_from=[INPUTS_FILE])
+    except OSError as error:
+        return f"{Path(error.filename).name}: {error.strerror}"
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return f"{INPUTS_FILE} is damaged"
+
+
+def _write_inputs(work: Path, inputs: Mapping[str, Any]) -> None:
+    """The inputs to be read by people, then one line for each file."""
+    made_from = json.dumps(inputs, indent=2, sort_keys=True, default=str)
+    files = ",\n".join(f"{json.dumps(name)}: {json.dumps(part)}" for name, part in sorted(parts_of(work).items()))
+    (work / INPUTS_FILE).write_text(f'{{"inputs": {made_from},\n"files": {{\n{files}\n}}}}\n')
+
+
+def _keep_logs(work: Path, kept: Path) -> None:
+    shutil.rmtree(kept, ignore_errors=True)
+    for log in work.glob("*.log"):
+        kept.mkdir(exist_ok=True)
+        shutil.move(log, kept / log.name)

@@ -31,14 +31,12 @@ Source = Annotated[
 def build_the_kernel(ctx: typer.Context, source: Source = None) -> None:
     """Build the kernel (8 minutes on two cores) and publish it as images/hornetos-vmlinux.bin below HORNET_HOME."""
     from builders.kernel import build_kernel
+    from hornet.durable import replace_link
 
     mine = settings(ctx)
     built = build_kernel(mine.spec, mine.home, mine.progress, source=source)
     published = mine.home.images / PUBLISHED_KERNEL
-    fresh = published.with_name(f"{published.name}.new")
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(Path("..") / built.vmlinux.relative_to(mine.home.root))
-    fresh.replace(published)
+    replace_link(published, Path("..") / built.vmlinux.relative_to(mine.home.root))
     size_mb = built.vmlinux.stat().st_size / 1_000_000
     typer.echo(f"kernel: Linux {built.version}, {size_mb:.2f} MB, {published} → {built.vmlinux}")
 

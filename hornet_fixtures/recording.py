@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from hornet.durable import write_file
 from hornet.errors import HostError
 from hornet.home import Home
 from hornet.host import fingerprint
@@ -96,7 +97,7 @@ def host() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def record(run_directory: Path, host: dict[str, Any]) -> Callable[..., Record]:
     """Write a record: record(name, value, unit, direction=…, lane=…, …); returns it."""
-    (run_directory / HOST_FILE).write_text(json.dumps(host, indent=2) + "\n")
+    write_file(run_directory / HOST_FILE, json.dumps(host, indent=2) + "\n")
 
     def write(name: str, value: float, unit: str, *, direction: str = "lower", **values: Any) -> Record:
         lane = values.pop("lane", None)
@@ -136,7 +137,7 @@ def artifacts(run_directory: Path) -> Callable[[str, dict[str, Any]], None]:
         # xdist's workers share the file.
         with FileLock(f"{path}.lock"):
             known = json.loads(path.read_text()) if path.exists() else {}
-            path.write_text(json.dumps({**known, name: facts}, indent=2) + "\n")
+            write_file(path, json.dumps({**known, name: facts}, indent=2) + "\n")
 
     return note
 

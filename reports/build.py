@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from hornet.checks.sizes import guide_comparison
+from hornet.durable import replace_link
 from hornet.spec import Spec, Tier
 from hornet.verdict import judge
 from reports.capacity import DENSITY_METRIC
@@ -36,10 +36,7 @@ def verdict_table(run_dir: Path, spec: Spec) -> list[MetricRow]:
 def publish_latest(run_dir: Path) -> Path:
     """Point `latest`, beside the run directories, at a run, in one step; returns the link."""
     link = run_dir.parent / LATEST
-    fresh = run_dir.parent / f".{LATEST}.{os.getpid()}"
-    fresh.unlink(missing_ok=True)
-    fresh.symlink_to(run_dir.name)
-    fresh.replace(link)
+    replace_link(link, run_dir.name)
     return link
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from pydantic import TypeAdapter
 
+from hornet.durable import write_file
 from hornet.errors import HostError
 from hornet.verdict import Verdict, readable
 from reports.compare import Change
@@ -75,10 +74,10 @@ def write_report(directory: Path, report: Report, pictures: Mapping[str, Picture
     try:
         (directory / PICTURES_DIRECTORY).mkdir(exist_ok=True)
         for picture in pictures.values():
-            _write(directory / PICTURES_DIRECTORY / f"{picture.name}.svg", for_file(picture.svg))
-        _write(paths.json, TypeAdapter(Report).dump_json(report, indent=2).decode() + "\n")
-        _write(paths.markdown, _render("report.md.j2", report, pictures))
-        _write(paths.html, _render("report.html.j2", report, pictures))
+            write_file(directory / PICTURES_DIRECTORY / f"{picture.name}.svg", for_file(picture.svg))
+        write_file(paths.json, TypeAdapter(Report).dump_json(report, indent=2).decode() + "\n")
+        write_file(paths.markdown, _render("report.md.j2", report, pictures))
+        write_file(paths.html, _render("report.html.j2", report, pictures))
     except OSError as error:
         raise HostError(
             f"{error.filename or directory}: {error.strerror}", f"make room in {directory}, or make it writable"
@@ -112,16 +111,3 @@ def _grouped(rows: Iterable[Any], field: str) -> list[tuple[Any, list[Any]]]:
     for row in rows:
         groups.setdefault(getattr(row, field), []).append(row)
     return list(groups.items())
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace a file in one step."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

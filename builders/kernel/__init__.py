@@ -72,7 +72,8 @@ def build_kernel(spec: Spec, home: Home, progress: Progress, *, source: str | No
     _require_tools()
     found = find_source(spec, home, progress, source)
     inputs = _inputs(spec, found)
-    directory = Store(home).get_or_build("kernel", inputs, lambda work: _build(spec, home, found, work, progress))
+    store = Store(home, progress.say)
+    directory = store.get_or_build("kernel", inputs, lambda work: _build(spec, home, found, work, progress))
     config = directory / CONFIG_FILE
     version = read_config(config).version or "unknown"
     return KernelArtifact(directory / VMLINUX_FILE, config, version, directory.name, directory)
@@ -138,7 +139,7 @@ def _make(spec: Spec, home: Home, tree: Path, log: Path, *words: str, **options:
         "KBUILD_BUILD_TIMESTAMP": _timestamp(spec),
         "LOCALVERSION": "",
         "LC_ALL": "C",
-        "CCACHE_DIR": str(home.cache / "ccache"),
+        "CCACHE_DIR": str(home.directory("cache", "ccache")),
         "MAKEFLAGS": "",
     }
     return run(

@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from builders.rootfs.packages import extract_packages
+from hornet.durable import put_in_place
 from hornet.errors import BuildError, CommandError, SpecError
 from hornet.home import Home
+from hornet.owned import Owned, work_directory
 from hornet.proc import run
 from hornet.progress import Progress
 from hornet.rootfs_spec import Debian
@@ -83,8 +85,7 @@ def _debian(wanted: DebianKernel, other_suite: Debian, home: Home, progress: Pro
         return _of_other_suite(package, other_suite, home, progress)
 
     def unpack_download(directory: Path, log: Path) -> None:
-        downloads = home.cache / "kernel"
-        downloads.mkdir(exist_ok=True)
+        downloads = home.directory("cache", "kernel")
         run(["apt-get", "download", f"{package}={version}"], cwd=downloads, timeout_s=DOWNLOAD_TIMEOUT_S, log=log)
         # apt writes an epoch's colon as %3a.
         [archive] = downloads.glob(f"{package}_{version.replace(':', '%3a')}_*.deb")
@@ -108,18 +109,16 @@ def _debian_candidate(package: str) -> str | None:
 
 def _of_other_suite(package: str, debian: Debian, home: Home, progress: Progress) -> Source:
     """The package of another Debian suite, fetched once; whoever wants a newer one removes the directory."""
-    kept = home.cache / "kernel" / f"{package}-{debian.suite}"
+    kept = home.directory("cache", "kernel") / f"{package}-{debian.suite}"
     tarball = INSTALLED_SOURCES / f"{package}.tar.xz"
     if not kept.exists():
-        fresh = kept.with_name(f"{kept.name}.part")
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        with progress.step("kernel", f"fetching {package} of Debian {debian.suite}"):
-            versions = extract_packages(debian, [package], fresh / "tree", fresh, progress)
-        shutil.move(fresh / "tree" / tarball.relative_to("/"), fresh / tarball.name)
-        shutil.rmtree(fresh / "tree")
-        (fresh / "version").write_text(versions[package])
-        fresh.rename(kept)
+        with work_directory(kept.parent, kept.name) as fresh:
+            with progress.step("kernel", f"fetching {package} of Debian {debian.suite}"):
+                versions = extract_packages(debian, [package], fresh / "tree", fresh, progress)
+            shutil.move(fresh / "tree" / tarball.relative_to("/"), fresh / tarball.name)
+            shutil.rmtree(fresh / "tree")
+            (fresh / "version").write_text(versions[package])
+            put_in_place(fresh, kept)
     identity = {"debian": package, "version": (kept / "version").read_text()}
     return Source(identity, lambda directory, log: _untar(kept / tarball.name, directory, log))
 
@@ -129,7 +128,7 @@ def _kernel_org(wanted: KernelOrgKernel, mirror: str, home: Home, progress: Prog
     url = f"{mirror.rstrip('/')}/v{wanted.version.partition('.')[0]}.x/{name}"
 
     def unpack(directory: Path, log: Path) -> None:
-        archive = home.cache / "kernel" / name
+        archive = home.directory("cache", "kernel") / name
         if not (archive.exists() and file_sha256(archive) == wanted.sha256):
             _download(url, wanted.sha256, archive, progress)
         _untar(archive, directory, log)
@@ -140,23 +139,23 @@ def _kernel_org(wanted: KernelOrgKernel, mirror: str, home: Home, progress: Prog
 
 def _download(url: str, sha256: str, target: Path, progress: Progress) -> None:
     """Fetch `url`; the file appears under its name only when it is complete and its hash is the pinned one."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f"{target.name}.part")
     hint = "set kernel.kernel_org_mirror to a mirror that you reach, or build from another source (--source)"
     try:
-        with urllib.request.urlopen(url, timeout=STALL_TIMEOUT_S) as response, partial.open("wb") as file:
-            _copy(response, file, lambda got: progress.update(f"{url}: {got >> 20} MiB"))
-        found = file_sha256(partial)
-        if found != sha256:
-            raise BuildError(
-                f"{url}: SHA-256 is {found}, the spec pins {sha256}",
-                "the mirror's file is damaged or not the one meant: use another mirror, or correct the pin",
-            )
-        partial.replace(target)
+        with (
+            urllib.request.urlopen(url, timeout=STALL_TIMEOUT_S) as response,
+            Owned.file(target.parent, target.name, 0o644) as partial,
+        ):
+            with open(partial.fd, "wb", closefd=False) as file:
+                _copy(response, file, lambda got: progress.update(f"{url}: {got >> 20} MiB"))
+            found = file_sha256(partial.path)
+            if found != sha256:
+                raise BuildError(
+                    f"{url}: SHA-256 is {found}, the spec pins {sha256}",
+                    "the mirror's file is damaged or not the one meant: use another mirror, or correct the pin",
+                )
+            partial.path.replace(target)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         raise BuildError(f"{url}: {getattr(error, 'reason', error)}", hint) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _copy(response: BinaryIO, file: BinaryIO, on_bytes: Callable[[int], None]) -> None:

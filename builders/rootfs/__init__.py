@@ -54,7 +54,7 @@ def build_rootfs(spec: Spec, home: Home, progress: Progress, *, tier: str, distr
     spec.tier(tier)
     if distro not in DISTROS:
         raise SpecError(f"unknown distro {distro!r}", f"use one of: {', '.join(DISTROS)}")
-    store = Store(home)
+    store = Store(home, progress.say)
     toolbox = build_toolbox(spec, store, progress)
     if distro == "alpine":
         layer = alpine.fetch_layer(spec, tier, store, progress)

@@ -29,7 +29,7 @@ def build_baseline(spec: Spec, home: Home, progress: Progress) -> RootfsArtifact
 
     Raises BuildError if a package can't be had, or the content does not fit.
     """
-    store = Store(home)
+    store = Store(home, progress.say)
     toolbox = build_toolbox(spec, store, progress)
     layer = _fetch_layer(spec, store, progress)
     npm_layers = npm.fetch_layers(spec.rootfs.baseline.npm, store, progress)

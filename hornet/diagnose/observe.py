@@ -10,11 +10,11 @@ from pathlib import Path
 from hornet.diagnose.observations import FULL_PERCENT, Inside, Observations, Place, Port
 from hornet.errors import GuestError, VMError
 from hornet.facts import Probe
-from hornet.fleet import vms_directory
 from hornet.foreign_file import ForeignFileError, MissingFileError, open_foreign
 from hornet.guest import SSH_PORT, Guest, SshKey
 from hornet.home import Home
 from hornet.network import HostNet, VMNamespace, netns, nft
+from hornet.network.ids import vms_directory
 from hornet.network.topology import NetFacts, read_facts, rules_as_listed
 from hornet.proc import is_running
 from hornet.spec import Spec

@@ -6,7 +6,6 @@ import os
 import platform
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from hornet.cpu import cpu_features_sha256, cpu_model
 from hornet.errors import HornetError, HostError
 from hornet.files import clone_file
 from hornet.home import Home
+from hornet.owned import work_directory
 from hornet.proc import run
 
 CAP_NET_ADMIN = 12
@@ -106,7 +106,7 @@ def _has_capability(number: int) -> bool:
 
 def _copies_by_reflink(home: Home) -> bool:
     """Proved by making one."""
-    with tempfile.TemporaryDirectory(dir=home.run) as directory:
-        source = Path(directory, "source")
+    with work_directory(home.run, "reflink") as directory:
+        source = directory / "source"
         source.write_bytes(b"x" * 4096)
-        return clone_file(source, Path(directory, "copy")) == "reflink"
+        return clone_file(source, directory / "copy") == "reflink"

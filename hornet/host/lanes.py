@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from hornet.durable import write_file
 from hornet.errors import HornetError, HostError
-from hornet.files import open_private
+from hornet.files import PRIVATE_DIRECTORY_MODE, open_private
 from hornet.home import Home
 from hornet.host import kvm
 from hornet.lane import LANES, Lane
+from hornet.owned import work_directory
 from hornet.spec import Spec
 from hornet.store import content_key, file_sha256
 from hornet.vmm import MachineConfig, boot_vm, vmm_version
@@ -60,13 +61,20 @@ def _probe(lane: Lane, home: Home, kernel: Path | None, spec: Spec) -> LaneState
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     proof = {"lane": str(lane), "vmm": vmm_version(lane), "kernel": file_sha256(kernel), "until": LAST_WORDS}
     key = content_key({**proof, "boot": boot_id})
-    kept = home.cache / "lanes" / f"{key}.json"
-    if kept.exists():
-        return LaneState(**json.loads(kept.read_text()))
+    kept = home.directory("cache", "lanes") / f"{key}.json"
+    if known := _kept(kept):
+        return known
     state = _boot_to_root_mount(lane, home, kernel, spec)
-    kept.parent.mkdir(exist_ok=True)
-    kept.write_text(json.dumps(asdict(state)) + "\n")
+    write_file(kept, json.dumps(asdict(state)) + "\n")
     return state
+
+
+def _kept(proof: Path) -> LaneState | None:
+    """What was proved before; None if nothing was, or it can't be read any more: it is then proved again."""
+    try:
+        return LaneState(**json.loads(proof.read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _missing(lane: Lane) -> str:
@@ -79,13 +87,13 @@ def _missing(lane: Lane) -> str:
 
 
 def _boot_to_root_mount(lane: Lane, home: Home, kernel: Path, spec: Spec) -> LaneState:
-    with tempfile.TemporaryDirectory(prefix="lane-", dir=home.run) as directory:
-        disk = Path(directory, "empty")
+    with work_directory(home.run, "lane", PRIVATE_DIRECTORY_MODE) as directory:
+        disk = directory / "empty"
         with open_private(disk, "xb") as file:
             file.truncate(1 << 20)
         config = MachineConfig(
             name="probe",
-            directory=Path(directory),
+            directory=directory,
             disk=disk,
             user=spec.vmm.first_user,
             memory_mib=spec.machine.memory_mib,

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 import stat
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hornet.durable import write_file
 from hornet.errors import BrokenSnapshotError, Ext4Error, SnapshotError
 from hornet.ext4.superblock import Superblock, read_superblock
-from hornet.files import OTHERS, clone_file
+from hornet.files import OTHERS, PRIVATE_MODE, clone_file
 from hornet.foreign_file import ForeignFileError, read_json
 from hornet.progress import Progress
 from hornet.snapshot.manifest import FileSeal, Manifest, Origin
@@ -200,9 +200,7 @@ class Bundle:
     def _note_stats(self, stats: dict[str, list[int]]) -> None:
         """Note what stat said before the content was read: a write meanwhile must not go unseen."""
         try:
-            with tempfile.NamedTemporaryFile("w", dir=self.directory, prefix=f".{STAT_FILE}.", delete=False) as stream:
-                stream.write(json.dumps(stats) + "\n")
-            Path(stream.name).replace(self.directory / STAT_FILE)
+            write_file(self.directory / STAT_FILE, json.dumps(stats) + "\n", PRIVATE_MODE)
         except OSError:
             pass  # a read-only directory: every restore hashes, which is slow and right
 

@@ -9,9 +9,10 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from hornet.durable import write_file
 from hornet.errors import BrokenSnapshotError, SnapshotError
 from hornet.ext4.superblock import SIZE_BYTES as SUPERBLOCK_BYTES
-from hornet.files import write_private
+from hornet.files import PRIVATE_MODE
 from hornet.foreign_file import ForeignFileError, MissingFileError, first_problem, parse_json, read_bytes
 
 MANIFEST_FILE = "manifest.json"
@@ -98,8 +99,8 @@ class Manifest(Table):
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
     def write(self, directory: Path) -> None:
-        """Write manifest.json."""
-        write_private(directory / MANIFEST_FILE, self.model_dump_json(indent=2) + "\n")
+        """Write manifest.json, durably, for its owner's eyes."""
+        write_file(directory / MANIFEST_FILE, self.model_dump_json(indent=2) + "\n", PRIVATE_MODE)
 
     @classmethod
     def read(cls, directory: Path) -> Manifest:

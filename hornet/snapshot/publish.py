@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock
 
+from hornet.durable import put_in_place, replace_link
 from hornet.errors import SnapshotError
+from hornet.files import PRIVATE_DIRECTORY_MODE
 from hornet.home import Home
+from hornet.owned import MARK, remove_abandoned, work_directory
 from hornet.snapshot.bundle import Bundle
 from hornet.spec import SnapshotFiles
 
@@ -21,26 +22,19 @@ from hornet.spec import SnapshotFiles
 def publishing(target: Path, names: SnapshotFiles) -> Iterator[Bundle]:
     """A bundle to fill and seal; it becomes `target` by one rename when the block ends well.
 
-    A crash at any point leaves the old version or the new one; what it leaves half done, the next call for the same
-    target removes. Raises SnapshotError if the target exists.
+    A crash or a power cut at any point leaves the old version or the new one; what it leaves half done, the next call
+    for the same target removes. Raises SnapshotError if the target exists.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(f".{target.name}.lock")):
-        for stale in target.parent.glob(f".{target.name}.tmp-*"):
-            shutil.rmtree(stale)
-        if target.exists():
+        for stale in target.parent.glob(f".{target.name}{MARK}*"):
+            remove_abandoned(stale)
+        if os.path.lexists(target):
             raise SnapshotError(f"{target}: exists already", "choose another version name: snapshots never change")
-        work = Path(tempfile.mkdtemp(prefix=f".{target.name}.tmp-", dir=target.parent))
-        try:
+        with work_directory(target.parent, f".{target.name}", PRIVATE_DIRECTORY_MODE) as work:
             yield Bundle(work, names)
             Bundle(work, names).check_seal()
-            for path in [*work.iterdir(), work]:
-                _sync(path)
-            work.rename(target)
-            _sync(target.parent)
-        except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
-            raise
+            put_in_place(work, target)
 
 
 def production(home: Home, names: SnapshotFiles) -> Path | None:
@@ -59,18 +53,4 @@ def switch_production(home: Home, bundle: Bundle) -> None:
         raise SnapshotError(
             f"{link}: not a symbolic link", "it is a copy: move it to a version name of its own, then hornetos adopt it"
         )
-    with FileLock(link.with_name(f".{link.name}.lock")):
-        new = link.with_name(f".{link.name}.new")
-        new.unlink(missing_ok=True)
-        new.symlink_to(os.path.relpath(bundle.directory, link.parent))
-        new.replace(link)
-        _sync(link.parent)
-
-
-def _sync(path: Path) -> None:
-    """On disk, or a power cut could leave a published snapshot with holes."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    replace_link(link, os.path.relpath(bundle.directory, link.parent))

@@ -11,11 +11,12 @@ import pytest
 
 from hornet.errors import HornetError, VMError
 from hornet.files import clone_file
-from hornet.fleet import Fleet, vms_directory
+from hornet.fleet import Fleet
 from hornet.guest import SshKey
 from hornet.home import Home
 from hornet.lane import Lane
 from hornet.network import HostNet, netns
+from hornet.network.ids import vms_directory
 from hornet.proc import run
 from hornet.spec import Spec
 from hornet_fixtures.subject import Image

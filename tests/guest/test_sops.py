@@ -29,8 +29,7 @@ TIMEOUT_S = 400
 def own_home(home: Home, tmp_path: Path) -> Home:
     """A home with the key that the guest accepts, and nothing else."""
     own = Home(tmp_path / "home")
-    own.root.mkdir()
-    (own.root / "keys").symlink_to(home.keys)
+    shutil.copytree(home.keys, own.root / "keys")
     return own
 
 

@@ -6,9 +6,7 @@ Two records: `restore_to_command`, everything from the seal's check to the first
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +14,7 @@ import pytest
 from hornet import pagecache
 from hornet.fleet import VM, Fleet
 from hornet.home import Home
+from hornet.owned import work_directory
 from hornet.records import Record
 from hornet.snapshot import Bundle
 from hornet.spec import Spec
@@ -30,8 +29,8 @@ MOST_COLD_SHARE = 0.05
 @pytest.fixture(scope="module")
 def own_bundle(bundle: Bundle, home: Home) -> Iterator[Bundle]:
     """A copy of the snapshot: pages that other clones have mapped would stay in the page cache."""
-    with tempfile.TemporaryDirectory(prefix="perf-", dir=home.run) as directory:
-        yield bundle.copied_to(Path(directory))
+    with work_directory(home.run, "perf") as directory:
+        yield bundle.copied_to(directory)
 
 
 @pytest.mark.parametrize("page_cache", ["hot", "cold"])

@@ -17,6 +17,8 @@ from apk_samples import Key, Package, alpine_base, write_repository
 
 from builders.rootfs import build_rootfs
 from builders.rootfs.alpine import fetch_layer
+from builders.rootfs.npm import fetch_layers
+from builders.rootfs.toolbox import build_toolbox
 from hornet.errors import BuildError, SpecError
 from hornet.home import Home
 from hornet.progress import Progress
@@ -104,13 +106,19 @@ def home(tmp_path: Path) -> Home:
     return Home(tmp_path / "home")
 
 
+def borrow(home: Home) -> None:
+    """What is the same for every build comes from this machine's own store."""
+    store = Store(Home.from_env())
+    toolbox = build_toolbox(SPEC, store, QUIET).tree.parent
+    layers = fetch_layers({name: it for name, it in SPEC.rootfs.npm.items() if "standard" in it.tiers}, store, QUIET)
+    for layer in (toolbox, *layers.values()):
+        shutil.copytree(layer, home.directory("build", layer.parent.name) / layer.name, symlinks=True)
+
+
 @pytest.fixture
 def image(mirror: Mirror, home: Home, tmp_path: Path) -> Path:
-    """The tree of a whole image; what is the same for every build comes from this machine's own store."""
-    for kind in ("toolbox", "npm"):
-        shared = Home.from_env().build / kind
-        shared.mkdir(exist_ok=True)
-        (home.build / kind).symlink_to(shared)
+    """The tree of a whole image."""
+    borrow(home)
     built = build_rootfs(mirror.spec(), home, QUIET, tier="standard", distro="alpine")
     assert built.manifest["distro"] == "alpine 3.19"
     assert built.manifest["packages"]["musl"] == "1.0-r0"
@@ -185,15 +193,13 @@ def test_an_openrc_without_the_guides_line_is_named(mirror: Mirror, home: Home) 
             for package in mirror.packages
         ]
     )
-    for kind in ("toolbox", "npm"):
-        (home.build / kind).symlink_to(Home.from_env().build / kind)
+    borrow(home)
     with pytest.raises(BuildError, match='no line #rc_sys=""'):
         build_rootfs(mirror.spec(), home, QUIET, tier="standard", distro="alpine")
 
 
 def test_a_service_that_no_package_brought_is_named(mirror: Mirror, home: Home) -> None:
-    for kind in ("toolbox", "npm"):
-        (home.build / kind).symlink_to(Home.from_env().build / kind)
+    borrow(home)
     with pytest.raises(BuildError, match="no service 'chronyd'"):
         build_rootfs(mirror.spec(services={"boot": ["chronyd"]}), home, QUIET, tier="standard", distro="alpine")
 

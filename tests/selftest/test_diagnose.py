@@ -16,9 +16,10 @@ from hornet.diagnose import State, Step, find_vm, walk
 from hornet.diagnose.observations import FULL_PERCENT, Inside, Observations, Place, Port
 from hornet.diagnose.tree import STEPS
 from hornet.errors import VMError
-from hornet.fleet import running_vms, vms_directory
+from hornet.fleet import running_vms
 from hornet.home import Home
 from hornet.network import AddressPlan
+from hornet.network.ids import vms_directory
 from hornet.network.topology import Link, NetFacts, Route
 from hornet.spec import load_spec
 from hornet.vm_state import STATE_FILE, VMState
