@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 from weakref import WeakSet
 
 from hornet.errors import NetworkError
@@ -18,13 +18,10 @@ from hornet.network import netns, nft
 from hornet.network.build import Builder, host_veth_index, mark, set_sysctl
 from hornet.network.plan import AddressPlan, Taken, VMPlan, overlaps
 from hornet.network.rtnl import delete_links
-from hornet.network.topology import read_links_and_routes, taken_networks
+from hornet.network.topology import is_marked, read_links_and_routes, taken_networks
 from hornet.spec_network import Network
 
 T = TypeVar("T")
-
-# Held by every process that uses the machine's rules, so that the last one can remove them.
-LOCK_FILE = Path("/run/hornetos.lock")
 
 
 @dataclass
@@ -98,7 +95,7 @@ class HostNet:
         self.uplink = uplink
         self._vms: dict[int, VMNamespace] = {}
         self._taken: list[Taken] = []
-        self._hold: BinaryIO | None = None
+        self._hold: int | None = None
 
     @classmethod
     def private(cls, network: Network, prefix: str) -> HostNet:
@@ -125,10 +122,14 @@ class HostNet:
     def start(self) -> None:
         """Make the host ready, or make good what is missing: its namespace if it is private, forwarding, rules."""
         netns.prepare()
-        if self.namespace is None:
-            self._hold_machine()
-        elif not netns.exists(self.namespace):
-            netns.create(self.namespace, lambda: mark(self.network))
+        if self.namespace and not netns.exists(self.namespace):
+            netns.create(self.namespace, self._begin)
+        elif self.namespace and not self._is_ours():
+            raise NetworkError(
+                f"namespace {self.namespace}: exists already, and is not ours",
+                "choose another prefix: --private PREFIX",
+            )
+        self.run(self._hold_host)
         self.run(self._start)
 
     def close(self) -> None:
@@ -139,16 +140,13 @@ class HostNet:
     def remove_host_side(self) -> None:
         """Remove the private host, or the machine's rules unless a VM of anybody still needs them."""
         if self.namespace:
-            netns.remove(self.namespace)
-            return
-        try:
-            fcntl.flock(self._hold_machine(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return  # another process uses them
-        if not any(link.group == self.network.interface_group for link in read_links_and_routes()[0].values()):
-            nft.delete_rules()
-        self._hold_machine().close()
-        self._hold = None
+            if netns.exists(self.namespace) and self._is_ours():
+                netns.remove(self.namespace)
+        else:
+            self._remove_rules()
+        if self._hold is not None:
+            os.close(self._hold)
+            self._hold = None
 
     def run(self, inside: Callable[[], T]) -> T:
         """Run a function in the host's network."""
@@ -226,16 +224,42 @@ class HostNet:
 
     def _repair(self, vm: VMNamespace) -> None:
         with self._builder() as builder:
+            self._check_end(vm.plan)
             builder.repair(vm.plan, vm.name)
+
+    def _check_end(self, plan: VMPlan) -> None:
+        """Raises NetworkError if the VM's interface on the host is there and somebody else's: it must not be changed."""
+        link = read_links_and_routes()[0].get(plan.host_veth)
+        if link and link.group != self.network.interface_group and link.index != host_veth_index(plan):
+            raise NetworkError(f"interface {plan.host_veth} exists already, and is not ours", "rename or remove it")
 
     def _start(self) -> None:
         set_sysctl("net/ipv4/ip_forward", "1")
         nft.load_rules(nft.host_rules(self.network, self.uplink), replace=True)
         self._taken = taken_networks(*read_links_and_routes(), self.network.interface_group)
 
-    def _hold_machine(self) -> BinaryIO:
-        """Say that this process uses the machine's rules, until it ends; waits for one that is just removing them."""
+    def _begin(self) -> None:
+        """In the new namespace, before it has its name: whoever sees that finds it marked and held."""
+        mark(self.network)
+        self._hold_host()
+
+    def _is_ours(self) -> bool:
+        return self.run(lambda: is_marked(self.network.interface_group))
+
+    def _remove_rules(self) -> None:
+        try:
+            fcntl.flock(self._hold_host(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return  # another process uses them
+        if not any(link.group == self.network.interface_group for link in read_links_and_routes()[0].values()):
+            nft.delete_rules()
+
+    def _hold_host(self) -> int:
+        """Say that this process uses the host's network, until it ends; waits for one that is just removing its rules.
+
+        The lock is on the namespace itself: it can't be deleted, and it ends with the process.
+        """
         if self._hold is None:
-            self._hold = LOCK_FILE.open("ab")
+            self._hold = os.open(netns.OWN, os.O_RDONLY | os.O_CLOEXEC)
             fcntl.flock(self._hold, fcntl.LOCK_SH)
         return self._hold

@@ -51,7 +51,9 @@ class Inventory:
 
 def take_inventory(host: HostNet) -> Inventory:
     """Find what is ours on a host; nothing on one that is not there."""
-    if host.namespace and not netns.exists(host.namespace):
+    if host.namespace and not (
+        netns.exists(host.namespace) and host.run(lambda: is_marked(host.network.interface_group))
+    ):
         return Inventory()
     group = host.network.interface_group
     named = {name: vm_id for name in netns.names() if (vm_id := _vm_id(host, name)) is not None}
@@ -62,7 +64,7 @@ def take_inventory(host: HostNet) -> Inventory:
         vm_ids=sorted(named[name] for name in ours),
         empty_names=empty,
         host_ends={link.name: link.index for link in links.values() if link.group == group and link.name != "lo"},
-        rules=host.run(nft.listed_rules) is not None,
+        rules=(listed := host.run(nft.listed_rules)) is not None and nft.is_ours(listed),
     )
 
 
@@ -75,11 +77,16 @@ def remove_found(host: HostNet, found: Inventory) -> None:
 
 
 def leftovers(network: Network) -> dict[int, list[str]]:
-    """Names of namespaces that test runs made whose process is dead, by process id."""
+    """Names of namespaces that test runs made whose process is dead, by process id.
+
+    A process in another PID namespace has another id there: its host's namespace, which it holds, says that it lives.
+    """
+    names = [name for name in netns.names() if RUN_NAME.match(name)]
+    held = tuple(name.removesuffix("host") for name in names if name.endswith("-host") and netns.is_held(name))
     dead: dict[int, list[str]] = {}
-    for name in netns.names():
+    for name in names:
         found = RUN_NAME.match(name)
-        if found and not is_running(int(found[1])):
+        if found and not is_running(int(found[1])) and not name.startswith(held):
             dead.setdefault(int(found[1]), []).append(name)
     suspects = [name for names in dead.values() for name in names]
     ours = {*_marked(suspects, network.interface_group), *filter(netns.is_empty_mark, suspects)}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import threading
 from collections.abc import Callable
@@ -74,6 +75,21 @@ def exists(name: str) -> bool:
 def names() -> list[str]:
     """Every name, whoever made it."""
     return sorted(os.listdir(RUN_NETNS)) if RUN_NETNS.is_dir() else []
+
+
+def is_held(name: str) -> bool:
+    """Whether a living process has locked the namespace: it uses it, or plays a host in it."""
+    try:
+        fd = os.open(RUN_NETNS / name, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
 
 
 def is_empty_mark(name: str) -> bool:

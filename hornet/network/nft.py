@@ -14,6 +14,8 @@ from hornet.errors import NetworkError
 from hornet.spec_network import Network
 
 TABLE = "hornetos"
+# In our tables' comment: a table of this name without it is somebody else's.
+MARK = "made by the HornetOS suite"
 DELETE = f"table inet {TABLE}\ndelete table inet {TABLE}\n"
 LIBRARY = "libnftables.so.1"
 HINT = "install nftables and check that the kernel has nf_tables with NAT and fib"
@@ -36,6 +38,7 @@ def host_rules(network: Network, uplink: str | None) -> str:
     out = f'iifgroup {group} oifname "{uplink}" accept' if uplink else ""
     return f"""
 table inet {TABLE} {{
+    comment "{MARK}"
     chain prerouting {{
         type filter hook prerouting priority raw
         iifgroup {group} meta nfproto ipv6 drop
@@ -74,6 +77,7 @@ def namespace_rules(network: Network) -> str:
     bridge = network.bridge_name
     return f"""
 table inet {TABLE} {{
+    comment "{MARK}"
     chain prerouting {{
         type filter hook prerouting priority raw
         iifname "{bridge}" meta nfproto ipv6 drop
@@ -97,21 +101,37 @@ def load_rules(rules: str, *, replace: bool) -> None:
     """Load a rule set, all or nothing, in the calling thread's namespace.
 
     replace: whether there may be one already; it costs the kernel 10 ms to make sure that nobody uses it any more.
-    Raises NetworkError.
+    Raises NetworkError, among others for a table of this name that is not ours: it stays.
     """
+    if replace and (listed := listed_rules()) is not None and not is_ours(listed):
+        raise NetworkError(
+            f"nftables: there is a table inet {TABLE} already, and it is not ours",
+            f"rename it, or if it is of no use: nft delete table inet {TABLE}",
+        )
     _run((DELETE if replace else "") + rules)
 
 
 def listed_rules() -> str | None:
-    """Our rule set as nft lists it in the calling thread's namespace; None if there is none. Raises NetworkError."""
+    """The table of our name as nft lists it in the calling thread's namespace; None without one. Raises NetworkError.
+
+    It may be somebody else's: see is_ours().
+    """
     if f"table inet {TABLE}\n" not in _run("list tables"):
         return None
     return _run(f"list table inet {TABLE}")
 
 
+def is_ours(listed: str) -> bool:
+    """Whether a table, as listed, is one that this suite has made."""
+    header, _, _ = listed.partition("\tchain ")
+    return f'\tcomment "{MARK}"\n' in header
+
+
 def delete_rules() -> None:
-    """Delete our rule set in the calling thread's namespace, if there is one."""
-    _run(DELETE)
+    """Delete our rule set in the calling thread's namespace, if there is one; somebody else's stays."""
+    listed = listed_rules()
+    if listed is not None and is_ours(listed):
+        _run(DELETE)
 
 
 def _run(commands: str) -> str:

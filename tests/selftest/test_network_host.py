@@ -274,3 +274,89 @@ def test_the_machines_own_network(tmp_path: Path) -> None:
         "1 VM networks removed",
         "no VM networks",
     ]  # fmt: skip
+
+
+# --- What others have made --------------------------------------------------------------------------------------------
+
+FOREIGN_TABLE = "nft 'table inet hornetos { chain mine { type filter hook input priority 7; } ; }'"
+
+
+def test_a_foreign_table_of_our_name_is_an_error_and_stays(prefix: str) -> None:
+    netns.create(f"{prefix}host", _mark)
+    try:
+        in_namespace(f"{prefix}host", FOREIGN_TABLE)
+        before = in_namespace(f"{prefix}host", "nft list ruleset")
+        code, output = hornetos_net(prefix, "up")
+        assert code == 2
+        assert "there is a table inet hornetos already, and it is not ours" in output
+        assert "nft delete table inet hornetos" in output
+        assert "table" not in hornetos_net(prefix, "list")[1]
+        assert hornetos_net(prefix, "check")[0] == 1
+        assert in_namespace(f"{prefix}host", "nft list ruleset") == before
+    finally:
+        netns.remove(f"{prefix}host")
+
+
+def test_a_foreign_table_on_the_machine_is_not_removed(tmp_path: Path) -> None:
+    hornetos = f"{sys.executable} -m hornet_cli net"
+    script = f"""
+        mount -t tmpfs none /run; ip link set lo up
+        {FOREIGN_TABLE}
+        {hornetos} up || echo "code $?"
+        {hornetos} down; nft list tables
+    """
+    argv = ["unshare", "--net", "--mount", "sh", "-ec", textwrap.dedent(script)]
+    output = run(argv, timeout_s=TIMEOUT_S, env={"PYTHONPATH": str(CHECKOUT), "HORNET_HOME": str(tmp_path)}).output
+    assert "it is not ours" in output
+    assert "code 2" in output
+    assert output.splitlines()[-1] == "table inet hornetos"
+
+
+def test_a_foreign_table_in_a_vms_namespace_is_an_error_and_stays(prefix: str) -> None:
+    try:
+        hornetos_net(prefix, "up")
+        in_namespace(f"{prefix}vm1", f"nft delete table inet hornetos; {FOREIGN_TABLE}")
+        code, output = hornetos_net(prefix, "up")
+        assert code == 2
+        assert "not ours" in output
+        assert "chain mine" in in_namespace(f"{prefix}vm1", "nft list ruleset")
+    finally:
+        hornetos_net(prefix, "down")
+
+
+def test_a_foreign_namespace_in_the_place_of_the_private_host_is_an_error_and_stays(prefix: str) -> None:
+    netns.create(f"{prefix}host", lambda: None)
+    try:
+        code, output = hornetos_net(prefix, "up")
+        assert code == 2
+        assert f"namespace {prefix}host: exists already, and is not ours" in output
+        hornetos_net(prefix, "down")
+        assert netns.exists(f"{prefix}host")
+        assert in_namespace(f"{prefix}host", "nft list tables; cat /proc/sys/net/ipv4/ip_forward") == "0\n"
+    finally:
+        netns.remove(f"{prefix}host")
+
+
+def test_a_foreign_interface_in_the_place_of_a_vms_end_is_not_changed(prefix: str) -> None:
+    try:
+        hornetos_net(prefix, "up", "--count", "2")
+        in_namespace(f"{prefix}host", "ip link del veth-vm2-br; ip link add veth-vm2-br type bridge")
+        before = in_namespace(f"{prefix}host", "ip link show veth-vm2-br")
+        code, output = hornetos_net(prefix, "up", "--count", "2")
+        assert code == 2
+        assert "interface veth-vm2-br exists already, and is not ours" in output
+        assert in_namespace(f"{prefix}host", "ip link show veth-vm2-br") == before
+    finally:
+        hornetos_net(prefix, "down")
+
+
+def test_a_host_that_a_process_holds_is_no_leftover_whatever_its_process_id(prefix: str) -> None:
+    """As seen from outside of a container: no process has the number in the name, and yet it lives."""
+    with subprocess.Popen(["true"]) as dead:
+        pass
+    with HostNet.private(NETWORK, f"hornet-{dead.pid}-") as host:
+        host.create(1)
+        assert not leftovers(NETWORK).get(dead.pid)
+        assert host.namespace not in remove_leftovers(NETWORK)
+        assert netns.exists(host.vm(1).name)
+    assert not netns.exists(f"hornet-{dead.pid}-host")
