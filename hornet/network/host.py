@@ -124,7 +124,7 @@ class HostNet:
         netns.prepare()
         if self.namespace and not netns.exists(self.namespace):
             netns.create(self.namespace, self._begin)
-        elif self.namespace and not self._is_ours():
+        elif self.namespace and not self.is_ours():
             raise NetworkError(
                 f"namespace {self.namespace}: exists already, and is not ours",
                 "choose another prefix: --private PREFIX",
@@ -140,7 +140,7 @@ class HostNet:
     def remove_host_side(self) -> None:
         """Remove the private host, or the machine's rules unless a VM of anybody still needs them."""
         if self.namespace:
-            if netns.exists(self.namespace) and self._is_ours():
+            if netns.exists(self.namespace) and self.is_ours():
                 netns.remove(self.namespace)
         else:
             self._remove_rules()
@@ -228,7 +228,7 @@ class HostNet:
             builder.repair(vm.plan, vm.name)
 
     def _check_end(self, plan: VMPlan) -> None:
-        """Raises NetworkError if the VM's interface on the host is there and somebody else's: it must not be changed."""
+        """Raises NetworkError if the VM's interface on the host is somebody else's: it must not be changed."""
         link = read_links_and_routes()[0].get(plan.host_veth)
         if link and link.group != self.network.interface_group and link.index != host_veth_index(plan):
             raise NetworkError(f"interface {plan.host_veth} exists already, and is not ours", "rename or remove it")
@@ -243,7 +243,8 @@ class HostNet:
         mark(self.network)
         self._hold_host()
 
-    def _is_ours(self) -> bool:
+    def is_ours(self) -> bool:
+        """Whether the namespace that plays the host is one that this suite has made."""
         return self.run(lambda: is_marked(self.network.interface_group))
 
     def _remove_rules(self) -> None:

@@ -51,9 +51,7 @@ class Inventory:
 
 def take_inventory(host: HostNet) -> Inventory:
     """Find what is ours on a host; nothing on one that is not there."""
-    if host.namespace and not (
-        netns.exists(host.namespace) and host.run(lambda: is_marked(host.network.interface_group))
-    ):
+    if host.namespace and not (netns.exists(host.namespace) and host.is_ours()):
         return Inventory()
     group = host.network.interface_group
     named = {name: vm_id for name in netns.names() if (vm_id := _vm_id(host, name)) is not None}
