@@ -115,9 +115,12 @@ class Machine(Table):
 
 
 class Vmm(Table):
-    """The VMM's process. first_user: the numeric user, and group, of the VMM of VM N is first_user + N."""
+    """The VMM's process. first_user: the numeric user, and group, of the VMM of VM N is first_user + N.
 
-    first_user: Annotated[int, Field(ge=1 << 16, lt=1 << 31)]
+    It stays within the range that systemd leaves to nobody.
+    """
+
+    first_user: Annotated[int, Field(ge=0x70000000, le=0x7FFF0000)]
 
 
 class SnapshotFiles(Table):

@@ -37,15 +37,15 @@ class Asked:
     facts: Facts
 
 
-def _ask(fleet: Fleet, bundle: Bundle, probes: list[Probe], *, own_memory: bool = False) -> Asked:
-    vm = fleet.restore(bundle, own_memory=own_memory)
+def _ask(fleet: Fleet, bundle: Bundle, probes: list[Probe]) -> Asked:
+    vm = fleet.restore(bundle)
     return Asked(vm, collect_facts(vm, fleet.spec, probes))
 
 
 @pytest.fixture(scope="session")
 def begun_facts(workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str) -> Future[Asked]:
-    """All questions but those about tools. With memory of its own, which it is asked to give up afterwards."""
-    return workers.submit(_ask, fleet, bundle, guest_probes(spec, tier_name), own_memory=True)
+    """All questions but those about tools."""
+    return workers.submit(_ask, fleet, bundle, guest_probes(spec, tier_name))
 
 
 @pytest.fixture(scope="session")

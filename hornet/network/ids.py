@@ -21,7 +21,7 @@ FLOCK = struct.Struct("@hhqqi4x")
 
 def vms_directory(home: Home) -> Path:
     """Where each running VM has its directory, locked by its owner, with vm.json, console.log and vmm.log."""
-    return home.directory("run", "vms")
+    return home.directory("run", "vms", private=True)
 
 
 class VMIds:

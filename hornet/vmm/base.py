@@ -65,10 +65,7 @@ class MicroVM(Protocol):
         """Write the paused VM's memory and device state. The VM stays paused."""
 
     def take_memory(self, taken_mib: int) -> None:
-        """Ask the guest by its balloon to do without so much of its memory; 0 gives all back.
-
-        A clone must have been restored with memory of its own.
-        """
+        """Ask the guest by its balloon to do without so much of its memory; 0 gives all back."""
 
     def reported_load_ms(self) -> float | None:
         """How long loading its snapshot took, by the VMM's own word; None from a VMM that does not say."""

@@ -2,7 +2,7 @@
  *
  * HORNET_FD_<number>=<path> in the environment names such a file. QEMU opens guest memory, kernel and /dev/kvm itself, by
  * path; run as a user of its own it may open none of them. It is given a duplicate of what its parent has opened, with
- * the parent's rights: guest memory that was opened read-only can be mapped private, and never be written or punched.
+ * the parent's rights: guest memory that was opened read-only can be mapped private, and never be written.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -62,7 +62,17 @@ FILE *fopen64(const char *path, const char *mode)
     return fd >= 0 ? fdopen(duplicate(fd), mode) : next(path, mode);
 }
 
+/* QEMU frees a page that a guest's balloon took in two steps: a hole in the file that it is mapped from, and its private
+ * copy. There is nothing to free in a file that others map too, and the second step follows only if the first went well. */
+int fallocate64(int fd, int mode, off64_t offset, off64_t length)
+{
+    if (mode & FALLOC_FL_PUNCH_HOLE && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
+        return 0;
+    return syscall(SYS_fallocate, fd, mode, offset, length);
+}
+
 /* The names in programs that were compiled without _FILE_OFFSET_BITS=64. */
 int open(const char *path, int flags, ...) __attribute__((alias("open64")));
 int __open_2(const char *path, int flags) __attribute__((alias("__open64_2")));
 FILE *fopen(const char *path, const char *mode) __attribute__((alias("fopen64")));
+int fallocate(int fd, int mode, off_t offset, off_t length) __attribute__((alias("fallocate64")));

@@ -106,7 +106,12 @@ class QemuVM:
 
         Raises VMError for a clone with private memory: its pages live in no file.
         """
-        own_memory = self._memory_to("be saved")
+        own_memory = self._own_memory
+        if not own_memory:
+            raise VMError(
+                f"VM {self.config.name}: its memory is a private clone of a snapshot's and can't be saved",
+                "restore the VM with own_memory=True",
+            )
         self._prepare_migration()
         with open_private(state, "wb") as stream:
             self._qmp.send_fd(stream.fileno(), "state")
@@ -126,9 +131,6 @@ class QemuVM:
             self._give_up(error)
 
     def take_memory(self, taken_mib: int) -> None:
-        """Raises VMError for a clone with private memory: QEMU would have to punch holes into a file that it may only
-        read."""
-        self._memory_to("be given up")
         self._qmp.execute("balloon", {"value": (self.config.memory_mib - taken_mib) << 20})
 
     def reported_load_ms(self) -> None:
@@ -155,14 +157,6 @@ class QemuVM:
 
     def _note_disk_error(self, reason: str) -> None:
         self.failure.note_disk_error(self.config.disk, reason)
-
-    def _memory_to(self, purpose: str) -> BinaryIO:
-        if not self._own_memory:
-            raise VMError(
-                f"VM {self.config.name}: its memory is a private clone of a snapshot's and can't {purpose}",
-                "restore the VM with own_memory=True",
-            )
-        return self._own_memory
 
     def _prepare_migration(self) -> None:
         capabilities = [{"capability": name, "state": True} for name in ("x-ignore-shared", "events")]

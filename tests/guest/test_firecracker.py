@@ -6,6 +6,8 @@ line, and keeps in memory which is next. So what goes on after a restore is seen
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -26,6 +28,7 @@ pytestmark = pytest.mark.guest
 
 MEMORY_MIB = 32
 LIMIT_S = 20
+NOBODY = 65534
 # Firecracker enters in long mode with the first GiB mapped; 0x3f8 is the serial port, bit 0 of 0x3fd says that it has
 # something to read: the letter to go on with.
 PROGRAM = r"""
@@ -169,6 +172,24 @@ def test_a_clone_can_be_snapshotted_again(program: Path, machine, started, tmp_p
         vm = started(restore_vm(FIRECRACKER_KVM, machine(f"generation{generation}"), memory=memory, state=state))
         vm.resume()
         vm.console.wait_for("^[a-z]$", LIMIT_S)
+
+
+def test_it_has_no_rights_and_needs_none(program: Path, machine, started, tmp_path: Path) -> None:
+    """Root's id alone opens nothing in a closed directory of somebody else, as homes are."""
+    os.chown(tmp_path, NOBODY, NOBODY)
+    tmp_path.chmod(0o700)
+    parent = started(boot_vm(FIRECRACKER_KVM, machine("parent"), kernel=program, boot_args=""))
+    status = Path(f"/proc/{parent.pid}/status").read_text()
+    assert set(re.findall(r"^Cap\w+:\s*(\w+)$", status, re.MULTILINE)) == {"0" * 16}
+    assert "NoNewPrivs:\t1" in status
+    parent.console.wait_for("^b$", LIMIT_S)
+    parent.pause()
+    memory, state = tmp_path / "vm.mem", tmp_path / "vm.snapshot"
+    parent.snapshot(memory, state)
+    assert [path.stat().st_mode & 0o777 for path in (memory, state)] == [0o600, 0o600]
+    clone = started(restore_vm(FIRECRACKER_KVM, machine("clone"), memory=memory, state=state))
+    clone.resume()
+    clone.console.wait_for("^[a-z]$", LIMIT_S)
 
 
 def test_its_refusal_is_told_in_its_own_words(program: Path, machine, started, tmp_path: Path) -> None:

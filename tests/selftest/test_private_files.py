@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import bundle_samples
 import pytest
 
+from hornet.errors import HostError
 from hornet.files import clone_file, open_private, write_private
+from hornet.fleet import running_vms
 from hornet.home import Home
 from hornet.snapshot import publishing
 
@@ -31,6 +34,20 @@ def test_directories_of_a_home_are_private(name: str, tmp_path: Path) -> None:
     assert mode(getattr(home, name)) == 0o700
     (tmp_path / name).chmod(0o755)
     assert mode(getattr(home, name)) == 0o700, "one made by an older version"
+
+
+def test_whoever_may_not_see_the_vms_is_told_so() -> None:
+    """Told that there are none, they would believe it."""
+    with tempfile.TemporaryDirectory() as reachable:
+        Path(reachable).chmod(0o755)
+        home = Home(Path(reachable))
+        assert running_vms(home) == {}
+        os.seteuid(65534)
+        try:
+            with pytest.raises(HostError, match="Permission denied"):
+                running_vms(home)
+        finally:
+            os.seteuid(0)
 
 
 def test_a_copy_is_private(tmp_path: Path) -> None:
