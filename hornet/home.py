@@ -46,7 +46,7 @@ class Home:
             for part in parts:
                 path = path / part
                 if not os.path.lexists(path):
-                    path.mkdir(PRIVATE_DIRECTORY_MODE if private else 0o777, exist_ok=True)
+                    path.mkdir(PRIVATE_DIRECTORY_MODE if private else 0o755, exist_ok=True)
                 self._check(path, owner)
             if private and path.stat().st_mode & OTHERS:  # made by an older version
                 path.chmod(PRIVATE_DIRECTORY_MODE)

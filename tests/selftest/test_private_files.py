@@ -36,6 +36,11 @@ def test_directories_of_a_home_are_private(name: str, tmp_path: Path) -> None:
     assert mode(getattr(home, name)) == 0o700, "one made by an older version"
 
 
+def test_no_directory_of_a_home_is_writable_by_everybody(tmp_path: Path) -> None:
+    assert mode(Home(tmp_path).snapshots) == 0o755
+    assert Home(tmp_path).snapshots.is_dir(), "one that is would be refused from then on"
+
+
 def test_whoever_may_not_see_the_vms_is_told_so() -> None:
     """Told that there are none, they would believe it."""
     with tempfile.TemporaryDirectory() as reachable:
