@@ -46,7 +46,18 @@ from hornet_fixtures.recording import (
     record_runs,
     run_directory,
 )
-from hornet_fixtures.session import PROGRESS, fleet, home, host_net, key, lane, progress, read_spec, spec
+from hornet_fixtures.session import (
+    PROGRESS,
+    fleet,
+    home,
+    host_net,
+    key,
+    lane,
+    progress,
+    pytest_runtestloop,
+    read_spec,
+    spec,
+)
 from hornet_fixtures.subject import bundle, image, image_problems, kernel, tier, tier_name
 from hornet_fixtures.tiers import judged_tier
 
@@ -81,6 +92,7 @@ __all__ = [
     "pytest_runtest_call",
     "pytest_runtest_makereport",
     "pytest_runtest_setup",
+    "pytest_runtestloop",
     "pytest_sessionfinish",
     "pytest_terminal_summary",
     "pytest_unconfigure",

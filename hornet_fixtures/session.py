@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hornet.errors import HostError
 from hornet.fleet import Fleet
 from hornet.guest import SshKey, read_ssh_key, ssh_key
 from hornet.home import Home
@@ -26,6 +27,18 @@ def read_spec(config: pytest.Config) -> Spec:
     """The specification that the command line asks for: a case is made of each of its tools, before fixtures exist."""
     path = config.getoption("spec")
     return load_spec(Path(path) if path else None, [Path(overlay) for overlay in config.getoption("overlay")])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Without the root that VMs need, one sentence ends the run, and not an error of each test."""
+    if session.config.option.collectonly:
+        return
+    if any("host_net" in getattr(item, "fixturenames", ()) for item in session.items):
+        try:
+            require_root()
+        except HostError as error:
+            pytest.exit(str(error), returncode=2)
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shlex
 import shutil
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import psutil
 from hornet.cpu import cpu_features_sha256, cpu_model
 from hornet.errors import HornetError, HostError
 from hornet.files import clone_file
-from hornet.home import Home
+from hornet.home import CHECKOUT, Home
 from hornet.owned import work_directory
 from hornet.proc import run
 
@@ -55,7 +57,19 @@ def fingerprint() -> dict[str, Any]:
 def require_root() -> None:
     """Raises HostError without root: namespaces, taps and chroots need it."""
     if os.geteuid() != 0:
-        raise HostError("this needs root: namespaces, taps and mounts are made", "run it with sudo")
+        raise HostError("this needs root: namespaces, taps and mounts are made", with_sudo(sys.argv))
+
+
+def with_sudo(argv: Sequence[str]) -> str:
+    """The command that runs this program again as root; sudo alone would not find one of a virtual environment."""
+    program, module = Path(argv[0]), Path(argv[0]).parent.name
+    if module == "hornet_cli":
+        words = [str(CHECKOUT / "hornetos")]
+    elif program.name == "__main__.py":
+        words = [sys.executable, "-m", module]
+    else:
+        words = [argv[0]]
+    return shlex.join(["sudo", *words, *argv[1:]])
 
 
 def require_tools(names: Iterable[str] = REQUIRED_TOOLS) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from typer.testing import CliRunner
 
 from hornet.checks.host import host_problems, host_remarks
 from hornet.errors import HostError
-from hornet.home import Home
+from hornet.home import CHECKOUT, Home
 from hornet.host import LaneState, best_lane, host_facts
-from hornet.host.facts import REQUIRED_TOOLS, TOOLS
+from hornet.host.facts import REQUIRED_TOOLS, TOOLS, with_sudo
 from hornet_cli.app import app
 
 GOOD: dict[str, Any] = {
@@ -126,3 +127,15 @@ def test_a_host_that_lacks_something_is_exit_code_1(command: Any) -> None:
 def test_a_kernel_that_is_not_there_is_a_clear_error(command: Any) -> None:
     result = command("--kernel", "/no/such/vmlinux")
     assert isinstance(result.exception, HostError)
+
+
+@pytest.mark.parametrize(
+    ("argv", "command"),
+    [
+        (["/v/bin/pytest", "-m", "conformance"], "sudo /v/bin/pytest -m conformance"),
+        (["/v/lib/pytest/__main__.py", "a b"], f"sudo {sys.executable} -m pytest 'a b'"),
+        (["/x/hornet_cli/__main__.py", "run"], f"sudo {CHECKOUT}/hornetos run"),
+    ],
+)
+def test_the_command_that_needs_root_is_told_whole(argv: list[str], command: str) -> None:
+    assert with_sudo(argv) == command

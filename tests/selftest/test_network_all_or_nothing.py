@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from namespace_samples import in_user_namespace
 from network_samples import NETWORK, TIMEOUT_S, host, in_namespace, interfaces, prefix
 
 from hornet.errors import NetworkError
@@ -118,33 +116,10 @@ def test_missing_rights_are_named(without: list[str], said: str, prefix: str) ->
     assert "next: run as root" in output
 
 
-def in_user_namespace(script: str) -> str:
-    """What a shell script prints as root of a user namespace in which every id of this one is known.
-
-    With root alone (`unshare --map-root-user`), files of other users would be closed to it: the checkout and Python in
-    a home of mode 0700.
-    """
-    # The ids are mapped while the outer shell waits; the inner one then has root's capabilities from its start.
-    argv = ["unshare", "--user", "--mount", "sh", "-c", 'read ready; exec sh -ec "$1"', "sh", script]
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    with subprocess.Popen(
-        argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as shell:
-        own = os.readlink("/proc/self/ns/user")
-        deadline_s = time.monotonic() + TIMEOUT_S
-        while os.readlink(f"/proc/{shell.pid}/ns/user") == own and time.monotonic() < deadline_s:
-            time.sleep(0.01)
-        for ids in ("uid_map", "gid_map"):
-            known = [line.split() for line in Path(f"/proc/self/{ids}").read_text().splitlines()]
-            identity = "".join(f"{first} {first} {count}\n" for first, _, count in known)
-            Path(f"/proc/{shell.pid}/{ids}").write_text(identity)
-        return shell.communicate("\n", timeout=TIMEOUT_S)[0]
-
-
 def test_the_kernels_limit_names_k(prefix: str) -> None:
     """A real limit: that of a user namespace, so that nobody else meets it."""
     script = f"echo 5 >/proc/sys/user/max_net_namespaces; exec {sys.executable} -c '{CREATE}' {prefix}"
-    output = in_user_namespace(script)
+    output = in_user_namespace("sh", "-ec", script).stdout
     assert re.search(r"VM (\d), number \1 of 8: namespace \S+vm\1: the kernel's limit is reached", output), output
     assert "user.max_net_namespaces" in output
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 from hornet.home import CHECKOUT
 
@@ -18,3 +19,26 @@ def test_reading_one_folder_alone_loses_no_test() -> None:
     everywhere = collected("(conformance)")
     assert everywhere
     assert collected("conformance") == everywhere
+
+
+BENCHMARKS = """
+import time
+import pytest
+
+@pytest.mark.parametrize("page_cache", ["hot", "cold"])
+def test_full_seal(page_cache, benchmark):
+    benchmark.pedantic(time.sleep, args=[0.02 if page_cache == "hot" else 1.2], rounds=2)
+
+def test_cheap_seal(benchmark):
+    benchmark(lambda: None)
+"""
+
+
+def test_tables_of_benchmarks_fit_a_terminal(tmp_path: Path) -> None:
+    (tmp_path / "test_sample.py").write_text(BENCHMARKS)
+    argv = [sys.executable, "-m", "pytest", "-c", CHECKOUT / "pyproject.toml", f"--rootdir={tmp_path}", tmp_path]
+    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout
+    tables = done.stdout[done.stdout.index("benchmark 'test_") : done.stdout.index("Legend:")].splitlines()
+    assert [line for line in tables if "1,200" in line]
+    assert max(map(len, tables)) <= 100

@@ -19,7 +19,14 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="not judged: only root
 def checkout(tmp_path: Path) -> Path:
     """A checkout of somebody's in which root has worked."""
     checkout = tmp_path / "suite"
-    for directory in ("hornet/__pycache__", ".pytest_cache", ".git", ".hornet/reports/1", ".hornet/keys"):
+    for directory in (
+        "hornet/__pycache__",
+        ".pytest_cache",
+        ".git",
+        ".hornet/reports/1",
+        ".hornet/keys",
+        ".hornet/run/vms",
+    ):
         (checkout / directory).mkdir(parents=True)
         (checkout / directory / "file").touch()
     for path in (checkout, checkout / ".hornet"):
@@ -33,13 +40,13 @@ def owner(path: Path) -> int:
 
 def test_byte_code_caches_and_reports_are_the_owners(checkout: Path) -> None:
     give_to_owner(Home(checkout / ".hornet"), checkout)
-    for name in ("hornet", "hornet/__pycache__/file", ".pytest_cache/file", ".hornet/reports/1/file"):
+    for name in ("hornet", "hornet/__pycache__/file", ".pytest_cache/file", ".hornet/reports/1/file", ".hornet/run"):
         assert owner(checkout / name) == OWNER, name
 
 
-def test_keys_and_history_stay_roots(checkout: Path) -> None:
+def test_keys_vms_and_history_stay_roots(checkout: Path) -> None:
     give_to_owner(Home(checkout / ".hornet"), checkout)
-    for name in (".hornet/keys", ".hornet/keys/file", ".git/file"):
+    for name in (".hornet/keys", ".hornet/keys/file", ".hornet/run/vms", ".hornet/run/vms/file", ".git/file"):
         assert owner(checkout / name) == 0, name
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from namespace_samples import in_user_namespace
 
 from hornet.errors import HostError, SandboxError
 from hornet.home import CHECKOUT, Home
@@ -48,7 +49,10 @@ def test_work_sees_nothing_of_the_host(tmp_path: Path) -> None:
         Path("/home"),
         Path("/run"),
     ):
-        assert "No such file" in shell(f"ls -d '{path}' 2>&1"), path
+        if path in Path(sys.prefix).parents:  # only the way to the virtual environment
+            assert shell(f"ls -A '{path}'") == Path(sys.prefix).relative_to(path).parts[0]
+        else:
+            assert "No such file" in shell(f"ls -d '{path}' 2>&1"), path
     assert [line.split(":")[0].strip() for line in shell("cat /proc/net/dev").splitlines()[2:]] == ["lo"]
     processes = [name for name in shell("ls /proc").split() if name.isdigit()]
     assert len(processes) < 10, "another PID namespace"
@@ -91,7 +95,8 @@ def test_work_without_an_end_is_ended() -> None:
     with pytest.raises(SandboxError, match=r"a thing: .* did not end within"):
         shell("sleep 600 & sleep 600", Limits(time_s=1.0))
     assert time.monotonic() - began_s < 2 * START_S
-    assert not [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == ["sleep", "600"]]
+    left = [process for process in psutil.process_iter(["cmdline"]) if process.info["cmdline"] == ["sleep", "600"]]
+    assert psutil.wait_procs(left, START_S)[1] == [], "the kernel ends them, a moment later"
 
 
 def test_an_endless_answer_is_cut_off() -> None:
@@ -108,16 +113,9 @@ def test_work_that_gives_no_answer_is_an_error(function) -> None:
 def test_the_worker_refuses_to_work_with_rights() -> None:
     """Without bubblewrap, and told that it is no root: its own look at itself must notice."""
     request = {"function": ["os", "getpid"], "arguments": {}, "descriptors": {}, "user": None, "limits": {}}
-    worker = subprocess.run(
-        ["unshare", "--user", "--map-root-user", sys.executable, "-c", HALF_CONFINED],
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    worker = in_user_namespace(sys.executable, "-c", HALF_CONFINED, input_text=json.dumps(request))
     assert worker.returncode != 0
-    assert "the sandbox does not hold" in worker.stderr
+    assert "the sandbox does not hold" in worker.stdout
 
 
 # Giving up rights fails without a word, as where a kernel or a container forbids it.
@@ -160,12 +158,12 @@ def test_an_ordinary_user_is_confined_too() -> None:
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
     )
     assert "CapBnd:\t0000000000000000" in said.stdout, said.stderr
-    assert "'/home': No such file or directory" in said.stdout
+    assert "'/srv': No such file or directory" in said.stdout
 
 
 ORDINARY = """
 import subprocess
 from hornet.sandbox import Limits, confined
-command = "cat /proc/self/status; ls -d /home"
+command = "cat /proc/self/status; ls -d /srv"
 print(confined(subprocess.getoutput, {"cmd": command}, what="a thing", limits=Limits()))
 """
