@@ -18,12 +18,15 @@ from hornet.errors import BrokenSnapshotError, HornetError
 from hornet.fleet import Fleet
 from hornet.home import CHECKOUT
 from hornet.text import printable
+from hornet.vmm.failure import VMFailedError
 
 # Of one section of a report, as a console.
 MAX_SECTION_CHARACTERS = 200_000
 # In the suite's own tests any exception is a failure of what they test.
 OWN_TESTS = (CHECKOUT / "tests" / "selftest", CHECKOUT / "tests" / "guest")
 NOT_JUDGED_EXIT_CODE = 2
+# By what it says: the test that showed it first.
+SHOWN_FAILURES = pytest.StashKey[dict[str, str]]()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -32,17 +35,25 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if report.failed:
-        if call.excinfo and isinstance(call.excinfo.value, HornetError):
+        error = call.excinfo.value if call.excinfo else None
+        shown_before = isinstance(error, VMFailedError) and _first_shown_by(item, error)
+        if isinstance(error, HornetError):
             # An expected error says all that there is to know; frames of the suite would bury it.
-            report.longrepr = str(call.excinfo.value)
+            report.longrepr = str(shown_before or error)
         if report.when == "call" and call.excinfo and not is_verdict(call.excinfo, item):
             # pytest knows errors only outside of a test's call.
             report.when = "setup"
-        for vm in Fleet.running:
+        for vm in () if shown_before else Fleet.running:
             report.sections.append((f"console of {vm.name}", vm.evidence()))
     report.longrepr = _printable(report.longrepr)
     report.sections = _printable(report.sections)
     return report
+
+
+def _first_shown_by(item: pytest.Item, error: VMFailedError) -> str:
+    """Of a VM's failure that an earlier test has shown in full: one line that refers to it; else nothing."""
+    first = item.config.stash.setdefault(SHOWN_FAILURES, {}).setdefault(error.short, item.nodeid)
+    return "" if first == item.nodeid else f"{error.short}: see {first}"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,0 +1,43 @@
+"""A VM that failed is shown in full by the first test that meets it, and in one line by all that come later."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from hornet.home import CHECKOUT
+from reports.junit import read_junit
+
+TESTS = """
+import pytest
+from hornet.vmm.failure import FailureSignal
+
+dead, other = FailureSignal("vm1"), FailureSignal("vm2")
+dead.set("failed: its VMM (process 7) was killed by SIGKILL", last_words="LAST WORDS")
+other.set("failed: its VMM (process 8) ended with exit code 1", last_words="OTHER WORDS")
+
+@pytest.fixture(scope="session")
+def facts():
+    dead.check("running a script")
+
+def test_first(facts): pass
+def test_second(facts): pass
+def test_third(): dead.check("waiting for port 22")
+def test_other(): other.check()
+"""
+
+
+def test_later_tests_refer_to_the_first(tmp_path: Path) -> None:
+    (tmp_path / "test_sample.py").write_text(TESTS)
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={tmp_path}"]
+    words += [f"--junitxml={tmp_path}/junit.xml", f"--run-dir={tmp_path}/run", f"{tmp_path}/test_sample.py"]
+    subprocess.run(words, cwd=CHECKOUT, capture_output=True, timeout=120, check=False)
+    said = {case.name: case.detail for case in read_junit(tmp_path / "junit.xml")}
+    assert "(noticed while running a script)\nLAST WORDS" in said["test_first"]
+    for later in ("test_second", "test_third"):
+        assert said[later].strip() == (
+            "VM vm1 failed: its VMM (process 7) was killed by SIGKILL; it can't be used any more: "
+            "see test_sample.py::test_first"
+        )
+    assert "OTHER WORDS" in said["test_other"]
