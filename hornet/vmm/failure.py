@@ -21,12 +21,12 @@ from hornet.errors import VMError
 
 # From the end of a connection to a VMM until it is known that the VMM has ended.
 END_TIMEOUT_S = 2.0
-# What a signal that ends a VMM usually means.
-MEANINGS = {
-    signal.SIGKILL: "somebody killed it, or the kernel did because the host ran out of memory (see dmesg)",
-    signal.SIGBUS: "a file that it maps is shorter than it was, or the host has no memory left for it",
-    signal.SIGSYS: "it made a system call that its seccomp filter forbids",
-    signal.SIGXFSZ: "it wrote more to a file than it may",
+# What to look at when a signal has ended a VMM.
+SIGNAL_HINTS = {
+    signal.SIGKILL: "if nobody killed it, the kernel did because the host ran out of memory: look at dmesg",
+    signal.SIGBUS: "a file that it maps is shorter than it was, or the host has no memory left: look at df and dmesg",
+    signal.SIGSYS: "it made a system call that its seccomp filter forbids: look at dmesg",
+    signal.SIGXFSZ: "it wrote more to a file than it may: look at the end of its log",
 }
 
 
@@ -77,8 +77,8 @@ class FailureSignal:
     def note_exit(self, process: subprocess.Popen[bytes], last_words: Callable[[], str]) -> None:
         """Wait until the VMM, which has closed the VM's serial line, has ended, and record that."""
         if not self.failed:
-            how = await_exit(process)
-            self.set(f"failed: its VMM (process {process.pid}) {how}", last_words=last_words())
+            how, hint = describe_exit(await_exit(process))
+            self.set(f"failed: its VMM (process {process.pid}) {how}", hint, last_words())
 
     def note_disk_error(self, disk: Path, reason: str) -> None:
         """Record that the VMM stopped the VM because it could not write its disk."""
@@ -116,31 +116,30 @@ class FailureSignal:
         return f"; its VMM (process {self.pid}) is stopped (state T): `kill -CONT {self.pid}` lets it go on"
 
 
-def await_exit(process: subprocess.Popen[bytes]) -> str:
-    """Wait until a process has ended; returns how, as in "was killed by SIGKILL: …".
+def await_exit(process: subprocess.Popen[bytes]) -> int:
+    """Wait until a process has ended; returns its Popen.returncode.
 
-    Not by Popen.wait(), which whoever kills the process calls meanwhile.
+    Not by Popen.wait() alone: whoever kills the process calls that meanwhile.
     """
     try:
         fd = os.pidfd_open(process.pid)
     except ProcessLookupError:  # it was waited for already
-        return describe_exit(process.wait())
+        return process.wait()
     try:
         ended = select.poll()
         ended.register(fd, select.POLLIN)
         ended.poll()
     finally:
         os.close(fd)
-    return describe_exit(process.wait())
+    return process.wait()
 
 
-def describe_exit(returncode: int) -> str:
-    """How a process ended, by Popen.returncode."""
+def describe_exit(returncode: int) -> tuple[str, str]:
+    """How a process ended, by its Popen.returncode, as in "was killed by SIGKILL"; and what to look at."""
     if returncode >= 0:
-        return f"ended with exit code {returncode}"
+        return f"ended with exit code {returncode}", "read the last lines of its log"
     try:
         number = signal.Signals(-returncode)
-    except ValueError:  # a real-time signal
-        return f"was killed by signal {-returncode}"
-    meaning = MEANINGS.get(number)
-    return f"was killed by {number.name}" + (f": {meaning}" if meaning else "")
+    except ValueError:  # a real-time signal has no name
+        return f"was killed by signal {-returncode}", ""
+    return f"was killed by {number.name}", SIGNAL_HINTS.get(number, "")

@@ -1,0 +1,101 @@
+"""A VM's failure: the first reason stands, everybody is told, and it says how the VMM ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from hornet.vmm.failure import FailureSignal, VMFailedError, await_exit, describe_exit
+
+TIMEOUT_S = 20
+
+
+def ended_vm(script: str) -> VMFailedError:
+    """The error of a VM whose VMM was this script."""
+    failure = FailureSignal("vm1")
+    with subprocess.Popen(["sh", "-c", script]) as process:
+        failure.note_exit(process, lambda: "LAST WORDS")
+    with pytest.raises(VMFailedError) as caught:
+        failure.check("waiting for port 22")
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("script", "how", "hint"),
+    [
+        ("exit 0", "ended with exit code 0", "log"),
+        ("exit 3", "ended with exit code 3", "log"),
+        ("kill -KILL $$", "was killed by SIGKILL", "ran out of memory"),
+        ("kill -BUS $$", "was killed by SIGBUS", "shorter than it was"),
+        ("kill -SYS $$", "was killed by SIGSYS", "seccomp"),
+        ("kill -XFSZ $$", "was killed by SIGXFSZ", "more to a file"),
+        ("kill -SEGV $$", "was killed by SIGSEGV", ""),
+        ("kill -40 $$", "was killed by signal 40", ""),
+    ],
+)
+def test_the_error_says_how_the_vmm_ended(script: str, how: str, hint: str) -> None:
+    error = ended_vm(script)
+    assert f"{how} (noticed while waiting for port 22)\nLAST WORDS" in error.message
+    assert hint in error.hint
+    assert how in error.short
+    assert "LAST WORDS" not in error.short
+
+
+def test_the_first_reason_stands() -> None:
+    failure = FailureSignal("vm1")
+    failure.set("was removed")
+    failure.set("had a kernel panic")
+    with pytest.raises(VMFailedError, match=r"^VM vm1 was removed$"):
+        failure.check()
+
+
+def test_a_vm_that_has_not_failed_is_fine() -> None:
+    failure = FailureSignal("vm1")
+    failure.check()
+    assert not failure.wait(0)
+
+
+def test_every_listener_is_called_once_also_one_that_comes_late() -> None:
+    """While the failure is being recorded, others add listeners."""
+    failure, called = FailureSignal("vm1"), []
+    with ThreadPoolExecutor(8) as pool:
+        for number in range(200):
+            pool.submit(failure.on_failure, lambda number=number: called.append(number))
+            if number == 100:
+                pool.submit(failure.set, "was removed")
+    failure.on_failure(lambda: called.append(200))
+    assert sorted(called) == list(range(201))
+
+
+def test_a_process_that_others_wait_for_is_described() -> None:
+    """The one who kills it may have waited for it before, at the same time, or never."""
+    for kill_first in (True, False):
+        with subprocess.Popen(["sleep", "60"]) as process:
+            if kill_first:
+                process.kill()
+                process.wait()
+            else:
+                threading.Timer(0.2, lambda process=process: (process.kill(), process.wait())).start()
+            assert describe_exit(await_exit(process))[0] == "was killed by SIGKILL"
+
+
+def test_a_stopped_vmm_is_named() -> None:
+    failure = FailureSignal("vm1")
+    assert failure.stopped() == "", "not started yet"
+    with subprocess.Popen(["sleep", "60"]) as process:
+        failure.pid = process.pid
+        assert failure.stopped() == ""
+        process.send_signal(signal.SIGSTOP)
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while not failure.stopped():
+            assert time.monotonic() < deadline_s
+        assert f"process {process.pid}) is stopped (state T)" in failure.stopped()
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert failure.stopped() == "", "it is gone"
