@@ -10,6 +10,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import CancelledError, Future
 from functools import cache
 from typing import Any, TypeVar
 
@@ -51,6 +52,9 @@ class Qmp:
         self._failure = failure
         self._vm_name = failure.vm_name
         self._on_stopped = on_stopped
+        # A migration ends by an event, which a QEMU that is gone never sends: the failure ends the calls themselves.
+        self._calls: set[Future[Any]] = set()
+        failure.on_failure(self._cancel_calls)
 
     def connect(self, timeout_s: float) -> None:
         """Wait for the greeting and negotiate."""
@@ -58,7 +62,6 @@ class Qmp:
 
     def execute(self, command: str, arguments: dict[str, Any] | None = None, *, timeout_s: float = 20.0) -> Any:
         """Run a command and give its return value."""
-        self._failure.check(f"asking QEMU to {command}")
         return self._call(command, self._client.execute(command, arguments), timeout_s)
 
     def send_fd(self, fd: int, name: str) -> None:
@@ -88,9 +91,10 @@ class Qmp:
 
     def close(self) -> None:
         """Disconnect; a QEMU that already went away is no error here."""
+        future = self._begin(self._client.disconnect(), CLOSE_TIMEOUT_S)
         try:
-            self._call("disconnect", self._client.disconnect(), CLOSE_TIMEOUT_S)
-        except VMError:
+            future.result(2 * CLOSE_TIMEOUT_S)
+        except (QMPError, EOFError, OSError, TimeoutError):
             pass
 
     def _note_disk_error(self, event: Mapping[str, Any]) -> bool:
@@ -99,10 +103,26 @@ class Qmp:
             self._on_stopped(event["data"].get("reason", "no reason given"))
         return False
 
+    def _begin(self, coroutine: Coroutine[Any, Any, T], timeout_s: float) -> Future[T]:
+        return asyncio.run_coroutine_threadsafe(asyncio.wait_for(coroutine, timeout_s), _event_loop())
+
+    def _cancel_calls(self) -> None:
+        for call in list(self._calls):
+            call.cancel()
+
     def _call(self, what: str, coroutine: Coroutine[Any, Any, T], timeout_s: float) -> T:
-        future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(coroutine, timeout_s), _event_loop())
+        if self._failure.failed:
+            coroutine.close()
+            raise self._failure.error(f"asking QEMU to {what}")
+        future = self._begin(coroutine, timeout_s)
+        self._calls.add(future)
+        # A failure in between did not know of this call.
+        if self._failure.failed:
+            future.cancel()
         try:
-            return future.result(timeout_s + 5.0)
+            return future.result(timeout_s + CLOSE_TIMEOUT_S)
+        except CancelledError as error:
+            raise self._failure.error(f"asking QEMU to {what}") from error
         except TimeoutError as error:
             stopped = self._failure.stopped()
             raise VMError(f"VM {self._vm_name}: no answer to QMP {what} within {timeout_s:g} s{stopped}") from error
@@ -110,6 +130,6 @@ class Qmp:
             if not isinstance(error, ExecuteError) and self._failure.wait(END_TIMEOUT_S):
                 raise self._failure.error(f"asking QEMU to {what}") from error
             raise VMError(f"VM {self._vm_name}: QMP {what}: {error or type(error).__name__}") from error
-        except BaseException:
-            future.cancel()
-            raise
+        finally:
+            future.cancel()  # if it goes on: the caller was interrupted
+            self._calls.discard(future)

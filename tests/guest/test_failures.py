@@ -23,6 +23,7 @@ from hornet.snapshot import Bundle
 from hornet.snapshot.take import origin_of_child, take_snapshot
 from hornet.spec import Spec
 from hornet.vmm.failure import VMFailedError
+from hornet.vmm.qemu import QemuVM
 from hornet.vmm.transcript import FILE_MAX_BYTES, HEAD_CHARS, TAIL_CHARS
 from hornet_fixtures.subject import Image
 
@@ -122,6 +123,15 @@ def test_a_vmm_killed_in_a_snapshot(
     with pytest.raises(VMFailedError, match="SIGKILL"):
         take_snapshot(vm, Home(tmp_path), spec, version="child", origin=origin_of_child(vm, spec))
     assert not [path for path in Home(tmp_path).snapshots.iterdir() if not path.name.endswith(".lock")]
+    fleet.remove(vm)
+
+
+def test_a_vmm_killed_while_it_saves_its_state(fleet: Fleet, bundle: Bundle) -> None:
+    """QEMU tells the end of a migration by an event only, and then never does."""
+    vm = fleet.restore(bundle, own_memory=True)
+    with ThreadPoolExecutor(1) as pool:
+        assert isinstance(vm.micro, QemuVM)
+        assert "SIGKILL" in killed(pool.submit(vm.micro._qmp.wait_migration, WAIT_S), vm)
     fleet.remove(vm)
 
 
