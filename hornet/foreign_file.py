@@ -6,6 +6,7 @@ a device may already do something. Limits on size and depth bound the time and m
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -15,7 +16,7 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
@@ -50,7 +51,7 @@ class MissingFileError(ForeignFileError):
 
 
 @contextmanager
-def open_foreign(path: Path, limit_bytes: int, *, follow_links: bool = True) -> Iterator[BinaryIO]:
+def open_foreign(path: Path, limit_bytes: int, *, follow_links: bool = True) -> Iterator[io.BufferedReader]:
     """A regular file of at most `limit_bytes`, opened for reading; it may still grow: read no more than that.
 
     Raises MissingFileError, and ForeignFileError for anything else in its place, for a bigger file, and when reading

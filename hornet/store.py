@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from hornet.durable import put_in_place
 from hornet.errors import BuildError
+from hornet.foreign_file import ForeignFileError, MissingFileError, open_foreign, read_json
 from hornet.home import Home
 from hornet.owned import MARK, remove_abandoned, work_directory
 from hornet.parts import difference, parts_of
@@ -24,6 +25,9 @@ from hornet.umask import build_umask
 
 INPUTS_FILE = "inputs.json"
 CHUNK_BYTES = 1 << 20
+MAX_HASHED_BYTES = 1 << 40
+# It names each file of an artifact: of a kernel's source tree, 80,000.
+MAX_INPUTS_BYTES = 64 << 20
 
 
 def content_key(inputs: Mapping[str, Any]) -> str:
@@ -33,10 +37,13 @@ def content_key(inputs: Mapping[str, Any]) -> str:
 
 
 def file_sha256(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
-    """SHA-256 of a file's bytes, as 64 hex digits; `on_bytes` is told how many were read, for progress."""
+    """SHA-256 of a regular file, as 64 hex digits; `on_bytes` is told how many bytes were read, for progress.
+
+    Raises ForeignFileError for anything that can't be read, has no end, or would take hours.
+    """
     digest = hashlib.sha256()
     chunk = memoryview(bytearray(CHUNK_BYTES))
-    with path.open("rb", buffering=0) as stream:
+    with open_foreign(path, MAX_HASHED_BYTES) as stream:
         while count := stream.readinto(chunk):
             digest.update(chunk[:count])
             if on_bytes:
@@ -122,13 +129,15 @@ def _why_not(final: Path, inputs: Mapping[str, Any]) -> str | None:
     if final.is_symlink() or not final.is_dir():
         return "it is not a directory"
     try:
-        noted = json.loads((final / INPUTS_FILE).read_bytes())
+        noted = read_json(final / INPUTS_FILE, MAX_INPUTS_BYTES, follow_links=False)
         if noted["inputs"] != json.loads(json.dumps(inputs, default=str)):
             return f"{INPUTS_FILE} names other inputs"
         return difference(final, noted["files"], apart_from=[INPUTS_FILE])
     except OSError as error:
         return f"{Path(error.filename).name}: {error.strerror}"
-    except (ValueError, TypeError, LookupError, AttributeError):
+    except MissingFileError:
+        return f"{INPUTS_FILE} is missing"
+    except (ForeignFileError, ValueError, TypeError, LookupError, AttributeError):
         return f"{INPUTS_FILE} is damaged"
 
 

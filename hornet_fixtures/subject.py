@@ -12,7 +12,9 @@ from builders.kernel import build_kernel
 from builders.rootfs import build_rootfs
 from builders.snapshots import build_snapshot
 from hornet.errors import SnapshotError
+from hornet.ext4.superblock import MAX_IMAGE_BYTES
 from hornet.fleet import Fleet
+from hornet.foreign_file import ForeignFileError, open_foreign
 from hornet.home import Home
 from hornet.image_verdict import ImageProblems, judge_image
 from hornet.progress import Progress
@@ -120,6 +122,8 @@ def kernel_of_snapshot(home: Home, booted: str | None, given: Path | None) -> Pa
 
 
 def _existing(path: str, option: str) -> Path:
-    if not Path(path).is_file():
-        raise pytest.UsageError(f"{option} {path}: no such file")
-    return Path(path).resolve()
+    try:
+        with open_foreign(Path(path), MAX_IMAGE_BYTES):
+            return Path(path).resolve()
+    except ForeignFileError as error:
+        raise pytest.UsageError(f"{option} {error.message}") from error

@@ -21,6 +21,7 @@ from typing import BinaryIO
 from builders.rootfs.packages import extract_packages
 from hornet.durable import put_in_place
 from hornet.errors import BuildError, CommandError, SpecError
+from hornet.foreign_file import read_text
 from hornet.home import Home
 from hornet.owned import Owned, work_directory
 from hornet.proc import run
@@ -36,6 +37,7 @@ STALL_TIMEOUT_S = 60.0
 UNPACK_TIMEOUT_S = 600.0
 CHUNK_BYTES = 1 << 20
 INSTALLED_SOURCES = Path("/usr/src")
+MAX_VERSION_BYTES = 1 << 10
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def _of_other_suite(package: str, debian: Debian, home: Home, progress: Progress
             shutil.rmtree(fresh / "tree")
             (fresh / "version").write_text(versions[package])
             put_in_place(fresh, kept)
-    identity = {"debian": package, "version": (kept / "version").read_text()}
+    identity = {"debian": package, "version": read_text(kept / "version", MAX_VERSION_BYTES)}
     return Source(identity, lambda directory, log: _untar(kept / tarball.name, directory, log))
 
 

@@ -18,6 +18,7 @@ from builders.rootfs.packages import VERSIONS_FILE
 from builders.rootfs.toolbox import Toolbox, build_toolbox
 from builders.toolchain import toolchain
 from hornet.errors import SpecError
+from hornet.foreign_file import read_json
 from hornet.home import Home
 from hornet.progress import Progress
 from hornet.spec import Spec
@@ -25,6 +26,7 @@ from hornet.store import Store, content_key, file_sha256
 
 IMAGE_FILE = "rootfs.ext4"
 MANIFEST_FILE = "manifest.json"
+MAX_MANIFEST_BYTES = 1 << 20
 OWN_COMPONENT = "HornetOS files"
 DISTROS = ("debian", "alpine")
 MB = 1_000_000
@@ -104,7 +106,7 @@ def build_rootfs(spec: Spec, home: Home, progress: Progress, *, tier: str, distr
 
 def artifact(directory: Path) -> RootfsArtifact:
     """A built image in its directory."""
-    return RootfsArtifact(directory, json.loads((directory / MANIFEST_FILE).read_text()))
+    return RootfsArtifact(directory, read_json(directory / MANIFEST_FILE, MAX_MANIFEST_BYTES))
 
 
 def own_inputs() -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,14 @@ from typing import Any
 from builders.rootfs.content import Content, file_bytes
 from builders.rootfs.guest_files import bundle_certificates, link_applets, make_directories
 from builders.rootfs.icu import shrink
-from builders.rootfs.packages import VERSIONS_FILE, extract_packages, write_versions
+from builders.rootfs.packages import MAX_VERSIONS_BYTES, VERSIONS_FILE, extract_packages, write_versions
 from builders.rootfs.select import Selection, select
 from builders.rootfs.shims import replace_libraries
 from builders.rootfs.sources import suites
 from builders.rootfs.toolbox import Toolbox
 from builders.rootfs.trim import known_names, trim
 from builders.toolchain import toolchain
+from hornet.foreign_file import read_json
 from hornet.progress import Progress
 from hornet.rootfs_spec import Debian, Keep
 from hornet.spec import Spec
@@ -69,7 +69,7 @@ def populate(spec: Spec, tier: str, layer: Path, toolbox: Toolbox, root: Path) -
     content = Content(
         distro=f"debian {spec.rootfs.debian.suite}",
         sizes_bytes=_component_sizes(selection, root),
-        packages=json.loads((layer / VERSIONS_FILE).read_text()),
+        packages=read_json(layer / VERSIONS_FILE, MAX_VERSIONS_BYTES),
     )
     content.count(CERTIFICATES_COMPONENT, bundle_certificates(tree, root))
     return content

@@ -18,6 +18,7 @@ from hornet.rootfs_spec import Debian, NpmPackage
 
 FETCH_TIMEOUT_S = 900
 VERSIONS_FILE = "versions.json"
+MAX_VERSIONS_BYTES = 1 << 20
 # Ubuntu's apt does not trust Debian's keys, and mmdebstrap finds that out only where there is gpg.
 TRUST = f"--keyring={KEYRING}"
 

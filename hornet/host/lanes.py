@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from hornet.durable import write_file
 from hornet.errors import HornetError, HostError
 from hornet.files import PRIVATE_DIRECTORY_MODE, open_private
+from hornet.foreign_file import ForeignFileError, read_bytes
 from hornet.home import Home
 from hornet.host import kvm
 from hornet.lane import LANES, Lane
@@ -36,6 +39,10 @@ class LaneState:
     lane: str
     usable: bool | None
     reason: str
+
+
+_STATE = TypeAdapter(LaneState)
+MAX_PROOF_BYTES = 64 << 10
 
 
 def probe_lanes(home: Home, kernel: Path | None, spec: Spec) -> list[LaneState]:
@@ -72,8 +79,8 @@ def _probe(lane: Lane, home: Home, kernel: Path | None, spec: Spec) -> LaneState
 def _kept(proof: Path) -> LaneState | None:
     """What was proved before; None if nothing was, or it can't be read any more: it is then proved again."""
     try:
-        return LaneState(**json.loads(proof.read_bytes()))
-    except (OSError, ValueError, TypeError):
+        return _STATE.validate_json(read_bytes(proof, MAX_PROOF_BYTES, follow_links=False), strict=True)
+    except (ForeignFileError, ValidationError):
         return None
 
 

@@ -148,7 +148,7 @@ class Bundle:
         try:
             found, sealed = read_superblock(self.rootfs), Superblock(bytes.fromhex(manifest.superblock))
         except Ext4Error as error:
-            if isinstance(error.__cause__, OSError):
+            if isinstance(error.__cause__, ForeignFileError):
                 raise
             raise BrokenSnapshotError(error.message, GOLDEN_RULE) from error
         changes = found.changes_from(sealed)

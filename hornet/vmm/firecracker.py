@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 
 from hornet.errors import HornetError, VMError
 from hornet.files import open_private
+from hornet.foreign_file import parse_json, read_bytes
 from hornet.lane import Lane
 from hornet.proc import run
 from hornet.vmm.base import MachineConfig
@@ -36,6 +37,8 @@ BINARY = "firecracker"
 API_SOCKET = "api.sock"
 LOG_FILE = "vmm.log"
 METRICS_FILE = "metrics.json"
+# A line of some KiB for each flush.
+MAX_METRICS_BYTES = 4 << 20
 WRITTEN_MEMORY, WRITTEN_STATE = "written.mem", "written.snapshot"
 START_TIMEOUT_S = 20.0
 CALL_TIMEOUT_S = 60.0
@@ -113,8 +116,11 @@ class FirecrackerVM:
     def reported_load_ms(self) -> float:
         self.call("PUT", "/actions", {"action_type": "FlushMetrics"})
         # One line of JSON for each flush.
-        lines = (self.config.directory / METRICS_FILE).read_text().splitlines()
-        latency_us: float = json.loads(lines[-1])["latencies_us"]["load_snapshot"]
+        lines = read_bytes(self.config.directory / METRICS_FILE, MAX_METRICS_BYTES, follow_links=False).splitlines()
+        try:
+            latency_us = float(parse_json(lines[-1])["latencies_us"]["load_snapshot"])
+        except (LookupError, TypeError, ValueError) as error:
+            raise VMError(f"VM {self.config.name}: Firecracker's metrics name no load_snapshot latency") from error
         if not latency_us:
             raise VMError(f"VM {self.config.name}: Firecracker reports no load_snapshot latency: it loaded none")
         return latency_us / 1000

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from hornet.errors import HostError
 from hornet.home import CHECKOUT, Home
 from hornet.host import LaneState, best_lane, host_facts
 from hornet.host.facts import REQUIRED_TOOLS, TOOLS, with_sudo
+from hornet.host.lanes import _kept
 from hornet_cli.app import app
 
 GOOD: dict[str, Any] = {
@@ -139,3 +142,18 @@ def test_a_kernel_that_is_not_there_is_a_clear_error(command: Any) -> None:
 )
 def test_the_command_that_needs_root_is_told_whole(argv: list[str], command: str) -> None:
     assert with_sudo(argv) == command
+
+
+DAMAGED_PROOFS = [b"", b"{", b"[]", b'{"lane": 1}', b'{"lane": "qemu/tcg", "usable": "yes", "reason": ""}']
+
+
+@pytest.mark.parametrize("damage", DAMAGED_PROOFS)
+def test_a_damaged_proof_of_a_lane_is_no_proof(damage: bytes, tmp_path: Path) -> None:
+    proof = tmp_path / "proof.json"
+    proof.write_bytes(json.dumps(asdict(LaneState("qemu/tcg", True, "it works"))).encode())
+    assert _kept(proof) == LaneState("qemu/tcg", True, "it works")
+    proof.write_bytes(damage)
+    assert _kept(proof) is None
+    proof.unlink()
+    os.mkfifo(proof)
+    assert _kept(proof) is None

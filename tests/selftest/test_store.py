@@ -71,7 +71,7 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "another mode": ("tree/etc/passwd", lambda path: path.chmod(0o4755), "passwd has the mode -rwsr-xr-x, had -rw"),
     "a link to something else": ("tree/link", replace_link, "tree/link has another content"),
     "edited inputs": (INPUTS_FILE, lambda path: edit(path, '"recipe": 1', '"recipe": 2'), "names other inputs"),
-    "no inputs": (INPUTS_FILE, Path.unlink, f"{INPUTS_FILE}: No such file or directory"),
+    "no inputs": (INPUTS_FILE, Path.unlink, f"{INPUTS_FILE} is missing"),
     "inputs without content": (INPUTS_FILE, lambda path: os.truncate(path, 0), f"{INPUTS_FILE} is damaged"),
     "inputs of an older release": (INPUTS_FILE, lambda path: path.write_text(json.dumps(INPUTS)), "is damaged"),
     "other JSON": (INPUTS_FILE, lambda path: path.write_text("[1]"), f"{INPUTS_FILE} is damaged"),
