@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornet.errors import VMError
@@ -61,12 +61,14 @@ chunk_sizes = st.lists(st.integers(1, 3000), min_size=1, max_size=8)
 pieces = st.one_of(st.binary(max_size=50), st.sampled_from(["€".encode(), "🐝".encode(), b"\r\n", b"\n", b"x" * 5000]))
 
 
+@settings(deadline=None)
 @given(st.lists(pieces, max_size=20).map(b"".join), chunk_sizes)
 def test_text_does_not_depend_on_the_chunks(data: bytes, sizes: list[int]) -> None:
     text, _ = printed(data, sizes)
     assert text == data.decode("utf-8", "replace").replace("\r", "")
 
 
+@settings(deadline=None)
 @given(
     st.lists(pieces, max_size=20).map(b"".join),
     st.lists(pieces, max_size=20).map(b"".join),
@@ -149,6 +151,7 @@ def test_a_line_that_passed_by_in_a_flood_is_found(tmp_path: Path) -> None:
         assert WAITED_FOR not in console.text
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(max_size=40), max_size=60), st.integers(0, 50), st.integers(1, 50))
 def test_a_transcript_keeps_head_and_tail(added: list[str], head: int, tail: int) -> None:
     transcript = Transcript(head, tail)
@@ -163,6 +166,7 @@ def test_a_transcript_keeps_head_and_tail(added: list[str], head: int, tail: int
         assert str(transcript) == whole
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=300), max_size=40))
 def test_a_file_keeps_head_and_tail_and_its_limit(written: list[bytes]) -> None:
     with TemporaryDirectory() as directory:

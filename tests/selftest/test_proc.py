@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornet import command_output
@@ -110,6 +110,7 @@ def test_an_interrupt_ends_the_command(tmp_path: Path) -> None:
 pieces = st.one_of(st.binary(max_size=30), st.sampled_from([b"\r\n", b"\r", b"\n", "€".encode(), "🐝".encode()]))
 
 
+@settings(deadline=None)
 @given(st.lists(pieces, max_size=30).map(b"".join), st.integers(1, 7))
 def test_text_and_lines_do_not_depend_on_the_chunks(data: bytes, size: int) -> None:
     lines: list[str] = []
