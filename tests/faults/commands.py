@@ -1,0 +1,235 @@
+"""The commands that faults are tried on: each really runs, in a world of its own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hornet.home import CHECKOUT
+from hornet.snapshot.manifest import MANIFEST_FILE
+from tests.faults.world import INPUTS, World
+
+HORNETOS = (sys.executable, "-m", "hornet_cli")
+PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q")
+PREFIX = "faulty-"
+NAMESPACES = (rf"/run/netns/{PREFIX}\w+", r"/run/netns/vm\d", "/run/hornetos.lock")
+# Whoever builds in the store: children that take their time, in the order unpack, wait, pack.
+STORE_SCRIPT = CHECKOUT / "tests/faults/store_command.py"
+
+
+@dataclass(frozen=True)
+class Command:
+    """right: the exit code of the right verdict, and what is printed with it.
+
+    prepare: makes what it works on. again: what comes after a fault, when the same words can't be said twice.
+    undo: removes what it leaves on purpose, so that nothing may be left. keeps: what may be left until then.
+    """
+
+    name: str
+    argv: Callable[[World], Sequence[str | Path]]
+    weight: float
+    right: tuple[int, str]
+    prepare: Callable[[World], None] = lambda world: None
+    again: Callable[[World], Sequence[str | Path]] | None = None
+    undo: Sequence[str] = ()
+    keeps: Sequence[str] = ()
+    has_vm: bool = False
+    events: Sequence[str] = ()
+
+
+def _kernel(world: World) -> Path:
+    return next(world.home.glob("build/kernel/*/vmlinux"))
+
+
+def _snapshot(world: World) -> Path:
+    return next(path.parent for path in world.home.glob(f"snapshots/[!.]*/{MANIFEST_FILE}"))
+
+
+def _sound_image(world: World) -> None:
+    subprocess.run(["truncate", "-s", "24M", INPUTS / "fs"], check=True)
+    subprocess.run(["mkfs.ext4", "-qF", "-b", "1024", "-d", CHECKOUT / "hornet", INPUTS / "fs"], check=True)
+
+
+def _damaged_image(world: World) -> None:
+    _sound_image(world)
+    subprocess.run(
+        ["debugfs", "-w", "-R", "clri <12>", INPUTS / "fs"], check=True, stdout=subprocess.DEVNULL, stderr=-3
+    )
+
+
+def _config(world: World, *, without: str = "") -> None:
+    config = (_kernel(world).parent / "config").read_text()
+    (INPUTS / "config").write_text(re.sub(without, "", config) if without else config)
+
+
+def _wrong_config(world: World) -> None:
+    _config(world, without="CONFIG_TUN=y\n")
+
+
+def _unproved_lanes(world: World) -> None:
+    shutil.rmtree(world.home / "cache/lanes", ignore_errors=True)
+
+
+def _nets_are_up(world: World) -> None:
+    _quietly([*HORNETOS, "net", "up", "--count", "2", "--private", PREFIX], world)
+
+
+def _a_broken_net(world: World) -> None:
+    _nets_are_up(world)
+    netns = ["nsenter", f"--net=/run/netns/{PREFIX}vm2", "--"]
+    subprocess.run([*netns, "ip", "addr", "flush", "dev", "br-vm"], check=True)
+
+
+def _own_uplink(world: World) -> None:
+    """The machine's own network, in a world that has one of its own."""
+    for words in (
+        "link add up0 type veth peer name up1",
+        "link set up0 up",
+        "link set up1 up",
+        "addr add 192.0.2.2/24 dev up0",
+    ):
+        subprocess.run(["ip", *words.split()], check=True)
+    subprocess.run(["ip", "route", "add", "default", "via", "192.0.2.1"], check=True)
+
+
+def _unsealed_bundle(world: World) -> None:
+    shutil.copytree(_snapshot(world), INPUTS / "bundle", ignore=shutil.ignore_patterns(MANIFEST_FILE, "seal.json"))
+
+
+def _adopt(world: World) -> list[str | Path]:
+    return [*HORNETOS, "adopt", INPUTS / "bundle", "--lane", "qemu/tcg", "--tier", "standard"]
+
+
+def _adopt_again(world: World) -> list[str | Path]:
+    """A bundle that was sealed before the fault came is whole: then its seal must hold, and adopting is refused."""
+    (INPUTS / "bundle" / MANIFEST_FILE).unlink(missing_ok=True)
+    return _adopt(world)
+
+
+def _another_image(world: World) -> None:
+    """The same packages, another date: the image is built again on layers that are there."""
+    epoch = re.search(r"^source_date_epoch = (\d+)", (CHECKOUT / "hornetos.toml").read_text(), re.MULTILINE)
+    assert epoch
+    (INPUTS / "date.toml").write_text(f"[rootfs]\nsource_date_epoch = {int(epoch[1]) + 1}\n")
+
+
+def _changes(world: World) -> None:
+    (INPUTS / "changes.sh").write_text("echo 'export FAULTS=1' >/etc/profile.d/faults.sh\n")
+
+
+def _new_version(world: World) -> list[str | Path]:
+    return [*HORNETOS, "new-version", _snapshot(world), "faults-v2", "--script", INPUTS / "changes.sh"]
+
+
+def _new_version_again(world: World) -> list[str | Path]:
+    """What was published stays published."""
+    there = (world.home / "snapshots/faults-v2").exists()
+    return [*HORNETOS, "validate", "faults-v2"] if there else _new_version(world)
+
+
+def _quietly(argv: Sequence[str], world: World) -> None:
+    subprocess.run(argv, check=True, env=world.environment, cwd=CHECKOUT, stdout=subprocess.DEVNULL)
+
+
+def hornetos(*words: str | Path) -> Callable[[World], list[str | Path]]:
+    return lambda world: [*HORNETOS, *words]
+
+
+FLAGS, NET_DOWN = r"\d+ of \d+ flags hold", (*HORNETOS, "net", "down", "--private", PREFIX)
+NET = {"keeps": NAMESPACES, "undo": NET_DOWN}
+MACHINE_NET = {"keeps": (*NAMESPACES, r"link vm\d\S*", "nft .*"), "undo": (*HORNETOS, "net", "down")}
+
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command("ext4", hornetos("ext4", INPUTS / "fs"), 12, (0, ": sound"), _sound_image, events=("work",)),
+        Command("ext4-damaged", hornetos("ext4", INPUTS / "fs"), 6, (1, ": DAMAGED"), _damaged_image, events=("work",)),
+        Command("kconfig", hornetos("kconfig", INPUTS / "config"), 7, (0, FLAGS), _config),
+        Command("kconfig-wrong", hornetos("kconfig", INPUTS / "config"), 4, (1, FLAGS), _wrong_config),
+        Command("host", hornetos("host"), 6, (0, "qemu/tcg")),
+        Command(
+            "host-lanes",
+            hornetos("host"),
+            9,
+            (0, r"qemu/tcg\s+✓"),
+            _unproved_lanes,
+            has_vm=True,
+            events=("vmm", "work"),
+        ),
+        Command("net-up", hornetos("net", "up", "--count", "3", "--private", PREFIX), 9, (0, "right already"), **NET),
+        Command(
+            "net-down", hornetos("net", "down", "--private", PREFIX), 6, (0, "networks removed"), _nets_are_up, **NET
+        ),
+        Command("net-list", hornetos("net", "list", "--private", PREFIX), 3, (0, "vm2"), _nets_are_up, **NET),
+        Command(
+            "net-check",
+            hornetos("net", "check", "--count", "2", "--private", PREFIX),
+            4,
+            (1, "1 of 2 VM networks"),
+            _a_broken_net,
+            **NET,
+        ),
+        Command(
+            "machine-net-up",
+            hornetos("net", "up", "--count", "2"),
+            6,
+            (0, "right already"),
+            _own_uplink,
+            **MACHINE_NET,
+        ),
+        Command(
+            "store",
+            lambda world: [sys.executable, STORE_SCRIPT, "make-artifact"],
+            14,
+            (0, "made "),
+            events=("work",),
+        ),
+        Command("rollback", lambda world: [*HORNETOS, "rollback", _snapshot(world).name], 7, (0, "production: ")),
+        Command("adopt", _adopt, 6, (0, "sealed as it is"), _unsealed_bundle, _adopt_again, events=("work",)),
+        Command(
+            "build-rootfs",
+            hornetos("--overlay", INPUTS / "date.toml", "build", "rootfs"),
+            4,
+            (0, "standard from debian"),
+            _another_image,
+            events=("work",),
+        ),
+        Command(
+            "validate",
+            lambda world: [*HORNETOS, "validate", _snapshot(world)],
+            1.5,
+            (0, "validation: holds"),
+            has_vm=True,
+            events=("vmm", "work"),
+        ),
+        Command(
+            "new-version",
+            _new_version,
+            1,
+            (0, "published |validation: holds"),
+            _changes,
+            _new_version_again,
+            has_vm=True,
+            events=("vmm", "work"),
+        ),
+        Command(
+            "conformance",
+            lambda world: [
+                *PYTEST,
+                "-m",
+                "conformance",
+                "tests/conformance/test_boot.py",
+                f"--snapshot={_snapshot(world)}",
+            ],
+            1.5,
+            (0, r"\d+ passed"),
+            has_vm=True,
+            events=("vmm", "work"),
+        ),
+    )
+}
