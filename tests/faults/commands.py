@@ -17,7 +17,7 @@ from tests.faults.world import INPUTS, World
 HORNETOS = (sys.executable, "-m", "hornet_cli")
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q")
 PREFIX = "faulty-"
-NAMESPACES = (rf"/run/netns/{PREFIX}\w+", r"/run/netns/vm\d", "/run/hornetos.lock")
+NAMESPACES = (rf"/run/netns/{PREFIX}\w+", r"/run/netns/vm\d")
 # Whoever builds in the store: children that take their time, in the order unpack, wait, pack.
 STORE_SCRIPT = CHECKOUT / "tests/faults/store_command.py"
 
@@ -119,7 +119,7 @@ def _another_image(world: World) -> None:
 
 
 def _changes(world: World) -> None:
-    (INPUTS / "changes.sh").write_text("echo 'export FAULTS=1' >/etc/profile.d/faults.sh\n")
+    (INPUTS / "changes.sh").write_text("echo faults >/etc/faults\n")
 
 
 def _new_version(world: World) -> list[str | Path]:
@@ -142,7 +142,7 @@ def hornetos(*words: str | Path) -> Callable[[World], list[str | Path]]:
 
 FLAGS, NET_DOWN = r"\d+ of \d+ flags hold", (*HORNETOS, "net", "down", "--private", PREFIX)
 NET = {"keeps": NAMESPACES, "undo": NET_DOWN}
-MACHINE_NET = {"keeps": (*NAMESPACES, r"link vm\d\S*", "nft .*"), "undo": (*HORNETOS, "net", "down")}
+MACHINE_NET = {"keeps": (*NAMESPACES, r"link veth-vm\d-br", "nft .*"), "undo": (*HORNETOS, "net", "down")}
 
 COMMANDS = {
     command.name: command

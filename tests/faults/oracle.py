@@ -51,7 +51,7 @@ def judge_new_artifacts(world: World) -> list[str]:
     problems = [
         f"{directory}: no {INPUTS_FILE}"
         for directory in world.new_things("build/*")
-        if not (directory / INPUTS_FILE).stat().st_size
+        if not (directory / INPUTS_FILE).is_file()
     ]
     for directory in world.new_things("snapshots"):
         try:

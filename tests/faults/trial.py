@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from hornet.home import CHECKOUT, Home
-from tests.faults import oracle
+from tests.faults import oracle, shams  # noqa: F401  the shams are commands too
 from tests.faults.faults import Missed, Running
 from tests.faults.plan import Plan
 from tests.faults.world import SCRATCH, World, world_argv
@@ -29,7 +29,7 @@ POLL_S = 0.002
 COMMAND_TIMEOUT_S = 300.0
 TRIAL_TIMEOUT_S = 900.0
 # Until whatever a command has started is gone after its end.
-GRACE_S = 5.0
+GRACE_S = 3.0
 STREAMS = ("stdout", "stderr")
 
 

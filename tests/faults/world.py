@@ -20,6 +20,7 @@ from pathlib import Path
 
 from hornet.home import CHECKOUT
 from hornet.network import netns
+from hornet.network.host import LOCK_FILE
 from hornet.snapshot.bundle import STAT_FILE
 
 UNSHARE = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private")
@@ -31,6 +32,8 @@ DISK_MIB = 1536
 PUBLISHED = ("build", "snapshots", "keys", "images")
 # In a published directory, what is no part of what was published.
 NOTES = re.compile(rf"(^|/)(\.?[^/]*\.lock|{re.escape(STAT_FILE)})$")
+# The directory of names of network namespaces is the system's; a lock file that is removed locks nothing.
+MAY_STAY = (netns.RUN_NETNS, LOCK_FILE, DISK / "upper/run/vms", DISK / "upper/run/ids.lock")
 UNFINISHED = re.compile(r"\.tmp-|\.new$")
 
 
@@ -161,9 +164,9 @@ def _others() -> Iterator[tuple[int, str]]:
 
 
 def _files() -> list[Path]:
-    """Of temporary kind: of this world, and of the home. The directory of names of namespaces is the system's."""
+    """Of temporary kind: of this world, and of the home."""
     places = (Path("/tmp"), Path("/run"), DISK / "upper/run")
-    return sorted(path for place in places for path in place.rglob("*") if path != netns.RUN_NETNS)
+    return sorted(path for place in places for path in place.rglob("*") if path not in MAY_STAY)
 
 
 def _links() -> list[str]:
