@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -11,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hornet.home import CHECKOUT
-from hornet.snapshot.manifest import MANIFEST_FILE
 from tests.faults.world import INPUTS, World
 
 HORNETOS = (sys.executable, "-m", "hornet_cli")
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q")
+MANIFEST_FILE = "manifest.json"
 PREFIX = "faulty-"
 NAMESPACES = (rf"/run/netns/{PREFIX}\w+", r"/run/netns/vm\d")
 # Whoever builds in the store: children that take their time, in the order unpack, wait, pack.
@@ -71,8 +72,11 @@ def _wrong_config(world: World) -> None:
     _config(world, without="CONFIG_TUN=y\n")
 
 
-def _unproved_lanes(world: World) -> None:
-    shutil.rmtree(world.home / "cache/lanes", ignore_errors=True)
+def _unproved_lane(world: World) -> None:
+    """The lane that works everywhere: others may take their whole time limit to be found unusable."""
+    for proof in world.home.glob("cache/lanes/*.json"):
+        if json.loads(proof.read_text())["lane"] == "qemu/tcg":
+            proof.unlink()
 
 
 def _nets_are_up(world: World) -> None:
@@ -157,7 +161,7 @@ COMMANDS = {
             hornetos("host"),
             9,
             (0, r"qemu/tcg\s+✓"),
-            _unproved_lanes,
+            _unproved_lane,
             has_vm=True,
             events=("vmm", "work"),
         ),

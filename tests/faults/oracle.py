@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hornet.errors import HornetError
-from hornet.snapshot import open_bundle
-from hornet.spec import load_spec
-from hornet.store import INPUTS_FILE
 from tests.faults.world import World
 
 if TYPE_CHECKING:
@@ -16,6 +13,7 @@ if TYPE_CHECKING:
     from tests.faults.trial import Ended
 
 LIMIT_LINES = 60
+INPUTS_FILE = "inputs.json"
 TRACEBACK = "Traceback (most recent call last)"
 SENTENCE = re.compile(r"^(hornetos: \S+|ERROR|FAILED|E  |Usage:|Error:)|Interrupted|no tests ran", re.MULTILINE)
 NOT_DONE = 2
@@ -53,7 +51,18 @@ def judge_new_artifacts(world: World) -> list[str]:
         for directory in world.new_things("build/*")
         if not (directory / INPUTS_FILE).is_file()
     ]
-    for directory in world.new_things("snapshots"):
+    snapshots = world.new_things("snapshots")
+    return problems + (_broken(snapshots) if snapshots else [])
+
+
+def _broken(snapshots: list[Path]) -> list[str]:
+    # Here: it takes longer than most commands.
+    from hornet.errors import HornetError
+    from hornet.snapshot import open_bundle
+    from hornet.spec import load_spec
+
+    problems = []
+    for directory in snapshots:
         try:
             open_bundle(directory, load_spec().snapshot).check_full()
         except HornetError as error:

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from ext4_samples import loop_devices_work
 
 from hornet.home import Home
 from hornet.host import require_root
@@ -59,6 +60,8 @@ def test_a_fault_leaves_nothing_and_no_lie(
     else:
         chance = random.Random(f"{pytestconfig.getoption('fault_seed')} {drawn}")
         plan = draw(chance, controls.duration_s)
+    if plan.fault.on_ext4 and not loop_devices_work():
+        pytest.skip("not judged: a power cut needs a disk that is a file, and this host has no loop devices")
     result = play(plan, home.root)
     TALLY.count(plan, result.missed)
     with (run_directory / "faults.jsonl").open("a") as log:

@@ -19,9 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hornet.home import CHECKOUT
-from hornet.network import netns
-from hornet.network.host import LOCK_FILE
-from hornet.snapshot.bundle import STAT_FILE
 
 UNSHARE = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private")
 SCRATCH = Path("/mnt")
@@ -30,10 +27,11 @@ COVERED = (SCRATCH, Path("/tmp"), Path("/run"))
 DISK, INPUTS, LOWER = SCRATCH / "disk", SCRATCH / "inputs", SCRATCH / "lower"
 DISK_MIB = 1536
 PUBLISHED = ("build", "snapshots", "keys", "images")
-# In a published directory, what is no part of what was published.
-NOTES = re.compile(rf"(^|/)(\.?[^/]*\.lock|{re.escape(STAT_FILE)})$")
+# In a published directory, what is no part of what was published: locks, and what stat said of a snapshot's files.
+NOTES = re.compile(r"(^|/)(\.?[^/]*\.lock|seal\.json)$")
+RUN_NETNS = Path("/run/netns")
 # The directory of names of network namespaces is the system's; a lock file that is removed locks nothing.
-MAY_STAY = (netns.RUN_NETNS, LOCK_FILE, DISK / "upper/run/vms", DISK / "upper/run/ids.lock")
+MAY_STAY = (RUN_NETNS, DISK / "upper/run/vms", DISK / "upper/run/ids.lock")
 UNFINISHED = re.compile(r"\.tmp-|\.new$")
 
 
@@ -184,7 +182,7 @@ def _mounts() -> list[str]:
 
 def _is_name(point: str) -> bool:
     """A named network namespace is a mount, and listed as a file of /run/netns."""
-    return Path(point).is_relative_to(netns.RUN_NETNS)
+    return Path(point).is_relative_to(RUN_NETNS)
 
 
 def world_argv(*words: str) -> list[str]:
