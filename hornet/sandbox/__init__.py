@@ -195,8 +195,10 @@ def _answer(raw: bytes, exit_code: int, words: str, limits: Limits, what: str) -
                 "run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone, "
                 "kernel.apparmor_restrict_unprivileged_userns)",
             ) from error
+        # Of a traceback the last line says what was wrong.
+        why = words.splitlines()[-1] if words else "no word of why"
         raise SandboxError(
-            f"{what}: reading it ended without an answer (exit code {exit_code}): {words or 'no word of why'}",
+            f"{what}: reading it ended without an answer (exit code {exit_code}): {why}",
             f"it can't be judged; it may use {limits.memory_bytes >> 20} MiB and {limits.time_s:g} s",
         ) from error
     if "error" in answer:

@@ -82,7 +82,10 @@ def _check_powerless(user: int | None) -> None:
 
 
 def _limit(limits: Mapping[str, Any]) -> None:
-    """Limits of each process: address space, processor time, sizes and numbers of what it makes."""
+    """Limits of each process: address space, processor time, sizes and numbers of what it makes.
+
+    A lower one that the suite was started with stays: raising it takes a right that is gone by now.
+    """
     seconds = int(limits["time_s"]) + 1
     for kind, value in (
         (resource.RLIMIT_AS, limits["memory_bytes"]),
@@ -92,7 +95,9 @@ def _limit(limits: Mapping[str, Any]) -> None:
         (resource.RLIMIT_NOFILE, limits["open_files"]),
         (resource.RLIMIT_CORE, 0),
     ):
-        resource.setrlimit(kind, (value, value))
+        _, highest = resource.getrlimit(kind)
+        allowed = value if highest == resource.RLIM_INFINITY else min(value, highest)
+        resource.setrlimit(kind, (allowed, allowed))
 
 
 if __name__ == "__main__":

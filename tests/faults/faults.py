@@ -220,6 +220,7 @@ def without_device(name: str, world: World, settings: dict[str, object]) -> None
     else:
         (DEVICES / name).unlink(missing_ok=True)
     mount("--rbind", DEVICES, "/dev")
+    world.note()
 
 
 def with_all_devices(world: World) -> None:

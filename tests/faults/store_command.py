@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
-from hornet.home import CHECKOUT
-from hornet.proc import run
-from hornet.store import Store
-from hornet_cli.app import app
-from hornet_cli.context import settings
-
-try:
-    from hornet_cli.main import main
-except ImportError:
-    from hornet_cli.app import main
+import hornet_cli.main as cli
 
 STEP_TIMEOUT_S = 60
 
 
-@app.command("make-artifact")
-def make_artifact(ctx: typer.Context) -> None:
+def make_artifact() -> None:
     """Pack a tree, wait, unpack it, all in the artifact's work directory."""
+    from hornet.home import CHECKOUT, Home
+    from hornet.proc import run
+    from hornet.store import Store
 
     def build(work: Path) -> None:
         log = work / "build.log"
@@ -31,8 +22,16 @@ def make_artifact(ctx: typer.Context) -> None:
         run(["sh", "-c", "sleep 0.3 & sleep 0.3; wait; echo waited"], timeout_s=STEP_TIMEOUT_S, log=log)
         run(["tar", "-C", work, "-xf", work / "tree.tar"], timeout_s=STEP_TIMEOUT_S, log=log)
 
-    made = Store(settings(ctx).home).get_or_build("faults", {"of": "tests/faults"}, build)
-    print(f"made {made}", file=sys.stdout)
+    made = Store(Home.from_env()).get_or_build("faults", {"of": "tests/faults"}, build)
+    print(f"made {made}")
 
 
-main()
+def _with_this_command(words: Sequence[str]) -> int:
+    from hornet_cli.app import app
+
+    app.command("make-artifact")(make_artifact)
+    return invoke(words)
+
+
+invoke, cli._invoke = cli._invoke, _with_this_command
+cli.main()

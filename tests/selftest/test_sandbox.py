@@ -167,3 +167,23 @@ from hornet.sandbox import Limits, confined
 command = "cat /proc/self/status; ls -d /srv"
 print(confined(subprocess.getoutput, {"cmd": command}, what="a thing", limits=Limits()))
 """
+
+
+LOWER_LIMITS = """
+import resource, subprocess
+from hornet.sandbox import Limits, confined
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+print(confined(subprocess.getoutput, {"cmd": "ulimit -n"}, what="a thing", limits=Limits()))
+"""
+
+
+def test_a_lower_limit_of_the_caller_stays() -> None:
+    done = subprocess.run([sys.executable, "-c", LOWER_LIMITS], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("40\n", "")
+
+
+def test_a_worker_that_crashes_is_one_sentence() -> None:
+    with pytest.raises(SandboxError) as found:
+        confined(os.getpid, {}, what="a thing", limits=Limits(processes=-5))
+    assert "a thing: reading it ended without an answer" in found.value.message
+    assert "Traceback" not in found.value.message
