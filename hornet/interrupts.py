@@ -1,4 +1,4 @@
-"""Signals that reach the main thread whatever it waits for.
+"""Signals that end a run: what they do, and that they reach the main thread whatever it waits for.
 
 CPython notes a signal and handles it when the main thread next runs Python code. A signal that arrives just before the
 main thread begins a wait (a lock, waitpid, a sleep), or in another thread, interrupts nothing: Ctrl-C then does nothing
@@ -12,13 +12,61 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
+from types import FrameType
 
 # Ignored by default, used by nobody here, and a handler in Python makes it interrupt system calls.
 NUDGE = signal.SIGURG
 # Several: on a busy machine the main thread may not have begun its wait yet. Later ones find nothing left to do.
 NUDGE_DELAYS_S = (0.05, 0.2, 0.5, 2.0)
 
+# What the signals that end a run are called in the one line that says so.
+ENDING = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
+# A signal that is repeated within this time does not interrupt the clean-up that the first one has begun.
+CLEAN_UP_S = 20.0
+
 _installed = False
+_first: signal.Signals | None = None
+_raised_s = 0.0
+_before: list[Callable[[], None]] = []
+
+
+def end_on_signals() -> None:
+    """Let SIGINT, SIGTERM and SIGHUP end this process by a KeyboardInterrupt in its main thread. Call it there.
+
+    One that is ignored stays so: nohup(1), and shells for what runs in the background, mean it.
+    """
+    for number in ENDING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+    deliver_signals_promptly()
+
+
+def before_interrupt(call: Callable[[], None]) -> None:
+    """Have a function called in the main thread when the first signal comes. It must be quick and wait for nobody."""
+    _before.append(call)
+
+
+def ended_by() -> signal.Signals | None:
+    """The first signal that came, if one did."""
+    return _first
+
+
+def last_line(number: signal.Signals) -> str:
+    """The line that says that a signal has ended the run."""
+    return f"hornetos: {ENDING[number]}"
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    global _first, _raised_s
+    if _first and time.monotonic() - _raised_s < CLEAN_UP_S:
+        return
+    first, _raised_s = _first is None, time.monotonic()
+    _first = _first or signal.Signals(number)
+    if first:
+        for call in _before:
+            call()
+    raise KeyboardInterrupt
 
 
 def deliver_signals_promptly() -> None:

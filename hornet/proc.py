@@ -1,11 +1,14 @@
-"""Run a command of the host: bounded in time, logged, its whole process group ended on any failure."""
+"""Run a command of the host: bounded in time, logged, and ended with everything that it has started."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
+import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,6 +18,15 @@ import psutil
 
 from hornet.command_output import MAX_OUTPUT_BYTES, Output, TooMuchOutputError, exchange
 from hornet.errors import CommandError
+from hornet.interrupts import before_interrupt
+
+# -I, -S: without the user's settings and site-packages it starts in a third of the time.
+SUPERVISOR = (sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py")))
+# A process that the kernel holds, in a system call that can't be interrupted, is not waited for.
+END_TIMEOUT_S = 10.0
+
+_running: set[subprocess.Popen[bytes]] = set()
+_stopping = False
 
 
 @dataclass(frozen=True)
@@ -41,10 +53,10 @@ def run(
     """Run `argv` to its end and return what it printed.
 
     `env` is laid over the current environment; `log` receives the output as it comes (appended);
-    `on_line` is called with each line, for progress. On a timeout, an exception or Ctrl-C the process
-    group is killed, as is a background job that the command leaves behind. Raises CommandError for a
+    `on_line` is called with each line, for progress. Nothing that the command has started outlives it,
+    nor this call, nor this process, however that ends (hornet/supervisor.py). Raises CommandError for a
     missing command, a timeout, too much output, or an exit code that is not in `ok_codes`, with the last
-    lines of its output.
+    lines of its output, and in threads of a run that is being interrupted.
     """
     words = tuple(str(word) for word in argv)
     with log.open("a", encoding="utf-8") if log else nullcontext() as sink:
@@ -60,7 +72,7 @@ def run(
                     f"{shlex.join(words)}: killed, as it printed more than {limit_mib} MiB{output.tail()}", hint
                 ) from None
             finally:
-                _kill_group(process)
+                _end(process)
     if exit_code not in ok_codes:
         raise CommandError(
             f"{shlex.join(words)}: exit code {exit_code}{output.tail()}" + (f"\n  log: {log}" if log else ""),
@@ -72,28 +84,54 @@ def run(
 def _start(
     words: Sequence[str], cwd: Path | None, env: Mapping[str, str] | None, has_input: bool, hint: str
 ) -> subprocess.Popen[bytes]:
+    if _stopping and threading.current_thread() is not threading.main_thread():
+        raise CommandError(f"{words[0]}: not started: the run is ending")
+    environment = {**os.environ, **(env or {})}
+    # In the command's directory if the path is relative, as execvp(3) does it.
+    program = words[0] if "/" not in words[0] or cwd is None else cwd / words[0]
+    if shutil.which(program, path=environment.get("PATH")) is None:
+        raise CommandError(f"{words[0]}: not found", hint or f"install the package that provides {words[0]}")
     try:
-        return subprocess.Popen(
-            words,
+        process = subprocess.Popen(
+            [*SUPERVISOR, str(os.getpid()), *words],
             cwd=cwd,
-            env={**os.environ, **(env or {})},
+            env=environment,
             start_new_session=True,
             stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
     except FileNotFoundError as error:
-        missing = error.filename if error.filename is not None else words[0]
-        raise CommandError(f"{missing}: not found", hint or f"install the package that provides {words[0]}") from None
+        raise CommandError(f"{error.filename}: not found", hint) from None
+    _running.add(process)
+    return process
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     """End the command and whatever it started: an interrupted build must not go on in the background."""
+    process.terminate()
     try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
+        process.wait(END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
         pass
-    process.wait()
+    finally:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.wait()
+        _running.discard(process)
+
+
+def stop_commands() -> None:
+    """End every command that runs, and let no thread but the main one start another: the run is being interrupted."""
+    global _stopping
+    _stopping = True
+    for process in list(_running):
+        process.terminate()
+
+
+before_interrupt(stop_commands)
 
 
 def is_running(pid: int) -> bool:

@@ -54,7 +54,9 @@ def top(
     """Build, boot, snapshot, restore, judge and measure HornetOS microVM images."""
     if debug:
         FAILURES.show_everything()
-    ctx.obj = Settings(Home.from_env(), spec, tuple(overlay or ()))
+    home = Home.from_env()
+    home.remove_abandoned()
+    ctx.obj = Settings(home, spec, tuple(overlay or ()))
 
 
 app.command("run")(run)

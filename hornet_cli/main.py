@@ -1,41 +1,47 @@
 """Runs one command: however it ends, its exit code is the truth, and what went wrong is one message.
 
 Exit codes: 0 all is well; 1 the thing was judged and does not hold; 2 it could not be judged or done (wrong usage, a
-missing tool, an unreadable file, a fault of the suite …); 130 interrupted; 141 nobody reads the output any more.
+missing tool, an unreadable file, a fault of the suite …); 130, 143, 129 ended by SIGINT, SIGTERM, SIGHUP; 141 nobody
+reads the output any more.
 """
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
 from hornet.home import Home
-from hornet.interrupts import deliver_signals_promptly
+from hornet.interrupts import end_on_signals, ended_by, last_line
 from hornet.owner import give_to_owner
 from hornet_cli.failures import FAILURES
 from hornet_cli.terminal import check_output, protect_streams
 
 NOT_DONE = 2
-INTERRUPTED = 130
+BY_SIGNAL = 128
 
 
 def main() -> None:
     """Run `hornetos` with the words of the command line, and end the process."""
+    code, interrupted = NOT_DONE, None
     try:
         protect_streams()
         FAILURES.watch()
-        deliver_signals_promptly()
+        end_on_signals()
         try:
             code = run(sys.argv[1:])
         finally:
             _give_to_owner()
     except KeyboardInterrupt:
-        with suppress(OSError):
-            print("hornetos: interrupted", file=sys.stderr)
-        code = INTERRUPTED
+        interrupted = signal.SIGINT
     except Exception:  # not even the report of a failure could be made
-        code = NOT_DONE
+        pass
+    # Whatever became of the exception: clean-up may have replaced it.
+    if number := ended_by() or interrupted:
+        with suppress(OSError):
+            print(last_line(number), file=sys.stderr)
+        code = BY_SIGNAL + number
     sys.exit(code)
 
 

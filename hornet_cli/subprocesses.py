@@ -1,4 +1,4 @@
-"""Programs that a command hands over to: in the checkout, on this terminal, interrupted with it."""
+"""Programs that a command hands over to: in the checkout, with its output, interrupted with it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ from collections.abc import Sequence
 
 from hornet.home import CHECKOUT
 
+# A shell ignores SIGINT for what it starts in the background, and the program would inherit that.
+INTERRUPTED_WITH_US = ("env", "--default-signal=INT", "setpriv", "--pdeathsig", "INT")
+
 
 def call(argv: Sequence[str]) -> int:
-    """Run a program to its end and give its exit code. Ctrl-C reaches it by the terminal: it cleans up and ends."""
-    process = subprocess.Popen(argv, cwd=CHECKOUT)
+    """Run a program to its end and give its exit code.
+
+    Whatever signal ends this process, the program gets one SIGINT, cleans up and ends, and this process waits for
+    it; also when this process is killed. The terminal's Ctrl-C does not reach it: it has a session of its own.
+    """
+    process = subprocess.Popen([*INTERRUPTED_WITH_US, *argv], cwd=CHECKOUT, start_new_session=True)
     try:
         return process.wait()
     except KeyboardInterrupt:

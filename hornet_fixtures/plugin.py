@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 from typing import Any
 
 import pytest
 
 from hornet.checks.catalog import image_checks
 from hornet.errors import HornetError
-from hornet.interrupts import deliver_signals_promptly
+from hornet.home import Home
 from hornet.progress import Progress
+from hornet_fixtures import ending
 from hornet_fixtures.accepted import pytest_collection_finish
 from hornet_fixtures.ahead import workers
 from hornet_fixtures.clones import begun_family, begun_parent, family, family_home
@@ -121,9 +121,9 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     # Capturing has not begun yet: long builds show their progress although their tests' output is captured.
     config.stash[PROGRESS] = Progress(os.fdopen(os.dup(STDERR), "w"))
-    # A terminated run cleans up as an interrupted one does.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    deliver_signals_promptly()
+    config.pluginmanager.register(ending)
+    if not hasattr(config, "workerinput"):
+        Home.from_env().remove_abandoned()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -10,10 +10,11 @@ import fcntl
 import mmap
 import os
 import struct
-import subprocess
 import sys
 from pathlib import Path
 
+from hornet.errors import CommandError
+from hornet.proc import run
 from hornet.sandbox import FIRST_USER
 from hornet.sandbox.worker import give_up_rights
 
@@ -47,18 +48,12 @@ def payload_problem() -> str | None:
     """
     if not KVM_DEVICE.exists():
         return f"there is no {KVM_DEVICE}"
+    argv = [sys.executable, "-m", "hornet.host.kvm"]
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "hornet.host.kvm"],
-            capture_output=True,
-            text=True,
-            timeout=PAYLOAD_TIMEOUT_S,
-            check=False,
-            cwd=Path(__file__).parents[2],
-        )
-    except subprocess.TimeoutExpired:
+        done = run(argv, timeout_s=PAYLOAD_TIMEOUT_S, cwd=Path(__file__).parents[2], ok_codes=range(-64, 256))
+    except CommandError:
         return f"KVM does not run a payload of {len(PAYLOAD)} bytes to its end within {PAYLOAD_TIMEOUT_S:g} s"
-    return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["the payload crashed"])[-1]
+    return None if done.exit_code == 0 else (done.output.strip().splitlines() or ["the payload crashed"])[-1]
 
 
 def run_payload(device: int, payload: bytes = PAYLOAD) -> tuple[int, bool]:

@@ -107,7 +107,7 @@ def test_what_was_begun_ahead_ends_with_the_run(waited_for: bool, bundle: Bundle
         vmms = vmms_of(process)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=END_TIMEOUT_S)
-    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert process.returncode == 130
     assert_nothing_is_left(process, home, vmms)
 
 

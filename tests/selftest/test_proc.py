@@ -53,10 +53,11 @@ def test_a_background_job_does_not_hold_a_command_and_is_ended(job: str, tmp_pat
         assert time.monotonic() < deadline_s, "the job outlived its command"
 
 
-def test_a_job_in_a_session_of_its_own_does_not_hold_a_command(tmp_path: Path) -> None:
-    done = sh(f"echo begun; setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 1000' &")
+def test_a_job_in_a_session_of_its_own_ends_with_its_command(tmp_path: Path) -> None:
+    job = f"setsid sh -c 'echo $$ >{tmp_path}/pid; exec sleep 1000'"
+    done = sh(f"echo begun; {job} & while [ ! -s {tmp_path}/pid ]; do sleep 0.01; done")
     assert done.output == "begun\n"
-    os.kill(int((tmp_path / "pid").read_text()), 9)
+    assert not is_running(int((tmp_path / "pid").read_text()))
 
 
 @pytest.mark.parametrize("script", ["yes", "cat /dev/zero", "while :; do echo x; sleep 0.01; done"])

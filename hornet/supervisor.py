@@ -1,0 +1,95 @@
+"""Runs one command, and ends with it everything that the command has started: `supervisor.py PARENT COMMAND …`.
+
+It is the reaper of all descendants (PR_SET_CHILD_SUBREAPER): what a dying process of theirs leaves becomes its own
+child, in whatever session or group, so that nothing escapes. It ends them when the command has ended, on SIGTERM,
+and when the process PARENT, which started it, dies, however (PR_SET_PDEATHSIG). Its exit code is the command's.
+
+It imports as little as possible: it is started for each command of the host.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+from contextlib import suppress
+
+# linux/prctl.h
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
+NOT_FOUND = 127
+CHUNK_BYTES = 1 << 16
+HEARD = {signal.SIGTERM, signal.SIGCHLD}
+
+
+def main() -> None:
+    parent, words = int(sys.argv[1]), sys.argv[2:]
+    prctl = ctypes.CDLL(None).prctl
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        return  # it died before it could be noticed
+    command = os.fork()
+    if command == 0:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them
+            signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        try:
+            os.execvp(words[0], words)
+        except OSError as error:
+            os.write(2, f"{words[0]}: {error.strerror}\n".encode())
+        finally:
+            os._exit(NOT_FOUND)
+    status = wait_for(command)
+    end_descendants()
+    if os.WIFSIGNALED(status):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        ending = os.WTERMSIG(status)
+        with suppress(OSError):  # SIGKILL has no handler
+            signal.signal(ending, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.kill(os.getpid(), ending)
+    os._exit(os.waitstatus_to_exitcode(status))
+
+
+def wait_for(command: int) -> int:
+    """The command's wait status; that of a killed one if this process is to end before."""
+    while signal.sigwait(HEARD) == signal.SIGCHLD:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                break
+            if pid == command:
+                return status
+            if pid == 0:
+                break
+    return int(signal.SIGKILL)
+
+
+def end_descendants() -> None:
+    """Kill all children until there are none: those of a killed one have become our own by then."""
+    while True:
+        for pid in children():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def children() -> list[int]:
+    """Process ids of this process's children."""
+    me = os.getpid()
+    # Not by pathlib, which takes as long to import as all the rest.
+    fd = os.open(f"/proc/{me}/task/{me}/children", os.O_RDONLY)
+    try:
+        return [int(pid) for pid in b"".join(iter(lambda: os.read(fd, CHUNK_BYTES), b"")).split()]
+    finally:
+        os.close(fd)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""However a run ends, nothing of it goes on: its commands, their children and what they have made end with it."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import kernel_samples
+import psutil
+import pytest
+
+from hornet.home import CHECKOUT, Home
+from hornet.interrupts import CLEAN_UP_S
+
+END_TIMEOUT_S = 40
+EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+ENDINGS = [*EXIT_CODES, signal.SIGKILL]
+
+
+@contextmanager
+def started(argv: list[str], mark: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A process whose descendants carry a mark in their environment, and that has printed THERE."""
+    settings = {**os.environ, "PYTHONPATH": str(CHECKOUT), "HORNET_TEST_MARK": mark, **environment}
+    with subprocess.Popen(
+        ["env", "--default-signal=INT", *argv], env=settings, stdout=-1, stderr=-1, text=True, cwd=CHECKOUT
+    ) as process:
+        try:
+            yield process
+        finally:
+            for left in marked(mark):
+                left.kill()
+
+
+def marked(mark: str) -> list[psutil.Process]:
+    """Processes that carry a mark, wherever they have gone to."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("HORNET_TEST_MARK") == mark and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def wait_until_gone(mark: str) -> None:
+    deadline_s = time.monotonic() + END_TIMEOUT_S
+    while left := marked(mark):
+        assert time.monotonic() < deadline_s, [process.cmdline() for process in left]
+        time.sleep(0.05)
+
+
+def await_marked(mark: str, name: str, count: int) -> None:
+    deadline_s = time.monotonic() + END_TIMEOUT_S
+    while sum(process.name() == name for process in marked(mark)) < count:
+        assert time.monotonic() < deadline_s, [process.cmdline() for process in marked(mark)]
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def mark() -> str:
+    return f"{random.randbytes(8).hex()}"
+
+
+# --- Commands of the host ---------------------------------------------------------------------------------------------
+
+COMMANDS = {
+    "a shell's jobs": "sleep 1000 & sleep 1000 & wait",
+    "a session of its own": "setsid sh -c 'sleep 1000; true' & sleep 1000",
+    "a daemon": "(setsid sh -c 'sleep 1000 & ' &) ; sleep 1000",
+    "make": "printf 'all: a b\\na b:\\n\\tsleep 1000\\n' >Makefile; make -j2",
+    "tar": "mkfifo pipe; sleep 1000 >pipe & tar -cf - -I 'sh -c \"sleep 1000; cat\"' . | cat",
+    "whoever ignores signals": "trap '' TERM HUP INT; sleep 1000 & sleep 1000",
+}
+RUN = "import sys; from hornet.interrupts import end_on_signals; from hornet.proc import run\n"
+RUN += "end_on_signals(); run(['sh', '-c', sys.argv[1]], timeout_s=600, cwd=sys.argv[2])"
+
+
+@pytest.mark.parametrize("number", ENDINGS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_ends_with_the_process_that_ran_it(
+    command: str, number: signal.Signals, mark: str, tmp_path: Path
+) -> None:
+    with started([sys.executable, "-c", RUN, COMMANDS[command], str(tmp_path)], mark) as process:
+        await_marked(mark, "sleep", 1)
+        process.send_signal(number)
+        process.communicate(timeout=END_TIMEOUT_S)
+        wait_until_gone(mark)
+
+
+def test_what_a_command_leaves_in_the_background_ends_with_it(mark: str, tmp_path: Path) -> None:
+    """As seen by a process that goes on."""
+    script = f"{RUN.splitlines()[0]}\nrun(['sh', '-c', sys.argv[1]], timeout_s=60)\nprint('THERE', flush=True)\n"
+    script += "sys.stdin.read()"
+    with started([sys.executable, "-c", script, "setsid sh -c 'sleep 1000; true' & true"], mark) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "THERE\n"
+        assert [left.pid for left in marked(mark)] == [process.pid]
+        process.kill()
+
+
+# --- `hornetos` -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", ENDINGS)
+def test_a_build_that_a_signal_ends_leaves_nothing(number: signal.Signals, mark: str, tmp_path: Path) -> None:
+    """A killed one can't clean up: the next command does it."""
+    tree = kernel_samples.write_tree(tmp_path / "tree")
+    (tree / "Makefile").write_text("%:\n\tsleep 1000\n\nall:\n")
+    home = Home(tmp_path / "home")
+    argv = [sys.executable, "-m", "hornet_cli", "build", "kernel", "--source", str(tree)]
+    with started(argv, mark, HORNET_HOME=str(home.root)) as process:
+        await_marked(mark, "sleep", 1)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=END_TIMEOUT_S)
+        wait_until_gone(mark)
+    if number in EXIT_CODES:
+        assert process.returncode == EXIT_CODES[number]
+        assert said.splitlines()[-1] == f"hornetos: {WORDS[number]}"
+        assert "Traceback" not in said
+    else:
+        assert list((home.build / "kernel").glob("*.tmp-*"))
+        again = [sys.executable, "-m", "hornet_cli", "net", "list", "--private", "hornet-none-"]
+        subprocess.run(again, env={**os.environ, "HORNET_HOME": str(home.root)}, cwd=CHECKOUT, check=True, timeout=60)
+    assert not list((home.build / "kernel").glob("*.tmp-*"))
+
+
+WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
+
+
+# --- pytest -----------------------------------------------------------------------------------------------------------
+
+HANGS = """
+import os, pathlib, threading, time
+import pytest
+
+@pytest.fixture(scope="session")
+def thing():
+    file = pathlib.Path(os.environ["THINGS"], f"{os.getpid()}")
+    file.touch()
+    yield
+    time.sleep(1)  # what interrupts the clean-up would leave the file
+    file.unlink()
+
+@pytest.mark.parametrize("number", range(2))
+def test_hangs(number, thing):
+    threading.Event().wait(1000)
+"""
+
+
+@contextmanager
+def hanging_run(
+    tmp_path: Path, mark: str, *options: str, before: tuple[str, ...] = ()
+) -> Iterator[subprocess.Popen[str]]:
+    (tmp_path / "test_hangs.py").write_text(HANGS)
+    shutil.copy(CHECKOUT / "conftest.py", tmp_path)
+    things = tmp_path / "things"
+    things.mkdir()
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", *options]
+    settings = {"THINGS": str(things), "HORNET_HOME": str(tmp_path / "home")}
+    with started([*before, *argv, str(tmp_path / "test_hangs.py")], mark, **settings) as process:
+        deadline_s = time.monotonic() + END_TIMEOUT_S
+        while len(list(things.iterdir())) < (2 if "-n2" in options else 1):
+            assert time.monotonic() < deadline_s, "the run does not begin"
+            time.sleep(0.05)
+        yield process
+        wait_until_gone(mark)
+        assert not list(things.iterdir()), "the clean-up was not done"
+
+
+@pytest.mark.parametrize("workers", ["-n0", "-n2"])
+@pytest.mark.parametrize("number", EXIT_CODES)
+def test_a_run_of_tests_that_a_signal_ends_cleans_up(
+    number: signal.Signals, workers: str, mark: str, tmp_path: Path
+) -> None:
+    """The signal goes to the run alone, as from a service manager; its workers end as well."""
+    with hanging_run(tmp_path, mark, workers) as process:
+        process.send_signal(number)
+        _, said = process.communicate(timeout=END_TIMEOUT_S)
+    assert process.returncode == EXIT_CODES[number]
+    assert said.splitlines()[-1] == f"hornetos: {WORDS[number]}"
+
+
+def test_a_second_interrupt_does_not_stop_the_clean_up(mark: str, tmp_path: Path) -> None:
+    assert CLEAN_UP_S > 1
+    with hanging_run(tmp_path, mark) as process:
+        for _ in range(3):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        process.communicate(timeout=END_TIMEOUT_S)
+    assert process.returncode == 130
+
+
+@pytest.mark.parametrize("number", ENDINGS)
+def test_a_program_that_a_command_hands_over_to_ends_with_it(number: signal.Signals, mark: str, tmp_path: Path) -> None:
+    """`hornetos run` and `hornetos test`: the signal goes to the command alone."""
+    script = "import sys; from hornet.interrupts import end_on_signals; from hornet_cli.subprocesses import call\n"
+    script += "end_on_signals(); call(sys.argv[1:])"
+    with hanging_run(tmp_path, mark, before=(sys.executable, "-c", script)) as process:
+        process.send_signal(number)
+        process.communicate(timeout=END_TIMEOUT_S)
