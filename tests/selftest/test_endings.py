@@ -20,7 +20,7 @@ import pytest
 from hornet.home import CHECKOUT, Home
 from hornet.interrupts import CLEAN_UP_S
 
-END_TIMEOUT_S = 40
+START_TIMEOUT_S, END_TIMEOUT_S = 150, 60
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 ENDINGS = [*EXIT_CODES, signal.SIGKILL]
 
@@ -59,7 +59,7 @@ def wait_until_gone(mark: str) -> None:
 
 
 def await_marked(mark: str, name: str, count: int) -> None:
-    deadline_s = time.monotonic() + END_TIMEOUT_S
+    deadline_s = time.monotonic() + START_TIMEOUT_S
     while sum(process.name() == name for process in marked(mark)) < count:
         assert time.monotonic() < deadline_s, [process.cmdline() for process in marked(mark)]
         time.sleep(0.05)
@@ -167,7 +167,7 @@ def hanging_run(
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", *options]
     settings = {"THINGS": str(things), "HORNET_HOME": str(tmp_path / "home")}
     with started([*before, *argv, str(tmp_path / "test_hangs.py")], mark, **settings) as process:
-        deadline_s = time.monotonic() + END_TIMEOUT_S
+        deadline_s = time.monotonic() + START_TIMEOUT_S
         while len(list(things.iterdir())) < (2 if "-n2" in options else 1):
             assert time.monotonic() < deadline_s, "the run does not begin"
             time.sleep(0.05)
