@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from hornet.text import one_line
+
 HEARTBEAT_S = 10.0
 
 
@@ -26,7 +28,7 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Print one line with the time since the start."""
-        print(f"[{time.monotonic() - self._started_s:6.1f} s] {text}", file=self._stream, flush=True)
+        print(f"[{time.monotonic() - self._started_s:6.1f} s] {one_line(text)}", file=self._stream, flush=True)
 
     def update(self, detail: str) -> None:
         """Note what the running step does now; shown with the next heartbeat."""

@@ -6,6 +6,7 @@ A run directory holds records.jsonl; each line is one Record. Several processes 
 from __future__ import annotations
 
 import io
+import json
 import os
 import statistics
 from collections.abc import Mapping, Sequence
@@ -121,7 +122,7 @@ class Record(BaseModel):
 def append_record(run_directory: Path, record: Record) -> None:
     """Add one line to records.jsonl. Raises HostError for a full or unwritable disk."""
     path = run_directory / RECORDS_FILE
-    line = record.model_dump_json().encode() + b"\n"
+    line = json.dumps(record.model_dump(mode="json")).encode() + b"\n"
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:

@@ -22,12 +22,12 @@ def capacity(
     ] = None,
 ) -> None:
     """Plan VMs per host. Exit code 2 if the run holds no memory record to plan from."""
-    from rich.console import Console
     from rich.table import Table
 
     from hornet.errors import HostError
     from hornet.spec import Capacity
     from hornet.verdict import readable
+    from hornet_cli.console import PlainConsole
     from reports.capacity import plans
     from reports.load import load_run
 
@@ -47,7 +47,7 @@ def capacity(
         name = f"{plan.lane}{' (emulated)' if plan.emulated else ''}\n  {plan.label}"
         split = (readable(plan.footprint.private_mb), readable(plan.footprint.shared_mb))
         table.add_row(name, *split, *(str(count) for _, count in plan.vms))
-    console = Console()
+    console = PlainConsole()
     console.print(
         f"VMs on a host of {host.host_memory_mb:g} MB, {host.host_reserved_mb:g} of them reserved for itself,"
     )

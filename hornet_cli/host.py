@@ -57,22 +57,29 @@ def _newest_kernel(home: Home) -> Path | None:
 
 
 def _print_tables(facts: dict[str, Any], lanes: Sequence[dict[str, Any]], required_tools: Sequence[str]) -> None:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    words = {True: "[green]✓ works[/]", False: "[bold red]✗ does not work[/]", None: "[cyan]? not proved[/]"}
+    from hornet_cli.console import PlainConsole
+
+    words = {
+        True: Text("✓ works", "green"),
+        False: Text("✗ does not work", "bold red"),
+        None: Text("? not proved", "cyan"),
+    }
     lane_table = Table("Lane", "State", "Why", box=None, pad_edge=False, header_style="dim")
     for state in lanes:
         lane_table.add_row(state["lane"], words[state["usable"]], state["reason"])
     tool_table = Table("Tool", "Version", "Debian package", box=None, pad_edge=False, header_style="dim")
     for name, version in facts["tools"].items():
-        absent = "[bold red]✗ missing[/]" if name in required_tools else "[dim]– not here[/]"
-        tool_table.add_row(name, {None: absent, "?": "[dim]not told[/]"}.get(version, version), facts["packages"][name])
+        absent = Text("✗ missing", "bold red") if name in required_tools else Text("– not here", "dim")
+        known = {None: absent, "?": Text("not told", "dim")}.get(version, version)
+        tool_table.add_row(name, known, facts["packages"][name])
     fact_table = Table(box=None, pad_edge=False, show_header=False)
     for key, value in facts.items():
         if key not in ("tools", "packages"):
-            fact_table.add_row(f"[dim]{key}[/]", ("yes" if value else "no") if isinstance(value, bool) else str(value))
-    console = Console()
+            fact_table.add_row(Text(key, "dim"), ("yes" if value else "no") if isinstance(value, bool) else str(value))
+    console = PlainConsole()
     for table in (fact_table, tool_table, lane_table):
         console.print(table)
         console.print()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ import typer
 from hornet.errors import SnapshotError
 from hornet.foreign_file import read_text
 from hornet.lane import lane_named
+from hornet.text import printable
 from hornet_cli.context import Settings, settings
 from hornet_cli.validate import SnapshotName, show
 from hornet_cli.vms import HostNetwork, running_fleet, snapshot_directory
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from hornet.snapshot import Bundle
 
 MAX_SCRIPT_BYTES = 16 << 20
+# Of what the script printed.
+MAX_SHOWN_CHARACTERS = 100_000
 VERSION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -70,7 +74,9 @@ def _check_name(mine: Settings, target: str) -> None:
 
 def _run_script(vm: VM, script: Path, time_limit_s: float) -> None:
     result = vm.guest.run(read_text(script, MAX_SCRIPT_BYTES), time_limit_s)
-    print((result.stdout + result.stderr).rstrip())
+    said = printable((result.stdout + result.stderr).rstrip(), MAX_SHOWN_CHARACTERS)
+    # Marked, so that nothing of it reads like a word of ours.
+    print(textwrap.indent(said, "  | ", lambda line: True))
     if result.exit_code != 0:
         print(f"{script}: exit code {result.exit_code} in the VM: nothing is published")
         raise typer.Exit(1)

@@ -27,8 +27,8 @@ def report(
     ] = None,
 ) -> None:
     """Write report.html, report.md and report.json of a run, and show its verdicts."""
-    from rich.console import Console
 
+    from hornet_cli.console import PlainConsole
     from reports import build_report, verdict_table
     from reports.terminal import as_table
 
@@ -36,6 +36,6 @@ def report(
     directory = run_directory(mine.home, run)
     before = run_directory(mine.home, baseline) if baseline else None
     paths = build_report(directory, mine.spec, baseline=before)
-    console = Console()
+    console = PlainConsole()
     console.print(as_table(verdict_table(directory, mine.spec)))
     console.print(f"\nreport: {paths.html}", soft_wrap=True)

@@ -67,8 +67,8 @@ def _build(mine: Settings, tier: str) -> None:
 
 
 def _report(mine: Settings, directory: Path, baseline: str | None) -> None:
-    from rich.console import Console
 
+    from hornet_cli.console import PlainConsole
     from hornet_cli.report import run_directory
     from reports import build_report, publish_latest, verdict_table
     from reports.terminal import as_table
@@ -76,7 +76,7 @@ def _report(mine: Settings, directory: Path, baseline: str | None) -> None:
     before = run_directory(mine.home, baseline) if baseline else None
     paths = build_report(directory, mine.spec, baseline=before)
     publish_latest(directory)
-    console = Console()
+    console = PlainConsole()
     console.print()
     console.print(as_table(verdict_table(directory, mine.spec)))
     console.print(f"\nreport: {paths.html}", soft_wrap=True)

@@ -8,6 +8,7 @@ not judge: that is an error, in every output, and a run whose only trouble it is
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,9 @@ def pytest_runtest_makereport(
             report.when = "setup"
         for vm in () if shown_before else Fleet.running:
             report.sections.append((f"console of {vm.name}", vm.evidence()))
-    report.longrepr = _printable(report.longrepr)
-    report.sections = _printable(report.sections)
+    for name in ("longrepr", "sections", "user_properties", "wasxfail"):
+        if hasattr(report, name):
+            setattr(report, name, _printable(getattr(report, name)))
     return report
 
 
@@ -54,6 +56,11 @@ def _first_shown_by(item: pytest.Item, error: VMFailedError) -> str:
     """Of a VM's failure that an earlier test has shown in full: one line that refers to it; else nothing."""
     first = item.config.stash.setdefault(SHOWN_FAILURES, {}).setdefault(error.short, item.nodeid)
     return "" if first == item.nodeid else f"{error.short}: see {first}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
+    warning_message.message = warning_message.category(printable(str(warning_message.message)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -10,4 +10,5 @@ import pytest
 def holds(problems: Sequence[str]) -> None:
     """Fail the test with all problems that a check found; none means that the rule holds."""
     if problems:
-        pytest.fail("\n".join(problems), pytrace=False)
+        # A problem of several lines is indented: no name in it may begin a problem of its own.
+        pytest.fail("\n".join(problem.replace("\n", "\n    ") for problem in problems), pytrace=False)

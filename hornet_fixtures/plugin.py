@@ -15,7 +15,12 @@ from hornet_fixtures import ending
 from hornet_fixtures.accepted import pytest_collection_finish
 from hornet_fixtures.ahead import workers
 from hornet_fixtures.clones import begun_family, begun_parent, family, family_home
-from hornet_fixtures.diagnostics import pytest_make_collect_report, pytest_runtest_makereport, pytest_sessionfinish
+from hornet_fixtures.diagnostics import (
+    pytest_make_collect_report,
+    pytest_runtest_makereport,
+    pytest_sessionfinish,
+    pytest_warning_recorded,
+)
 from hornet_fixtures.guests import (
     begun_facts,
     begun_hardened,
@@ -96,6 +101,7 @@ __all__ = [
     "pytest_sessionfinish",
     "pytest_terminal_summary",
     "pytest_unconfigure",
+    "pytest_warning_recorded",
     "record",
     "record_runs",
     "restored_vm",

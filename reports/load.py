@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from hornet.errors import HostError
 from hornet.foreign_file import ForeignFileError, first_problem, read_json
 from hornet.records import RECORDS_FILE, Amount, Record, read_records
+from hornet.text import one_line
 from reports.benchmarks import read_benchmarks
 from reports.junit import Case, read_junit
 
@@ -41,6 +42,8 @@ class KernelFacts(BaseModel):
     size_mb: Amount | None = None
 
 
+# The fields of a record that may hold any text.
+_TEXTS = {"name", "unit", "dimensions", "host", "parts"}
 _ANY_FACTS = TypeAdapter[Any](dict[str, Any])
 _MODELS = {"rootfs": TypeAdapter[Any](RootfsFacts), "kernel": TypeAdapter[Any](KernelFacts)}
 
@@ -86,7 +89,19 @@ def load_run(directory: Path) -> Run:
     _load_junit(run)
     _note_artifacts(run, _load_json(run, ARTIFACTS_FILE))
     run.host = _load_json(run, HOST_FILE)
+    run.records = [record.model_copy(update=_as_text(record.model_dump(include=_TEXTS))) for record in run.records]
+    run.cases = [replace(case, name=one_line(case.name), module=one_line(case.module)) for case in run.cases]
+    run.artifacts, run.host, run.problems = map(_as_text, (run.artifacts, run.host, run.problems))
     return run
+
+
+def _as_text(value: Any) -> Any:
+    """The same with every name and text in it made fit to be shown, and drawn, on one line."""
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, dict):
+        return {_as_text(key): _as_text(inner) for key, inner in value.items()}
+    return [_as_text(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _note_artifacts(run: Run, found: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,7 +15,9 @@ from pydantic import TypeAdapter
 
 from hornet.durable import write_file
 from hornet.errors import HostError
+from hornet.text import printable
 from hornet.verdict import Verdict, readable
+from reports import markdown
 from reports.compare import Change
 from reports.gate import Outcome
 from reports.guide import StatementVerdict
@@ -75,7 +78,8 @@ def write_report(directory: Path, report: Report, pictures: Mapping[str, Picture
         (directory / PICTURES_DIRECTORY).mkdir(exist_ok=True)
         for picture in pictures.values():
             write_file(directory / PICTURES_DIRECTORY / f"{picture.name}.svg", for_file(picture.svg))
-        write_file(paths.json, TypeAdapter(Report).dump_json(report, indent=2).decode() + "\n")
+        # With json, which writes as \u… whatever a terminal might obey.
+        write_file(paths.json, json.dumps(TypeAdapter(Report).dump_python(report, mode="json"), indent=2) + "\n")
         write_file(paths.markdown, _render("report.md.j2", report, pictures))
         write_file(paths.html, _render("report.html.j2", report, pictures))
     except OSError as error:
@@ -86,10 +90,12 @@ def write_report(directory: Path, report: Report, pictures: Mapping[str, Picture
 
 
 def _render(template: str, report: Report, pictures: Mapping[str, Picture]) -> str:
+    html = template.endswith(".html.j2")
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
-        autoescape=template.endswith(".html.j2"),
+        autoescape=html,
+        finalize=_as_text if html else markdown.as_text,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -97,12 +103,16 @@ def _render(template: str, report: Report, pictures: Mapping[str, Picture]) -> s
         readable=lambda value, beside=None: "–" if value is None else readable(value, beside),
         inline=lambda picture: Markup(for_page(picture.svg, picture.title)),
         groupby_in_order=_grouped,
-        cell=lambda text: " ".join(str(text).replace("|", "\\|").replace("<", "&lt;").split()),
         title=lambda name: report.titles.get(name, name),
         css=lambda verdict: SIGNS[verdict][0],
         sign=lambda verdict: SIGNS[verdict][1],
     )
     return environment.get_template(template).render(report=report, pictures=pictures)
+
+
+def _as_text(value: Any) -> Any:
+    """A value of the page, which is escaped afterwards unless it is markup of our own."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _grouped(rows: Iterable[Any], field: str) -> list[tuple[Any, list[Any]]]:

@@ -6,6 +6,7 @@ import io
 import re
 from typing import TYPE_CHECKING
 
+from hornet.text import printable
 from hornet.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def new_figure(
             "svg.hashsalt": "hornetos",
             "font.family": ["DejaVu Sans"],
             "font.size": 10,
+            # What is drawn are names and numbers: a dollar sign is a dollar sign.
+            "text.parse_math": False,
             "text.color": INK,
             "axes.edgecolor": GRID,
             "axes.labelcolor": MUTED,
@@ -62,7 +65,8 @@ def to_svg(figure: Figure) -> str:
     """The figure as a standalone SVG document, the same text for the same figure."""
     stream = io.StringIO()
     figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    return stream.getvalue()
+    # All that is not printable stands in names that are drawn; most of it may not even stand in XML.
+    return printable(stream.getvalue())
 
 
 def for_page(svg: str, title: str) -> str:

@@ -100,7 +100,7 @@ class Manifest(Table):
 
     def write(self, directory: Path) -> None:
         """Write manifest.json, durably, for its owner's eyes."""
-        write_file(directory / MANIFEST_FILE, self.model_dump_json(indent=2) + "\n", PRIVATE_MODE)
+        write_file(directory / MANIFEST_FILE, json.dumps(self.model_dump(mode="json"), indent=2) + "\n", PRIVATE_MODE)
 
     @classmethod
     def read(cls, directory: Path) -> Manifest:
