@@ -44,12 +44,11 @@ def slim(
         machine = spec.machine.model_copy(update={"memory_mib": spec.rootfs.baseline.memory_mib})
         spec = spec.model_copy(update={"machine": machine})
     kernel = build_kernel(mine.spec, mine.home, mine.progress).vmlinux
-    image = None if snapshot else build_baseline(mine.spec, mine.home, mine.progress).image
     with fleet(mine, kernel, lane, spec) as vms:
         if snapshot:
             base = open_bundle(snapshot, spec.snapshot)
         else:
-            assert image is not None
+            image = build_baseline(mine.spec, mine.home, mine.progress).image
             base = build_snapshot(vms, mine.progress, kernel=kernel, image=image, tier=NAME)
         report = slim_snapshot(vms, base, mine.progress, version=name)
     if as_json:
