@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import resource
 import shutil
 import subprocess
 import threading
@@ -61,11 +62,11 @@ def start_vmm(
     directory: where it runs; namespace: the network namespace that it runs in. Raises HostError if the program is
     missing, or this host can't confine it.
     """
-    limits = ["--core=0", f"--fsize={rights.largest_file_bytes}"]
+    limits = ["--core=0", f"--fsize={_limit(resource.RLIMIT_FSIZE, rights.largest_file_bytes)}"]
     user = []
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
     if rights.user is not None:
-        limits.append(f"--nproc={MAX_THREADS}")
+        limits.append(f"--nproc={_limit(resource.RLIMIT_NPROC, MAX_THREADS)}")
         user = ["--reuid", str(rights.user), "--regid", str(rights.user)]
         environment |= inherited.environment(rights.files)
     command = ["prlimit", *limits, "setpriv", *user, *WITHOUT_RIGHTS, *argv]
@@ -94,6 +95,12 @@ def start_vmm(
             return _spawner(jailed=rights.user is not None).submit(spawn).result()
         except FileNotFoundError as error:
             raise HostError(f"{error.filename}: not found", "install the package util-linux") from error
+
+
+def _limit(kind: int, wanted: int) -> int:
+    """What is lower already stays so: in many containers root may not raise a limit."""
+    _, hard = resource.getrlimit(kind)
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
 def prepare_jail() -> None:

@@ -31,6 +31,15 @@ kvm.KVM_DEVICE = Path("/dev/null")
 kvm.run_payload = lambda device: print(Path("/proc/self/status").read_text()) or (kvm.ANSWER, True)
 kvm.main()
 """
+# dash counts files in blocks of 512 bytes.
+LOW_LIMITS = f"""
+import resource, sys
+from pathlib import Path
+from hornet.vmm.process import Rights, start_vmm
+resource.setrlimit(resource.RLIMIT_NPROC, (200, 200))
+resource.setrlimit(resource.RLIMIT_FSIZE, ({FILE_BYTES}, {FILE_BYTES}))
+start_vmm(["sh", "-c", "ulimit -p; ulimit -f"], Rights(USER, 1 << 40), log=Path(sys.argv[1])).wait()
+"""
 # Starts a VMM, says its process id, and waits for its end.
 STARTER = """
 import sys, time
@@ -75,8 +84,17 @@ def output_of(script: str, tmp_path: Path, rights: Rights = CONFINED) -> str:
     return log.read_text()
 
 
+@pytest.fixture
+def in_a_group() -> Iterator[None]:
+    """This process is in a group of its own choice, as root is on many machines."""
+    before = os.getgroups()
+    os.setgroups([USER])
+    yield
+    os.setgroups(before)
+
+
 @pytest.mark.parametrize(("rights", "user"), [(CONFINED, USER), (AS_ROOT, 0)], ids=["QEMU", "Firecracker"])
-def test_a_vmm_has_no_rights(rights: Rights, user: int, tmp_path: Path) -> None:
+def test_a_vmm_has_no_rights(rights: Rights, user: int, in_a_group: None, tmp_path: Path) -> None:
     with running(rights, tmp_path / "vmm.log") as pid:
         found = status(pid)
     assert found["Uid"].split() == found["Gid"].split() == [str(user)] * 4
@@ -139,6 +157,14 @@ def test_a_vmm_leaves_no_core_and_fills_no_disk(tmp_path: Path) -> None:
     said = output_of(f"ulimit -c; yes | head -c {2 * FILE_BYTES}", tmp_path)
     assert said.startswith("0\n")
     assert len(said) == FILE_BYTES
+
+
+def test_a_limit_that_is_lower_already_stays(tmp_path: Path) -> None:
+    """A container's root may not raise one, and then no VMM would start."""
+    log = tmp_path / "vmm.log"
+    argv = [sys.executable, "-c", LOW_LIMITS.replace("USER", str(USER)), str(log)]
+    subprocess.run(argv, cwd=CHECKOUT, timeout=60, check=True)
+    assert log.read_text().split() == ["200", str(FILE_BYTES // 512)]
 
 
 def test_a_file_is_handed_over_by_name_and_for_reading_only(tmp_path: Path) -> None:
