@@ -12,12 +12,15 @@ import pytest
 from hornet.checks.balloon import WAIT
 from hornet.fleet import VM, Fleet
 from hornet.home import Home
+from hornet.host import kvm
+from hornet.host.lanes import PROBE_BOOT_ARGS
 from hornet.lane import QEMU_KVM, QEMU_TCG
 from hornet.memory import memory_split
 from hornet.snapshot import Bundle
 from hornet.snapshot.take import origin_of_child, take_snapshot
 from hornet.spec import Spec
 from hornet.store import file_sha256
+from hornet.vmm import MachineConfig, boot_vm, qemu
 
 pytestmark = pytest.mark.guest
 
@@ -72,6 +75,25 @@ def test_qemu_can_write_its_own_disk_and_log_only(restored_vm: VM, bundle: Bundl
         str(restored_vm.directory / "vmm.log"),
     }
     assert str(bundle.memory) in {path for path, flags in files if not flags & WRITING}
+
+
+def test_qemu_uses_kvm_without_the_right_to_open_it(
+    kernel: Path, spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no group, and there is no /dev/kvm where it is. Where KVM can't run Linux, it gets this far."""
+    if problem := kvm.payload_problem():
+        pytest.skip(f"not judged: {problem}")
+    # A KVM that is itself emulated refuses some of the host's own features.
+    monkeypatch.setattr(qemu, "_cpu", lambda lane: "qemu64")
+    disk = tmp_path / "disk"
+    disk.write_bytes(bytes(1 << 20))
+    config = MachineConfig("kvm", tmp_path, disk, spec.vmm.first_user, spec.machine.memory_mib, 1)
+    vm = boot_vm(QEMU_KVM, config, kernel=kernel, boot_args=PROBE_BOOT_ARGS)
+    try:
+        assert vm._qmp.execute("query-kvm") == {"enabled": True, "present": True}
+        assert f"Uid:\t{spec.vmm.first_user}" in Path(f"/proc/{vm.pid}/status").read_text()
+    finally:
+        vm.kill()
 
 
 def test_a_balloon_in_a_clone_leaves_the_snapshot_as_it_is(bundle: Bundle, fleet: Fleet, tmp_path: Path) -> None:
