@@ -16,6 +16,7 @@ from hornet.foreign_file import MissingFileError
 from hornet.guest import Guest, SshKey
 from hornet.home import Home
 from hornet.lane import Lane
+from hornet.leftovers import remove_leftovers
 from hornet.network import HostNet, NamespacePool, VMIds, VMNamespace
 from hornet.network.ids import vms_directory
 from hornet.owned import Owned, remove_abandoned
@@ -181,7 +182,7 @@ class Fleet:
         self._networks.close()
 
     def __enter__(self) -> Fleet:
-        self.home.remove_abandoned()
+        remove_leftovers(self.home)
         prepare(self.lane)
         return self
 

@@ -14,7 +14,6 @@ from hornet.owned import MARK, remove_abandoned
 CHECKOUT = Path(__file__).resolve().parent.parent
 # Where processes leave something when they are killed; what is theirs is locked while they live (hornet/owned.py).
 LEFT_BEHIND = (
-    "run/vms/*",
     *(f"{place}*{MARK}*" for place in ("run/", "keys/", "build/*/", "cache/*/", "snapshots/", "snapshots/*/")),
     *(f"{place}*{MARK}*" for place in ("images/", "reports/", "reports/*/")),
 )
@@ -57,6 +56,13 @@ class Home:
             ) from error
         return path
 
+    def path(self, *parts: str) -> Path:
+        """A directory below HORNET_HOME that may be missing. Raises HostError for one as directory() does."""
+        path = self.directory(*parts[:-1]) / parts[-1]
+        if os.path.lexists(path):
+            self._check(path, self.root.stat().st_uid)
+        return path
+
     def _check(self, path: Path, home_owner: int) -> None:
         found = path.lstat()
         if stat.S_ISLNK(found.st_mode):
@@ -78,8 +84,11 @@ class Home:
         """Remove what processes that were killed have left; what belongs to a living one stays."""
         root = self.root.resolve()
         for path in (path for pattern in LEFT_BEHIND for path in root.glob(pattern)):
-            if path.parent.resolve() == path.parent:  # not by a link to another place
-                remove_abandoned(path)
+            try:
+                if path.parent.resolve() == path.parent:  # not by a link to another place
+                    remove_abandoned(path)
+            except OSError:
+                continue  # a file system that can't be written, a directory that can't be read
 
     @property
     def images(self) -> Path:

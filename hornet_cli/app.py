@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hornet.home import Home
+from hornet.leftovers import remove_leftovers
 from hornet_cli.adopt import adopt
 from hornet_cli.build import build
 from hornet_cli.capacity import capacity
@@ -55,7 +56,7 @@ def top(
     if debug:
         FAILURES.show_everything()
     home = Home.from_env()
-    home.remove_abandoned()
+    remove_leftovers(home)
     ctx.obj = Settings(home, spec, tuple(overlay or ()))
 
 

@@ -34,8 +34,10 @@ def fleet(mine: Settings, kernel: Path, lane: str | None, spec: Spec | None = No
     from hornet.host import best_lane, probe_lanes, require_root
     from hornet.lane import LANES
     from hornet.network import HostNet
+    from hornet.network.inventory import remove_leftovers
 
     require_root()
+    remove_leftovers(mine.spec.network)
     used = spec or mine.spec
     if lane is None:
         chosen = best_lane(probe_lanes(mine.home, kernel, used))

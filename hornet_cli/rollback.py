@@ -26,7 +26,7 @@ def rollback(
 
     mine = settings(ctx)
     names = mine.spec.snapshot
-    bundle = open_bundle(mine.home.snapshots / Path(version).name, names)
+    bundle = open_bundle(mine.home.path("snapshots", Path(version).name), names)
     try:
         with mine.progress.step("rollback", f"checking every byte of {bundle.directory.name}"):
             bundle.check_full(mine.progress)

@@ -41,7 +41,7 @@ def run(
     require_tools()
     mine.spec.tier(tier)
     _build(mine, tier)
-    directory = mine.home.reports / time.strftime("%Y%m%d-%H%M%S")
+    directory = mine.home.path("reports", time.strftime("%Y%m%d-%H%M%S"))
     arguments = ["tests/conformance", "tests/perf", f"--ignore={OWN_QUESTION}", "--benchmark-autosave"]
     arguments += [f"--tier={tier}", f"--run-dir={directory}"]
     arguments += [f"--lane={lane}"] if lane else []

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
+from hornet.owned import work_directory
+from hornet_cli.context import settings
 from hornet_cli.subprocesses import call
 
 
@@ -30,8 +31,8 @@ def test(ctx: typer.Context) -> None:
     `hornetos test -e guest -- -k interrupted`. Exit code 0 if all pass, 1 if a test fails, 2 if nothing fails but
     something could not be judged.
     """
-    with tempfile.TemporaryDirectory(prefix="hornetos-test-") as directory:
-        results = Path(directory, "results.json")
+    with work_directory(settings(ctx).home.run, "test") as directory:
+        results = directory / "results.json"
         code = call([sys.executable, "-m", "tox", "run", f"--result-json={results}", *ctx.args])
         raise typer.Exit(0 if code == 0 else _exit_code(results))
 

@@ -52,6 +52,8 @@ def snapshot_directory(mine: Settings, name: str) -> Path:
     from hornet.snapshot.manifest import MANIFEST_FILE
 
     version = mine.home.snapshots / name
+    if "/" not in name and name != mine.spec.snapshot.production_link:
+        mine.home.path("snapshots", name)  # no link to another place
     found = version if version.is_dir() else Path(name)
     if not found.is_dir():
         known = ", ".join(sorted(path.parent.name for path in mine.home.snapshots.glob(f"[!.]*/{MANIFEST_FILE}")))

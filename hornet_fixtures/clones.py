@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from hornet.family import Clone, Family, Parent, raise_clone, raise_grandchild, raise_parent
+from hornet.files import PRIVATE_DIRECTORY_MODE
 from hornet.fleet import Fleet
 from hornet.home import Home
+from hornet.owned import work_directory
 from hornet.snapshot import Bundle
 from hornet.spec import Spec
 
 
 @pytest.fixture(scope="session")
-def family_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """Where the family's snapshots are: they are removed with the test run's temporary files."""
-    return Home(tmp_path_factory.mktemp("family"))
+def family_home(home: Home) -> Iterator[Home]:
+    """Where the family's snapshots are: they are removed with the test run, or by the next one if it is killed."""
+    with work_directory(home.run, "family", PRIVATE_DIRECTORY_MODE) as directory:
+        yield Home(directory)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import pytest
 from hornet.checks.catalog import image_checks
 from hornet.errors import HornetError
 from hornet.home import Home
+from hornet.leftovers import remove_leftovers
 from hornet.progress import Progress
 from hornet_fixtures import ending
 from hornet_fixtures.accepted import pytest_collection_finish
@@ -129,7 +130,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[PROGRESS] = Progress(os.fdopen(os.dup(STDERR), "w"))
     config.pluginmanager.register(ending)
     if not hasattr(config, "workerinput"):
-        Home.from_env().remove_abandoned()
+        remove_leftovers(Home.from_env())
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -33,7 +33,8 @@ def configure_run(config: pytest.Config) -> None:
         directory = Path(config.workerinput["hornet_run_directory"])
     else:
         given = config.getoption("run_dir")
-        directory = Path(given) if given else Home.from_env().reports / time.strftime(f"%Y%m%d-%H%M%S-{os.getpid()}")
+        name = time.strftime(f"%Y%m%d-%H%M%S-{os.getpid()}")
+        directory = Path(given) if given else Home.from_env().path("reports", name)
     config.stash[RUN_DIRECTORY] = directory.resolve()
     _check_writable(directory.resolve())
     if not (config.option.xmlpath or config.option.collectonly or hasattr(config, "workerinput")):

@@ -13,9 +13,11 @@ import pytest
 
 from hornet.errors import HostError
 from hornet.home import CHECKOUT, Home
+from hornet.leftovers import remove_leftovers
 from hornet.network import VMIds
 from hornet.network.ids import vms_directory
 from hornet.owned import Owned, is_owned, remove_abandoned, work_directory
+from hornet.vm_state import VMState
 
 OWNER = """
 import sys
@@ -105,10 +107,50 @@ def test_a_deleted_lock_file_frees_no_id_of_a_living_vm(tmp_path: Path) -> None:
         other = VMIds(home, 10)
         assert not other.try_take(1)
         assert other.take() == 2
-        home.remove_abandoned()
+        remove_leftovers(home)
         assert (home.run / "vms/vm1").is_dir()
         assert ids.take() == 3, "the first owner uses the new file as well"
     assert not other.try_take(1), "and holds its ids in it"
+
+
+@pytest.mark.parametrize(
+    ("pid", "older_s", "stays"),
+    [("mine", 0, True), ("mine", 1e9, False), ("dead", 0, False), ("damaged", 0, False)],
+    ids=["runs", "another process has its id by now", "dead", "unreadable"],
+)
+def test_an_unlocked_vm_directory_stays_only_while_its_vmm_runs(
+    pid: str, older_s: float, stays: bool, tmp_path: Path
+) -> None:
+    home = Home(tmp_path)
+    directory = home.directory("run", "vms") / "vm1"
+    directory.mkdir()
+    with subprocess.Popen(["true"]) as dead:
+        pass
+    number = os.getpid() if pid == "mine" else dead.pid
+    state = VMState(
+        pid=number,
+        owner_pid=1,
+        lane="qemu/tcg",
+        vm_id=1,
+        namespace="vm1",
+        private_host="",
+        ssh_key="/k",
+        snapshot=None,
+    )
+    path = directory / "vm.json"
+    path.write_text("{" if pid == "damaged" else state.to_json())
+    os.utime(path, (path.stat().st_mtime - older_s,) * 2)
+    remove_leftovers(home)
+    assert directory.is_dir() == stays
+
+
+def test_vms_behind_a_planted_link_stay(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "vm1").mkdir(parents=True)
+    (tmp_path / "home/run").mkdir(parents=True)
+    (tmp_path / "home/run/vms").symlink_to(elsewhere)
+    remove_leftovers(Home(tmp_path / "home"))
+    assert (elsewhere / "vm1").is_dir()
 
 
 def test_a_living_owner_keeps_its_vm_when_run_is_deleted(tmp_path: Path) -> None:
@@ -135,6 +177,15 @@ def test_a_planted_link_is_refused_by_name(place: str, tmp_path: Path) -> None:
             home.directory(*place.split("/"))
         link.unlink()
     assert not list(elsewhere.iterdir())
+
+
+def test_a_planted_link_in_the_place_of_a_run_or_a_snapshot_is_refused(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    for place in ("reports", "snapshots"):
+        (home.directory(place) / "v1").symlink_to(tmp_path)
+        with pytest.raises(HostError, match=f"{place}/v1: a symbolic link"):
+            home.path(place, "v1")
+        assert home.path(place, "v2") == home.root / place / "v2"
 
 
 def test_directories_of_others_are_refused(tmp_path: Path) -> None:
