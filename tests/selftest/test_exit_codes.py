@@ -406,3 +406,15 @@ def test_nothing_can_be_said_at_all(places: Places) -> None:
     assert shell("hornetos gate gone >/dev/full 2>/dev/full", places).returncode == 2
     assert shell("hornetos gate gone >&- 2>&-", places).returncode == 2
     assert shell("hornetos --help >&-", places).returncode == 0
+
+
+def test_a_launcher_that_fails_is_2(tmp_path: Path) -> None:
+    """Anything in it: here, what locks the home."""
+    for name in ("packages.txt", "pyproject.toml"):
+        shutil.copy(CHECKOUT / name, tmp_path)
+    text = (CHECKOUT / "hornetos").read_text()
+    assert "    flock 9\n" in text
+    (tmp_path / "hornetos").write_text(text.replace("    flock 9\n", "    false\n"))
+    ended = run(["bash", tmp_path / "hornetos", "--help"], HORNET_HOME=str(tmp_path / "home"))
+    assert ended.returncode == 2
+    assert "could not be set up" in ended.stderr
