@@ -7,6 +7,7 @@ make it small, put it into tests/fuzz/corpus/TARGET/, and every later run of the
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -14,6 +15,12 @@ HERE = Path(__file__).resolve().parent
 MAX_INPUT_BYTES = 16384
 INPUT_TIMEOUT_S = 10
 MEMORY_LIMIT_MIB = 1536
+
+
+def dictionary(samples: list[bytes]) -> list[str]:
+    """Words that mutations are made of: the keys and values of the samples, and some that are odd anywhere."""
+    found = {word.decode() for word in re.findall(rb"[A-Za-z_][A-Za-z0-9_.-]{2,40}", b" ".join(samples))}
+    return sorted(found | {"nan", "inf", "-1", "1e308", "null", "[[", "../", "18446744073709551615"})
 
 
 def main() -> None:
@@ -34,10 +41,14 @@ def main() -> None:
     finds.mkdir(exist_ok=True)
     work = chosen.work or finds / f"{chosen.target}.corpus"
     work.mkdir(parents=True, exist_ok=True)
-    for number, sample in enumerate(target.samples()):
+    samples = list(target.samples())
+    for number, sample in enumerate(samples):
         (work / f"sample-{number}").write_bytes(sample)
+    words = finds / f"{chosen.target}.words"
+    words.write_text("".join(f'"{word}"\n' for word in dictionary(samples)))
     kept = CORPUS / chosen.target
     options = [
+        f"-dict={words}",
         f"-max_total_time={chosen.seconds}",
         f"-max_len={MAX_INPUT_BYTES}",
         f"-timeout={INPUT_TIMEOUT_S}",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import synthetic_run as synthetic
 
+from hornet.records import MAX_AMOUNT, Record
 from hornet.spec import load_spec
 from hornet.verdict import Verdict
 from reports import build_report, publish_latest, verdict_table
@@ -123,3 +124,32 @@ def test_latest_is_switched_and_stays_relative(tmp_path: Path) -> None:
         publish_latest(synthetic.make_run(tmp_path / name))
     assert (tmp_path / "latest").readlink() == Path("second")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "latest", "second"]
+
+
+def test_names_are_shown_as_they_are_and_the_largest_and_smallest_amounts_are_drawn(tmp_path: Path) -> None:
+    """A picture takes no name for a formula, and no axis overflows."""
+    records = [
+        Record(
+            name="snapshot_restore",
+            value=MAX_AMOUNT,
+            unit="$ms$",
+            direction="lower",
+            lane="qemu/tcg",
+            dimensions={"$\\foo$": "_^{"},
+            host=synthetic.HOST,
+            samples=[0, 5e-324, MAX_AMOUNT],
+        ),
+        Record(
+            name="$\\bar$",
+            value=MAX_AMOUNT,
+            unit="ms",
+            direction="higher",
+            lane="qemu/kvm",
+            host={"$\\foo$": [None]},
+            parts={"$\\foo$": MAX_AMOUNT, "\\": 0},
+        ),
+    ]
+    run = synthetic.make_run(tmp_path / "run", records=records)
+    written = build_report(run, SPEC, baseline=run)
+    assert "$\\foo$" in (run / "pictures" / "phases.svg").read_text()
+    assert written.html.exists()
