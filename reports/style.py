@@ -38,8 +38,6 @@ def new_figure(
     mpl.rcParams.update(
         {
             "svg.fonttype": "none",
-            # Names come from records: a dollar sign is one, and no formula.
-            "text.parse_math": False,
             "svg.hashsalt": "hornetos",
             "font.family": ["DejaVu Sans"],
             "font.size": 10,
