@@ -59,7 +59,7 @@ def ssh_key(home: Home) -> SshKey:
 
 
 def _make_key(private: Path) -> None:
-    """A new pair; the private file, which counts, is put in place last and never over another one. Raises OSError."""
+    """A new pair; the private file, which counts, is never put over another one. Raises OSError."""
     with work_directory(private.parent, KEY_NAME, PRIVATE_DIRECTORY_MODE) as work:
         made = work / KEY_NAME
         run(
@@ -68,8 +68,11 @@ def _make_key(private: Path) -> None:
             hint=f"make {private.parent} writable, with free space",
         )
         sync_tree(work)
+        try:
+            private.hardlink_to(made)
+        except FileExistsError:
+            return  # somebody deleted the lock file, and another process was faster
         made.with_suffix(".pub").replace(private.with_suffix(".pub"))
-        private.hardlink_to(made)
         sync(private.parent)
 
 

@@ -1,0 +1,49 @@
+"""The home's key pair is whole or not there, whatever happened while it was made."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hornet.guest import read_ssh_key, ssh_key
+from hornet.home import CHECKOUT, Home
+
+MAKE = "import sys; from pathlib import Path; from hornet.guest import ssh_key; from hornet.home import Home\n"
+MAKE += "print(ssh_key(Home(Path(sys.argv[1]))).public_blob)"
+
+
+def test_a_key_is_made_once(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    made = ssh_key(home)
+    assert ssh_key(home) == made
+    assert made.private_path.stat().st_mode & 0o777 == 0o600
+    assert made.private_path.with_suffix(".pub").read_text().split()[1] == made.public_blob
+    assert not list(home.keys.glob("*.tmp-*"))
+
+
+@pytest.mark.parametrize("lost", ["private", "public", "both"])
+def test_a_key_that_a_power_cut_has_emptied_is_replaced(lost: str, tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    made = ssh_key(home)
+    if lost != "public":
+        os.truncate(made.private_path, 0)
+    if lost != "private":
+        os.truncate(made.private_path.with_suffix(".pub"), 0)
+    now = ssh_key(home)
+    assert read_ssh_key(now.private_path) == now
+    assert (now == made) == (lost == "public"), "a private key that is whole is kept: guests know it"
+
+
+def test_processes_that_make_it_at_once_have_the_same(tmp_path: Path) -> None:
+    """Although somebody deletes the lock file."""
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    argv = [sys.executable, "-c", MAKE, str(tmp_path)]
+    makers = [subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    while any(maker.poll() is None for maker in makers):
+        (tmp_path / "keys/id_ed25519.lock").unlink(missing_ok=True)
+    found = {maker.communicate(timeout=120)[0] for maker in makers}
+    assert len(found) == 1, found
