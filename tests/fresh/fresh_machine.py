@@ -51,7 +51,8 @@ mount --bind "$cache/pip" srv
 pivot_root . mnt
 cd /
 umount --lazy /mnt
-exec setpriv --reuid "$user_id" --regid "$user_id" --init-groups "$@"
+# No exec: process 1 must stay as it is, to be killed with whoever entered, and all others with it.
+setpriv --reuid "$user_id" --regid "$user_id" --init-groups "$@"
 """
 
 
