@@ -84,6 +84,6 @@ def build_script(probes: Iterable[Probe], environment: Mapping[str, str], bounda
 
 def parse_answers(text: str, boundary: str) -> Facts:
     """Read what the script printed. An answer that was cut off is left out, so that nobody judges half of it."""
-    pattern = rf"^{re.escape(boundary)} begin (\S+)\n(.*?)\n{re.escape(boundary)} end (\d+)$"
+    pattern = rf"^{re.escape(boundary)} begin (\S+)\n(.*?)\n{re.escape(boundary)} end ([0-9]{{1,3}})$"
     found = re.finditer(pattern, text, re.MULTILINE | re.DOTALL)
     return Facts(Answer(match[1], int(match[3]), match[2]) for match in found)

@@ -8,7 +8,7 @@ import socket
 import time
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from hornet.errors import GuestError
 from hornet.fleet import VM
@@ -68,7 +68,10 @@ class Peer:
             except TimeoutError:
                 continue
             got_s = time.time()
-            seen: Sighting = TypeAdapter(Sighting).validate_json(data)
+            try:
+                seen: Sighting = TypeAdapter(Sighting).validate_json(data)
+            except ValidationError:
+                continue  # whatever else of the guest sends to this port
             if seen.token == token:
                 return Answer(seen, self._asked[token], got_s)
         self._vm.micro.failure.check("waiting for the witness's answer")

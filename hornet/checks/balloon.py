@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from hornet.errors import GuestError
 from hornet.fleet import VM
 
 TIMEOUT_S = 60
@@ -29,7 +31,12 @@ def take_and_give(vm: VM, taken_mib: int) -> Balloon:
 
     def total_kib(operator: str, limit_kib: int) -> int:
         script = WAIT.replace("OPERATOR", operator).replace("LIMIT", str(limit_kib))
-        return int(vm.guest.run(script, TIMEOUT_S).stdout)
+        printed = vm.guest.run(script, TIMEOUT_S).stdout.strip()
+        if not re.fullmatch(r"[0-9]{1,15}", printed):
+            raise GuestError(
+                f"the guest printed {printed[:60]!r}, expected its memory in KiB", "is /proc mounted in it?"
+            )
+        return int(printed)
 
     before_kib = total_kib("-gt", 0)
     vm.micro.take_memory(taken_mib)

@@ -126,15 +126,20 @@ def _inside(guest: Guest) -> Inside:
     facts = guest.ask(PROBES, {}, LOGIN_TIMEOUT_S)
     space, inodes = _percentages(facts["space"].output), _percentages(facts["inodes"].output)
     biggest = ""
-    if max([*space.values(), *inodes.values()]) >= FULL_PERCENT:
-        lines = guest.ask([BIGGEST], {}, LOGIN_TIMEOUT_S)["biggest"].output.splitlines()
-        biggest = ", ".join(f"{path} {int(kib) // 1024} MiB" for kib, path in map(str.split, filter(None, lines)))
+    if max([*space.values(), *inodes.values()], default=0) >= FULL_PERCENT:
+        biggest = _sizes(guest.ask([BIGGEST], {}, LOGIN_TIMEOUT_S)["biggest"].output)
     return Inside(space, inodes, biggest, facts["log"].output)
+
+
+def _sizes(table: str) -> str:
+    """What `du -k` printed, in MiB; lines that it does not print are left out."""
+    found = re.findall(r"^([0-9]{1,15})\s+(/\S*)$", table, re.MULTILINE)
+    return ", ".join(f"{path} {int(kib) // 1024} MiB" for kib, path in found)
 
 
 def _percentages(table: str) -> dict[str, int]:
     """What `df -P` says is used, by mount point. A file system without inodes says "-"."""
-    found = {mount: int(percent) for percent, mount in re.findall(r"(\d+)% (/\S*)$", table, re.MULTILINE)}
+    found = {mount: int(percent) for percent, mount in re.findall(r"([0-9]{1,3})% (/\S*)$", table, re.MULTILINE)}
     if "/" not in found and " -" not in table:
         raise GuestError(f"df in the guest printed {table.strip()!r}, expected percentages", "is df in the image?")
     return found

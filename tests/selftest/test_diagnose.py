@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from hornet.diagnose import State, Step, find_vm, walk
 from hornet.diagnose.observations import FULL_PERCENT, Inside, Observations, Place, Port
+from hornet.diagnose.observe import _percentages, _sizes
 from hornet.diagnose.tree import STEPS
-from hornet.errors import VMError
+from hornet.errors import GuestError, VMError
 from hornet.fleet import running_vms
 from hornet.home import Home
 from hornet.network import AddressPlan
@@ -257,3 +258,13 @@ def test_an_unknown_vm_is_a_clear_error_that_names_the_known_ones(tmp_path: Path
     (known / STATE_FILE).write_text(STATE.to_json())
     with pytest.raises(VMError, match=r"vm9: there is no such VM(.|\n)*vm3"):
         find_vm(home, SPEC, "vm9")
+
+
+def test_what_du_does_not_print_is_left_out() -> None:
+    assert _sizes(f"2048 /usr\n{'9' * 5000} /home\nx\n\n1024\t/var\n") == "/usr 2 MiB, /var 1 MiB"
+
+
+def test_percentages_that_nothing_has_are_no_percentages() -> None:
+    assert _percentages(f"/dev/vda 1 1 1 97% /\n/dev/vdb 1 1 1 {'9' * 5000}% /x\n")["/"] == 97
+    with pytest.raises(GuestError, match="expected percentages"):
+        _percentages("df: nothing")

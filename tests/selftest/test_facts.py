@@ -50,3 +50,9 @@ def test_an_answer_that_was_cut_off_is_not_judged() -> None:
     assert list(facts) == ["a"]
     with pytest.raises(GuestError, match="'b'"):
         facts["b"]
+
+
+def test_an_exit_code_that_no_program_has_is_no_answer() -> None:
+    code = "9" * 5000
+    assert not parse_answers(f"@@1 begin a\n\n@@1 end {code}\n", "@@1")
+    assert parse_answers("@@1 begin a\n\n@@1 end 255\n", "@@1")["a"].exit_code == 255
