@@ -23,11 +23,13 @@ from typing import Any
 import bundle_samples
 import kernel_samples
 import synthetic_run
+from guest_samples import good_facts
 from pydantic import TypeAdapter, ValidationError
 
 import reports.summary
 from builders.kernel.elf import loadable
 from hornet.capacity import METRIC, Footprint
+from hornet.checks.catalog import guest_checks
 from hornet.elf import MAGIC as ELF_MAGIC
 from hornet.elf import linkage_of
 from hornet.errors import HornetError
@@ -35,7 +37,7 @@ from hornet.ext4 import superblock as ext4
 from hornet.ext4.examine import duplicate_names, repair
 from hornet.ext4.reader import Ext4Reader
 from hornet.ext4.tree import Ext4Tree
-from hornet.facts import parse_answers
+from hornet.facts import Answer, parse_answers
 from hornet.foreign_file import parse_json, parse_toml
 from hornet.guide import load_guide
 from hornet.kconfig import check_flags, extract_config, format_config, version_key
@@ -346,6 +348,20 @@ def _answers(data: bytes) -> None:
         str(answer)
 
 
+def _guest(data: bytes) -> None:
+    """The name of a probe on the first line, then what a guest answers to it: every check is held against that."""
+    name, _, output = data.decode("utf-8", "replace").partition("\n")
+    good = good_facts(_spec())
+    facts = good.with_answer(Answer(name if name in good else "boot.kernel_log", 0, output))
+    for check in guest_checks(_spec()).values():
+        check(facts)
+
+
+def _guest_samples() -> Iterable[bytes]:
+    answers = good_facts(_spec()).values()
+    return [f"{answer.name}\n{answer.output}".encode() for answer in answers if answer.output]
+
+
 TARGETS = {
     "superblock": Target(_superblock, lambda: [_sample_superblock()]),
     "ext4_tree": Target(_ext4_tree, _ext4_tree_samples),
@@ -360,5 +376,6 @@ TARGETS = {
     "junit": Target(_junit, _junit_samples),
     "facts": Target(_facts, _facts_samples),
     "benchmarks": Target(_benchmarks, _benchmark_samples),
+    "guest": Target(_guest, _guest_samples),
     "answers": Target(_answers, lambda: [f"{BOUNDARY} begin a.b\nout\n{BOUNDARY} end 0\n".encode()]),
 }
