@@ -16,7 +16,7 @@ def diagnose(
     vm: Annotated[str, typer.Argument(help="A VM of this HORNET_HOME, as in vm1: a directory below run/vms.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Walk the guide's decision tree for a VM (exit 0: nothing wrong, 1: causes found, 2: no such VM).
+    """Walk the guide's decision tree for a VM (exit 0: nothing wrong, 1: causes found, 2: can't be told).
 
     From outside to inside: VMM, namespace, bridge, tap, uplink, NAT, console, guest, sshd, login, disk space, ext4.
     It only looks: each fix is for you to run. A step that can't be looked at, because of one before it, says so.
@@ -29,6 +29,7 @@ def diagnose(
     known = find_vm(mine.home, mine.spec, vm)
     steps = walk(known.place, observe(known))
     bad = [step for step in steps if step.state is State.BAD]
+    unseen = [step.name for step in steps if step.state is State.UNSEEN]
     if as_json:
         print(json.dumps({"vm": vm, "steps": [dataclasses.asdict(step) for step in steps]}, indent=2))
     else:
@@ -39,6 +40,7 @@ def diagnose(
                 print(f"    cause: {step.cause}\n    fix:   {step.fix}")
                 if step.command:
                     print(f"           {step.command}")
-        print(f"\n{vm}: " + (f"begin with {bad[0].name}" if bad else "nothing wrong was found"))
-    if bad:
-        raise typer.Exit(1)
+        found = f"begin with {bad[0].name}" if bad else "nothing wrong was found"
+        print(f"\n{vm}: {found}" + (f"; not looked at: {', '.join(unseen)}" if unseen else ""))
+    if bad or unseen:
+        raise typer.Exit(1 if bad else 2)

@@ -24,7 +24,7 @@ def gate(
 
     mine = settings(ctx)
     found = load_run(run_directory(mine.home, run))
-    decision = decide(mine.spec, judge(mine.spec, found.records), found.cases, require_kvm=require_kvm)
+    decision = decide(mine.spec, judge(mine.spec, found.records), found.cases, require_kvm=require_kvm, lost=found.lost)
     left_out = [] if require_kvm else decision.emulated
     for heading, sentences in (
         ("does not hold", decision.failures),

@@ -36,12 +36,19 @@ class Decision:
     emulated: list[str]
 
 
-def decide(spec: Spec, judgements: Sequence[Judgement], cases: Sequence[Case], *, require_kvm: bool) -> Decision:
+def decide(
+    spec: Spec,
+    judgements: Sequence[Judgement],
+    cases: Sequence[Case],
+    *,
+    require_kvm: bool,
+    lost: Sequence[str] = (),
+) -> Decision:
     """A run holds if every conformance test passed and every metric meets its target.
 
     What only a KVM lane can judge is left out of the decision, or is a failure with `require_kvm`: a release
-    can't pass by skipping. A metric that was not measured, a test that could not judge, and a run without conformance
-    results leave it unjudged.
+    can't pass by skipping. A metric that was not measured, a test that could not judge, results that are
+    lost (see reports.load.Run), and a run without conformance results leave it unjudged.
     """
     conformance = [case for case in cases if case.suite == CONFORMANCE]
     failures = [f"{case.module}::{case.name}: {case.message}" for case in conformance if case.outcome == "failed"]
@@ -50,6 +57,7 @@ def decide(spec: Spec, judgements: Sequence[Judgement], cases: Sequence[Case], *
     emulated += [f"{case.module}::{case.name}: {case.message}" for case in conformance if case.not_judged]
     unjudged = [_sentence(spec, item) for item in judgements if item.verdict in (Verdict.UNFIT, Verdict.NOT_MEASURED)]
     unjudged += [f"{case.module}::{case.name}: {case.message}" for case in conformance if case.outcome == "error"]
+    unjudged += lost
     if not any(case.outcome == "passed" for case in conformance):
         unjudged.append("conformance: no test of it has passed or failed in this run")
     if require_kvm:

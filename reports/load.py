@@ -50,7 +50,11 @@ _MODELS = {"rootfs": TypeAdapter[Any](RootfsFacts), "kernel": TypeAdapter[Any](K
 
 @dataclass
 class Run:
-    """A run as loaded. problems: one sentence for each input that is missing, damaged or only partly readable."""
+    """A run as loaded.
+
+    problems: one sentence for each input that is missing, damaged or only partly readable; lost: those of them that
+    may hide a result, a measured value or a test's, so that no verdict on the whole run is left.
+    """
 
     directory: Path
     records: list[Record] = field(default_factory=list)
@@ -58,6 +62,7 @@ class Run:
     artifacts: dict[str, dict[str, Any]] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
     @property
     def rootfs(self) -> RootfsFacts:
@@ -87,11 +92,13 @@ def load_run(directory: Path) -> Run:
     run = Run(directory)
     _load_records(run)
     _load_junit(run)
+    run.problems += run.lost
     _note_artifacts(run, _load_json(run, ARTIFACTS_FILE))
     run.host = _load_json(run, HOST_FILE)
     run.records = [record.model_copy(update=_as_text(record.model_dump(include=_TEXTS))) for record in run.records]
     run.cases = [replace(case, name=one_line(case.name), module=one_line(case.module)) for case in run.cases]
-    run.artifacts, run.host, run.problems = map(_as_text, (run.artifacts, run.host, run.problems))
+    run.artifacts, run.host = _as_text(run.artifacts), _as_text(run.host)
+    run.problems, run.lost = _as_text(run.problems), _as_text(run.lost)
     return run
 
 
@@ -119,9 +126,9 @@ def _load_records(run: Run) -> None:
     try:
         run.records, damaged = read_records(path)
     except ForeignFileError as error:
-        run.problems.append(f"{error.message}: nothing measured can be shown")
+        run.lost.append(f"{error.message}: nothing measured can be shown")
     else:
-        run.problems += damaged
+        run.lost += damaged
     known = {record.identity for record in run.records}
     for path in sorted((run.directory.parent / BENCHMARKS_DIRECTORY).glob("**/*.json")):
         try:
@@ -135,12 +142,12 @@ def _load_records(run: Run) -> None:
 def _load_junit(run: Run) -> None:
     paths = sorted(run.directory.glob("junit*.xml"))
     if not paths:
-        run.problems.append("junit*.xml: no such file: no test results can be shown")
+        run.lost.append("junit*.xml: no such file: no test results can be shown")
     for path in paths:
         try:
             run.cases += read_junit(path)
         except ForeignFileError as error:
-            run.problems.append(error.message)
+            run.lost.append(error.message)
 
 
 def _load_json(run: Run, name: str) -> dict[str, Any]:

@@ -112,7 +112,7 @@ class Report:
 def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
     """Judge and compare what a run has left."""
     judgements = judge(spec, run.records)
-    decision = decide(spec, judgements, run.cases, require_kvm=False)
+    decision = decide(spec, judgements, run.cases, require_kvm=False, lost=run.lost)
     guide = statement_rows(load_guide().values(), judgements, run.cases)
     planned, unplanned = plans(spec.capacity, run.records)
     problems = [*run.problems, *unplanned]

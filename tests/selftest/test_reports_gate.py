@@ -101,6 +101,8 @@ def test_a_failure_outweighs_what_is_missing() -> None:
         ({}, [], 0, "left out: only a KVM lane can judge it: Cold boot"),
         ({}, ["--require-kvm"], 1, "does not hold: Snapshot restore (page_cache=hot): not judged: emulated"),
         ({"junit__xml": None}, [], 2, "could not be judged: conformance"),
+        ({"junit-2__xml": "<testsuite>"}, [], 2, "could not be judged: junit-2.xml: not complete XML"),
+        ({"host__json": None}, [], 0, "missing from the run: "),
         ({"records": []}, [], 2, "could not be judged: Rootfs size: not measured"),
     ],
 )
