@@ -59,7 +59,10 @@ def _sound_image(world: World) -> None:
 def _damaged_image(world: World) -> None:
     _sound_image(world)
     subprocess.run(
-        ["debugfs", "-w", "-R", "clri <12>", INPUTS / "fs"], check=True, stdout=subprocess.DEVNULL, stderr=-3
+        ["debugfs", "-w", "-R", "clri <12>", INPUTS / "fs"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
 
 

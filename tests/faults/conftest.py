@@ -22,6 +22,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--fault-seed", metavar="S", type=int, default=DEFAULT_SEED, help=f"which faults (default {DEFAULT_SEED})"
     )
     group.addoption(
+        "--fault-command", metavar="NAME", action="append", default=[], help="faults of this command only; repeatable"
+    )
+    group.addoption(
         "--fault", metavar="LINE", action="append", default=[], help="this one, as a failure prints it; repeatable"
     )
 

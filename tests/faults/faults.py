@@ -130,7 +130,14 @@ def kill_sshd(running: Running) -> None:
     ssh = ["ssh", "-q", *options, "-i", state["ssh_key"], "root@10.0.0.2", "kill -9 $(pidof sshd)"]
     enter = ["nsenter", f"--net=/run/netns/{state['namespace']}", "--"]
     with suppress(subprocess.TimeoutExpired):
-        subprocess.run([*enter, *ssh], timeout=SSH_TIMEOUT_S, check=False, stdin=-3, stdout=-3, stderr=-3)
+        subprocess.run(
+            [*enter, *ssh],
+            timeout=SSH_TIMEOUT_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
 
 
 def fill_disk(running: Running) -> None:

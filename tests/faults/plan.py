@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tests.faults.commands import COMMANDS, Command
@@ -49,9 +49,9 @@ class Plan:
         return cls(COMMANDS[command], FAULTS[fault], Moment.parse(moment))
 
 
-def draw(chance: random.Random, duration_s: Callable[[Command], float]) -> Plan:
-    """A fault by chance; duration_s: how long each command takes without one."""
-    commands = list(COMMANDS.values())
+def draw(chance: random.Random, duration_s: Callable[[Command], float], among: Sequence[str] = ()) -> Plan:
+    """A fault by chance; duration_s: how long each command takes without one; among: of these commands only."""
+    commands = [COMMANDS[name] for name in among or COMMANDS]
     command = chance.choices(commands, [each.weight for each in commands])[0]
     possible = [fault for fault in FAULTS.values() if not fault.needs_vm or command.has_vm]
     fault = chance.choices(possible, [each.weight for each in possible])[0]

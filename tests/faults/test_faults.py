@@ -59,7 +59,7 @@ def test_a_fault_leaves_nothing_and_no_lie(
         plan = Plan.parse(drawn)
     else:
         chance = random.Random(f"{pytestconfig.getoption('fault_seed')} {drawn}")
-        plan = draw(chance, controls.duration_s)
+        plan = draw(chance, controls.duration_s, pytestconfig.getoption("fault_command"))
     if plan.fault.on_ext4 and not loop_devices_work():
         pytest.skip("not judged: a power cut needs a disk that is a file, and this host has no loop devices")
     result = play(plan, home.root)

@@ -147,7 +147,7 @@ def _has_come(running: Running, event: str) -> bool:
 
 def _start(world: World, argv: object, settings: dict[str, object]) -> subprocess.Popen[bytes]:
     """With its output in files: a pipe would be filled, and would be held by whatever outlives the command."""
-    given: dict[str, object] = {"env": world.environment}
+    given: dict[str, object] = {"env": world.environment, "stdin": world.nothing}
     for stream in STREAMS:
         given[stream] = (SCRATCH / stream).open("wb")
     given.update(settings)
@@ -158,11 +158,9 @@ def _start(world: World, argv: object, settings: dict[str, object]) -> subproces
         if before:
             before()  # type: ignore[operator]
 
-    stdin = subprocess.DEVNULL
     return subprocess.Popen(
         [str(word) for word in argv],  # type: ignore[attr-defined]
         cwd=CHECKOUT,
-        stdin=stdin,
         start_new_session=True,
         preexec_fn=prepare,
         **given,  # type: ignore[arg-type]

@@ -37,11 +37,12 @@ UNFINISHED = re.compile(r"\.tmp-|\.new$")
 
 @dataclass
 class World:
-    """home: HORNET_HOME. environment: of the commands that run here."""
+    """home: HORNET_HOME. environment: of the commands that run here. nothing: /dev/null, also where it is missing."""
 
     home: Path
     on_ext4: bool = False
     environment: dict[str, str] = field(default_factory=dict)
+    nothing: int = -1
     links: set[str] = field(default_factory=set)
     mounts: set[str] = field(default_factory=set)
     files: set[Path] = field(default_factory=set)
@@ -55,6 +56,7 @@ class World:
         for path in (DISK, INPUTS, LOWER):
             path.mkdir()
         mount("--bind", self.home, LOWER)
+        self.nothing = os.open("/dev/null", os.O_RDWR)
         self.mount_disk()
         self.boot()
         self.environment = {**os.environ, "HORNET_HOME": str(self.home), "PYTHONPATH": str(CHECKOUT)}
