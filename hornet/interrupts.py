@@ -31,8 +31,16 @@ _raised_s = 0.0
 _before: list[Callable[[], None]] = []
 
 
+class Interrupted(KeyboardInterrupt):
+    """A signal ends the run.
+
+    Not KeyboardInterrupt itself: if one leaves a text that exec() or eval() runs (a dataclass that is being made),
+    CPython ends the process by SIGINT later, whatever its exit code was to be (run_eval_code_obj() in pythonrun.c).
+    """
+
+
 def end_on_signals() -> None:
-    """Let SIGINT, SIGTERM and SIGHUP end this process by a KeyboardInterrupt in its main thread. Call it there.
+    """Let SIGINT, SIGTERM and SIGHUP end this process by an Interrupted in its main thread. Call it there.
 
     One that is ignored stays so: nohup(1), and shells for what runs in the background, mean it.
     """
@@ -40,6 +48,13 @@ def end_on_signals() -> None:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _interrupt)
     deliver_signals_promptly()
+
+
+def listen_no_more() -> None:
+    """Let these signals end the process at once again: all is done, and nobody is left to hear of an Interrupted."""
+    for number in ENDING:
+        if signal.getsignal(number) is _interrupt:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def before_interrupt(call: Callable[[], None]) -> None:
@@ -66,7 +81,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     if first:
         for call in _before:
             call()
-    raise KeyboardInterrupt
+    raise Interrupted
 
 
 def deliver_signals_promptly() -> None:

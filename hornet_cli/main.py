@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from hornet.home import Home
-from hornet.interrupts import end_on_signals, ended_by, last_line
+from hornet.interrupts import end_on_signals, ended_by, last_line, listen_no_more
 from hornet.owner import give_to_owner
 from hornet_cli.failures import FAILURES
 from hornet_cli.terminal import check_output, protect_streams
@@ -33,6 +33,7 @@ def main() -> None:
             code = run(sys.argv[1:])
         finally:
             _give_to_owner()
+            listen_no_more()
     except KeyboardInterrupt:
         interrupted = signal.SIGINT
     except Exception:  # not even the report of a failure could be made

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -420,3 +421,17 @@ def test_a_launcher_that_fails_is_2(tmp_path: Path) -> None:
     ended = run(["bash", tmp_path / "hornetos", "--help"], HORNET_HOME=str(tmp_path / "home"))
     assert ended.returncode == 2
     assert "could not be set up" in ended.stderr
+
+
+def test_an_interrupt_while_the_command_is_loaded_is_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "logging.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "hornet_cli", "guide"],
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{CHECKOUT}"},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")

@@ -64,3 +64,30 @@ def test_without_it_the_wait_goes_on() -> None:
     """What is mended is there: Python itself leaves the main thread waiting."""
     took_s, _ = waited_s("an event", "SIGINT", deliver=False, wait_s=4)
     assert took_s > 4
+
+
+# The signal comes while a text is run, as it is when a dataclass is made.
+IN_A_TEXT = """
+import os, signal, sys
+from hornet.interrupts import end_on_signals, ended_by
+end_on_signals()
+try:
+    exec("import time; os.kill(os.getpid(), signal.SIGTERM); time.sleep(10)")
+except KeyboardInterrupt:
+    sys.exit(128 + ended_by())
+"""
+AT_THE_END = """
+import os, signal, time
+from hornet.interrupts import end_on_signals, listen_no_more
+end_on_signals()
+listen_no_more()
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(10)
+"""
+
+
+@pytest.mark.parametrize(("script", "code"), [(IN_A_TEXT, 143), (AT_THE_END, -15)], ids=["in a text", "at the end"])
+def test_the_exit_code_is_that_of_the_signal(script: str, code: int) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (code, b"")
