@@ -52,16 +52,20 @@ def put_in_place(work: Path, target: Path) -> None:
 def write_file(path: Path, text: str, mode: int = 0o644) -> None:
     """Replace a file by a new one, durably: after a crash there is the old content or the new one.
 
-    A symbolic link in its place is replaced, not followed. Raises OSError.
+    A symbolic link in its place is replaced, not followed. Raises OSError that names the file.
     """
     for stale in path.parent.glob(f".{path.name}.tmp-*"):
         remove_abandoned(stale)
-    with Owned.file(path.parent, f".{path.name}", mode) as fresh:
-        with open(fresh.fd, "w", encoding="utf-8", closefd=False) as stream:
-            stream.write(text)
-        os.fsync(fresh.fd)
-        fresh.path.replace(path)
-        sync(path.parent)
+    try:
+        with Owned.file(path.parent, f".{path.name}", mode) as fresh:
+            with open(fresh.fd, "w", encoding="utf-8", closefd=False) as stream:
+                stream.write(text)
+            os.fsync(fresh.fd)
+            fresh.path.replace(path)
+            sync(path.parent)
+    except OSError as error:
+        # A write knows only a descriptor.
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def replace_link(link: Path, target: str | Path) -> None:
