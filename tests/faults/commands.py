@@ -27,6 +27,7 @@ STORE_SCRIPT = CHECKOUT / "tests/faults/store_command.py"
 class Command:
     """right: the exit code of the right verdict, and what is printed with it.
 
+    makes: events of its life, see Moment. judges_machine: what the machine lacks is its verdict: exit code 1.
     prepare: makes what it works on. again: what comes after a fault, when the same words can't be said twice.
     undo: removes what it leaves on purpose, so that nothing may be left. keeps: what may be left until then.
     """
@@ -39,8 +40,8 @@ class Command:
     again: Callable[[World], Sequence[str | Path]] | None = None
     undo: Sequence[str] = ()
     keeps: Sequence[str] = ()
-    has_vm: bool = False
-    events: Sequence[str] = ()
+    makes: Sequence[str] = ()
+    judges_machine: bool = False
 
 
 def _kernel(world: World) -> Path:
@@ -154,19 +155,28 @@ MACHINE_NET = {"keeps": (*NAMESPACES, r"link veth-vm\d-br", "nft .*"), "undo": (
 COMMANDS = {
     command.name: command
     for command in (
-        Command("ext4", hornetos("ext4", INPUTS / "fs"), 12, (0, ": sound"), _sound_image, events=("work",)),
-        Command("ext4-damaged", hornetos("ext4", INPUTS / "fs"), 6, (1, ": DAMAGED"), _damaged_image, events=("work",)),
-        Command("kconfig", hornetos("kconfig", INPUTS / "config"), 7, (0, FLAGS), _config),
-        Command("kconfig-wrong", hornetos("kconfig", INPUTS / "config"), 4, (1, FLAGS), _wrong_config),
-        Command("host", hornetos("host"), 6, (0, "qemu/tcg")),
+        Command("ext4", hornetos("ext4", INPUTS / "fs"), 12, (0, ": sound"), _sound_image, makes=("child", "work")),
+        Command(
+            "ext4-damaged",
+            hornetos("ext4", INPUTS / "fs"),
+            6,
+            (1, ": DAMAGED"),
+            _damaged_image,
+            makes=("child", "work"),
+        ),
+        Command("kconfig", hornetos("kconfig", INPUTS / "config"), 7, (0, FLAGS), _config, makes=("child",)),
+        Command(
+            "kconfig-wrong", hornetos("kconfig", INPUTS / "config"), 4, (1, FLAGS), _wrong_config, makes=("child",)
+        ),
+        Command("host", hornetos("host"), 6, (0, "qemu/tcg"), makes=("child",), judges_machine=True),
         Command(
             "host-lanes",
             hornetos("host"),
             9,
             (0, r"qemu/tcg\s+✓"),
             _unproved_lane,
-            has_vm=True,
-            events=("vmm", "work"),
+            judges_machine=True,
+            makes=("vmm", "child", "work"),
         ),
         Command("net-up", hornetos("net", "up", "--count", "3", "--private", PREFIX), 9, (0, "right already"), **NET),
         Command(
@@ -194,25 +204,24 @@ COMMANDS = {
             lambda world: [sys.executable, STORE_SCRIPT, "make-artifact"],
             14,
             (0, "made "),
-            events=("work",),
+            makes=("child", "work"),
         ),
         Command("rollback", lambda world: [*HORNETOS, "rollback", _snapshot(world).name], 7, (0, "production: ")),
-        Command("adopt", _adopt, 6, (0, "sealed as it is"), _unsealed_bundle, _adopt_again, events=("work",)),
+        Command("adopt", _adopt, 6, (0, "sealed as it is"), _unsealed_bundle, _adopt_again, makes=("child", "work")),
         Command(
             "build-rootfs",
             hornetos("--overlay", INPUTS / "date.toml", "build", "rootfs"),
             4,
             (0, "standard from debian"),
             _another_image,
-            events=("work",),
+            makes=("child", "work"),
         ),
         Command(
             "validate",
             lambda world: [*HORNETOS, "validate", _snapshot(world)],
             1.5,
             (0, "validation: holds"),
-            has_vm=True,
-            events=("vmm", "work"),
+            makes=("vmm", "child", "work"),
         ),
         Command(
             "new-version",
@@ -221,8 +230,7 @@ COMMANDS = {
             (0, "published |validation: holds"),
             _changes,
             _new_version_again,
-            has_vm=True,
-            events=("vmm", "work"),
+            makes=("vmm", "child", "work"),
         ),
         Command(
             "conformance",
@@ -235,8 +243,7 @@ COMMANDS = {
             ],
             1.5,
             (0, r"\d+ passed"),
-            has_vm=True,
-            events=("vmm", "work"),
+            makes=("vmm", "child", "work"),
         ),
     )
 }

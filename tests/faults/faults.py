@@ -58,7 +58,8 @@ class Fault:
     """codes: how the command may end beside its right verdict (by the number that subprocess gives).
 
     do: what is done at the moment. setting: what holds from the start: it changes the keywords of subprocess.Popen.
-    undo: makes the world whole again. cleans_up: whether the command itself can still remove what it made.
+    needs: what a command must have made for this: a "child", a "vmm". undo: makes the world whole again.
+    cleans_up: whether the command itself can still remove what it made.
     output: whether what it prints can be read.
     """
 
@@ -68,7 +69,7 @@ class Fault:
     setting: Callable[[World, dict[str, object]], None] | None = None
     undo: Callable[[World], None] = lambda world: None
     weight: float = 1
-    needs_vm: bool = False
+    needs: str | None = None
     cleans_up: bool = True
     on_ext4: bool = False
     output: bool = True
@@ -173,13 +174,18 @@ def make_writable(world: World) -> None:
 def cut_power(running: Running) -> None:
     """Everything stops at once; what the backing file holds then is what the disk would hold."""
     everything = [running.process.pid, *(child.pid for child in running.descendants())]
-    for number in (signal.SIGSTOP, signal.SIGKILL):
-        for pid in everything:
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
-        if number == signal.SIGSTOP:
-            _copy_at_rest(SCRATCH / "disk.img", SCRATCH / "after.img")
-    running.process.wait()
+    _send_all(everything, signal.SIGSTOP)
+    try:
+        _copy_at_rest(SCRATCH / "disk.img", SCRATCH / "after.img")
+    finally:
+        _send_all(everything, signal.SIGKILL)
+        running.process.wait()
+
+
+def _send_all(pids: list[int], number: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def _copy_at_rest(image: Path, copy: Path) -> None:
@@ -192,6 +198,8 @@ def _copy_at_rest(image: Path, copy: Path) -> None:
 
 
 def start_after_power_cut(world: World) -> None:
+    if not (SCRATCH / "after.img").exists():
+        return
     world.shut_down()
     (SCRATCH / "after.img").replace(SCRATCH / "disk.img")
     world.mount_disk()
@@ -263,19 +271,19 @@ def _signals() -> list[Fault]:
             Fault(f"{name}:command", ended, partial(send, number=number), weight=weight),
             Fault(f"{name}:group", ended | {2}, partial(send, number=number, group=True), weight=weight),
             Fault(f"{name}:twice", ended | {2}, partial(send_twice, number=number), weight=1, cleans_up=False),
-            Fault(f"{name}:child", _codes(2), partial(send_to_child, number=number)),
+            Fault(f"{name}:child", _codes(2), partial(send_to_child, number=number), needs="child"),
         ]
     made += [
         Fault("KILL:command", _codes(-9), partial(send, number=signal.SIGKILL), weight=4, cleans_up=False),
         Fault("KILL:group", _codes(-9), partial(send, number=signal.SIGKILL, group=True), cleans_up=False),
-        Fault("KILL:child", _codes(2), partial(send_to_child, number=signal.SIGKILL), weight=3),
+        Fault("KILL:child", _codes(2), partial(send_to_child, number=signal.SIGKILL), weight=3, needs="child"),
         Fault("QUIT:command", _codes(-3, 131), partial(send, number=signal.SIGQUIT), cleans_up=False),
         Fault("PIPE:command", _codes(141, 2), partial(send, number=signal.SIGPIPE)),
         Fault("PIPE:group", _codes(141, 2), partial(send, number=signal.SIGPIPE, group=True)),
         Fault("STOP:command", _codes(2), partial(stop_for_a_while, partial(send)), weight=1),
         Fault("STOP:group", _codes(2), partial(stop_for_a_while, partial(send, group=True)), weight=0.5),
     ]
-    vmm = {"needs_vm": True, "weight": 3}
+    vmm = {"needs": "vmm", "weight": 3}
     made += [
         Fault("KILL:vmm", _codes(2), partial(send_to_vmm, number=signal.SIGKILL), **vmm),
         Fault("TERM:vmm", _codes(2), partial(send_to_vmm, number=signal.SIGTERM), **vmm),

@@ -35,6 +35,10 @@ SHAMS = {
     "lie": (f"print({RIGHT!r}); sys.exit(1)", "exit code 1, expected 0"),
     "silent": ("", "exit code 0, expected 0 with"),
     "speechless": ("sys.exit(2)", "exit code 2 without a sentence"),
+    "unforeseen": (
+        "print('hornetos: hornet/x.py, line 3: No space left', file=sys.stderr); sys.exit(2)",
+        "line of Python",
+    ),
     "wordy": (f"print('x\\n' * 99, file=sys.stderr); print({RIGHT!r})", "100 lines on standard error"),
     "deaf": ("import signal; signal.signal(15, signal.SIG_IGN); time.sleep(3); sys.exit(1)", "exit code 1"),
     "next": ("(home / 'second').write_text('broken'); sys.exit(3)", "exit code 3, expected 0"),

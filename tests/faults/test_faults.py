@@ -41,7 +41,8 @@ class Controls:
             result = play(Plan(command, NONE, Moment("start", 0)), self._home)
             assert not result.problems, f"without any fault:\n{_report(result)}"
             assert result.ended
-            self._duration_s[command.name] = result.ended.took_s
+            assert result.again
+            self._duration_s[command.name] = min(result.ended.took_s, result.again.took_s)
         return self._duration_s[command.name]
 
 

@@ -47,7 +47,7 @@ def test_a_line_plays_the_same_fault() -> None:
         assert str(draw(random.Random(f"1 {number}"), lambda command: 2.0)) == str(plan)
 
 
-def test_faults_of_vms_are_drawn_for_commands_with_vms_only() -> None:
+def test_a_fault_is_drawn_only_where_it_can_be_done() -> None:
     plans = [draw(random.Random(f"2 {number}"), lambda command: 2.0) for number in range(2000)]
-    assert all(plan.command.has_vm for plan in plans if plan.fault.needs_vm)
+    assert all(plan.fault.needs in plan.command.makes for plan in plans if plan.fault.needs)
     assert {plan.command.name for plan in plans} == {name for name, command in COMMANDS.items() if command.weight}

@@ -141,6 +141,8 @@ def _await_moment(running: Running, plan: Plan) -> None:
 def _has_come(running: Running, event: str) -> bool:
     if event == "vmm":
         return running.vmm() is not None
+    if event == "child":
+        return bool(running.descendants())
     home = running.world.home
     return any((home / "run").glob("*")) or any(home.glob("build/*/*.tmp-*")) or any(home.glob("snapshots/.*.tmp-*"))
 
