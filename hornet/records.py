@@ -21,7 +21,7 @@ from hornet.lane import LANES, Lane
 
 RECORDS_FILE = "records.jsonl"
 # A run has some hundred records; one with a thousand samples has 20 KiB.
-MAX_RECORDS_BYTES = 64 << 20
+MAX_RECORDS_BYTES = 16 << 20
 MAX_RECORD_BYTES = 4 << 20
 MAX_SAMPLES = 100_000
 # More than can be measured in any unit here, and far from where sums, squares and axes overflow.

@@ -18,6 +18,7 @@ from kernel_samples import kernel_with, pack_bzimage
 from typer.testing import CliRunner
 
 from hornet.kconfig import (
+    MAX_SYMBOLS,
     KconfigError,
     check_flags,
     extract_config,
@@ -104,6 +105,8 @@ def test_every_carrier_gives_the_same_configuration(carrier: str, tmp_path: Path
 REFUSED = {
     "empty": (b"", "no CONFIG_ line"),
     "only comments": (b"# Linux\n", "no CONFIG_ line"),
+    "too many symbols": (b"".join(b"CONFIG_%d=y\n" % n for n in range(MAX_SYMBOLS + 1)), "more than any kernel has"),
+    "a long line": (b"CONFIG_A=" + b"y" * 5000, "line 1: 5009 characters"),
     "prose": (b"CONFIG_A=y\nhello\n", "line 2: 'hello'"),
     "not text": (b"\xff\xfe\xfd" * 10, "binary"),
     "vmlinux without IKCONFIG": (b"\x7fELF" + bytes(100), "without its configuration"),
