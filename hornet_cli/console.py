@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import IO, Any, cast
 
 from rich.console import Console
 from rich.text import Text
@@ -18,7 +18,7 @@ class PlainConsole(Console):
     def __init__(self) -> None:
         stream = sys.stdout
         super().__init__(
-            file=stream.terminal if isinstance(stream, PrintableStream) else stream,
+            file=cast(IO[str], stream.coloured) if isinstance(stream, PrintableStream) else stream,
             markup=False,
             emoji=False,
             highlight=False,

@@ -14,11 +14,10 @@ from hornet.text import printable
 CLOSED_PIPE_EXIT_CODE = 141
 
 
-class PrintableStream(io.TextIOBase):
-    """Standard output or error, as print() and libraries see it: everything that passes becomes printable().
+class CheckedStream(io.TextIOBase):
+    """Standard output or error: a pipe that nobody reads any more ends the process, quietly.
 
-    Never a terminal, so that libraries add no colours, which would be shown as text. Not a subclass of TextIOWrapper,
-    and without a `buffer`, so that nothing can write past it.
+    Not a subclass of TextIOWrapper, and without a `buffer`, so that nothing can write past it.
     """
 
     def __init__(self, terminal: TextIO, name: str) -> None:
@@ -30,11 +29,6 @@ class PrintableStream(io.TextIOBase):
     def encoding(self) -> str:  # type: ignore[override]
         return self._terminal.encoding
 
-    @property
-    def terminal(self) -> TextIO:
-        """What lies behind, for text that is printable already and is to be coloured."""
-        return self._terminal
-
     def writable(self) -> bool:
         return True
 
@@ -43,7 +37,7 @@ class PrintableStream(io.TextIOBase):
 
     def write(self, text: str) -> int:
         try:
-            self._terminal.write(printable(text))
+            self._terminal.write(text)
         except OSError as error:
             self._fail(error)
         return len(text)
@@ -72,6 +66,28 @@ class PrintableStream(io.TextIOBase):
             raise SystemExit(CLOSED_PIPE_EXIT_CODE) from None
         self._failed = OSError(error.errno, error.strerror, self._name)
         raise self._failed from error
+
+
+class PrintableStream(CheckedStream):
+    """The same as print() and libraries see it: everything that passes becomes printable().
+
+    Never a terminal, so that libraries add no colours, which would be shown as text.
+    """
+
+    def write(self, text: str) -> int:
+        return super().write(printable(text))
+
+    @property
+    def coloured(self) -> TerminalStream:
+        """The stream for text that is printable already, and for its colours."""
+        return TerminalStream(self._terminal, self._name)
+
+
+class TerminalStream(CheckedStream):
+    """A terminal, if the stream is one."""
+
+    def isatty(self) -> bool:
+        return self._terminal.isatty()
 
 
 def check_output() -> None:
