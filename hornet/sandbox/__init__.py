@@ -31,6 +31,8 @@ BINARY = "bwrap"
 PACKAGE = Path(errors.__file__).parent
 # Where the worker finds this package: a checkout may lie in a home directory that others can't enter.
 INSIDE = Path("/suite")
+# Not /tmp: the suite and its environment may lie there, and would be hidden.
+SCRATCH = Path("/scratch")
 # A range of numeric user ids that no distribution, no container manager and no VM of ours uses.
 FIRST_USER = 1_950_000_000
 USERS = 1 << 24
@@ -125,9 +127,10 @@ def _command(unprivileged: bool, limits: Limits) -> list[str]:
         *links,
         *("--ro-bind", str(PACKAGE), str(INSIDE / PACKAGE.name)),
         *("--proc", "/proc", "--dev", "/dev"),
-        *("--size", str(limits.scratch_bytes), "--perms", "1777", "--tmpfs", "/tmp"),
-        *("--setenv", "PATH", "/usr/sbin:/usr/bin", "--setenv", "LC_ALL", "C.UTF-8", "--setenv", "HOME", "/tmp"),
-        *("--setenv", "PYTHONPATH", str(INSIDE), "--setenv", "PYTHONDONTWRITEBYTECODE", "1", "--chdir", "/tmp"),
+        *("--size", str(limits.scratch_bytes), "--perms", "1777", "--tmpfs", str(SCRATCH)),
+        *("--setenv", "PATH", "/usr/sbin:/usr/bin", "--setenv", "LC_ALL", "C.UTF-8", "--setenv", "HOME", str(SCRATCH)),
+        *("--setenv", "PYTHONPATH", str(INSIDE), "--setenv", "PYTHONDONTWRITEBYTECODE", "1"),
+        *("--setenv", "TMPDIR", str(SCRATCH), "--chdir", str(SCRATCH)),
         *(sys.executable, "-m", "hornet.sandbox.worker"),
     ]
 
