@@ -60,7 +60,10 @@ def _show(path: Path) -> None:
 
 def _inside(path: Path) -> Path:
     inside = ROOT / path.relative_to("/")
+    missing = [directory for directory in inside.parents if not directory.exists()]
     inside.parent.mkdir(parents=True, exist_ok=True)
+    for directory in missing:
+        directory.chmod(0o755)  # whatever the umask: the VMM's user must get through
     return inside
 
 

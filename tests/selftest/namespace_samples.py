@@ -19,8 +19,8 @@ def in_user_namespace(*command: str, input_text: str = "") -> subprocess.Complet
     a home of mode 0700.
     """
     ready, told = os.pipe()
-    # The ids are mapped while the shell waits; the command then has root's capabilities from its start.
-    argv = ["unshare", "--user", "--mount", "bash", "-c", f'read ready <&{ready}; exec "$@"', "sh", *command]
+    # The ids are mapped while the shell waits. It has no capabilities itself: env has, and so gets to the command.
+    argv = ["unshare", "--user", "--mount", "bash", "-c", f'read ready <&{ready}; exec env "$@"', "sh", *command]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
     with subprocess.Popen(argv, env=environment, text=True, pass_fds=[ready], **pipes) as process:

@@ -17,8 +17,9 @@ from image_samples import SECRETS
 
 from hornet.errors import Ext4Error
 from hornet.ext4.verdict import judge_ext4
-from hornet.home import CHECKOUT
+from hornet.home import CHECKOUT, Home
 from hornet.image_verdict import judge_image
+from hornet.owner import give_to_owner
 from hornet.spec import load_spec
 
 SPEC = load_spec()
@@ -53,6 +54,8 @@ def written_by(command: str, tmp_path: Path) -> tuple[int, list[str], str]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(home),
     }
+    # The command does it at its end, and a change of owner counts as written here.
+    give_to_owner(Home.from_env())
     words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", OVERLAY, "sh", view, f"{command} >&2"]
     done = subprocess.run(
         words, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment, cwd="/"

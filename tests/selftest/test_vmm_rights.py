@@ -17,6 +17,15 @@ from hornet.home import CHECKOUT
 from hornet.proc import is_running
 from hornet.vmm.process import Rights, claimed, open_given, start_vmm
 
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """The strictest umask: what a VMM's user must reach, it reaches anyway."""
+    before = os.umask(0o077)
+    yield
+    os.umask(before)
+
+
 USER = 1_900_065_000
 TIMEOUT_S = 20
 FILE_BYTES = 1 << 20
