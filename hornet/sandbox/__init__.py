@@ -13,11 +13,13 @@ import json
 import os
 import secrets
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -147,6 +149,7 @@ def _run(command: list[str], request: Mapping[str, Any], time_s: float, what: st
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 pass_fds=tuple(request["descriptors"].values()),
+                start_new_session=True,
             )
         except FileNotFoundError as error:
             raise HostError(
@@ -156,8 +159,10 @@ def _run(command: list[str], request: Mapping[str, Any], time_s: float, what: st
         try:
             answer, words = _listen(process, time_s, what)
         finally:
-            # With bubblewrap ends the PID namespace and everything in it.
-            process.kill()
+            # With bubblewrap's second process ends the PID namespace and everything in it. It dies with the first,
+            # but not in its first moments: so both are killed, and no Ctrl-C reaches the first one alone.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
     return process.returncode, answer, words.decode("utf-8", "replace").strip()
 
 

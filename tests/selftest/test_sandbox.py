@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -187,3 +188,13 @@ def test_a_worker_that_crashes_is_one_sentence() -> None:
         confined(os.getpid, {}, what="a thing", limits=Limits(processes=-5))
     assert "a thing: reading it ended without an answer" in found.value.message
     assert "Traceback" not in found.value.message
+
+
+def test_a_ctrl_c_does_not_reach_work_at_its_start() -> None:
+    """bubblewrap's first process would end before its second one can notice."""
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(shell, "sleep 3")
+        while not (children := psutil.Process().children()):
+            time.sleep(0.01)
+        assert os.getsid(children[0].pid) == children[0].pid
+        working.result()
