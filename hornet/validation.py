@@ -22,6 +22,7 @@ from hornet.inspection import collect_facts
 from hornet.progress import Progress
 from hornet.snapshot import Bundle, open_bundle
 from hornet.spec import Spec, Tool
+from hornet.vmm.failure import VMFailedError
 
 FILES, SEAL, FILE_SYSTEM = "snapshot files", "seal", "file system"
 RESTORE, TOOLS, NETWORK, KERNEL = "restore and SSH", "required tools", "network", "kernel flags"
@@ -107,9 +108,13 @@ def _judged(name: str, problems_of: Callable[[], list[str]], note: str = "") -> 
 
 
 def _not_passed(name: str, error: HornetError) -> Step:
-    """A broken seal, and a VM or a guest that does not do what it is told, are verdicts; any other error is none."""
+    """A broken seal, and a VM or a guest that does not do what it is told, are verdicts; any other error is none.
+
+    Nor is a VM that the host has ended.
+    """
     judged = isinstance(error, BrokenSnapshotError | VMError | GuestError)
-    return Step(name, "FAIL" if judged else "NOT JUDGED", [str(error)])
+    by_host = isinstance(error, VMFailedError) and error.by_host
+    return Step(name, "FAIL" if judged and not by_host else "NOT JUDGED", [str(error)])
 
 
 def _check_seal(bundle: Bundle, full: bool, progress: Progress) -> list[str]:

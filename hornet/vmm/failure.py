@@ -7,6 +7,7 @@ wait on the VM (console, SSH, QMP, API) then ends at once with the same error, h
 from __future__ import annotations
 
 import os
+import re
 import select
 import shutil
 import signal
@@ -30,12 +31,22 @@ SIGNAL_HINTS = {
 }
 
 
-class VMFailedError(VMError):
-    """A VM failed. short: one line for those who meet the same failure later."""
+# Nothing that a guest or a VMM does to itself: somebody on the host, or the kernel that is out of memory.
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# QEMU's last words where it was asked to end; its exit code is 0 then.
+ASKED_TO_END = re.compile(r"terminating on signal \d+")
 
-    def __init__(self, message: str, hint: str, short: str) -> None:
+
+class VMFailedError(VMError):
+    """A VM failed. short: one line for those who meet the same failure later.
+
+    by_host: the host ended it, or has no space left: that says nothing about what runs in it.
+    """
+
+    def __init__(self, message: str, hint: str, short: str, *, by_host: bool = False) -> None:
         super().__init__(message, hint)
         self.short = short
+        self.by_host = by_host
 
 
 class FailureSignal:
@@ -48,6 +59,7 @@ class FailureSignal:
         self._lock = threading.Lock()
         self._known = threading.Event()
         self._reason = self._hint = self._last_words = ""
+        self._by_host = False
         self._listeners: list[Callable[[], None]] = []
 
     @property
@@ -55,12 +67,12 @@ class FailureSignal:
         """Whether the VM has failed."""
         return self._known.is_set()
 
-    def set(self, reason: str, hint: str = "", last_words: str = "") -> None:
+    def set(self, reason: str, hint: str = "", last_words: str = "", *, by_host: bool = False) -> None:
         """Record a failure and tell all listeners. reason: what the VM did, as in "was removed"."""
         with self._lock:
             if self._known.is_set():
                 return
-            self._reason, self._hint, self._last_words = reason, hint, last_words
+            self._reason, self._hint, self._last_words, self._by_host = reason, hint, last_words, by_host
             self._known.set()
             listeners, self._listeners = self._listeners, []
         for listener in listeners:
@@ -77,8 +89,10 @@ class FailureSignal:
     def note_exit(self, process: subprocess.Popen[bytes], last_words: Callable[[], str]) -> None:
         """Wait until the VMM, which has closed the VM's serial line, has ended, and record that."""
         if not self.failed:
-            how, hint = describe_exit(await_exit(process))
-            self.set(f"failed: its VMM (process {process.pid}) {how}", hint, last_words())
+            returncode, words = await_exit(process), last_words()
+            how, hint = describe_exit(returncode)
+            by_host = -returncode in FROM_OUTSIDE or bool(ASKED_TO_END.search(words))
+            self.set(f"failed: its VMM (process {process.pid}) {how}", hint, words, by_host=by_host)
 
     def note_disk_error(self, disk: Path, reason: str) -> None:
         """Record that the VMM stopped the VM because it could not write its disk."""
@@ -86,6 +100,7 @@ class FailureSignal:
         self.set(
             f"stands still: its disk could not be written ({reason}): {disk.parent} has {free_mb} MB free",
             f"free space in {disk.parent}, then start the VM anew",
+            by_host=True,
         )
 
     def wait(self, timeout_s: float) -> bool:
@@ -98,7 +113,7 @@ class FailureSignal:
         message = f"{what} (noticed while {doing})" if doing else what
         if self._last_words:
             message += f"\n{self._last_words}"
-        return VMFailedError(message, self._hint, f"{what}; it can't be used any more")
+        return VMFailedError(message, self._hint, f"{what}; it can't be used any more", by_host=self._by_host)
 
     def check(self, doing: str = "") -> None:
         """Raises VMFailedError if the VM has failed."""

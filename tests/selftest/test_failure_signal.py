@@ -8,19 +8,21 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from hornet import validation
 from hornet.vmm.failure import FailureSignal, VMFailedError, await_exit, describe_exit
 
 TIMEOUT_S = 20
 
 
-def ended_vm(script: str) -> VMFailedError:
+def ended_vm(script: str, last_words: str = "LAST WORDS") -> VMFailedError:
     """The error of a VM whose VMM was this script."""
     failure = FailureSignal("vm1")
     with subprocess.Popen(["sh", "-c", script]) as process:
-        failure.note_exit(process, lambda: "LAST WORDS")
+        failure.note_exit(process, lambda: last_words)
     with pytest.raises(VMFailedError) as caught:
         failure.check("waiting for port 22")
     return caught.value
@@ -45,6 +47,27 @@ def test_the_error_says_how_the_vmm_ended(script: str, how: str, hint: str) -> N
     assert hint in error.hint
     assert how in error.short
     assert "LAST WORDS" not in error.short
+
+
+@pytest.mark.parametrize(
+    ("script", "last_words", "verdict"),
+    [
+        ("kill -KILL $$", "", "NOT JUDGED"),
+        ("kill -TERM $$", "", "NOT JUDGED"),
+        ("exit 0", "qemu-system-x86_64: terminating on signal 15 from pid 7", "NOT JUDGED"),
+        ("exit 0", "", "FAIL"),
+        ("kill -SEGV $$", "", "FAIL"),
+        ("kill -SYS $$", "", "FAIL"),
+    ],
+)
+def test_a_vmm_that_the_host_ends_is_no_verdict(script: str, last_words: str, verdict: str) -> None:
+    assert validation._not_passed("restore", ended_vm(script, last_words)).verdict == verdict
+
+
+def test_a_full_disk_of_the_host_is_no_verdict(tmp_path: Path) -> None:
+    failure = FailureSignal("vm1")
+    failure.note_disk_error(tmp_path / "rootfs.ext4", "enospc")
+    assert validation._not_passed("restore", failure.error()).verdict == "NOT JUDGED"
 
 
 def test_the_first_reason_stands() -> None:
