@@ -182,12 +182,14 @@ COMMANDS = {
         Command(
             "net-down", hornetos("net", "down", "--private", PREFIX), 6, (0, "networks removed"), _nets_are_up, **NET
         ),
-        Command("net-list", hornetos("net", "list", "--private", PREFIX), 3, (0, "vm2"), _nets_are_up, **NET),
+        Command(
+            "net-list", hornetos("net", "list", "--private", PREFIX), 3, (0, "vm2|no VM networks"), _nets_are_up, **NET
+        ),
         Command(
             "net-check",
             hornetos("net", "check", "--count", "2", "--private", PREFIX),
             4,
-            (1, "1 of 2 VM networks"),
+            (1, "[01] of 2 VM networks"),
             _a_broken_net,
             **NET,
         ),

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 LIMIT_LINES = 60
 INPUTS_FILE = "inputs.json"
 TRACEBACK = "Traceback (most recent call last)"
-SENTENCE = re.compile(r"^(hornetos: \S+|ERROR|FAILED|E  |Usage:|Error:)|Interrupted|no tests ran", re.MULTILINE)
+SENTENCE = re.compile(
+    r"^(hornetos: \S+|ERROR|FAILED|E  |Usage:|Error:)|NOT JUDGED|Interrupted|no tests ran", re.MULTILINE
+)
 # What hornet_cli.failures says of an error that nobody has foreseen.
 UNNAMED = re.compile(r"hornetos: \S+\.py, line \d+: (?!out of memory)|unexpected \w+: ")
 DOES_NOT_HOLD, NOT_DONE = 1, 2
