@@ -95,7 +95,7 @@ class World:
 
     def note(self) -> None:
         """Remember what is there before the command."""
-        self.links, self.mounts, self.files = set(_links()), set(_mounts()), set(_files())
+        self.links, self.mounts, self.files = set(_links()), {key for key, _ in _mounts()}, set(_files())
 
     def left(self, keeps: Sequence[str] = ()) -> list[str]:
         """What is here that was not noted, and is not a finished thing in the home; patterns of `keeps` may stay."""
@@ -103,7 +103,7 @@ class World:
             *(f"process {pid}: {name}" for pid, name in _others()),
             *(f"link {name}" for name in _links() if name not in self.links),
             *(f"nft {table}" for table in _tables()),
-            *(f"mount {point}" for point in _mounts() if point not in self.mounts and not _is_name(point)),
+            *(f"mount {point}" for key, point in _mounts() if key not in self.mounts and not _is_name(point)),
             *(str(path) for path in _files() if path not in self.files),
             *(str(path) for path in _upper() if UNFINISHED.search(path.name)),
         ]
@@ -178,8 +178,10 @@ def _tables() -> list[str]:
     return listed.stdout.splitlines()
 
 
-def _mounts() -> list[str]:
-    return [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+def _mounts() -> list[tuple[str, str]]:
+    """Id and place of each; by the id, as somebody may rename a directory above that place from outside."""
+    fields = (line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return [(words[0], words[4]) for words in fields]
 
 
 def _is_name(point: str) -> bool:
