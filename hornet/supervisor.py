@@ -4,6 +4,8 @@ It is the reaper of all descendants (PR_SET_CHILD_SUBREAPER): what a dying proce
 child, in whatever session or group, so that nothing escapes. It ends them when the command has ended, on SIGTERM,
 and when the process PARENT, which started it, dies, however (PR_SET_PDEATHSIG). Its exit code is the command's.
 
+The command's TMPDIR is a directory of its own, so that a compiler that is killed leaves nothing in /tmp.
+
 It imports as little as possible: it is started for each command of the host.
 """
 
@@ -29,6 +31,7 @@ def main() -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         return  # it died before it could be noticed
+    scratch = make_scratch()
     command = os.fork()
     if command == 0:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -43,6 +46,7 @@ def main() -> None:
             os._exit(NOT_FOUND)
     status = wait_for(command)
     end_descendants()
+    remove_scratch(scratch)
     if os.WIFSIGNALED(status):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         ending = os.WTERMSIG(status)
@@ -51,6 +55,29 @@ def main() -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.kill(os.getpid(), ending)
     os._exit(os.waitstatus_to_exitcode(status))
+
+
+def make_scratch() -> str:
+    """The directory for the command's temporary files; empty where none can be made."""
+    path = f"{os.environ.get('TMPDIR') or '/tmp'}/hornetos-{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        os.mkdir(path)
+        os.chmod(path, 0o755)  # whatever the umask: apt reads there as another user
+    except OSError:
+        return ""
+    os.environ["TMPDIR"] = path
+    return path
+
+
+def remove_scratch(path: str) -> None:
+    """Most commands leave it empty."""
+    if path:
+        try:
+            os.rmdir(path)
+        except OSError:
+            import shutil  # takes longer to import than all the rest
+
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def wait_for(command: int) -> int:

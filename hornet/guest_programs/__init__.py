@@ -5,10 +5,9 @@ They are compiled on the host, without a C library, and brought into the guest w
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
-from hornet.proc import run
+from hornet.compiled import compile_c
 
 SOURCES = Path(__file__).parent
 COMPILER = (
@@ -19,10 +18,4 @@ COMPILER = (
 
 def compile_programs() -> dict[str, bytes]:
     """Every program by name, as an ELF file. Raises CommandError without a C compiler."""
-    with tempfile.TemporaryDirectory() as directory:
-        programs = {}
-        for source in sorted(SOURCES.glob("*.c")):
-            output = Path(directory, source.stem)
-            run([*COMPILER, "-o", output, source], timeout_s=60, hint="apt-get install gcc libc6-dev")
-            programs[source.stem] = output.read_bytes()
-        return programs
+    return {source.stem: compile_c(COMPILER, source) for source in sorted(SOURCES.glob("*.c"))}

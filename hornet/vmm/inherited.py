@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from hornet.proc import run
+from hornet.compiled import compile_c
 
 SOURCE = Path(__file__).with_name("inherited.c")
 COMPILER = ("gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-U_FORTIFY_SOURCE", "-s")
@@ -18,10 +17,7 @@ LIBRARY = Path("/hornet/inherited.so")
 @cache
 def library() -> bytes:
     """The library to preload, compiled once in this process. Raises CommandError without a C compiler."""
-    with tempfile.TemporaryDirectory() as directory:
-        output = Path(directory, LIBRARY.name)
-        run([*COMPILER, "-o", output, SOURCE], timeout_s=60, hint="apt-get install gcc libc6-dev")
-        return output.read_bytes()
+    return compile_c(COMPILER, SOURCE)
 
 
 def environment(files: Mapping[str, int]) -> dict[str, str]:

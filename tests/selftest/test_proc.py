@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from hornet import command_output
 from hornet.command_output import CHUNK_BYTES, Output
 from hornet.errors import CommandError
+from hornet.home import CHECKOUT
 from hornet.proc import Completed, is_running, run
 
 TIMEOUT_S = 30
@@ -137,3 +138,25 @@ def test_an_endless_line_costs_linear_time() -> None:
     assert not reading.is_alive()
     output.add(b"", final=True)
     assert [len(line) for line in lines] == [1000 * CHUNK_BYTES]
+
+
+def test_a_command_has_temporary_files_of_its_own(tmp_path: Path) -> None:
+    directory = Path(run(["sh", "-c", "touch $TMPDIR/left; echo $TMPDIR"], timeout_s=20).output.strip())
+    assert directory.name.startswith("hornetos-")
+    assert not directory.exists()
+
+
+def test_temporary_files_are_gone_also_after_a_kill(tmp_path: Path) -> None:
+    script = "touch $TMPDIR/left; echo $TMPDIR >%s; sleep 60" % (tmp_path / "said")
+    code = f"from hornet.proc import run; run(['sh', '-c', {script!r}], timeout_s=60)"
+    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(CHECKOUT)}) as process:
+        said = tmp_path / "said"
+        while not (said.exists() and said.read_text().endswith("\n")):
+            time.sleep(0.05)
+        directory = Path(said.read_text().strip())
+        assert directory.is_dir()
+        process.kill()
+    deadline_s = time.monotonic() + 20
+    while directory.exists() and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    assert not directory.exists()
