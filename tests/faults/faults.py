@@ -278,8 +278,8 @@ def _signals() -> list[Fault]:
         Fault("KILL:group", _codes(-9), partial(send, number=signal.SIGKILL, group=True), cleans_up=False),
         Fault("KILL:child", _codes(2), partial(send_to_child, number=signal.SIGKILL), weight=3, needs="child"),
         Fault("QUIT:command", _codes(-3, 131), partial(send, number=signal.SIGQUIT), cleans_up=False),
-        Fault("PIPE:command", _codes(141, 2), partial(send, number=signal.SIGPIPE)),
-        Fault("PIPE:group", _codes(141, 2), partial(send, number=signal.SIGPIPE, group=True)),
+        Fault("PIPE:command", _codes(141, -13, 2), partial(send, number=signal.SIGPIPE)),
+        Fault("PIPE:group", _codes(141, -13, 2), partial(send, number=signal.SIGPIPE, group=True)),
         Fault("STOP:command", _codes(2), partial(stop_for_a_while, partial(send)), weight=1),
         Fault("STOP:group", _codes(2), partial(stop_for_a_while, partial(send, group=True)), weight=0.5),
     ]
