@@ -18,7 +18,7 @@ from hornet.ext4.tree import Ext4Tree
 from hornet.ext4.verdict import private_copy
 from hornet.files import data_ranges
 from hornet.sandbox import Limits, confined, heard
-from hornet.sandbox.worker import told
+from hornet.sandbox.told import Told
 from hornet.spec import Spec
 
 FSCK_TIMEOUT_S = 120.0
@@ -30,14 +30,14 @@ REMNANT = "secret.remnant"
 class ImageProblems(Mapping[str, list[str]]):
     """Problems by check, as in `removal.python.path`. Asking for a check that could not be made raises its error."""
 
-    def __init__(self, image: Path, outcomes: Mapping[str, Any]) -> None:
+    def __init__(self, image: Path, outcomes: Mapping[str, Told | list[str]]) -> None:
         self._image, self._outcomes = image, outcomes
 
     def __getitem__(self, check: str) -> list[str]:
         outcome = self._outcomes[check]
-        if isinstance(outcome, Mapping):
+        if isinstance(outcome, Told):
             raise heard(outcome, str(self._image))
-        return list(outcome)
+        return outcome
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._outcomes)
@@ -59,7 +59,7 @@ def judge_image(image: Path, spec: Spec, keeps: Collection[str], work_directory:
         return ImageProblems(image, confined(judge_copy, arguments, what=str(image), limits=limits, copies=copies))
 
 
-def judge_copy(image: int, spec: dict[str, Any], keeps: list[str]) -> dict[str, Any]:
+def judge_copy(image: int, spec: dict[str, Any], keeps: list[str]) -> dict[str, Told | list[str]]:
     """The confined part of judge_image(): for each check its problems, or the error that kept it from judging."""
     rules = Spec.model_validate(spec)
     repair(image, FSCK_TIMEOUT_S)
@@ -70,8 +70,8 @@ def judge_copy(image: int, spec: dict[str, Any], keeps: list[str]) -> dict[str, 
         return {name: _outcome(check, tree) for name, check in checks.items()}
 
 
-def _outcome(check: ImageCheck, tree: Ext4Tree) -> list[str] | dict[str, Any]:
+def _outcome(check: ImageCheck, tree: Ext4Tree) -> Told | list[str]:
     try:
         return check(tree)
     except HornetError as error:
-        return told(error)
+        return Told.of(error)

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 from hornet.errors import HornetError
 from hornet.foreign_file import ForeignFileError, open_foreign
@@ -114,16 +114,16 @@ def read_config(path: Path) -> KernelConfig:
             found = confined(confined_config, {}, what=str(path), limits=LIMITS, inputs={"kernel": stream})
     except ForeignFileError as error:
         raise KconfigError(error.message, _EXPECTED) from error
-    config = KernelConfig(found["values"])
-    config.version = found["version"]
+    config = KernelConfig(found[0])
+    config.version = found[1]
     return config
 
 
-def confined_config(kernel: int) -> dict[str, Any]:
-    """The confined part of read_config()."""
+def confined_config(kernel: int) -> tuple[dict[str, str], str | None]:
+    """The confined part of read_config(): values by symbol, and the version."""
     with os.fdopen(kernel, "rb") as stream:
         config = extract_config(stream)
-    return {"values": dict(config), "version": config.version}
+    return dict(config), config.version
 
 
 def extract_config(stream: BinaryIO) -> KernelConfig:

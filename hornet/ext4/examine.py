@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import NamedTuple
 
 from hornet.errors import Ext4Error, HostError
 from hornet.ext4.reader import ROOT_INODE, Ext4Reader
@@ -25,10 +25,17 @@ SHOWN_CHARACTERS = 300
 SHOWN_DUPLICATES = 100
 
 
-def examine(image: int, time_limit_s: float) -> dict[str, Any]:
+class Examination(NamedTuple):
+    """exit_code: e2fsck's, negative for the signal that ended it; duplicates: messages on names that stand twice."""
+
+    exit_code: int
+    output: str
+    duplicates: list[str]
+
+
+def examine(image: int, time_limit_s: float) -> Examination:
     """Repair the copy, then look for what e2fsck does not see: names that a directory holds twice.
 
-    Returns e2fsck's exit code (negative: the signal that ended it), its output, and the duplicate names as messages.
     Raises Ext4Error if e2fsck does not end within the time limit.
     """
     exit_code, output = run_e2fsck(image, time_limit_s)
@@ -36,7 +43,7 @@ def examine(image: int, time_limit_s: float) -> dict[str, Any]:
     if exit_code in REPAIRED:
         with Ext4Reader(image) as fs:
             duplicates = list(duplicate_names(fs))[:SHOWN_DUPLICATES]
-    return {"exit_code": exit_code, "output": output, "duplicates": duplicates}
+    return Examination(exit_code, output, duplicates)
 
 
 def repair(image: int, time_limit_s: float) -> None:

@@ -145,7 +145,7 @@ def _examine(image: Path, copy: BinaryIO, label: str, time_limit_s: float) -> tu
     limits = Limits(time_s=2 * time_limit_s, file_bytes=os.fstat(copy.fileno()).st_size)
     arguments = {"time_limit_s": time_limit_s}
     found = confined(examine, arguments, what=str(image), limits=limits, copies={"image": copy})
-    exit_code, output, path = found["exit_code"], found["output"], path_of(copy.fileno())
+    exit_code, output, path = found.exit_code, found.output, path_of(copy.fileno())
     names = re.compile(rf"^({re.escape(path)}|{re.escape(label)}): ") if label else re.compile(rf"^{re.escape(path)}: ")
     lines = [names.sub("", line.strip()) for line in output.splitlines()]
     trouble = _HOST_TROUBLE.search(output)
@@ -153,7 +153,7 @@ def _examine(image: Path, copy: BinaryIO, label: str, time_limit_s: float) -> tu
     if trouble or died or (exit_code > 0 and exit_code & NOT_A_VERDICT):
         said = trouble[0] if trouble else f"exit code {exit_code}: {output.strip()[-SHOWN_CHARACTERS:]}"
         raise Ext4Error(f"{image}: e2fsck could not do its work: {said}", "correct that, then judge again")
-    return exit_code, lines, found["duplicates"]
+    return exit_code, lines, found.duplicates
 
 
 def _complaints(lines: list[str]) -> list[str]:

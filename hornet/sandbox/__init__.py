@@ -22,10 +22,14 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
 
 from hornet import errors
 from hornet.errors import HornetError, HostError, SandboxError
+from hornet.foreign_file import ForeignFileError, parse_json
+from hornet.sandbox.told import Told
 
 T = TypeVar("T")
 
@@ -93,8 +97,7 @@ def confined(
         "limits": asdict(limits),
     }
     exit_code, answer, words = _run(_command(user is None, limits), request, limits.time_s + START_S, what)
-    found: T = _answer(answer, exit_code, words, limits, what)
-    return found
+    return _answer(function, answer, exit_code, words, limits, what)
 
 
 def _command(unprivileged: bool, limits: Limits) -> list[str]:
@@ -193,31 +196,35 @@ def _listen(process: subprocess.Popen[bytes], time_s: float, what: str) -> tuple
     return bytes(answer), bytes(words)
 
 
-def _answer(raw: bytes, exit_code: int, words: str, limits: Limits, what: str) -> Any:
-    try:
-        answer = json.loads(raw)
-    except ValueError as error:
-        if not raw and words.startswith(f"{BINARY}:"):
-            raise HostError(
-                f"this host can't confine programs, so {what} is not read: {words}",
-                "run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone, "
-                "kernel.apparmor_restrict_unprivileged_userns)",
-            ) from error
+def _answer(function: Callable[..., T], raw: bytes, exit_code: int, words: str, limits: Limits, what: str) -> T:
+    if not raw and words.startswith(f"{BINARY}:"):
+        raise HostError(
+            f"this host can't confine programs, so {what} is not read: {words}",
+            "run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone, "
+            "kernel.apparmor_restrict_unprivileged_userns)",
+        )
+    if not raw:
         # Of a traceback the last line says what was wrong.
         why = words.splitlines()[-1] if words else "no word of why"
         raise SandboxError(
             f"{what}: reading it ended without an answer (exit code {exit_code}): {why}",
             f"it can't be judged; it may use {limits.memory_bytes >> 20} MiB and {limits.time_s:g} s",
-        ) from error
-    if "error" in answer:
-        raise heard(answer["error"], what)
-    return answer["result"]
+        )
+    try:
+        answer = TypeAdapter(dict[Literal["result", "error"], Any]).validate_python(parse_json(raw))
+        if "error" in answer:
+            raise heard(TypeAdapter(Told).validate_python(answer["error"]), what)
+        # Whatever has taken the worker over may answer anything: only what the function promises is taken.
+        promised = getattr(function, "__annotations__", {}) and get_type_hints(function)["return"]
+        found: T = TypeAdapter(promised or Any).validate_python(answer.get("result"))
+    except (ForeignFileError, ValidationError) as error:
+        raise SandboxError(f"{what}: reading it gave no proper answer: {error}", "it can't be judged") from error
+    return found
 
 
-def heard(told: Mapping[str, Any], what: str) -> HornetError:
+def heard(told: Told, what: str) -> HornetError:
     """The error that a worker told of, as the same kind if it is one of ours; what: the foreign thing's name."""
-    module, name = told["kind"]
-    kind = getattr(sys.modules.get(module), name, None)
+    kind = getattr(sys.modules.get(told.module), told.name, None)
     if not (isinstance(kind, type) and issubclass(kind, HornetError)):
         kind = SandboxError
-    return kind(f"{what}: {told['message']}", told["hint"])
+    return kind(f"{what}: {told.message}", told.hint)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hornet.errors import HornetError, SandboxError
+from hornet.sandbox.told import Told
 
 # linux/prctl.h
 PR_CAPBSET_DROP = 24
@@ -36,7 +37,7 @@ def main() -> None:
     try:
         answer = {"result": function(**request["arguments"], **request["descriptors"])}
     except HornetError as error:
-        answer = {"error": told(error)}
+        answer = {"error": Told.of(error)}
     except MemoryError:
         answer = _could_not(f"it takes more than {request['limits']['memory_bytes'] >> 20} MiB of memory")
     except Exception as error:
@@ -45,13 +46,7 @@ def main() -> None:
 
 
 def _could_not(why: str) -> dict[str, Any]:
-    return {"error": told(SandboxError(f"can't be read: {why}", "it can't be judged"))}
-
-
-def told(error: HornetError) -> dict[str, Any]:
-    """An error as JSON; hornet.sandbox.heard() makes it an error again."""
-    kind = [type(error).__module__, type(error).__qualname__]
-    return {"kind": kind, "message": error.message, "hint": error.hint}
+    return {"error": Told.of(SandboxError(f"can't be read: {why}", "it can't be judged"))}
 
 
 def give_up_rights(user: int | None) -> None:

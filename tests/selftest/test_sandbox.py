@@ -15,6 +15,7 @@ import pytest
 from namespace_samples import in_user_namespace
 
 from hornet.errors import HostError, SandboxError
+from hornet.ext4.examine import examine
 from hornet.home import CHECKOUT, Home
 from hornet.sandbox import MAX_ANSWER_BYTES, START_S, Limits, confined
 
@@ -198,3 +199,29 @@ def test_a_ctrl_c_does_not_reach_work_at_its_start() -> None:
             time.sleep(0.01)
         assert os.getsid(children[0].pid) == children[0].pid
         working.result()
+
+
+NONSENSE = {
+    "no object": "5",
+    "neither result nor error": '{"verdict": "sound"}',
+    "another type": '{"result": {"exit_code": "sound"}}',
+    "too little": '{"result": [0, ""]}',
+    "an error without words": '{"error": ["hornet.errors", "Ext4Error"]}',
+    "an error of another kind": '{"error": ["os", "system", "said", ""]}',
+    "nested without an end": "[" * 100_000,
+    "cut off": '{"result": [0, "", [',
+}
+
+
+@pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE)
+def test_a_worker_that_was_taken_over_can_only_answer_as_promised(
+    answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mock: no file is known that takes a worker over."""
+    (tmp_path / "answer").write_text(answer)
+    taken_over = tmp_path / "bwrap"
+    taken_over.write_text(f"#!/bin/sh\nexec cat {tmp_path}/answer\n")
+    taken_over.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(SandboxError, match="a thing"):
+        confined(examine, {}, what="a thing", limits=LIMITS)
