@@ -73,7 +73,6 @@ class Fault:
     cleans_up: bool = True
     on_ext4: bool = False
     output: bool = True
-    says: str = ""
 
     @property
     def from_the_start(self) -> bool:

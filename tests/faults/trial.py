@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -102,7 +103,7 @@ def _play_here(plan: Plan) -> Result:
     return result
 
 
-def _run(world: World, argv: object) -> Ended:
+def _run(world: World, argv: Sequence[str | Path]) -> Ended:
     process, began_s = _start(world, argv, {}), time.monotonic()
     return _await_end(process, began_s)
 
@@ -147,7 +148,7 @@ def _has_come(running: Running, event: str) -> bool:
     return any((home / "run").glob("*")) or any(home.glob("build/*/*.tmp-*")) or any(home.glob("snapshots/.*.tmp-*"))
 
 
-def _start(world: World, argv: object, settings: dict[str, object]) -> subprocess.Popen[bytes]:
+def _start(world: World, argv: Sequence[str | Path], settings: dict[str, object]) -> subprocess.Popen[bytes]:
     """With its output in files: a pipe would be filled, and would be held by whatever outlives the command."""
     given: dict[str, object] = {"env": world.environment, "stdin": world.nothing}
     for stream in STREAMS:
@@ -158,14 +159,14 @@ def _start(world: World, argv: object, settings: dict[str, object]) -> subproces
     def prepare() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         if before:
-            before()  # type: ignore[operator]
+            before()
 
     return subprocess.Popen(
-        [str(word) for word in argv],  # type: ignore[attr-defined]
+        [str(word) for word in argv],
         cwd=CHECKOUT,
         start_new_session=True,
         preexec_fn=prepare,
-        **given,  # type: ignore[arg-type]
+        **given,
     )
 
 
@@ -181,9 +182,9 @@ def _await_end(process: subprocess.Popen[bytes], began_s: float) -> Ended:
     return Ended(code, time.monotonic() - began_s, *texts)
 
 
-def _left_after_grace(world: World, keeps: object) -> list[str]:
+def _left_after_grace(world: World, keeps: Sequence[str]) -> list[str]:
     deadline_s = time.monotonic() + GRACE_S
-    while (left := world.left(keeps)) and time.monotonic() < deadline_s:  # type: ignore[arg-type]
+    while (left := world.left(keeps)) and time.monotonic() < deadline_s:
         _reap()
         time.sleep(0.05)
     return left
