@@ -203,6 +203,7 @@ def start_after_power_cut(world: World) -> None:
     (SCRATCH / "after.img").replace(SCRATCH / "disk.img")
     world.mount_disk()
     world.boot()
+    world.note_mounts()
 
 
 def without_tool(name: str, world: World, settings: dict[str, object]) -> None:
@@ -234,7 +235,7 @@ def without_device(name: str, world: World, settings: dict[str, object]) -> None
     else:
         (DEVICES / name).unlink(missing_ok=True)
     mount("--rbind", DEVICES, "/dev")
-    world.note()
+    world.note_mounts()
 
 
 def with_all_devices(world: World) -> None:

@@ -95,7 +95,12 @@ class World:
 
     def note(self) -> None:
         """Remember what is there before the command."""
-        self.links, self.mounts, self.files = set(_links()), {key for key, _ in _mounts()}, set(_files())
+        self.links, self.files = set(_links()), set(_files())
+        self.note_mounts()
+
+    def note_mounts(self) -> None:
+        """Remember what is mounted now."""
+        self.mounts = {key for key, _ in _mounts()}
 
     def left(self, keeps: Sequence[str] = ()) -> list[str]:
         """What is here that was not noted, and is not a finished thing in the home; patterns of `keeps` may stay."""
