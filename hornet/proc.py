@@ -24,6 +24,8 @@ from hornet.interrupts import before_interrupt
 SUPERVISOR = (sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py")))
 # A process that the kernel holds, in a system call that can't be interrupted, is not waited for.
 END_TIMEOUT_S = 10.0
+# What shells and bubblewrap add to the signal that has ended their child.
+SHELL_SIGNAL_BASE = 128
 
 _running: set[subprocess.Popen[bytes]] = set()
 _stopping = False
@@ -75,7 +77,7 @@ def run(
                 _end(process)
     if exit_code not in ok_codes:
         raise CommandError(
-            f"{shlex.join(words)}: exit code {exit_code}{output.tail()}" + (f"\n  log: {log}" if log else ""),
+            f"{shlex.join(words)}: {ending(exit_code)}{output.tail()}" + (f"\n  log: {log}" if log else ""),
             hint,
         )
     return Completed(words, exit_code, output.text)
@@ -132,6 +134,15 @@ def stop_commands() -> None:
 
 
 before_interrupt(stop_commands)
+
+
+def ending(exit_code: int) -> str:
+    """How a process ended, in words: its exit code as subprocess gives it, or as a program passes on its child's."""
+    number = -exit_code if exit_code < 0 else exit_code - SHELL_SIGNAL_BASE
+    try:
+        return f"killed by {signal.Signals(number).name}"
+    except ValueError:
+        return f"exit code {exit_code}"
 
 
 def is_running(pid: int) -> bool:

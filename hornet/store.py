@@ -91,7 +91,7 @@ class Store:
                     self._publish(work, final, inputs)
                 except OSError as error:
                     raise BuildError(
-                        f"{kind} {final.name}: {error}",
+                        f"{kind} {final.name}: {error.filename or work}: {error.strerror or error}",
                         f"free space below {self.home.root}, then run the command again",
                     ) from error
                 finally:

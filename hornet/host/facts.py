@@ -122,5 +122,8 @@ def _copies_by_reflink(home: Home) -> bool:
     """Proved by making one."""
     with work_directory(home.run, "reflink") as directory:
         source = directory / "source"
-        source.write_bytes(b"x" * 4096)
+        try:
+            source.write_bytes(b"x" * 4096)
+        except OSError as error:  # a write knows only a descriptor
+            raise OSError(error.errno, error.strerror, str(source)) from error
         return clone_file(source, directory / "copy") == "reflink"

@@ -29,6 +29,7 @@ from pydantic import TypeAdapter, ValidationError
 from hornet import errors
 from hornet.errors import HornetError, HostError, SandboxError
 from hornet.foreign_file import ForeignFileError, parse_json
+from hornet.proc import ending
 from hornet.sandbox.told import Told
 
 T = TypeVar("T")
@@ -205,9 +206,9 @@ def _answer(function: Callable[..., T], raw: bytes, exit_code: int, words: str, 
         )
     if not raw:
         # Of a traceback the last line says what was wrong.
-        why = words.splitlines()[-1] if words else "no word of why"
+        why = f": {words.splitlines()[-1]}" if words else ""
         raise SandboxError(
-            f"{what}: reading it ended without an answer (exit code {exit_code}): {why}",
+            f"{what}: what reads it ended without an answer ({ending(exit_code)}){why}",
             f"it can't be judged; it may use {limits.memory_bytes >> 20} MiB and {limits.time_s:g} s",
         )
     try:

@@ -19,7 +19,7 @@ from hornet import command_output
 from hornet.command_output import CHUNK_BYTES, Output
 from hornet.errors import CommandError
 from hornet.home import CHECKOUT
-from hornet.proc import Completed, is_running, run
+from hornet.proc import Completed, ending, is_running, run
 
 TIMEOUT_S = 30
 MIB = 1 << 20
@@ -160,3 +160,17 @@ def test_temporary_files_are_gone_also_after_a_kill(tmp_path: Path) -> None:
     while directory.exists() and time.monotonic() < deadline_s:
         time.sleep(0.05)
     assert not directory.exists()
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "words"),
+    [
+        (3, "exit code 3"),
+        (-9, "killed by SIGKILL"),
+        (137, "killed by SIGKILL"),
+        (128, "exit code 128"),
+        (255, "exit code 255"),
+    ],
+)
+def test_a_command_that_is_killed_is_said_to_be(exit_code: int, words: str) -> None:
+    assert ending(exit_code) == words

@@ -187,7 +187,7 @@ def test_a_lower_limit_of_the_caller_stays() -> None:
 def test_a_worker_that_crashes_is_one_sentence() -> None:
     with pytest.raises(SandboxError) as found:
         confined(os.getpid, {}, what="a thing", limits=Limits(processes=-5))
-    assert "a thing: reading it ended without an answer" in found.value.message
+    assert "a thing: what reads it ended without an answer" in found.value.message
     assert "Traceback" not in found.value.message
 
 
@@ -225,3 +225,8 @@ def test_a_worker_that_was_taken_over_can_only_answer_as_promised(
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with pytest.raises(SandboxError, match="a thing"):
         confined(examine, {}, what="a thing", limits=LIMITS)
+
+
+def test_a_worker_that_is_killed_is_said_to_be() -> None:
+    with pytest.raises(SandboxError, match=r"^a thing: what reads it ended without an answer \(killed by SIGKILL\)"):
+        shell("kill -KILL $PPID", LIMITS)
