@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,13 +83,17 @@ class Home:
 
     def remove_abandoned(self) -> None:
         """Remove what processes that were killed have left; what belongs to a living one stays."""
-        root = self.root.resolve()
-        for path in (path for pattern in LEFT_BEHIND for path in root.glob(pattern)):
-            try:
-                if path.parent.resolve() == path.parent:  # not by a link to another place
-                    remove_abandoned(path)
-            except OSError:
-                continue  # a file system that can't be written, a directory that can't be read
+        for pattern in LEFT_BEHIND:
+            # A home that can't be read is named by what the command wants of it.
+            with suppress(OSError):
+                for path in list(Path(os.path.realpath(self.root)).glob(pattern)):
+                    self._remove_abandoned(path)
+
+    @staticmethod
+    def _remove_abandoned(path: Path) -> None:
+        with suppress(OSError):  # a file system that can't be written, a directory that can't be read
+            if os.path.realpath(path.parent) == str(path.parent):  # not by a link to another place
+                remove_abandoned(path)
 
     @property
     def images(self) -> Path:

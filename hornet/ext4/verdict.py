@@ -12,7 +12,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -123,12 +123,13 @@ def private_copy(image: Path, work_directory: Path) -> Iterator[BinaryIO]:
 
     Raises Ext4Error when there is no room for it, or when the image is written to meanwhile.
     """
-    with tempfile.TemporaryFile(dir=work_directory) as copy:
+    with ExitStack() as stack:
         try:
-            with image.open("rb") as reader:
-                before = os.fstat(reader.fileno())
-                copy_into(reader, copy)
-                after = os.fstat(reader.fileno())
+            copy = stack.enter_context(tempfile.TemporaryFile(dir=work_directory))
+            reader = stack.enter_context(image.open("rb"))
+            before = os.fstat(reader.fileno())
+            copy_into(reader, copy)
+            after = os.fstat(reader.fileno())
         except OSError as error:
             raise Ext4Error(
                 f"{image}: no throw-away copy can be made: {error.strerror}",
