@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from hornet.durable import write_file
-from hornet.errors import HornetError, HostError
+from hornet.errors import CommandError, HornetError, HostError
 from hornet.files import PRIVATE_DIRECTORY_MODE, open_private
 from hornet.foreign_file import ForeignFileError, read_bytes
 from hornet.home import Home
@@ -21,6 +21,7 @@ from hornet.owned import work_directory
 from hornet.spec import Spec
 from hornet.store import content_key, file_sha256
 from hornet.vmm import MachineConfig, boot_vm, vmm_version
+from hornet.vmm.failure import VMFailedError
 from hornet.vmm.firecracker import BINARY as FIRECRACKER
 from hornet.vmm.qemu import BINARY as QEMU
 
@@ -34,7 +35,7 @@ PROBE_BOOT_ARGS = "console=ttyS0 earlyprintk=serial,ttyS0 reboot=t panic=-1"
 
 @dataclass(frozen=True)
 class LaneState:
-    """A lane and whether it works; None: not proved, for want of a kernel."""
+    """A lane and whether it works; None: not proved, for want of a kernel or of something else on the host."""
 
     lane: str
     usable: bool | None
@@ -72,7 +73,8 @@ def _probe(lane: Lane, home: Home, kernel: Path | None, spec: Spec) -> LaneState
     if known := _kept(kept):
         return known
     state = _boot_to_root_mount(lane, home, kernel, spec)
-    write_file(kept, json.dumps(asdict(state)) + "\n")
+    if state.usable is not None:
+        write_file(kept, json.dumps(asdict(state)) + "\n")
     return state
 
 
@@ -109,13 +111,21 @@ def _boot_to_root_mount(lane: Lane, home: Home, kernel: Path, spec: Spec) -> Lan
         try:
             vm = boot_vm(lane, config, kernel=kernel, boot_args=PROBE_BOOT_ARGS)
         except HornetError as error:
-            return LaneState(str(lane), False, f"the VMM does not start: {error.message.splitlines()[-1].strip()}")
+            why = f"the VMM does not start: {error.message.splitlines()[-1].strip()}"
+            return LaneState(str(lane), None if _says_nothing(error) else False, why)
         try:
             vm.console.wait_for(LAST_WORDS, BOOT_TIMEOUT_S)
-        except HornetError:
+        except HornetError as error:
+            if _says_nothing(error):
+                return LaneState(str(lane), None, f"could not be tried: {error.message.splitlines()[0]}")
             seen = vm.console.text.strip().splitlines()
             last = f"; the console's last line: {seen[-1]!r}" if seen else "; the console stayed empty"
             return LaneState(str(lane), False, f"Linux does not come up within {BOOT_TIMEOUT_S:g} s{last}")
         finally:
             vm.kill()
     return LaneState(str(lane), True, "the kernel under test comes up")
+
+
+def _says_nothing(error: HornetError) -> bool:
+    """Whether the host lacked something, or ended the VMM: the lane may work the next time."""
+    return isinstance(error, HostError | CommandError) or (isinstance(error, VMFailedError) and error.by_host)
