@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -63,7 +65,8 @@ def run(
     words = tuple(str(word) for word in argv)
     with log.open("a", encoding="utf-8") if log else nullcontext() as sink:
         output = Output(sink, on_line)
-        with _start(words, cwd, env, input_text is not None, hint) as process:
+        scratch = Path(tempfile.gettempdir(), f"hornetos-{os.getpid()}-{secrets.token_hex(4)}")
+        with _start(words, scratch, cwd, env, input_text is not None, hint) as process:
             try:
                 exit_code = exchange(process, (input_text or "").encode(), output, timeout_s)
             except subprocess.TimeoutExpired:
@@ -75,6 +78,8 @@ def run(
                 ) from None
             finally:
                 _end(process)
+                # Gone already, unless somebody has killed the supervisor.
+                shutil.rmtree(scratch, ignore_errors=True)
     if exit_code not in ok_codes:
         raise CommandError(
             f"{shlex.join(words)}: {ending(exit_code)}{output.tail()}" + (f"\n  log: {log}" if log else ""),
@@ -84,7 +89,12 @@ def run(
 
 
 def _start(
-    words: Sequence[str], cwd: Path | None, env: Mapping[str, str] | None, has_input: bool, hint: str
+    words: Sequence[str],
+    scratch: Path,
+    cwd: Path | None,
+    env: Mapping[str, str] | None,
+    has_input: bool,
+    hint: str,
 ) -> subprocess.Popen[bytes]:
     if _stopping and threading.current_thread() is not threading.main_thread():
         raise CommandError(f"{words[0]}: not started: the run is ending")
@@ -95,7 +105,7 @@ def _start(
         raise CommandError(f"{words[0]}: not found", hint or f"install the package that provides {words[0]}")
     try:
         process = subprocess.Popen(
-            [*SUPERVISOR, str(os.getpid()), *words],
+            [*SUPERVISOR, str(os.getpid()), str(scratch), *words],
             cwd=cwd,
             env=environment,
             start_new_session=True,

@@ -1,4 +1,4 @@
-"""Runs one command, and ends with it everything that the command has started: `supervisor.py PARENT COMMAND …`.
+"""Runs one command, and ends with it everything that the command has started: `supervisor.py PARENT SCRATCH COMMAND …`.
 
 It is the reaper of all descendants (PR_SET_CHILD_SUBREAPER): what a dying process of theirs leaves becomes its own
 child, in whatever session or group, so that nothing escapes. It ends them when the command has ended, on SIGTERM,
@@ -24,14 +24,14 @@ HEARD = {signal.SIGTERM, signal.SIGCHLD}
 
 
 def main() -> None:
-    parent, words = int(sys.argv[1]), sys.argv[2:]
+    parent, scratch, words = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
     prctl = ctypes.CDLL(None).prctl
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         return  # it died before it could be noticed
-    scratch = make_scratch()
+    make_scratch(scratch)
     command = os.fork()
     if command == 0:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -57,27 +57,24 @@ def main() -> None:
     os._exit(os.waitstatus_to_exitcode(status))
 
 
-def make_scratch() -> str:
-    """The directory for the command's temporary files; empty where none can be made."""
-    path = f"{os.environ.get('TMPDIR') or '/tmp'}/hornetos-{os.getpid()}-{os.urandom(4).hex()}"
+def make_scratch(path: str) -> None:
+    """The directory for the command's temporary files, if one can be made."""
     try:
         os.mkdir(path)
         os.chmod(path, 0o755)  # whatever the umask: apt reads there as another user
+        os.environ["TMPDIR"] = path
     except OSError:
-        return ""
-    os.environ["TMPDIR"] = path
-    return path
+        return
 
 
 def remove_scratch(path: str) -> None:
     """Most commands leave it empty."""
-    if path:
-        try:
-            os.rmdir(path)
-        except OSError:
-            import shutil  # takes longer to import than all the rest
+    try:
+        os.rmdir(path)
+    except OSError:
+        import shutil  # takes longer to import than all the rest
 
-            shutil.rmtree(path, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def wait_for(command: int) -> int:

@@ -174,3 +174,12 @@ def test_temporary_files_are_gone_also_after_a_kill(tmp_path: Path) -> None:
 )
 def test_a_command_that_is_killed_is_said_to_be(exit_code: int, words: str) -> None:
     assert ending(exit_code) == words
+
+
+def test_temporary_files_are_gone_also_if_the_supervisor_is_killed() -> None:
+    script = "touch $TMPDIR/left; echo $TMPDIR; kill -KILL $PPID; sleep 60"
+    with pytest.raises(CommandError, match="killed by SIGKILL") as found:
+        run(["sh", "-c", script], timeout_s=30)
+    said = found.value.message.splitlines()[-1].strip(" |")
+    assert Path(said).name.startswith("hornetos-")
+    assert not Path(said).exists()
