@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ def judge_end(plan: Plan, ended: Ended, missed: bool) -> list[str]:
     verdict = ended.code == code and (not plan.fault.output or bool(re.search(said, ended.stdout)))
     problems = _judge_words(ended)
     if verdict and plan.fault.name not in ("stdout:full",):
+        return problems
+    if plan.fault.codes & {-signal.SIGINT} and _of_python_itself(ended.stderr):
         return problems
     allowed = frozenset() if missed else plan.fault.codes
     if plan.command.judges_machine and plan.fault.setting:
