@@ -30,7 +30,7 @@ def started(argv: list[str], mark: str, **environment: str) -> Iterator[subproce
     """A process whose descendants carry a mark in their environment, and that has printed THERE."""
     settings = {**os.environ, "PYTHONPATH": str(CHECKOUT), "HORNET_TEST_MARK": mark, **environment}
     with subprocess.Popen(
-        ["env", "--default-signal=INT", *argv], env=settings, stdout=-1, stderr=-1, text=True, cwd=CHECKOUT
+        ["env", "--default-signal=INT,HUP,TERM", *argv], env=settings, stdout=-1, stderr=-1, text=True, cwd=CHECKOUT
     ) as process:
         try:
             yield process
