@@ -24,11 +24,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeVar, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from hornet import errors
 from hornet.errors import HornetError, HostError, SandboxError
-from hornet.foreign_file import ForeignFileError, parse_json
 from hornet.proc import ending
 from hornet.sandbox.told import Told
 
@@ -212,13 +211,14 @@ def _answer(function: Callable[..., T], raw: bytes, exit_code: int, words: str, 
             f"it can't be judged; it may use {limits.memory_bytes >> 20} MiB and {limits.time_s:g} s",
         )
     try:
-        answer = TypeAdapter(dict[Literal["result", "error"], Any]).validate_python(parse_json(raw))
+        # Not foreign_file's parser: a name that is no UTF-8 has half surrogates.
+        answer = TypeAdapter(dict[Literal["result", "error"], Any]).validate_python(json.loads(raw))
         if "error" in answer:
             raise heard(TypeAdapter(Told).validate_python(answer["error"]), what)
         # Whatever has taken the worker over may answer anything: only what the function promises is taken.
         promised = getattr(function, "__annotations__", {}) and get_type_hints(function)["return"]
         found: T = TypeAdapter(promised or Any).validate_python(answer.get("result"))
-    except (ForeignFileError, ValidationError) as error:
+    except (ValueError, RecursionError) as error:  # pydantic's ValidationError is a ValueError
         raise SandboxError(f"{what}: reading it gave no proper answer: {error}", "it can't be judged") from error
     return found
 

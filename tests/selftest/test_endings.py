@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import kernel_samples
@@ -54,15 +54,23 @@ def marked(mark: str) -> list[psutil.Process]:
 def wait_until_gone(mark: str) -> None:
     deadline_s = time.monotonic() + END_TIMEOUT_S
     while left := marked(mark):
-        assert time.monotonic() < deadline_s, [process.cmdline() for process in left]
+        assert time.monotonic() < deadline_s, left
         time.sleep(0.05)
 
 
 def await_marked(mark: str, name: str, count: int) -> None:
     deadline_s = time.monotonic() + START_TIMEOUT_S
-    while sum(process.name() == name for process in marked(mark)) < count:
-        assert time.monotonic() < deadline_s, [process.cmdline() for process in marked(mark)]
+    while (names := names_of_marked(mark)).count(name) < count:
+        assert time.monotonic() < deadline_s, names
         time.sleep(0.05)
+
+
+def names_of_marked(mark: str) -> list[str]:
+    names = []
+    for process in marked(mark):
+        with suppress(psutil.NoSuchProcess):  # it ended between two looks
+            names.append(process.name())
+    return names
 
 
 @pytest.fixture
