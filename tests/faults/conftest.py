@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hornet.home import Home
 from tests.faults.tally import TALLY
+from tests.faults.world import what_is_hidden
 
 DEFAULT_FAULTS, DEFAULT_SEED = 25, 20261126
 
@@ -33,6 +35,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "drawn" in metafunc.fixturenames:
         lines = metafunc.config.getoption("fault")
         metafunc.parametrize("drawn", lines or range(metafunc.config.getoption("faults")))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Not a fixture: a kernel would be built before it could say that nothing can be judged."""
+    hidden = what_is_hidden(Home.from_env().root)
+    for item in items if hidden else ():
+        if {"drawn", "small_home"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.skip(reason=f"not judged: {hidden}"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -35,6 +35,15 @@ MAY_STAY = (RUN_NETNS, DISK / "upper/run/vms", DISK / "upper/run/ids.lock")
 UNFINISHED = re.compile(r"\.tmp-|\.new$")
 
 
+def what_is_hidden(home: Path) -> str | None:
+    """Why no world can be made: what it needs lies where it puts empty directories. None if it can."""
+    for path in COVERED:
+        for needed in (home, CHECKOUT):
+            if needed.is_relative_to(path):
+                return f"{needed}: the fault test covers {path}; keep the checkout and HORNET_HOME elsewhere"
+    return None
+
+
 @dataclass
 class World:
     """home: HORNET_HOME. environment: of the commands that run here. nothing: /dev/null, also where it is missing."""
@@ -49,9 +58,8 @@ class World:
 
     def enter(self) -> None:
         """Furnish the namespaces that this process has been started in."""
-        for path in COVERED:
-            if self.home.is_relative_to(path) or CHECKOUT.is_relative_to(path):
-                raise SystemExit(f"{self.home}, {CHECKOUT}: the fault test covers {path}; keep both elsewhere")
+        if hidden := what_is_hidden(self.home):
+            raise SystemExit(hidden)
         mount("-t", "tmpfs", "-o", "size=6g", "scratch", SCRATCH)
         for path in (DISK, INPUTS, LOWER):
             path.mkdir()
