@@ -8,12 +8,13 @@ from pathlib import Path
 from filelock import FileLock
 
 from hornet.errors import SnapshotError, VMError
-from hornet.fleet import VM, Fleet
-from hornet.progress import Progress
-from hornet.snapshot import Bundle, open_bundle, take
+from hornet.host.artifact_store import content_key, file_sha256
+from hornet.host.progress import Progress
+from hornet.snapshot import Bundle, open_bundle
 from hornet.snapshot.manifest import FORMAT
-from hornet.snapshot.take import origin_of, take_snapshot
-from hornet.store import content_key, file_sha256
+from hornet.vm import snapshotting
+from hornet.vm.fleet import VM, Fleet
+from hornet.vm.snapshotting import origin_of, take_snapshot
 from hornet.vmm import lane_settings, vmm_version
 
 BOOT_ATTEMPTS = 3
@@ -37,7 +38,7 @@ def build_snapshot(
         "vmm_version": vmm_version(fleet.lane),
         "key": fleet.key.public_blob,
         "format": FORMAT,
-        "builder": [file_sha256(Path(module)) for module in (__file__, take.__file__)],
+        "builder": [file_sha256(Path(module)) for module in (__file__, snapshotting.__file__)],
     }
     version = f"hornetos-{tier}-{content_key(inputs)}"
     target = home.snapshots / version

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hornet.proc import run
+from hornet.host.proc import run
 
 QUERY_TIMEOUT_S = 60.0
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hornet.errors import SnapshotError
-from hornet.lane import lane_named
+from hornet.spec.lane import lane_named
 from hornet_cli.context import settings
 from hornet_cli.ext4 import as_text
 
@@ -40,13 +40,13 @@ def adopt(
     Run it on the machine on which the snapshot was taken, before anybody else touches it: what happened before can't
     be known. Its guest is reached with the key in HORNET_HOME/keys. Exit code 1 if the file system is damaged.
     """
-    from hornet.cpu import cpu_features_sha256, cpu_model
-    from hornet.ext4.verdict import judge_ext4
-    from hornet.guest import read_public_key
+    from hornet.formats.ext4.verdict import judge_ext4
+    from hornet.host.artifact_store import file_sha256
+    from hornet.host.cpu import cpu_features_sha256, cpu_model
     from hornet.snapshot import Origin, open_bundle
     from hornet.snapshot.manifest import MANIFEST_FILE
-    from hornet.snapshot.take import spec_sha256
-    from hornet.store import file_sha256
+    from hornet.vm.guest import read_public_key
+    from hornet.vm.snapshotting import spec_sha256
     from hornet.vmm import vmm_version as installed_version
 
     mine = settings(ctx)

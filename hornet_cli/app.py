@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from hornet.home import Home
-from hornet.leftovers import remove_leftovers
+from hornet.host.workspace import Home
+from hornet.vm.leftovers import remove_leftovers
 from hornet_cli.adopt import adopt
 from hornet_cli.build import build
 from hornet_cli.capacity import capacity

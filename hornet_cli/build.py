@@ -31,7 +31,7 @@ Source = Annotated[
 def build_the_kernel(ctx: typer.Context, source: Source = None) -> None:
     """Build the kernel (8 minutes on two cores) and publish it as images/hornetos-vmlinux.bin below HORNET_HOME."""
     from builders.kernel import build_kernel
-    from hornet.durable import replace_link
+    from hornet.host.durable import replace_link
 
     mine = settings(ctx)
     built = build_kernel(mine.spec, mine.home, mine.progress, source=source)

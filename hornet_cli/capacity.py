@@ -25,11 +25,11 @@ def capacity(
     from rich.table import Table
 
     from hornet.errors import HostError
-    from hornet.spec import Capacity
-    from hornet.verdict import readable
+    from hornet.results.density import plans
+    from hornet.results.run import load_run
+    from hornet.results.verdict import readable
+    from hornet.spec.model import Capacity
     from hornet_cli.console import PlainConsole
-    from reports.capacity import plans
-    from reports.load import load_run
 
     mine = settings(ctx)
     given = {"host_memory_mb": memory_mb, "host_reserved_mb": reserved_mb, "work_mb": work_mb or None}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import typer
 
-from hornet.home import Home
-from hornet.progress import Progress
-from hornet.spec import Spec, load_spec
+from hornet.host.progress import Progress
+from hornet.host.workspace import Home
+from hornet.spec.model import Spec, load_spec
 
 
 @dataclass(frozen=True)

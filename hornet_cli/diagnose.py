@@ -21,8 +21,8 @@ def diagnose(
     From outside to inside: VMM, namespace, bridge, tap, uplink, NAT, console, guest, sshd, login, disk space, ext4.
     It only looks: each fix is for you to run. A step that can't be looked at, because of one before it, says so.
     """
-    from hornet.diagnose import State, find_vm, observe, walk
-    from hornet.host import require_root
+    from hornet.host.facts import require_root
+    from hornet.procedures.diagnose import State, find_vm, observe, walk
 
     require_root()
     mine = settings(ctx)

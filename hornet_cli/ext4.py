@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from hornet.errors import HornetError
-from hornet.ext4.verdict import SHOWN_MESSAGES, TIME_LIMIT_S, Ext4Verdict, judge_ext4
+from hornet.formats.ext4.verdict import SHOWN_MESSAGES, TIME_LIMIT_S, Ext4Verdict, judge_ext4
 from hornet_cli.context import settings
 
 

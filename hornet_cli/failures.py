@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hornet.errors import HornetError, HostError
-from hornet.home import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Home
 from hornet.text import one_line, printable
 
 LOGS_DIRECTORY = "logs"

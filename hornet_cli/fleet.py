@@ -13,8 +13,8 @@ import typer
 from hornet_cli.context import Settings
 
 if TYPE_CHECKING:
-    from hornet.fleet import Fleet
-    from hornet.spec import Spec
+    from hornet.spec.model import Spec
+    from hornet.vm.fleet import Fleet
 
 LaneName = Annotated[
     str | None,
@@ -29,12 +29,13 @@ def fleet(mine: Settings, kernel: Path, lane: str | None, spec: Spec | None = No
     Raises HostError without root, for an unknown lane, or if no lane works with this kernel.
     """
     from hornet.errors import HostError
-    from hornet.fleet import Fleet
-    from hornet.guest import ssh_key
-    from hornet.host import best_lane, probe_lanes, require_root
-    from hornet.lane import LANES
+    from hornet.host.facts import require_root
     from hornet.network import HostNet
-    from hornet.network.inventory import remove_leftovers
+    from hornet.network.ownership import remove_leftovers
+    from hornet.spec.lane import LANES
+    from hornet.vm.fleet import Fleet
+    from hornet.vm.guest import ssh_key
+    from hornet.vm.lanes import best_lane, probe_lanes
 
     require_root()
     remove_leftovers(mine.spec.network)

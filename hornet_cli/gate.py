@@ -18,9 +18,9 @@ def gate(
     ] = False,
 ) -> None:
     """Judge a whole run: exit code 0 if conformance and every target hold, 1 if not, 2 if that can't be judged."""
-    from hornet.verdict import judge
-    from reports.gate import decide
-    from reports.load import load_run
+    from hornet.results.gate import decide
+    from hornet.results.run import load_run
+    from hornet.results.verdict import judge
 
     mine = settings(ctx)
     found = load_run(run_directory(mine.home, run))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hornet.home import CHECKOUT
+from hornet.host.workspace import CHECKOUT
 from hornet_cli.context import settings
 
 PAGE = CHECKOUT / "docs" / "guide-coverage.md"
@@ -17,9 +17,9 @@ def guide(
     write: Annotated[bool, typer.Option("--write", help="Write the table to docs/guide-coverage.md.")] = False,
 ) -> None:
     """Show statement → checks → what a verdict takes (exit 1: a statement without a check, or docs out of date)."""
-    from hornet.guide import load_guide
-    from hornet_fixtures.guide import collect_checks
-    from reports.coverage import coverage, coverage_page, coverage_problems
+    from hornet.results.coverage import coverage, coverage_page, coverage_problems
+    from hornet.spec.requirements import load_guide
+    from hornet_fixtures.requirement_markers import collect_checks
 
     spec = settings(ctx).spec
     kvm_metrics = [key for key, metric in spec.metrics.items() if metric.needs == "kvm"]

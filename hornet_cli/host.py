@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hornet.home import Home
+from hornet.host.workspace import Home
 from hornet_cli.context import settings
 
 
@@ -26,10 +26,10 @@ def host(
     A lane (VMM/accelerator) is proved by booting a kernel until it looks for its root; the outcome is kept until host
     or kernel change. Without a built kernel it is "not proved".
     """
-    from hornet.checks.host import host_problems, host_remarks
+    from hornet.checks.host_readiness import host_problems, host_remarks
     from hornet.errors import HostError
-    from hornet.host import host_facts, probe_lanes
-    from hornet.host.facts import REQUIRED_TOOLS
+    from hornet.host.facts import REQUIRED_TOOLS, host_facts
+    from hornet.vm.lanes import probe_lanes
 
     mine = settings(ctx)
     if kernel and not kernel.is_file():

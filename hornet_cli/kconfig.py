@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hornet.kconfig import FlagVerdict, check_flags, read_config, version_key
+from hornet.formats.kconfig import FlagVerdict, check_flags, read_config, version_key
 from hornet_cli.context import settings
 
 

@@ -12,9 +12,9 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 
-from hornet.home import Home
-from hornet.interrupts import end_on_signals, ended_by, last_line, listen_no_more
-from hornet.owner import give_to_owner
+from hornet.host.checkout_owner import give_to_owner
+from hornet.host.interrupts import end_on_signals, ended_by, last_line, listen_no_more
+from hornet.host.workspace import Home
 from hornet_cli.failures import FAILURES
 from hornet_cli.terminal import check_output, protect_streams
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from hornet.host import require_root
+from hornet.host.facts import require_root
 from hornet.network import HostNet
 from hornet_cli.context import settings
 
@@ -40,7 +40,7 @@ def up(ctx: typer.Context, count: Count = 1, first: First = 1, private: Private 
     What is right is left alone, so it can be run again at any time, also beside running VMs. All or nothing: if VM k
     can't be made, those made before it are removed again, and the error names k.
     """
-    from hornet.network.upkeep import bring_up
+    from hornet.network.reconcile import bring_up
 
     changes = bring_up(_host(ctx, private), range(first, first + count))
     unchanged = count - len(changes.made) - len(changes.repaired)
@@ -61,7 +61,7 @@ def down(
     Namespaces, interfaces and rules that are not ours stay, whatever their names. ip_forward stays as it is: others may
     rely on it by now. Ids that are not there are no error.
     """
-    from hornet.network.inventory import remove_found, remove_leftovers, take_inventory
+    from hornet.network.ownership import remove_found, remove_leftovers, take_inventory
 
     host = _host(ctx, private)
     found = take_inventory(host)
@@ -78,7 +78,7 @@ def down(
 @net.command("list")
 def show(ctx: typer.Context, private: Private = None) -> None:
     """Show every part that is ours: networks of VMs, remains of broken ones, rules, leftovers of killed test runs."""
-    from hornet.network.inventory import leftovers, take_inventory
+    from hornet.network.ownership import leftovers, take_inventory
 
     host = _host(ctx, private)
     found = take_inventory(host)
@@ -104,7 +104,7 @@ def check(ctx: typer.Context, count: Count = 1, first: First = 1, private: Priva
 
     Interfaces, addresses, routes, forwarding and rules, inside the namespaces and on the host; `up` repairs them.
     """
-    from hornet.network.upkeep import host_problems, vm_problems
+    from hornet.network.reconcile import host_problems, vm_problems
 
     host = _host(ctx, private)
     problems = host_problems(host)

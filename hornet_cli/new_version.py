@@ -11,15 +11,15 @@ import typer
 
 from hornet.errors import SnapshotError
 from hornet.foreign_file import read_text
-from hornet.lane import lane_named
+from hornet.spec.lane import lane_named
 from hornet.text import printable
 from hornet_cli.context import Settings, settings
 from hornet_cli.validate import SnapshotName, show
 from hornet_cli.vms import HostNetwork, running_fleet, snapshot_directory
 
 if TYPE_CHECKING:
-    from hornet.fleet import VM, Fleet
     from hornet.snapshot import Bundle
+    from hornet.vm.fleet import VM, Fleet
 
 MAX_SCRIPT_BYTES = 16 << 20
 # Of what the script printed.
@@ -41,7 +41,7 @@ def new_version(
     published, 1 if the script or the validation failed, 2 if it could not be done; then nothing is published.
     """
     from hornet.snapshot import open_bundle
-    from hornet.snapshot.take import origin_of_child, take_snapshot
+    from hornet.vm.snapshotting import origin_of_child, take_snapshot
 
     mine = settings(ctx)
     _check_name(mine, target)
@@ -84,7 +84,7 @@ def _run_script(vm: VM, script: Path, time_limit_s: float) -> None:
 
 def _validate(mine: Settings, fleet: Fleet, vm: VM, child: Bundle, *, egress: bool) -> None:
     """Judge the new snapshot while it has no name yet."""
-    from hornet.validation import file_steps, guest_steps
+    from hornet.procedures.validate import file_steps, guest_steps
 
     fleet.remove(vm)
     verdicts: dict[str, str] = {}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hornet.home import Home
+from hornet.host.workspace import Home
 from hornet_cli.context import settings
 
 RunName = Annotated[str, typer.Argument(help="A run below HORNET_HOME/reports, or the path of a run directory.")]

@@ -21,8 +21,8 @@ def rollback(
     from, and are listed; none is ended. Exit code 0 if production uses the version now, 1 if its seal is broken, 2 if
     it could not be done.
     """
-    from hornet.fleet import running_vms
     from hornet.snapshot import open_bundle, production, switch_production
+    from hornet.vm.fleet import running_vms
 
     mine = settings(ctx)
     names = mine.spec.snapshot

@@ -32,9 +32,9 @@ def run(
     Exit code 0 only if conformance passed and every target that this host can judge is met; 1 if not; 2 if it
     could not be judged.
     """
-    from hornet.host import require_root, require_tools
-    from reports.gate import exit_code
-    from reports.load import load_run
+    from hornet.host.facts import require_root, require_tools
+    from hornet.results.gate import exit_code
+    from hornet.results.run import load_run
 
     mine = settings(ctx)
     require_root()

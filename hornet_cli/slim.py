@@ -13,7 +13,7 @@ from hornet_cli.context import settings
 from hornet_cli.fleet import LaneName, fleet
 
 if TYPE_CHECKING:
-    from builders.slim import SlimReport
+    from hornet.procedures.slim import SlimReport
 
 
 def slim(
@@ -31,9 +31,9 @@ def slim(
     """
     from builders.kernel import build_kernel
     from builders.rootfs.baseline import NAME, build_baseline
-    from builders.slim import slim_snapshot
     from builders.snapshots import build_snapshot
     from hornet.errors import SnapshotError
+    from hornet.procedures.slim import slim_snapshot
     from hornet.snapshot import open_bundle
 
     mine = settings(ctx)

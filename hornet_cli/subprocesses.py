@@ -6,7 +6,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
-from hornet.home import CHECKOUT
+from hornet.host.workspace import CHECKOUT
 
 # A shell ignores SIGINT for what it starts in the background, and the program would inherit that.
 INTERRUPTED_WITH_US = ("env", "--default-signal=INT", "setpriv", "--pdeathsig", "INT")

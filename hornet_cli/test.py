@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
-from hornet.owned import work_directory
+from hornet.host.owned import work_directory
 from hornet_cli.context import settings
 from hornet_cli.subprocesses import call
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hornet.lane import lane_named
+from hornet.spec.lane import lane_named
 from hornet_cli.context import Settings, settings
 from hornet_cli.vms import HostNetwork, NoSeal, running_fleet, snapshot_directory
 
 if TYPE_CHECKING:
-    from hornet.validation import Step
+    from hornet.procedures.validate import Step
 
 SnapshotName = Annotated[str, typer.Argument(help="A version below HORNET_HOME/snapshots, or a directory.")]
 Full = Annotated[bool, typer.Option("--full", help="Check every byte of the files, not only what a change must touch.")]
@@ -45,8 +45,8 @@ def validate(
 
 def steps(mine: Settings, snapshot: str, *, full: bool, no_seal: bool, host_network: bool) -> Iterator[Step]:
     """Every step, as soon as it is known; none of the guest where a broken seal forbids the restore."""
+    from hornet.procedures.validate import FILES, SEAL, STEPS, Step, file_steps, guest_steps
     from hornet.snapshot import open_bundle
-    from hornet.validation import FILES, SEAL, STEPS, Step, file_steps, guest_steps
 
     directory = snapshot_directory(mine, snapshot)
     done, failed = set(), set()
@@ -68,7 +68,7 @@ def steps(mine: Settings, snapshot: str, *, full: bool, no_seal: bool, host_netw
 
 def show(step: Step) -> None:
     """One line per step, with its place among all; what is wrong below it."""
-    from hornet.validation import STEPS
+    from hornet.procedures.validate import STEPS
 
     below = step.verdict in ("FAIL", "NOT JUDGED")
     note = f": {'; '.join(step.lines)}" if step.lines and not below else ""

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hornet.errors import SnapshotError
-from hornet.lane import Lane
+from hornet.spec.lane import Lane
 from hornet_cli.context import Settings
 
 if TYPE_CHECKING:
-    from hornet.fleet import Fleet
+    from hornet.vm.fleet import Fleet
 
 HostNetwork = Annotated[
     bool,
@@ -30,12 +30,12 @@ NoSeal = Annotated[
 @contextmanager
 def running_fleet(mine: Settings, lane: Lane, *, host_network: bool, no_seal: bool = False) -> Iterator[Fleet]:
     """A fleet that is gone, with all its VMs and its network, when the block ends."""
-    from hornet.fleet import Fleet
-    from hornet.guest import ssh_key
-    from hornet.host import require_root
+    from hornet.host.facts import require_root
     from hornet.network import HostNet
-    from hornet.network.inventory import remove_leftovers
+    from hornet.network.ownership import remove_leftovers
     from hornet.snapshot.bundle import UNSEALED_WARNING
+    from hornet.vm.fleet import Fleet
+    from hornet.vm.guest import ssh_key
 
     require_root()
     if no_seal:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from hornet.results.junit import ACCEPTED
 from hornet_fixtures.session import read_spec
-from reports.junit import ACCEPTED
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

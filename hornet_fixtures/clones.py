@@ -1,4 +1,4 @@
-"""A snapshot full of witnesses and its clones, shared by all tests of hazards: see hornet/family.py."""
+"""A snapshot full of witnesses and its clones, shared by all tests of hazards: see hornet/scenarios/lineage.py."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
-from hornet.family import Clone, Family, Parent, raise_clone, raise_grandchild, raise_parent
-from hornet.files import PRIVATE_DIRECTORY_MODE
-from hornet.fleet import Fleet
-from hornet.home import Home
-from hornet.owned import work_directory
+from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE
+from hornet.host.owned import work_directory
+from hornet.host.workspace import Home
+from hornet.scenarios.lineage import Clone, Family, Parent, raise_clone, raise_grandchild, raise_parent
 from hornet.snapshot import Bundle
-from hornet.spec import Spec
+from hornet.spec.model import Spec
+from hornet.vm.fleet import Fleet
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from hornet.errors import BrokenSnapshotError, HornetError
-from hornet.fleet import Fleet
-from hornet.home import CHECKOUT
+from hornet.host.workspace import CHECKOUT
 from hornet.text import printable
+from hornet.vm.fleet import Fleet
 from hornet.vmm.failure import VMFailedError
 
 # Of one section of a report, as a console.

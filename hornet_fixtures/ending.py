@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from hornet.interrupts import before_interrupt, end_on_signals, ended_by, last_line
+from hornet.host.interrupts import before_interrupt, end_on_signals, ended_by, last_line
 
 BY_SIGNAL = 128
 ANSWER_TIMEOUT_S = 60

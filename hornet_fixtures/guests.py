@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from hornet.checks.injection import Trial
 from hornet.checks.read_only import read_only_probes
-from hornet.facts import Facts, Probe
-from hornet.fleet import VM, Fleet
-from hornet.inspection import FACTS_TIMEOUT_S, collect_facts, guest_probes, scratch_facts, tools_probes
+from hornet.checks.runtime_secrets import Trial
+from hornet.host.artifact_store import file_sha256
+from hornet.scenarios.probe_sets import FACTS_TIMEOUT_S, collect_facts, guest_probes, scratch_facts, tools_probes
 from hornet.snapshot import Bundle
-from hornet.spec import Spec
-from hornet.store import file_sha256
-from hornet_fixtures.subject import Image
+from hornet.spec.model import Spec
+from hornet.vm.fleet import VM, Fleet
+from hornet.vm.probes import Facts, Probe
+from hornet_fixtures.under_test import Image
 
 
 @pytest.fixture(scope="session")

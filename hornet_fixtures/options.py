@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hornet.home import CHECKOUT
+from hornet.host.workspace import CHECKOUT
 
 # Of all tests in the folder of that name, and of no others.
 FOLDERS = {

@@ -9,12 +9,11 @@ import pytest
 
 from hornet.checks.catalog import image_checks
 from hornet.errors import HornetError
-from hornet.home import Home
-from hornet.leftovers import remove_leftovers
-from hornet.progress import Progress
+from hornet.host.progress import Progress
+from hornet.host.workspace import Home
+from hornet.vm.leftovers import remove_leftovers
 from hornet_fixtures import ending
 from hornet_fixtures.accepted import pytest_collection_finish
-from hornet_fixtures.ahead import workers
 from hornet_fixtures.clones import begun_family, begun_parent, family, family_home
 from hornet_fixtures.diagnostics import (
     pytest_make_collect_report,
@@ -33,14 +32,8 @@ from hornet_fixtures.guests import (
     scratch,
     tool_facts,
 )
-from hornet_fixtures.guide import (
-    guide_cases,
-    metric_cases,
-    pytest_collection_modifyitems,
-    pytest_runtest_call,
-    statement_cases,
-)
 from hornet_fixtures.options import pytest_addoption, pytest_ignore_collect, pytest_runtest_setup, register_markers
+from hornet_fixtures.prefetch import workers
 from hornet_fixtures.recording import (
     RUN_DIRECTORY,
     artifacts,
@@ -51,6 +44,13 @@ from hornet_fixtures.recording import (
     record,
     record_runs,
     run_directory,
+)
+from hornet_fixtures.requirement_markers import (
+    guide_cases,
+    metric_cases,
+    pytest_collection_modifyitems,
+    pytest_runtest_call,
+    statement_cases,
 )
 from hornet_fixtures.session import (
     PROGRESS,
@@ -64,8 +64,8 @@ from hornet_fixtures.session import (
     read_spec,
     spec,
 )
-from hornet_fixtures.subject import bundle, image, image_problems, kernel, tier, tier_name
 from hornet_fixtures.tiers import judged_tier
+from hornet_fixtures.under_test import bundle, image, image_problems, kernel, tier, tier_name
 
 __all__ = [
     "artifacts",

@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
-from hornet.durable import write_file
 from hornet.errors import HostError
-from hornet.home import Home
-from hornet.host import fingerprint
-from hornet.lane import Lane
-from hornet.owner import give_to_owner
-from hornet.records import RECORDS_FILE, Record, append_record
+from hornet.host.checkout_owner import give_to_owner
+from hornet.host.durable import write_file
+from hornet.host.facts import fingerprint
+from hornet.host.workspace import Home
+from hornet.results.records import RECORDS_FILE, Record, append_record
+from hornet.results.run import ARTIFACTS_FILE, BENCHMARKS_DIRECTORY, HOST_FILE, JUNIT_FILE
 from hornet.snapshot import Bundle
 from hornet.snapshot.bundle import UNSEALED_WARNING
-from reports.load import ARTIFACTS_FILE, BENCHMARKS_DIRECTORY, HOST_FILE, JUNIT_FILE
+from hornet.spec.lane import Lane
 
 RUN_DIRECTORY = pytest.StashKey[Path]()
 DEFAULT_STORAGE = "file://./.benchmarks"

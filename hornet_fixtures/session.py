@@ -9,16 +9,17 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import HostError
-from hornet.fleet import Fleet
-from hornet.guest import SshKey, read_ssh_key, ssh_key
-from hornet.home import Home
-from hornet.host import best_lane, probe_lanes, require_root
-from hornet.lane import Lane, lane_named
+from hornet.host.facts import require_root
+from hornet.host.progress import Progress
+from hornet.host.workspace import Home
 from hornet.network import HostNet
-from hornet.network.inventory import remove_leftovers
-from hornet.progress import Progress
+from hornet.network.ownership import remove_leftovers
 from hornet.snapshot import Manifest
-from hornet.spec import Spec, load_spec
+from hornet.spec.lane import Lane, lane_named
+from hornet.spec.model import Spec, load_spec
+from hornet.vm.fleet import Fleet
+from hornet.vm.guest import SshKey, read_ssh_key, ssh_key
+from hornet.vm.lanes import best_lane, probe_lanes
 
 PROGRESS = pytest.StashKey[Progress]()
 

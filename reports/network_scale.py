@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hornet.records import RECORDS_FILE, Record, read_records
+from hornet.results.records import RECORDS_FILE, Record, read_records
 from reports.style import BLUE, GREEN, MUTED, new_figure, to_svg
 
 WIDTH_IN = 9.6

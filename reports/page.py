@@ -13,14 +13,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from pydantic import TypeAdapter
 
-from hornet.durable import write_file
 from hornet.errors import HostError
+from hornet.host.durable import write_file
+from hornet.results.compare import Change
+from hornet.results.gate import Outcome
+from hornet.results.requirements import StatementVerdict
+from hornet.results.verdict import Verdict, readable
 from hornet.text import printable
-from hornet.verdict import Verdict, readable
 from reports import markdown
-from reports.compare import Change
-from reports.gate import Outcome
-from reports.guide import StatementVerdict
 from reports.style import for_file, for_page
 from reports.summary import Report
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from hornet.records import Record
-from hornet.spec import Metric
-from hornet.verdict import Verdict, readable
-from reports.capacity import Plan
+from hornet.results.density import Plan
+from hornet.results.records import Record
+from hornet.results.verdict import Verdict, readable
+from hornet.spec.model import Metric
 from reports.style import BLUE, GREEN, GRID, INK, MUTED, PARTS, SKY, VERDICT_MARKS, new_figure, to_svg
 from reports.summary import MetricRow
 

@@ -6,8 +6,8 @@ import io
 import re
 from typing import TYPE_CHECKING
 
+from hornet.results.verdict import Verdict
 from hornet.text import printable
-from hornet.verdict import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from hornet.guide import load_guide
-from hornet.records import Record
-from hornet.spec import Spec
-from hornet.verdict import Judgement, Verdict, judge
-from reports.capacity import Plan, plans
-from reports.compare import Comparison, Spread, compare_runs, spread
-from reports.gate import CONFORMANCE, Decision, Outcome, decide
-from reports.guide import StatementRow, guide_sentence, statement_rows
-from reports.junit import Case
-from reports.junit import Outcome as CaseOutcome
-from reports.load import Run
+from hornet.results.compare import Comparison, Spread, compare_runs, spread
+from hornet.results.density import Plan, plans
+from hornet.results.gate import CONFORMANCE, Decision, Outcome, decide
+from hornet.results.junit import Case
+from hornet.results.junit import Outcome as CaseOutcome
+from hornet.results.records import Record
+from hornet.results.requirements import StatementRow, guide_sentence, statement_rows
+from hornet.results.run import Run
+from hornet.results.verdict import Judgement, Verdict, judge
+from hornet.spec.model import Spec
+from hornet.spec.requirements import load_guide
 
 SCHEMA = 1
 

@@ -8,7 +8,7 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
-from hornet.verdict import readable
+from hornet.results.verdict import readable
 from reports.page import SIGNS
 from reports.summary import MetricRow
 

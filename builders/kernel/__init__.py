@@ -16,12 +16,12 @@ from builders.kernel.elf import check_loadable, squeeze
 from builders.kernel.source import Source, find_source
 from builders.toolchain import toolchain
 from hornet.errors import HostError
-from hornet.home import Home
-from hornet.kconfig import read_config
-from hornet.proc import Completed, run
-from hornet.progress import Progress
-from hornet.spec import Spec
-from hornet.store import Store, file_sha256
+from hornet.formats.kconfig import read_config
+from hornet.host.artifact_store import Store, file_sha256
+from hornet.host.proc import Completed, run
+from hornet.host.progress import Progress
+from hornet.host.workspace import Home
+from hornet.spec.model import Spec
 
 VMLINUX_FILE = "vmlinux"
 CONFIG_FILE = "config"

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hornet.errors import BuildError
-from hornet.kconfig import KernelConfig, check_flags, format_config, read_config
-from hornet.spec_kernel import Kernel
+from hornet.formats.kconfig import KernelConfig, check_flags, format_config, read_config
+from hornet.spec.kernel import Kernel
 
 FRAGMENT_FILE = "hornetos.config"
 

@@ -18,10 +18,10 @@ from elftools.common.exceptions import ELFError
 from elftools.construct import Container
 from elftools.elf.elffile import ELFFile
 
-from hornet.elf import PT_LOAD, PT_NOTE, ElfError, ElfFile, Segment, parse_elf
 from hornet.errors import BuildError
 from hornet.foreign_file import ForeignFileError, open_foreign
-from hornet.kconfig import MAX_KERNEL_BYTES
+from hornet.formats.elf import PT_LOAD, PT_NOTE, ElfError, ElfFile, Segment, parse_elf
+from hornet.formats.kconfig import MAX_KERNEL_BYTES
 
 # Shorter runs stay in the file: each run left out costs a program header, and padding comes in pages.
 PADDING_MIN_BYTES = 4096

@@ -18,18 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from builders.rootfs.packages import extract_packages
-from hornet.durable import put_in_place
+from builders.apt.packages import extract_packages
 from hornet.errors import BuildError, CommandError, SpecError
 from hornet.foreign_file import read_text
-from hornet.home import Home
-from hornet.owned import Owned, work_directory
-from hornet.proc import run
-from hornet.progress import Progress
-from hornet.rootfs_spec import Debian
-from hornet.spec import Spec
-from hornet.spec_kernel import DebianKernel, KernelOrgKernel
-from hornet.store import file_sha256
+from hornet.host.artifact_store import file_sha256
+from hornet.host.durable import put_in_place
+from hornet.host.owned import Owned, work_directory
+from hornet.host.proc import run
+from hornet.host.progress import Progress
+from hornet.host.workspace import Home
+from hornet.spec.kernel import DebianKernel, KernelOrgKernel
+from hornet.spec.model import Spec
+from hornet.spec.rootfs import Debian
 
 QUERY_TIMEOUT_S = 60.0
 DOWNLOAD_TIMEOUT_S = 1800.0

@@ -9,20 +9,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from builders.apt.packages import VERSIONS_FILE
 from builders.rootfs import alpine, debian, npm
 from builders.rootfs.content import Content
 from builders.rootfs.guest_files import FILES, GuestValues, write_guest_files
 from builders.rootfs.image import make_ext4, write_tar
 from builders.rootfs.native import SOURCES, install_programs
-from builders.rootfs.packages import VERSIONS_FILE
 from builders.rootfs.toolbox import Toolbox, build_toolbox
 from builders.toolchain import toolchain
 from hornet.errors import SpecError
 from hornet.foreign_file import read_json
-from hornet.home import Home
-from hornet.progress import Progress
-from hornet.spec import Spec
-from hornet.store import Store, content_key, file_sha256
+from hornet.host.artifact_store import Store, content_key, file_sha256
+from hornet.host.progress import Progress
+from hornet.host.workspace import Home
+from hornet.spec.model import Spec
 
 IMAGE_FILE = "rootfs.ext4"
 MANIFEST_FILE = "manifest.json"

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 from builders.rootfs.content import Content
 from builders.rootfs.toolbox import Toolbox
 from hornet.errors import BuildError, HornetError, SpecError
-from hornet.proc import run
-from hornet.progress import Progress
-from hornet.rootfs_spec import Alpine
-from hornet.spec import Spec
-from hornet.store import Store, content_key, file_sha256
+from hornet.host.artifact_store import Store, content_key, file_sha256
+from hornet.host.proc import run
+from hornet.host.progress import Progress
+from hornet.spec.model import Spec
+from hornet.spec.rootfs import Alpine
 
 ARCHITECTURE = "x86_64"
 LOADER = "lib/ld-musl-x86_64.so.1"

@@ -6,18 +6,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from builders.apt.packages import FETCH_TIMEOUT_S, PACKAGES_MODULE, TRUST
+from builders.apt.sources import apt_sources, suites
 from builders.rootfs import OWN_COMPONENT, Packing, RootfsArtifact, artifact, npm, own_inputs, pack
 from builders.rootfs.content import Content, tree_bytes
 from builders.rootfs.guest_files import GuestValues, write_guest_files
-from builders.rootfs.packages import FETCH_TIMEOUT_S, TRUST
-from builders.rootfs.sources import apt_sources, suites
 from builders.rootfs.toolbox import build_toolbox
 from hornet.errors import BuildError, HornetError
-from hornet.home import Home
-from hornet.proc import run
-from hornet.progress import Progress
-from hornet.spec import Spec
-from hornet.store import Store, content_key, file_sha256
+from hornet.host.artifact_store import Store, content_key, file_sha256
+from hornet.host.proc import run
+from hornet.host.progress import Progress
+from hornet.host.workspace import Home
+from hornet.spec.model import Spec
 
 NAME = "baseline"
 SSH_SERVER = "sshd"
@@ -70,7 +70,7 @@ def _fetch_layer(spec: Spec, store: Store, progress: Progress) -> Path:
         "services": baseline.services,
         "debian": debian.model_dump(include={"suite", "components", "mirror"}),
         "suites": suites(debian),
-        "builder": [file_sha256(Path(__file__)), file_sha256(Path(__file__).with_name("packages.py"))],
+        "builder": [file_sha256(Path(__file__)), file_sha256(PACKAGES_MODULE)],
     }
 
     def install(work: Path) -> None:

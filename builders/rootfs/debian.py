@@ -6,24 +6,24 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from builders.apt.packages import MAX_VERSIONS_BYTES, PACKAGES_MODULE, VERSIONS_FILE, extract_packages, write_versions
+from builders.apt.sources import suites
 from builders.rootfs.content import Content, file_bytes
 from builders.rootfs.guest_files import bundle_certificates, link_applets, make_directories
 from builders.rootfs.icu import shrink
-from builders.rootfs.packages import MAX_VERSIONS_BYTES, VERSIONS_FILE, extract_packages, write_versions
-from builders.rootfs.select import Selection, select
-from builders.rootfs.shims import replace_libraries
-from builders.rootfs.sources import suites
+from builders.rootfs.selection import Selection, select
+from builders.rootfs.stub_libraries import replace_libraries
 from builders.rootfs.toolbox import Toolbox
 from builders.rootfs.trim import known_names, trim
 from builders.toolchain import toolchain
 from hornet.foreign_file import read_json
-from hornet.progress import Progress
-from hornet.rootfs_spec import Debian, Keep
-from hornet.spec import Spec
-from hornet.store import Store, file_sha256
+from hornet.host.artifact_store import Store, file_sha256
+from hornet.host.progress import Progress
+from hornet.spec.model import Spec
+from hornet.spec.rootfs import Debian, Keep
 
 CERTIFICATES_COMPONENT = "Certificates"
-RECIPE = ("packages.py", "icu.py", "shims.py")
+RECIPE = ("icu.py", "stub_libraries.py")
 
 
 def components(spec: Spec, tier: str) -> dict[str, Keep]:
@@ -42,7 +42,7 @@ def fetch_layer(spec: Spec, tier: str, store: Store, toolbox: Toolbox, progress:
         **toolchain(),
         "refusing": debian.refusing.get(tier, []),
         "toolbox": toolbox.identity,
-        "builder": [file_sha256(Path(__file__).with_name(name)) for name in RECIPE],
+        "builder": [file_sha256(path) for path in (PACKAGES_MODULE, *map(Path(__file__).with_name, RECIPE))],
     }
 
     def fetch(work: Path) -> None:

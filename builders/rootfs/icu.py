@@ -12,7 +12,7 @@ from elftools.elf.elffile import ELFFile
 
 from builders.rootfs.toolbox import Toolbox
 from hornet.errors import BuildError
-from hornet.proc import run
+from hornet.host.proc import run
 
 LOCALE_ITEM = re.compile(r"^(?:[a-z]+/)?([a-z]{2,3})(?:_[A-Za-z0-9_]*)?\.res$")
 # Converters from legacy encodings, transliterators between scripts, names of characters, word lists of Asian scripts.

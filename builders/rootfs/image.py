@@ -13,7 +13,7 @@ from pathlib import Path
 
 from builders.rootfs.toolbox import Toolbox
 from hornet.errors import BuildError
-from hornet.rootfs_spec import Rootfs
+from hornet.spec.rootfs import Rootfs
 
 BLOCK_BYTES = 4096
 MB = 1_000_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hornet.proc import run
+from hornet.host.proc import run
 
 SOURCES = Path(__file__).with_name("native")
 TARGET = "usr/lib/hornetos"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import shutil
+import sys
+import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from builders.apt.packages import FETCH_TIMEOUT_S
 from builders.rootfs.content import Content, tree_bytes
-from builders.rootfs.packages import fetch_npm
-from hornet.progress import Progress
-from hornet.rootfs_spec import NpmPackage
-from hornet.store import Store, file_sha256
+from hornet.errors import BuildError, HornetError
+from hornet.host.artifact_store import Store, file_sha256
+from hornet.host.proc import run
+from hornet.host.progress import Progress
+from hornet.spec.rootfs import NpmPackage
 
 MODULES = "usr/local/lib/node_modules"
 COMMANDS = "usr/local/bin"
@@ -24,7 +30,7 @@ def fetch_layers(packages: Mapping[str, NpmPackage], store: Store, progress: Pro
 def _fetch_layer(package: NpmPackage, store: Store, progress: Progress) -> Path:
     inputs = {
         "package": package.model_dump(include={"package", "version", "integrity", "entry", "keep"}),
-        "builder": file_sha256(Path(__file__).with_name("packages.py")),
+        "builder": file_sha256(Path(__file__)),
     }
 
     def fetch(work: Path) -> None:
@@ -46,3 +52,39 @@ def install(packages: Mapping[str, NpmPackage], layers: Mapping[str, Path], root
             command.symlink_to(Path("../lib/node_modules") / package.package / package.entry)
         content.count(component, tree_bytes(target))
         content.npm[package.package] = package.version
+
+
+def fetch_npm(package: NpmPackage, target: Path, work: Path) -> None:
+    """Download the pinned npm package, check its integrity, unpack what the spec keeps of it into `target`.
+
+    Raises BuildError for an unreachable registry, another content than pinned, or a missing entry.
+    """
+    wanted = f"{package.package}@{package.version}"
+    npm = Path(sys.executable).with_name("npm")
+    argv = [str(npm), "pack", "--silent", "--pack-destination", str(work), wanted]
+    try:
+        run(argv, timeout_s=FETCH_TIMEOUT_S, log=work / "npm.log", cwd=work)
+    except HornetError as error:
+        raise BuildError(error.message, "check that npm's registry is reachable: npm ping") from error
+    (archive,) = work.glob("*.tgz")
+    digest = "sha512-" + base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    if digest != package.integrity:
+        raise BuildError(
+            f"{wanted}: integrity {digest}, expected {package.integrity}",
+            "the registry serves another content than pinned: do not use it before you know why",
+        )
+    _unpack(archive, package, target)
+
+
+def _unpack(archive: Path, package: NpmPackage, target: Path) -> None:
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            inner = Path(member.name).relative_to("package") if member.name.startswith("package/") else None
+            if inner and member.isfile() and any(inner.match(pattern) for pattern in package.keep):
+                (target / inner).parent.mkdir(parents=True, exist_ok=True)
+                content = tar.extractfile(member)
+                (target / inner).write_bytes(content.read() if content else b"")
+                (target / inner).chmod(member.mode & 0o755)
+    archive.unlink()
+    if not (target / package.entry).is_file():
+        raise BuildError(f"{package.package}@{package.version} has no {package.entry}", "correct `entry` in the spec")

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.rootfs.packages import VERSIONS_FILE, extract_packages, write_versions
-from builders.rootfs.sources import suites
+from builders.apt.packages import PACKAGES_MODULE, VERSIONS_FILE, extract_packages, write_versions
+from builders.apt.sources import suites
 from hornet.errors import BuildError
-from hornet.proc import run
-from hornet.progress import Progress
-from hornet.spec import Spec
-from hornet.store import Store, file_sha256
+from hornet.host.artifact_store import Store, file_sha256
+from hornet.host.proc import run
+from hornet.host.progress import Progress
+from hornet.spec.model import Spec
 
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 LOADER = f"{LIBRARIES}/ld-linux-x86-64.so.2"
@@ -49,7 +49,7 @@ def build_toolbox(spec: Spec, store: Store, progress: Progress) -> Toolbox:
         "packages": rootfs.toolbox,
         "debian": rootfs.debian.model_dump(include={"suite", "components", "mirror"}),
         "suites": suites(rootfs.debian),
-        "builder": file_sha256(Path(__file__).with_name("packages.py")),
+        "builder": file_sha256(PACKAGES_MODULE),
     }
 
     def fetch(work: Path) -> None:

@@ -21,8 +21,8 @@ from typing import Any
 
 from elftools.elf.elffile import ELFFile
 
-from hornet.elf import MAGIC
 from hornet.errors import BuildError
+from hornet.formats.elf import MAGIC
 
 PAGE_BYTES, WORD_BYTES, RELR_BITS = 4096, 8, 63
 SYMBOL, RELOCATION, DYNAMIC = struct.Struct("<IBBHQQ"), struct.Struct("<QQq"), struct.Struct("<qQ")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from hornet.facts import Facts, Probe
-from hornet.spec_rules import Boot
+from hornet.spec.rules import Boot
+from hornet.vm.probes import Facts, Probe
 
 # Names of services that should run and do not, whichever init the image has; nothing printed: all is well.
 FAILED_SERVICES = """

@@ -6,25 +6,25 @@ from collections.abc import Callable, Collection
 from functools import partial
 
 from hornet.checks import (
+    baked_secrets,
     boot,
+    dangling_dependencies,
+    feature_tests,
     files,
     guest_disk,
     guest_kernel,
     guest_network,
     health,
-    init,
-    injection,
-    leftovers,
-    promises,
+    init_system,
     read_only,
     removals,
-    secrets,
+    runtime_secrets,
     tools,
 )
-from hornet.checks.injection import Trial
-from hornet.facts import Facts
-from hornet.image import ImageTree
-from hornet.spec import Spec
+from hornet.checks.runtime_secrets import Trial
+from hornet.formats.image_tree import ImageTree
+from hornet.spec.model import Spec
+from hornet.vm.probes import Facts
 
 GuestCheck = Callable[[Facts], list[str]]
 ImageCheck = Callable[[ImageTree], list[str]]
@@ -38,9 +38,9 @@ def guest_checks(spec: Spec) -> dict[str, GuestCheck]:
         "disk.symptoms": guest_disk.disk_symptom_problems,
     }
     for name, promise in spec.kernel.promises.items():
-        checks[f"promise.{name}"] = partial(promises.promise_problems, name, promise)
+        checks[f"promise.{name}"] = partial(feature_tests.promise_problems, name, promise)
     for name, known_init in spec.inits.items():
-        checks[f"init.{name}"] = partial(init.init_problems, name, known_init)
+        checks[f"init.{name}"] = partial(init_system.init_problems, name, known_init)
     for boot_check in boot.CHECKS:
         checks[f"boot.{label(boot_check)}"] = partial(boot_check, spec.boot)
     for network_check in guest_network.CHECKS:
@@ -56,7 +56,7 @@ def scratch_checks(spec: Spec, trial: Trial) -> dict[str, GuestCheck]:
     checks: dict[str, GuestCheck] = {}
     for health_check in health.CHECKS:
         checks[f"health.{label(health_check)}"] = partial(health_check, spec.health)
-    for injection_check in injection.CHECKS:
+    for injection_check in runtime_secrets.CHECKS:
         checks[f"injection.{label(injection_check)}"] = partial(injection_check, trial)
     return checks
 
@@ -74,9 +74,9 @@ def image_checks(spec: Spec, keeps: Collection[str] = ()) -> dict[str, ImageChec
             checks[f"removal.{name}.{label(removal_check)}"] = partial(removal_check, removal)
     for name, rule in spec.files.items():
         checks[f"file.{name}"] = partial(files.file_problems, rule)
-    for leftover_check in leftovers.CHECKS:
+    for leftover_check in dangling_dependencies.CHECKS:
         checks[f"leftover.{label(leftover_check)}"] = partial(leftover_check, spec.leftovers)
-    for secret_check in secrets.CHECKS:
+    for secret_check in baked_secrets.CHECKS:
         checks[f"secret.{label(secret_check)}"] = partial(secret_check, spec.secrets)
     return checks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from hornet.memory import MemorySplit
+from hornet.vm.memory import MemorySplit
 
 
 def disk_problems(disks: Mapping[str, Path], snapshot_disk: Path) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import stat
 
-from hornet.image import ImageTree
-from hornet.spec_rules import FileRule
+from hornet.formats.image_tree import ImageTree
+from hornet.spec.rules import FileRule
 
 
 def file_problems(rule: FileRule, tree: ImageTree) -> list[str]:

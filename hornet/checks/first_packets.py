@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-from hornet.spec_network import Network
+from hornet.spec.network import Network
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 ETHERTYPE_IPV4, ETHERTYPE_ARP = 0x0800, 0x0806

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hornet.ext4.symptoms import log_symptoms
-from hornet.facts import Facts, Probe
+from hornet.formats.ext4.symptoms import log_symptoms
+from hornet.vm.probes import Facts, Probe
 
 
 def disk_probes() -> list[Probe]:

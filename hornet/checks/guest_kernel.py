@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hornet.facts import Facts, Probe
-from hornet.kconfig import FlagVerdict, KconfigError, KernelConfig, check_flags, parse_config, version_key
-from hornet.spec_kernel import Kernel
+from hornet.formats.kconfig import FlagVerdict, KconfigError, KernelConfig, check_flags, parse_config, version_key
+from hornet.spec.kernel import Kernel
+from hornet.vm.probes import Facts, Probe
 
 
 def kernel_probes() -> list[Probe]:

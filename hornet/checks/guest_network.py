@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Interface
 
-from hornet.facts import Facts, Probe
-from hornet.spec_network import Network
+from hornet.spec.network import Network
+from hornet.vm.probes import Facts, Probe
 
 
 def network_probes(network: Network) -> list[Probe]:

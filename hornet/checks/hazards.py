@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from hornet.facts import Facts, Probe
-from hornet.spec import Hazards
-from hornet.witness import DISK_FILE, Answer, Sighting
+from hornet.spec.model import Hazards
+from hornet.vm.agent import DISK_FILE, Answer, Sighting
+from hornet.vm.probes import Facts, Probe
 
 
 def hazard_probes(hazards: Hazards) -> list[Probe]:

@@ -6,9 +6,9 @@ things right again, and the guest must be healthy afterwards.
 
 from __future__ import annotations
 
-from hornet.facts import Facts, Probe
-from hornet.spec_network import Network
-from hornet.spec_rules import Health
+from hornet.spec.network import Network
+from hornet.spec.rules import Health
+from hornet.vm.probes import Facts, Probe
 
 # The guest's own SSH session can't do without the SSH server, which is why the script does not see it, instead.
 WITHOUT_SSH = "unshare -m -p -f sh -c 'mount -t proc proc /proc && exec {script}'"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 
-from hornet.facts import Facts, Probe
-from hornet.spec_rules import ReadOnlyRoot
+from hornet.spec.rules import ReadOnlyRoot
+from hornet.vm.probes import Facts, Probe
 
 MOUNTS = "root.mounts"
 TRIAL = "hornet-probe"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
-from hornet.image import ImageTree
-from hornet.scripts import interpreter_of
-from hornet.spec_rules import Removal
+from hornet.formats.image_tree import ImageTree
+from hornet.formats.shebang import interpreter_of
+from hornet.spec.rules import Removal
 
 MB = 1_000_000
 DPKG_STATUS = "/var/lib/dpkg/status"

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hornet.spec import Tier
-from hornet.spec_kernel import Kernel
+from hornet.spec.kernel import Kernel
+from hornet.spec.model import Tier
 
 MB = 1_000_000
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hornet.spec import SnapshotFiles
+from hornet.spec.model import SnapshotFiles
 
 MIB = 1 << 20
 MB = 1_000_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from hornet.facts import Facts, Probe
-from hornet.spec import Tool
+from hornet.spec.model import Tool
+from hornet.vm.probes import Facts, Probe
 
 # Enough for the slowest on an emulated processor that others use too.
 TIMEOUT_S = 115

@@ -14,12 +14,12 @@ from typing import Any
 
 import psutil
 
-from hornet.cpu import cpu_features_sha256, cpu_model
 from hornet.errors import HornetError, HostError
-from hornet.files import clone_file
-from hornet.home import CHECKOUT, Home
-from hornet.owned import work_directory
-from hornet.proc import run
+from hornet.host.cpu import cpu_features_sha256, cpu_model
+from hornet.host.file_copy import clone_file
+from hornet.host.owned import work_directory
+from hornet.host.proc import run
+from hornet.host.workspace import CHECKOUT, Home
 
 CAP_NET_ADMIN = 12
 # command: (the Debian package that has it, how it tells its version)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hornet.errors import NetworkError
-from hornet.home import Home
-from hornet.owned import is_owned
+from hornet.host.owned import is_owned
+from hornet.host.workspace import Home
 
 IDS_FILE = "ids.lock"
 # struct flock of fcntl(2): type, whence, start, length, pid.

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from hornet.errors import NetworkError
-from hornet.spec_network import Network
+from hornet.spec.network import Network
 
 TABLE = "hornetos"
 # In our tables' comment: a table of this name without it is somebody else's.

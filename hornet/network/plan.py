@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 
 from hornet.errors import NetworkError
-from hornet.spec_network import Network
+from hornet.spec.network import Network
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from hornet.network.host import HostNet, VMNamespace
+from hornet.network.host_side import HostNet, VMNamespace
 from hornet.network.ids import VMIds
 
 

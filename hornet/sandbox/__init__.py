@@ -28,7 +28,7 @@ from pydantic import TypeAdapter
 
 from hornet import errors
 from hornet.errors import HornetError, HostError, SandboxError
-from hornet.proc import ending
+from hornet.host.proc import ending
 from hornet.sandbox.told import Told
 
 T = TypeVar("T")

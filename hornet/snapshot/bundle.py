@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hornet.durable import write_file
 from hornet.errors import BrokenSnapshotError, Ext4Error, SnapshotError
-from hornet.ext4.superblock import Superblock, read_superblock
-from hornet.files import OTHERS, PRIVATE_MODE, clone_file
 from hornet.foreign_file import ForeignFileError, read_json
-from hornet.progress import Progress
+from hornet.formats.ext4.superblock import Superblock, read_superblock
+from hornet.host.artifact_store import file_sha256
+from hornet.host.durable import write_file
+from hornet.host.file_copy import OTHERS, PRIVATE_MODE, clone_file
+from hornet.host.progress import Progress
 from hornet.snapshot.manifest import FileSeal, Manifest, Origin
-from hornet.spec import SnapshotFiles
-from hornet.store import file_sha256
+from hornet.spec.model import SnapshotFiles
 
 MB = 1_000_000
 # Host-local: what stat said of each file when its content was last proved.

@@ -9,11 +9,11 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hornet.durable import write_file
 from hornet.errors import BrokenSnapshotError, SnapshotError
-from hornet.ext4.superblock import SIZE_BYTES as SUPERBLOCK_BYTES
-from hornet.files import PRIVATE_MODE
 from hornet.foreign_file import ForeignFileError, MissingFileError, first_problem, parse_json, read_bytes
+from hornet.formats.ext4.superblock import SIZE_BYTES as SUPERBLOCK_BYTES
+from hornet.host.durable import write_file
+from hornet.host.file_copy import PRIVATE_MODE
 
 MANIFEST_FILE = "manifest.json"
 # One has some 4 KiB.
@@ -44,7 +44,7 @@ class Origin(Table):
     parent: the manifest hash of the snapshot that this one's VM was restored from.
     adopted: made elsewhere, sealed later (hornetos adopt): what is None is not known, and nobody knows whether the
     files were changed before.
-    frozen: all processes of the guest stand still until it is told to refresh itself (see hornet/refresh.py).
+    frozen: all processes of the guest stand still until it is told to refresh itself (see hornet/vm/restore_agent.py).
     """
 
     lane: str

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from hornet.durable import put_in_place, replace_link
 from hornet.errors import SnapshotError
-from hornet.files import PRIVATE_DIRECTORY_MODE
-from hornet.home import Home
-from hornet.owned import MARK, remove_abandoned, work_directory
+from hornet.host.durable import put_in_place, replace_link
+from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE
+from hornet.host.owned import MARK, remove_abandoned, work_directory
+from hornet.host.workspace import Home
 from hornet.snapshot.bundle import Bundle
-from hornet.spec import SnapshotFiles
+from hornet.spec.model import SnapshotFiles
 
 
 @contextmanager

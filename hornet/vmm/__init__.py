@@ -6,11 +6,11 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from hornet.lane import Lane
+from hornet.host.phases import timed
+from hornet.spec.lane import Lane
 from hornet.vmm import firecracker, qemu
-from hornet.vmm.base import MachineConfig, MicroVM, NetworkCard
 from hornet.vmm.console import Console
-from hornet.vmm.phases import timed
+from hornet.vmm.driver import MachineConfig, MicroVM, NetworkCard
 from hornet.vmm.process import prepare_jail
 
 __all__ = [

@@ -23,14 +23,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from hornet.errors import HornetError, VMError
-from hornet.files import open_private
 from hornet.foreign_file import parse_json, read_bytes
-from hornet.lane import Lane
-from hornet.proc import run
-from hornet.vmm.base import MachineConfig
+from hornet.host.file_copy import open_private
+from hornet.host.phases import timed
+from hornet.host.proc import run
+from hornet.spec.lane import Lane
 from hornet.vmm.console import Console
+from hornet.vmm.driver import MachineConfig
 from hornet.vmm.failure import END_TIMEOUT_S, FailureSignal
-from hornet.vmm.phases import timed
 from hornet.vmm.process import Rights, claimed, last_words, log_tail, open_given, start_vmm
 
 BINARY = "firecracker"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from hornet.compiled import compile_c
+from hornet.host.c_compiler import compile_c
 
 SOURCE = Path(__file__).with_name("inherited.c")
 COMPILER = ("gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-U_FORTIFY_SOURCE", "-s")

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hornet.errors import HostError, VMError
-from hornet.files import OTHERS, open_private
+from hornet.host.file_copy import OTHERS, open_private
 from hornet.network.netns import RUN_NETNS
 from hornet.vmm import inherited
 from hornet.vmm.console import Console

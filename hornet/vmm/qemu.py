@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hornet.errors import HornetError, VMError
-from hornet.files import clone_file, copy_into, open_private
-from hornet.lane import Lane
+from hornet.host.file_copy import clone_file, copy_into, open_private
+from hornet.host.phases import timed
+from hornet.host.proc import run
 from hornet.network import netns
 from hornet.network.tap import open_tap
-from hornet.proc import run
-from hornet.vmm.base import MachineConfig, NetworkCard
+from hornet.spec.lane import Lane
 from hornet.vmm.console import Console
+from hornet.vmm.driver import MachineConfig, NetworkCard
 from hornet.vmm.failure import FailureSignal, VMFailedError
-from hornet.vmm.phases import timed
 from hornet.vmm.process import Rights, claimed, last_words, log_tail, open_given, start_vmm
 from hornet.vmm.qmp import Qmp
 
@@ -32,7 +32,7 @@ BINARY = "qemu-system-x86_64"
 START_TIMEOUT_S = 20.0
 MIGRATION_TIMEOUT_S = 60.0
 # Of translated code, filled as a guest works. What does not fit is translated again: with 32, Claude Code takes half as
-# long again; with 128, what comes after it a fifth. Density figures leave it out (hornet/memory.py).
+# long again; with 128, what comes after it a fifth. Density figures leave it out (hornet/vm/memory.py).
 TCG_CACHE_MIB = 256
 # Migration must never be throttled: the VM stands still while it runs.
 BANDWIDTH_BYTES_PER_S = 1 << 40

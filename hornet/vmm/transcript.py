@@ -6,7 +6,7 @@ import io
 import os
 from pathlib import Path
 
-from hornet.files import PRIVATE_MODE
+from hornet.host.file_copy import PRIVATE_MODE
 
 # In characters, of the text in memory: a whole boot fits into either part.
 HEAD_CHARS = TAIL_CHARS = 256 << 10

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hornet_fixtures.ahead import begin_all, place_in_line
+from hornet_fixtures.prefetch import begin_all, place_in_line
 
 
 @pytest.fixture(scope="session", autouse=True)

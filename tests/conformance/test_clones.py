@@ -13,22 +13,22 @@ import pytest
 from hornet.checks.clones import disk_problems, sharing_problems
 from hornet.checks.hazards import counting_problems
 from hornet.errors import HornetError, SnapshotError, VMError
-from hornet.ext4.recover import recovered_text
-from hornet.ext4.verdict import judge_ext4
-from hornet.family import Family
-from hornet.files import clone_file
-from hornet.fleet import Fleet
-from hornet.guest import SshKey
-from hornet.home import Home
-from hornet.lane import Lane
-from hornet.memory import memory_split
+from hornet.formats.ext4.recover import recovered_text
+from hornet.formats.ext4.verdict import judge_ext4
+from hornet.host.file_copy import clone_file
+from hornet.host.workspace import Home
 from hornet.network import HostNet
-from hornet.peer import Peer
+from hornet.scenarios.agent_client import Peer
+from hornet.scenarios.lineage import Family
 from hornet.snapshot import Bundle
-from hornet.spec import Spec
+from hornet.spec.lane import Lane
+from hornet.spec.model import Spec
+from hornet.vm.agent import DISK_FILE
+from hornet.vm.fleet import Fleet
+from hornet.vm.guest import SshKey
+from hornet.vm.memory import memory_split
 from hornet.vmm import restore_vm
-from hornet.witness import DISK_FILE
-from hornet_fixtures.judging import holds
+from hornet_fixtures.assertions import holds
 
 pytestmark = pytest.mark.conformance
 

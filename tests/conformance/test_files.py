@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hornet.image_verdict import ImageProblems
-from hornet_fixtures.judging import holds
+from hornet.procedures.judge_image import ImageProblems
+from hornet_fixtures.assertions import holds
 
 # Each case carries the statement of its rule, if the guide has it, as in guide("file-healthcheck").
 pytestmark = pytest.mark.conformance

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hornet.checks import guest_network
-from hornet.facts import Facts
-from hornet.spec import Spec
-from hornet_fixtures.guide import check_cases
-from hornet_fixtures.judging import holds
+from hornet.spec.model import Spec
+from hornet.vm.probes import Facts
+from hornet_fixtures.assertions import holds
+from hornet_fixtures.requirement_markers import check_cases
 
 pytestmark = pytest.mark.conformance
 

@@ -6,9 +6,9 @@ import pytest
 
 from hornet.checks import hazards
 from hornet.checks.first_packets import first_packet_problems
-from hornet.family import Family
-from hornet.spec import Spec
-from hornet_fixtures.judging import holds
+from hornet.scenarios.lineage import Family
+from hornet.spec.model import Spec
+from hornet_fixtures.assertions import holds
 
 pytestmark = pytest.mark.conformance
 

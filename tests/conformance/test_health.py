@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from hornet.checks import health
-from hornet.spec import Spec
+from hornet.spec.model import Spec
+from hornet_fixtures.assertions import holds
 from hornet_fixtures.guests import Scratch
-from hornet_fixtures.guide import check_cases
-from hornet_fixtures.judging import holds
+from hornet_fixtures.requirement_markers import check_cases
 
 pytestmark = pytest.mark.conformance
 

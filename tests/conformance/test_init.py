@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hornet.checks.init import init_problems
-from hornet.facts import Facts
-from hornet.spec import Spec, Tier
-from hornet_fixtures.judging import holds
+from hornet.checks.init_system import init_problems
+from hornet.spec.model import Spec, Tier
+from hornet.vm.probes import Facts
+from hornet_fixtures.assertions import holds
 
 pytestmark = [pytest.mark.conformance, pytest.mark.guide("tier-init")]
 

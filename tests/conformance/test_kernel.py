@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from hornet.checks import balloon, guest_kernel, promises
-from hornet.facts import Facts
-from hornet.kconfig import read_config
-from hornet.spec import Spec
+from hornet.checks import feature_tests, guest_kernel
+from hornet.checks.balloon import balloon_problems
+from hornet.formats.kconfig import read_config
+from hornet.scenarios.balloon import take_and_give
+from hornet.spec.model import Spec
+from hornet.vm.probes import Facts
+from hornet_fixtures.assertions import holds
 from hornet_fixtures.guests import Asked
-from hornet_fixtures.judging import holds
 
 FEATURES = ("virtio", "filesystems", "networking", "isolation", "entropy", "console", "removed")
 pytestmark = [pytest.mark.conformance, pytest.mark.guide(*(f"kernel-{feature}" for feature in FEATURES))]
@@ -33,9 +35,9 @@ def test_the_running_kernel_is_of_the_right_version(spec: Spec, facts: Facts) ->
 
 
 def test_what_the_configuration_promises_works(promise_name: str, spec: Spec, facts: Facts) -> None:
-    holds(promises.promise_problems(promise_name, spec.kernel.promises[promise_name], facts))
+    holds(feature_tests.promise_problems(promise_name, spec.kernel.promises[promise_name], facts))
 
 
 @pytest.mark.guide("kernel-virtio")
 def test_the_balloon_takes_memory_and_gives_it_back(begun_facts: Future[Asked], spec: Spec) -> None:
-    holds(balloon.balloon_problems(balloon.take_and_give(begun_facts.result().vm, spec.machine.memory_mib // 4)))
+    holds(balloon_problems(take_and_give(begun_facts.result().vm, spec.machine.memory_mib // 4)))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from hornet.checks import boot, read_only
-from hornet.inspection import FACTS_TIMEOUT_S
-from hornet.spec import Spec
-from hornet.store import file_sha256
+from hornet.host.artifact_store import file_sha256
+from hornet.scenarios.probe_sets import FACTS_TIMEOUT_S
+from hornet.spec.model import Spec
+from hornet_fixtures.assertions import holds
 from hornet_fixtures.guests import Hardened
-from hornet_fixtures.guide import check_cases
-from hornet_fixtures.judging import holds
+from hornet_fixtures.requirement_markers import check_cases
 
 pytestmark = pytest.mark.conformance
 

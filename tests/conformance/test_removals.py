@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hornet.image_verdict import ImageProblems
-from hornet_fixtures.judging import holds
+from hornet.procedures.judge_image import ImageProblems
+from hornet_fixtures.assertions import holds
 
 # Each case carries the mark of its removal, as in guide("removed-perl"); a tier's `keeps` have no case.
 pytestmark = pytest.mark.conformance

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from hornet.checks import sizes
-from hornet.spec import Spec, Tier
-from hornet.store import file_sha256
-from hornet_fixtures.judging import holds
-from hornet_fixtures.subject import Image
+from hornet.host.artifact_store import file_sha256
+from hornet.spec.model import Spec, Tier
+from hornet_fixtures.assertions import holds
+from hornet_fixtures.under_test import Image
 
 pytestmark = pytest.mark.conformance
 

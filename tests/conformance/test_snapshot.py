@@ -6,11 +6,11 @@ import pytest
 
 from hornet.checks.guest_disk import disk_symptom_problems
 from hornet.checks.snapshot_files import part_problems
-from hornet.ext4.verdict import judge_ext4
-from hornet.facts import Facts
-from hornet.home import Home
+from hornet.formats.ext4.verdict import judge_ext4
+from hornet.host.workspace import Home
 from hornet.snapshot import Bundle
-from hornet_fixtures.judging import holds
+from hornet.vm.probes import Facts
+from hornet_fixtures.assertions import holds
 from hornet_fixtures.recording import bundle_facts
 
 pytestmark = pytest.mark.conformance

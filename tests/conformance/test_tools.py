@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from hornet.checks import tools
-from hornet.facts import Facts
-from hornet.spec import Spec
-from hornet_fixtures.judging import holds
+from hornet.spec.model import Spec
+from hornet.vm.probes import Facts
+from hornet_fixtures.assertions import holds
 
-# Each case carries the mark of its tool, as in guide("tool-git"): see hornet_fixtures/guide.py.
+# Each case carries the mark of its tool, as in guide("tool-git"): see hornet_fixtures/requirement_markers.py.
 pytestmark = pytest.mark.conformance
 
 

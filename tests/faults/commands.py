@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hornet.home import CHECKOUT
+from hornet.host.workspace import CHECKOUT
 from tests.faults.world import INPUTS, World
 
 HORNETOS = (sys.executable, "-m", "hornet_cli")

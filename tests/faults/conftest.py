@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hornet.home import Home
+from hornet.host.workspace import Home
 from tests.faults.tally import TALLY
 from tests.faults.world import what_is_hidden
 

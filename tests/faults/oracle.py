@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hornet.home import CHECKOUT
+from hornet.host.workspace import CHECKOUT
 from tests.faults.world import World
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _broken(snapshots: list[Path]) -> list[str]:
     # Here: it takes longer than most commands.
     from hornet.errors import HornetError
     from hornet.snapshot import open_bundle
-    from hornet.spec import load_spec
+    from hornet.spec.model import load_spec
 
     problems = []
     for directory in snapshots:

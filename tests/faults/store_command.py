@@ -12,9 +12,9 @@ STEP_TIMEOUT_S = 60
 
 def make_artifact() -> None:
     """Pack a tree, wait, unpack it, all in the artifact's work directory."""
-    from hornet.home import CHECKOUT, Home
-    from hornet.proc import run
-    from hornet.store import Store
+    from hornet.host.artifact_store import Store
+    from hornet.host.proc import run
+    from hornet.host.workspace import CHECKOUT, Home
 
     def build(work: Path) -> None:
         log = work / "build.log"

@@ -13,16 +13,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from ext4_samples import loop_devices_work
 
-from hornet.home import Home
-from hornet.host import require_root
+from hornet.host.facts import require_root
+from hornet.host.workspace import Home
 from hornet.snapshot import Bundle
 from tests.faults.commands import Command
 from tests.faults.faults import NONE
 from tests.faults.plan import Moment, Plan, draw
 from tests.faults.tally import TALLY
 from tests.faults.trial import Ended, Result, play
+from tests.support.ext4_samples import loop_devices_work
 
 pytestmark = pytest.mark.timeout(1200)
 

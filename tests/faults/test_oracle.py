@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hornet.home import Home
-from hornet.host import require_root
+from hornet.host.facts import require_root
+from hornet.host.workspace import Home
 from tests.faults.commands import COMMANDS
 from tests.faults.plan import Plan, draw
 from tests.faults.shams import SHAMS

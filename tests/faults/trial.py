@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from hornet.home import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Home
 from tests.faults import oracle, shams  # noqa: F401  the shams are commands too
 from tests.faults.faults import Missed, Running
 from tests.faults.plan import Plan

@@ -16,11 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from builders.rootfs.packages import TRUST
-from builders.rootfs.sources import apt_sources
-from hornet.home import CHECKOUT
-from hornet.proc import run
-from hornet.spec import load_spec
+from builders.apt.packages import TRUST
+from builders.apt.sources import apt_sources
+from hornet.host.proc import run
+from hornet.host.workspace import CHECKOUT
+from hornet.spec.model import load_spec
 
 RELEASES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
 NEWEST = list(RELEASES)[-1]

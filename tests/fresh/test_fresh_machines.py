@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fresh_machine import HOME, NEWEST, RELEASES, SUITE, FreshMachine, Outcome
 
-from hornet.home import Home
-from hornet.host import require_root
-from hornet.progress import Progress
+from hornet.host.facts import require_root
+from hornet.host.progress import Progress
+from hornet.host.workspace import Home
+from tests.fresh.fresh_machine import HOME, NEWEST, RELEASES, SUITE, FreshMachine, Outcome
 
 SELF_TEST_TIMEOUT_S = 1500
 WHOLE_TIMEOUT_S = 7200

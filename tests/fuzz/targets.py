@@ -20,40 +20,38 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import bundle_samples
-import kernel_samples
-import synthetic_run
-from guest_samples import good_facts
 from pydantic import TypeAdapter, ValidationError
 
 import reports.summary
 from builders.kernel.elf import loadable
-from hornet.capacity import METRIC, Footprint
 from hornet.checks.catalog import guest_checks
-from hornet.elf import MAGIC as ELF_MAGIC
-from hornet.elf import linkage_of
 from hornet.errors import HornetError
-from hornet.ext4 import superblock as ext4
-from hornet.ext4.examine import duplicate_names, repair
-from hornet.ext4.reader import Ext4Reader
-from hornet.ext4.tree import Ext4Tree
-from hornet.facts import Answer, parse_answers
 from hornet.foreign_file import parse_json, parse_toml
-from hornet.guide import load_guide
-from hornet.kconfig import check_flags, extract_config, format_config, version_key
-from hornet.lane import lane_named
+from hornet.formats.elf import MAGIC as ELF_MAGIC
+from hornet.formats.elf import linkage_of
+from hornet.formats.ext4 import superblock as ext4
+from hornet.formats.ext4.examine import duplicate_names, repair
+from hornet.formats.ext4.reader import Ext4Reader
+from hornet.formats.ext4.tree import Ext4Tree
+from hornet.formats.kconfig import check_flags, extract_config, format_config, version_key
+from hornet.formats.shebang import interpreter_of
 from hornet.network import AddressPlan
-from hornet.records import parse_records
-from hornet.scripts import interpreter_of
+from hornet.results.benchmarks import parse_benchmarks
+from hornet.results.capacity import METRIC, Footprint
+from hornet.results.junit import parse_junit
+from hornet.results.records import parse_records
+from hornet.results.run import Run, _note_artifacts
 from hornet.snapshot.manifest import FileSeal, Manifest, parse_manifest
-from hornet.spec import SPEC_PATH, Spec, build_spec, load_spec
-from hornet.vm_state import VMState, parse_state
-from reports.benchmarks import parse_benchmarks
-from reports.build import _component_sizes
-from reports.junit import parse_junit
-from reports.load import Run, _note_artifacts
+from hornet.spec.lane import lane_named
+from hornet.spec.model import SPEC_PATH, Spec, build_spec, load_spec
+from hornet.spec.requirements import load_guide
+from hornet.vm.probes import Answer, parse_answers
+from hornet.vm.state import VMState, parse_state
+from reports.generate import _component_sizes
 from reports.page import _render
 from reports.summary import Report, summarize
+from tests.support import bundle_samples, kernel_samples, synthetic_run
+from tests.support.guest_samples import good_facts
 
 CORPUS = Path(__file__).with_name("corpus")
 BOUNDARY = "@@0123456789abcdef"

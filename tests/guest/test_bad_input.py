@@ -10,16 +10,16 @@ import psutil
 import pytest
 
 from hornet.errors import HornetError, VMError
-from hornet.files import clone_file
-from hornet.fleet import Fleet
-from hornet.guest import SshKey
-from hornet.home import Home
-from hornet.lane import Lane
+from hornet.host.file_copy import clone_file
+from hornet.host.proc import run
+from hornet.host.workspace import Home
 from hornet.network import HostNet, netns
 from hornet.network.ids import vms_directory
-from hornet.proc import run
-from hornet.spec import Spec
-from hornet_fixtures.subject import Image
+from hornet.spec.lane import Lane
+from hornet.spec.model import Spec
+from hornet.vm.fleet import Fleet
+from hornet.vm.guest import SshKey
+from hornet_fixtures.under_test import Image
 
 pytestmark = pytest.mark.guest
 

@@ -11,18 +11,18 @@ from dataclasses import dataclass
 
 import pytest
 
-from hornet.checks import injection, read_only
+from hornet.checks import read_only, runtime_secrets
 from hornet.checks.catalog import guest_checks, hardened_checks, scratch_checks
 from hornet.checks.health import health_probes
-from hornet.checks.injection import Trial, injection_probes
-from hornet.facts import Facts, Probe
-from hornet.fleet import VM, Fleet
-from hornet.home import Home
-from hornet.image_verdict import REMNANT, judge_image
-from hornet.inspection import FACTS_TIMEOUT_S, collect_facts, guest_probes, tools_probes
+from hornet.checks.runtime_secrets import Trial, injection_probes
+from hornet.host.workspace import Home
+from hornet.procedures.judge_image import REMNANT, judge_image
+from hornet.scenarios.page_server import pages_server
+from hornet.scenarios.probe_sets import FACTS_TIMEOUT_S, collect_facts, guest_probes, tools_probes
 from hornet.snapshot import Bundle
-from hornet.spec import Spec
-from hornet.testserver import pages_server
+from hornet.spec.model import Spec
+from hornet.vm.fleet import VM, Fleet
+from hornet.vm.probes import Facts, Probe
 
 pytestmark = pytest.mark.guest
 
@@ -256,4 +256,4 @@ def test_secrets_that_are_not_looked_after(victim: VM, spec: Spec) -> None:
     found = {name: problems for name, check in checks.items() if (problems := check(facts))}
     wanted = {"injection.given": "did not get them", "injection.refused": "ran", "injection.left": "/root/secrets.env"}
     assert_exactly(found, wanted)
-    assert "the secret is on the disk" in injection.disk_problems(trial, victim.disk)[0]
+    assert "the secret is on the disk" in runtime_secrets.disk_problems(trial, victim.disk)[0]

@@ -21,19 +21,19 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hornet.diagnose import State, Step, find_vm, observe, walk
 from hornet.errors import VMError
-from hornet.fleet import VM, Fleet
-from hornet.guest import SshKey, ssh_key
-from hornet.home import Home
-from hornet.lane import Lane
+from hornet.host.proc import run
+from hornet.host.workspace import Home
 from hornet.network import HostNet
-from hornet.proc import run
+from hornet.procedures.diagnose import State, Step, find_vm, observe, walk
 from hornet.snapshot import Bundle
-from hornet.spec import Spec
-from hornet.vm_state import STATE_FILE
+from hornet.spec.lane import Lane
+from hornet.spec.model import Spec
+from hornet.vm.fleet import VM, Fleet
+from hornet.vm.guest import SshKey, ssh_key
+from hornet.vm.state import STATE_FILE
 from hornet_cli.app import app
-from hornet_fixtures.subject import Image
+from hornet_fixtures.under_test import Image
 
 pytestmark = pytest.mark.guest
 

@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import GuestError, HornetError
-from hornet.fleet import VM, Fleet
-from hornet.guest import SshKey
-from hornet.guest_script import MAX_OUTPUT_BYTES
-from hornet.home import Home
-from hornet.lane import Lane
+from hornet.host.proc import run
+from hornet.host.workspace import Home
 from hornet.network import HostNet
-from hornet.peer import Peer
-from hornet.proc import run
+from hornet.scenarios.agent_client import Peer
 from hornet.snapshot import Bundle
-from hornet.snapshot.take import origin_of_child, take_snapshot
-from hornet.spec import Spec
+from hornet.spec.lane import Lane
+from hornet.spec.model import Spec
+from hornet.vm.fleet import VM, Fleet
+from hornet.vm.guest import SshKey
+from hornet.vm.guest_script import MAX_OUTPUT_BYTES
+from hornet.vm.snapshotting import origin_of_child, take_snapshot
 from hornet.vmm.failure import VMFailedError
 from hornet.vmm.qemu import QemuVM
 from hornet.vmm.transcript import FILE_MAX_BYTES, HEAD_CHARS, TAIL_CHARS
-from hornet_fixtures.subject import Image
+from hornet_fixtures.under_test import Image
 
 pytestmark = pytest.mark.guest
 

@@ -17,11 +17,11 @@ from string import ascii_lowercase
 import pytest
 
 from hornet.errors import VMError
-from hornet.host import kvm
-from hornet.lane import FIRECRACKER_KVM
+from hornet.host.proc import run
 from hornet.network import HostNet
-from hornet.proc import run
-from hornet.spec import Spec
+from hornet.spec.lane import FIRECRACKER_KVM
+from hornet.spec.model import Spec
+from hornet.vm import kvm
 from hornet.vmm import MachineConfig, MicroVM, NetworkCard, boot_vm, firecracker, restore_vm
 
 pytestmark = pytest.mark.guest

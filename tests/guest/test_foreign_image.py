@@ -16,16 +16,16 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import GuestError, VMError
-from hornet.files import clone_file
-from hornet.fleet import Fleet
-from hornet.guest import SshKey, read_ssh_key, ssh_key
-from hornet.home import CHECKOUT, Home
-from hornet.lane import Lane
+from hornet.host.file_copy import clone_file
+from hornet.host.proc import run
+from hornet.host.workspace import CHECKOUT, Home
 from hornet.network import HostNet
-from hornet.proc import run
-from hornet.spec import Spec
-from hornet_fixtures.subject import Image
-from reports.junit import read_junit
+from hornet.results.junit import read_junit
+from hornet.spec.lane import Lane
+from hornet.spec.model import Spec
+from hornet.vm.fleet import Fleet
+from hornet.vm.guest import SshKey, read_ssh_key, ssh_key
+from hornet_fixtures.under_test import Image
 
 pytestmark = pytest.mark.guest
 

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from foreign_words import HOSTILE, assert_obeyed_by_nobody
 
 from hornet.errors import VMError
-from hornet.fleet import VM, Fleet
-from hornet.home import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Home
 from hornet.snapshot import Bundle
+from hornet.vm.fleet import VM, Fleet
+from tests.support.foreign_words import HOSTILE, assert_obeyed_by_nobody
 
 pytestmark = pytest.mark.guest
 

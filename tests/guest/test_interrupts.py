@@ -16,13 +16,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from hornet.fleet import VM, Fleet, running_vms
-from hornet.home import CHECKOUT, Home
+from hornet.host.proc import is_running
+from hornet.host.workspace import CHECKOUT, Home
 from hornet.network import netns
-from hornet.peer import Peer
-from hornet.proc import is_running
+from hornet.scenarios.agent_client import Peer
 from hornet.snapshot import Bundle
-from hornet.spec import Spec
+from hornet.spec.model import Spec
+from hornet.vm.fleet import VM, Fleet, running_vms
 
 pytestmark = pytest.mark.guest
 
@@ -38,7 +38,7 @@ def test_hang(restored_vm):
 # Threads start one VM and boot another meanwhile. VM is there when the first of them has its VMM.
 ASKED_AHEAD = """
 import threading, time
-from hornet.fleet import Fleet
+from hornet.vm.fleet import Fleet
 
 def test_hang(begun_facts, begun_hardened):
     while WAITED_FOR and not begun_facts.done() and not any(hasattr(vm, "micro") for vm in Fleet.running):

@@ -6,21 +6,21 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import mutations
 import pytest
-from mutations import MUTATIONS, Subject
 
 from hornet.errors import HornetError
-from hornet.ext4.symptoms import log_symptoms
-from hornet.ext4.verdict import judge_ext4
-from hornet.fleet import VM, Fleet
-from hornet.guest import SshKey
-from hornet.home import Home
-from hornet.lane import Lane
+from hornet.formats.ext4.symptoms import log_symptoms
+from hornet.formats.ext4.verdict import judge_ext4
+from hornet.host.workspace import Home
 from hornet.network import HostNet
 from hornet.snapshot import Bundle
-from hornet.snapshot.take import origin_of_child, take_snapshot
-from hornet.spec import Spec
+from hornet.spec.lane import Lane
+from hornet.spec.model import Spec
+from hornet.vm.fleet import VM, Fleet
+from hornet.vm.guest import SshKey
+from hornet.vm.snapshotting import origin_of_child, take_snapshot
+from tests.support import mutations
+from tests.support.mutations import MUTATIONS, Subject
 
 pytestmark = [pytest.mark.guest, pytest.mark.guide("wrong-approach-corrupts", "trouble-ext4")]
 

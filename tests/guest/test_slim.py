@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 
 from builders.rootfs.baseline import NAME, build_baseline
-from builders.slim import slim_snapshot
 from builders.snapshots import build_snapshot
-from hornet.fleet import Fleet
-from hornet.guest import SshKey
-from hornet.home import Home
-from hornet.lane import Lane
+from hornet.host.progress import Progress
+from hornet.host.workspace import Home
 from hornet.network import HostNet
-from hornet.progress import Progress
+from hornet.procedures.slim import slim_snapshot
 from hornet.snapshot import Bundle
-from hornet.spec import Spec
+from hornet.spec.lane import Lane
+from hornet.spec.model import Spec
+from hornet.vm.fleet import Fleet
+from hornet.vm.guest import SshKey
 
 pytestmark = pytest.mark.guest
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import SnapshotError
-from hornet.files import clone_file
-from hornet.fleet import Fleet
-from hornet.home import CHECKOUT, Home
-from hornet.network.inventory import leftovers
+from hornet.host.file_copy import clone_file
+from hornet.host.workspace import CHECKOUT, Home
+from hornet.network.ownership import leftovers
+from hornet.procedures.validate import STEPS
 from hornet.snapshot import Bundle, open_bundle
-from hornet.spec import Spec
-from hornet.validation import STEPS
+from hornet.spec.model import Spec
+from hornet.vm.fleet import Fleet
 
 pytestmark = pytest.mark.guest
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from hornet.checks import guest_kernel, tools
-from hornet.fleet import VM
-from hornet.home import CHECKOUT, Home
-from hornet.image_verdict import judge_image
-from hornet.inspection import collect_facts
-from hornet.spec import Spec, load_spec
-from hornet_fixtures.subject import Image
+from hornet.host.workspace import CHECKOUT, Home
+from hornet.procedures.judge_image import judge_image
+from hornet.scenarios.probe_sets import collect_facts
+from hornet.spec.model import Spec, load_spec
+from hornet.vm.fleet import VM
+from hornet_fixtures.under_test import Image
 
 pytestmark = pytest.mark.guest
 

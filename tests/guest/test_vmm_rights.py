@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from hornet.checks.balloon import WAIT
-from hornet.fleet import VM, Fleet
-from hornet.home import Home
-from hornet.host import kvm
-from hornet.host.lanes import PROBE_BOOT_ARGS
-from hornet.lane import QEMU_KVM, QEMU_TCG
-from hornet.memory import memory_split
+from hornet.host.artifact_store import file_sha256
+from hornet.host.workspace import Home
+from hornet.scenarios.balloon import WAIT
 from hornet.snapshot import Bundle
-from hornet.snapshot.take import origin_of_child, take_snapshot
-from hornet.spec import Spec
-from hornet.store import file_sha256
+from hornet.spec.lane import QEMU_KVM, QEMU_TCG
+from hornet.spec.model import Spec
+from hornet.vm import kvm
+from hornet.vm.fleet import VM, Fleet
+from hornet.vm.lanes import PROBE_BOOT_ARGS
+from hornet.vm.memory import memory_split
+from hornet.vm.snapshotting import origin_of_child, take_snapshot
 from hornet.vmm import MachineConfig, boot_vm, qemu
 
 pytestmark = pytest.mark.guest

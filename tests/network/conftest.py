@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from hornet.home import Home
+from hornet.host.workspace import Home
 from hornet.network import HostNet, VMIds, VMNamespace
-from hornet.spec import Spec
-from hornet_fixtures.netlab import Internet, Lab, StandIn, attach
+from hornet.spec.model import Spec
+from tests.support.network_lab import Internet, Lab, StandIn, attach
 
 STAND_INS = 3
 

@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hornet.spec import Spec
-from hornet_fixtures.attacks import ETH_IPV4, SENTINEL, Wire, echo_request
-from hornet_fixtures.netlab import SITE, SITE_NAME, UPLINK, Lab, StandIn, ask_site, look_up
+from hornet.spec.model import Spec
+from tests.support.attacks import ETH_IPV4, SENTINEL, Wire, echo_request
+from tests.support.network_lab import SITE, SITE_NAME, UPLINK, Lab, StandIn, ask_site, look_up
 
 pytestmark = pytest.mark.network
 

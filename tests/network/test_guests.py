@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from hornet.fleet import VM, Fleet
 from hornet.network import HostNet
-from hornet.network.upkeep import vm_problems
+from hornet.network.reconcile import vm_problems
 from hornet.snapshot import Bundle
-from hornet.spec import Spec
-from hornet_fixtures.attacks import tcp_server
-from hornet_fixtures.judging import holds
-from hornet_fixtures.netlab import SITE_NAME, UPLINK, Internet
+from hornet.spec.model import Spec
+from hornet.vm.fleet import VM, Fleet
+from hornet_fixtures.assertions import holds
+from tests.support.attacks import tcp_server
+from tests.support.network_lab import SITE_NAME, UPLINK, Internet
 
 pytestmark = pytest.mark.network
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from hornet.spec import Spec
-from hornet_fixtures import isolation
-from hornet_fixtures.judging import holds
-from hornet_fixtures.netlab import Lab
+from hornet.spec.model import Spec
+from hornet_fixtures.assertions import holds
+from tests.support import isolation
+from tests.support.network_lab import Lab
 
 pytestmark = [pytest.mark.network, pytest.mark.guide("tenants-isolated")]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from hornet.host.proc import run
 from hornet.network import HostNet, VMNamespace
-from hornet.network.upkeep import host_problems, vm_problems
-from hornet.proc import run
-from hornet_fixtures.attacks import CONTROL_S, hear, ping_all, tcp_server
-from hornet_fixtures.judging import holds
-from hornet_fixtures.netlab import StandIn
+from hornet.network.reconcile import host_problems, vm_problems
+from hornet_fixtures.assertions import holds
+from tests.support.attacks import CONTROL_S, hear, ping_all, tcp_server
+from tests.support.network_lab import StandIn
 
 pytestmark = pytest.mark.network
 

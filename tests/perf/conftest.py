@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hornet.lane import Lane
-from hornet_fixtures.ahead import await_all
+from hornet.spec.lane import Lane
+from hornet_fixtures.prefetch import await_all
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from hornet.fleet import VM, Fleet
-from hornet.records import Record
-from hornet.spec import Spec
-from hornet_fixtures.subject import Image
+from hornet.results.records import Record
+from hornet.spec.model import Spec
+from hornet.vm.fleet import VM, Fleet
+from hornet_fixtures.under_test import Image
 
 pytestmark = pytest.mark.perf
 

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from hornet.capacity import METRIC, Footprint
-from hornet.fleet import VM, Fleet
-from hornet.lane import Lane
-from hornet.memory import memory_split
-from hornet.records import Record, append_record
+from hornet.results.capacity import METRIC, Footprint
+from hornet.results.density import DENSITY_METRIC
+from hornet.results.records import Record, append_record
 from hornet.snapshot import Bundle
-from hornet.spec import Spec
-from reports.capacity import DENSITY_METRIC
+from hornet.spec.lane import Lane
+from hornet.spec.model import Spec
+from hornet.vm.fleet import VM, Fleet
+from hornet.vm.memory import memory_split
 
 pytestmark = pytest.mark.perf
 

@@ -15,16 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from hornet.home import Home
+from hornet.host.workspace import Home
 from hornet.network import HostNet, NamespacePool, VMIds, VMNamespace, netns, rtnl
-from hornet.network.build import interface_exists
+from hornet.network.assemble import interface_exists
 from hornet.network.rtnl import Rtnl
-from hornet.network.topology import read_facts
-from hornet.records import Record
-from hornet.spec import Spec
-from hornet_fixtures import rivals
-from hornet_fixtures.attacks import CONTROL_S, hear, tcp_server
-from hornet_fixtures.netlab import SITE, Internet, attach
+from hornet.network.state import read_facts
+from hornet.results.records import Record
+from hornet.spec.model import Spec
+from tests.support import iproute2_baselines
+from tests.support.attacks import CONTROL_S, hear, tcp_server
+from tests.support.network_lab import SITE, Internet, attach
 
 pytestmark = pytest.mark.perf
 
@@ -34,8 +34,8 @@ ROUNDS = {1: 7, 10: 3, 100: 2, 1000: 3}
 # The rivals take minutes for a thousand.
 RIVAL_ROUNDS = {1: 7, 10: 3, 100: 2, 1000: 1}
 RIVALS = {
-    "guide": (rivals.guide_creation, rivals.guide_removal),
-    "ip_batch": (rivals.batch_creation, rivals.batch_removal),
+    "guide": (iproute2_baselines.guide_creation, iproute2_baselines.guide_removal),
+    "ip_batch": (iproute2_baselines.batch_creation, iproute2_baselines.batch_removal),
 }
 STEP = 10
 CONNECTIONS = 200
@@ -78,7 +78,7 @@ def measure(host: HostNet, method: str, size: int) -> dict[str, float]:
         create_s, enter_s, remove_s = time_suite(host, size)
     else:
         plans = [host.plan.for_vm(n) for n in range(1, size + 1)]
-        create_s, enter_s, remove_s = rivals.time_shell(host, plans, *RIVALS[method])
+        create_s, enter_s, remove_s = iproute2_baselines.time_shell(host, plans, *RIVALS[method])
     kernel_s = wait_for_the_kernel(host)
     return {
         "network_create": create_s / size,
@@ -102,12 +102,12 @@ def time_suite(host: HostNet, size: int) -> tuple[float, float, float]:
 
 
 def add_canary(vm: VMNamespace) -> None:
-    """See rivals.CANARY."""
+    """See iproute2_baselines.CANARY."""
     fd = os.open(netns.RUN_NETNS / vm.name, os.O_RDONLY | os.O_CLOEXEC)
     try:
         with vm.host.run(Rtnl) as kernel:
-            ends = rtnl.link(rivals.CANARY), rtnl.link(rivals.CANARY, net_ns_fd=fd)
-            kernel.send([rtnl.add_veth(rivals.CANARY, *ends)])
+            ends = rtnl.link(iproute2_baselines.CANARY), rtnl.link(iproute2_baselines.CANARY, net_ns_fd=fd)
+            kernel.send([rtnl.add_veth(iproute2_baselines.CANARY, *ends)])
     finally:
         os.close(fd)
 
@@ -115,7 +115,7 @@ def add_canary(vm: VMNamespace) -> None:
 def wait_for_the_kernel(host: HostNet) -> float:
     """Seconds until the kernel has removed the namespaces whose names are gone already."""
     began_s = time.perf_counter()
-    while host.run(lambda: interface_exists(rivals.CANARY)):
+    while host.run(lambda: interface_exists(iproute2_baselines.CANARY)):
         assert time.perf_counter() - began_s < SETTLE_TIMEOUT_S, "the kernel does not remove the namespaces"
         time.sleep(0.005)
     return time.perf_counter() - began_s

@@ -11,13 +11,12 @@ from typing import Any
 
 import pytest
 
-from hornet import pagecache
-from hornet.fleet import VM, Fleet
-from hornet.home import Home
-from hornet.owned import work_directory
-from hornet.records import Record
+from hornet.host.owned import work_directory
+from hornet.host.workspace import Home
+from hornet.results.records import Record
 from hornet.snapshot import Bundle
-from hornet.spec import Spec
+from hornet.spec.model import Spec
+from hornet.vm.fleet import VM, Fleet
 from hornet.vmm import timed
 
 pytestmark = pytest.mark.perf
@@ -47,13 +46,13 @@ def test_restore(
     running: list[VM] = []
     phases: list[dict[str, float]] = []
     reported: list[dict[str, float]] = []
-    prepare = pagecache.drop if page_cache == "cold" else pagecache.warm
+    prepare = page_cache.drop if page_cache == "cold" else page_cache.warm
 
     def set_up() -> None:
         fleet.prepare(1)  # made ahead, as in production; docs/network.md says what it costs
         prepare(own_bundle.files)
         if page_cache == "cold":
-            share = pagecache.resident_share(own_bundle.files)
+            share = page_cache.resident_share(own_bundle.files)
             assert share <= MOST_COLD_SHARE, (
                 f"{share:.0%} of the snapshot is still in the page cache: not a cold restore"
             )

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hornet.records import RECORDS_FILE, read_records
-from hornet.spec import Spec
-from hornet.verdict import Judgement, Verdict, judge
-from reports.junit import NOT_JUDGED
+from hornet.results.junit import NOT_JUDGED
+from hornet.results.records import RECORDS_FILE, read_records
+from hornet.results.verdict import Judgement, Verdict, judge
+from hornet.spec.model import Spec
 
 pytestmark = [pytest.mark.perf, pytest.mark.gate]
 

@@ -6,18 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import synthetic_run as synthetic
-
-from hornet.home import CHECKOUT
-from hornet.spec import load_spec
-from reports.build import build_report
-from reports.junit import Case, read_junit
-from reports.load import load_run
+from hornet.host.workspace import CHECKOUT
+from hornet.results.junit import Case, read_junit
+from hornet.results.run import load_run
+from hornet.spec.model import load_spec
+from reports.generate import build_report
 from reports.summary import summarize
+from tests.support import synthetic_run as synthetic
 
 SAMPLE = """
 import pytest
-from hornet_fixtures.judging import holds
+from hornet_fixtures.assertions import holds
 
 def test_accepted():
     holds(["vm1: its clock is late"])

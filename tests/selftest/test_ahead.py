@@ -6,15 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hornet.home import CHECKOUT
-from reports.junit import read_junit
+from hornet.host.workspace import CHECKOUT
+from hornet.results.junit import read_junit
 
-# Plays the guests: the names are those of hornet_fixtures/ahead.py.
+# Plays the guests: the names are those of hornet_fixtures/prefetch.py.
 CONFTEST = """
 import pathlib
 from concurrent.futures import Future
 import pytest
-from hornet_fixtures.ahead import begin_all, place_in_line
+from hornet_fixtures.prefetch import begin_all, place_in_line
 
 def log(line):
     with open(pathlib.Path(__file__).parent / "log", "a") as stream:

@@ -13,17 +13,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from apk_samples import Key, Package, alpine_base, write_repository
 
 from builders.rootfs import build_rootfs
 from builders.rootfs.alpine import fetch_layer
 from builders.rootfs.npm import fetch_layers
 from builders.rootfs.toolbox import build_toolbox
 from hornet.errors import BuildError, SpecError
-from hornet.home import Home
-from hornet.progress import Progress
-from hornet.spec import Spec, load_spec
-from hornet.store import Store
+from hornet.host.artifact_store import Store
+from hornet.host.progress import Progress
+from hornet.host.workspace import Home
+from hornet.spec.model import Spec, load_spec
+from tests.support.apk_samples import Key, Package, alpine_base, write_repository
 
 SPEC = load_spec()
 QUIET = Progress(io.StringIO())

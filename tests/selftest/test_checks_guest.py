@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
-from guest_samples import BAD_LINES, KERNEL_LOG, Mutation, good_facts, guest_mutations
 
 from hornet.checks import boot
 from hornet.checks.catalog import guest_checks
-from hornet.facts import Facts
-from hornet.inspection import guest_probes, tools_probes
-from hornet.spec import load_spec
+from hornet.scenarios.probe_sets import guest_probes, tools_probes
+from hornet.spec.model import load_spec
+from hornet.vm.probes import Facts
+from tests.support.guest_samples import BAD_LINES, KERNEL_LOG, Mutation, good_facts, guest_mutations
 
 SPEC = load_spec()
 CHECKS = guest_checks(SPEC)

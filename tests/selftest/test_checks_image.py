@@ -6,17 +6,17 @@ import shutil
 from pathlib import Path
 
 import pytest
-from directory_tree import DirectoryTree
 from hypothesis import given
 from hypothesis import strategies as st
-from image_samples import SECRETS, Mutation, image_mutations, make_good_root, write
 
 from hornet.checks.catalog import image_checks
 from hornet.errors import Ext4Error
-from hornet.image_verdict import REMNANT, judge_image
-from hornet.proc import run
-from hornet.scripts import interpreter_of
-from hornet.spec import load_spec
+from hornet.formats.shebang import interpreter_of
+from hornet.host.proc import run
+from hornet.procedures.judge_image import REMNANT, judge_image
+from hornet.spec.model import load_spec
+from tests.support.directory_tree import DirectoryTree
+from tests.support.image_samples import SECRETS, Mutation, image_mutations, make_good_root, write
 
 SPEC = load_spec()
 CHECKS = image_checks(SPEC)

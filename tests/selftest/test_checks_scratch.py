@@ -7,14 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from guest_samples import Mutation
-from scratch_samples import TRIAL, good_hardened_facts, good_scratch_facts, hardened_mutations, scratch_mutations
 
-from hornet.checks import health, injection, read_only
+from hornet.checks import health, read_only, runtime_secrets
 from hornet.checks.balloon import Balloon, balloon_problems
 from hornet.checks.catalog import hardened_checks, scratch_checks
-from hornet.facts import Facts
-from hornet.spec import load_spec
+from hornet.spec.model import load_spec
+from hornet.vm.probes import Facts
+from tests.support.guest_samples import Mutation
+from tests.support.scratch_samples import (
+    TRIAL,
+    good_hardened_facts,
+    good_scratch_facts,
+    hardened_mutations,
+    scratch_mutations,
+)
 
 SPEC = load_spec()
 CHECKS = {**scratch_checks(SPEC, TRIAL), **hardened_checks(SPEC)}
@@ -40,7 +46,7 @@ def test_every_check_is_broken_once() -> None:
 
 
 def test_the_guest_is_asked_what_the_checks_want_to_know() -> None:
-    probes = health.health_probes(SPEC.health, SPEC.network) + injection.injection_probes(SPEC.secrets, TRIAL)
+    probes = health.health_probes(SPEC.health, SPEC.network) + runtime_secrets.injection_probes(SPEC.secrets, TRIAL)
     probes += read_only.read_only_probes(SPEC.read_only_root)
     assert {probe.name for probe in probes} == set(GOOD)
 
@@ -48,9 +54,9 @@ def test_the_guest_is_asked_what_the_checks_want_to_know() -> None:
 def test_a_secret_on_the_disk_is_found(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.write_bytes(bytes(5000) + TRIAL.nonce.encode() + bytes(5000))
-    assert injection.disk_problems(TRIAL, disk) == ["disk: the secret is on the disk, at byte 5000"]
+    assert runtime_secrets.disk_problems(TRIAL, disk) == ["disk: the secret is on the disk, at byte 5000"]
     disk.write_bytes(bytes(10_000))
-    assert injection.disk_problems(TRIAL, disk) == []
+    assert runtime_secrets.disk_problems(TRIAL, disk) == []
 
 
 def test_a_disk_that_changed_is_found() -> None:

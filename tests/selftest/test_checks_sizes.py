@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hornet.checks import sizes
-from hornet.spec import load_spec
+from hornet.spec.model import load_spec
 
 SPEC = load_spec()
 LITTLE_BYTES = 100_000

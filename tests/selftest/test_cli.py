@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hornet.home import CHECKOUT
+from hornet.host.workspace import CHECKOUT
 from hornet_cli.app import app
 
 NOBODY = "65534"

@@ -12,18 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hornet.diagnose import State, Step, find_vm, walk
-from hornet.diagnose.observations import FULL_PERCENT, Inside, Observations, Place, Port
-from hornet.diagnose.observe import _percentages, _sizes
-from hornet.diagnose.tree import STEPS
 from hornet.errors import GuestError, VMError
-from hornet.fleet import running_vms
-from hornet.home import Home
+from hornet.host.workspace import Home
 from hornet.network import AddressPlan
 from hornet.network.ids import vms_directory
-from hornet.network.topology import Link, NetFacts, Route
-from hornet.spec import load_spec
-from hornet.vm_state import STATE_FILE, VMState
+from hornet.network.state import Link, NetFacts, Route
+from hornet.procedures.diagnose import State, Step, find_vm, walk
+from hornet.procedures.diagnose.observations import FULL_PERCENT, Inside, Observations, Place, Port
+from hornet.procedures.diagnose.observe import _percentages, _sizes
+from hornet.procedures.diagnose.tree import STEPS
+from hornet.spec.model import load_spec
+from hornet.vm.fleet import running_vms
+from hornet.vm.state import STATE_FILE, VMState
 
 SPEC = load_spec()
 NET, PLAN = SPEC.network, AddressPlan(SPEC.network).for_vm(7)

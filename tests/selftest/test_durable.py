@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from hornet.durable import write_file
+from hornet.host.durable import write_file
 
 
 def test_a_failed_write_names_the_file_and_leaves_the_old_one(tmp_path: Path) -> None:

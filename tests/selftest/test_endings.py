@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import kernel_samples
 import psutil
 import pytest
 
-from hornet.home import CHECKOUT, Home
-from hornet.interrupts import CLEAN_UP_S
+from hornet.host.interrupts import CLEAN_UP_S
+from hornet.host.workspace import CHECKOUT, Home
+from tests.support import kernel_samples
 
 START_TIMEOUT_S, END_TIMEOUT_S = 150, 60
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
@@ -88,7 +88,7 @@ COMMANDS = {
     "tar": "mkfifo pipe; sleep 1000 >pipe & tar -cf - -I 'sh -c \"sleep 1000; cat\"' . | cat",
     "whoever ignores signals": "trap '' TERM HUP INT; sleep 1000 & sleep 1000",
 }
-RUN = "import sys; from hornet.interrupts import end_on_signals; from hornet.proc import run\n"
+RUN = "import sys; from hornet.host.interrupts import end_on_signals; from hornet.host.proc import run\n"
 RUN += "end_on_signals(); run(['sh', '-c', sys.argv[1]], timeout_s=600, cwd=sys.argv[2])"
 
 
@@ -210,7 +210,7 @@ def test_a_second_interrupt_does_not_stop_the_clean_up(mark: str, tmp_path: Path
 @pytest.mark.parametrize("number", ENDINGS)
 def test_a_program_that_a_command_hands_over_to_ends_with_it(number: signal.Signals, mark: str, tmp_path: Path) -> None:
     """`hornetos run` and `hornetos test`: the signal goes to the command alone."""
-    script = "import sys; from hornet.interrupts import end_on_signals; from hornet_cli.subprocesses import call\n"
+    script = "import sys; from hornet.host.interrupts import end_on_signals; from hornet_cli.subprocesses import call\n"
     script += "end_on_signals(); call(sys.argv[1:])"
     with hanging_run(tmp_path, mark, before=(sys.executable, "-c", script)) as process:
         process.send_signal(number)

@@ -18,19 +18,19 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import bundle_samples
 import paramiko
 import psutil
 import pytest
-import synthetic_run as synthetic
 import typer
 
 import hornet_cli.ext4
 from hornet.errors import HostError
-from hornet.home import CHECKOUT
+from hornet.host.workspace import CHECKOUT
 from hornet.snapshot.manifest import MANIFEST_FILE
 from hornet_cli import failures, main
 from hornet_cli.failures import LOGS_DIRECTORY, Failures
+from tests.support import bundle_samples
+from tests.support import synthetic_run as synthetic
 
 NOBODY = "65534"
 

@@ -12,20 +12,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-import ext4_samples as samples
 import pytest
 from typer.testing import CliRunner
 
 from hornet.checks.guest_disk import disk_symptom_problems
 from hornet.errors import Ext4Error
-from hornet.ext4.examine import run_e2fsck
-from hornet.ext4.superblock import read_superblock
-from hornet.ext4.symptoms import log_symptoms, rule_for
-from hornet.ext4.verdict import Ext4Verdict, judge_ext4
-from hornet.facts import Answer, Facts
-from hornet.files import copy_into
-from hornet.store import file_sha256
+from hornet.formats.ext4.examine import run_e2fsck
+from hornet.formats.ext4.superblock import read_superblock
+from hornet.formats.ext4.symptoms import log_symptoms, rule_for
+from hornet.formats.ext4.verdict import Ext4Verdict, judge_ext4
+from hornet.host.artifact_store import file_sha256
+from hornet.host.file_copy import copy_into
+from hornet.vm.probes import Answer, Facts
 from hornet_cli.app import app
+from tests.support import ext4_samples as samples
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +244,7 @@ def test_an_image_that_is_written_to_is_not_judged(
         os.utime(image, ns=(1, 1))
 
     # Another thread or process might not get its turn during so short a copy.
-    monkeypatch.setattr("hornet.ext4.verdict.copy_into", copy_while_written)
+    monkeypatch.setattr("hornet.formats.ext4.verdict.copy_into", copy_while_written)
     with pytest.raises(Ext4Error, match="written to while"):
         judge_ext4(image, tmp_path)
 

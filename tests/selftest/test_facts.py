@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornet.errors import GuestError
-from hornet.facts import Answer, Facts, Probe, build_script, new_boundary, parse_answers
+from hornet.vm.probes import Answer, Facts, Probe, build_script, new_boundary, parse_answers
 
 printable = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=40)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hornet import validation
+from hornet.procedures import validate
 from hornet.vmm.failure import FailureSignal, VMFailedError, await_exit, describe_exit
 
 TIMEOUT_S = 20
@@ -61,13 +61,13 @@ def test_the_error_says_how_the_vmm_ended(script: str, how: str, hint: str) -> N
     ],
 )
 def test_a_vmm_that_the_host_ends_is_no_verdict(script: str, last_words: str, verdict: str) -> None:
-    assert validation._not_passed("restore", ended_vm(script, last_words)).verdict == verdict
+    assert validate._not_passed("restore", ended_vm(script, last_words)).verdict == verdict
 
 
 def test_a_full_disk_of_the_host_is_no_verdict(tmp_path: Path) -> None:
     failure = FailureSignal("vm1")
     failure.note_disk_error(tmp_path / "rootfs.ext4", "enospc")
-    assert validation._not_passed("restore", failure.error()).verdict == "NOT JUDGED"
+    assert validate._not_passed("restore", failure.error()).verdict == "NOT JUDGED"
 
 
 def test_the_first_reason_stands() -> None:

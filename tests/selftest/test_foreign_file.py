@@ -16,13 +16,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from kernel_samples import pack_bzimage
 
 from builders.kernel.elf import check_loadable
-from hornet.elf import read_linkage
 from hornet.errors import HornetError
-from hornet.ext4.superblock import read_superblock
-from hornet.ext4.verdict import judge_ext4
 from hornet.foreign_file import (
     MAX_DEPTH,
     ForeignFileError,
@@ -32,15 +28,19 @@ from hornet.foreign_file import (
     read_bytes,
     read_text,
 )
-from hornet.guest import read_public_key, read_ssh_key
-from hornet.guide import load_guide
-from hornet.kconfig import MAX_CONFIG_BYTES, MAX_KERNEL_BYTES, extract_config, read_config
-from hornet.records import read_records
+from hornet.formats.elf import read_linkage
+from hornet.formats.ext4.superblock import read_superblock
+from hornet.formats.ext4.verdict import judge_ext4
+from hornet.formats.kconfig import MAX_CONFIG_BYTES, MAX_KERNEL_BYTES, extract_config, read_config
+from hornet.results.benchmarks import read_benchmarks
+from hornet.results.junit import read_junit
+from hornet.results.records import read_records
 from hornet.snapshot.manifest import Manifest
-from hornet.spec import load_spec
-from hornet.vm_state import read_state
-from reports.benchmarks import read_benchmarks
-from reports.junit import read_junit
+from hornet.spec.model import load_spec
+from hornet.spec.requirements import load_guide
+from hornet.vm.guest import read_public_key, read_ssh_key
+from hornet.vm.state import read_state
+from tests.support.kernel_samples import pack_bzimage
 
 MIB = 1 << 20
 SPARSE_BYTES = 8 << 40
@@ -196,7 +196,7 @@ def test_a_compression_bomb_costs_no_memory(name: str, tmp_path: Path) -> None:
 
 
 def test_a_kernel_that_unpacks_to_more_than_any_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hornet.kconfig.MAX_KERNEL_BYTES", 3 * MIB)
+    monkeypatch.setattr("hornet.formats.kconfig.MAX_KERNEL_BYTES", 3 * MIB)
     (tmp_path / "file").write_bytes(pack_bzimage(bytes(4 * MIB), gzip.compress))
     refused = pytest.raises(HornetError, match=f"unpacks to more than {3 * MIB}")
     with (tmp_path / "file").open("rb") as stream, refused:

@@ -13,24 +13,23 @@ import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
 
-import bundle_samples
-import ext4_samples
 import pytest
-import synthetic_run as synthetic
-from foreign_words import HOSTILE, assert_obeyed_by_nobody
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.table import Table
 
 from hornet.errors import HornetError
-from hornet.home import CHECKOUT
-from hornet.progress import Progress
-from hornet.records import Record
-from hornet.spec import load_spec
+from hornet.host.progress import Progress
+from hornet.host.workspace import CHECKOUT
+from hornet.results.records import Record
+from hornet.spec.model import load_spec
 from hornet.text import one_line, printable
 from hornet_cli.console import PlainConsole
 from reports import build_report, markdown, plot
+from tests.support import bundle_samples, ext4_samples
+from tests.support import synthetic_run as synthetic
+from tests.support.foreign_words import HOSTILE, assert_obeyed_by_nobody
 
 EVERYTHING = " ".join(HOSTILE.values())
 # What a record may be called, with what follows it there.
@@ -327,7 +326,7 @@ def test_a_terminal_that_knows_only_ascii(tmp_path: Path) -> None:
 SAMPLE = """
 import sys, logging, pytest
 from hornet.errors import GuestError
-from hornet_fixtures.judging import holds
+from hornet_fixtures.assertions import holds
 
 WORD = {word!r}
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import SpecError
-from hornet.guide import Statement, load_guide, unknown_ids
-from hornet.home import CHECKOUT
-from hornet.spec import load_spec
-from reports.coverage import Check, Takes, coverage, coverage_page, coverage_problems
-from reports.junit import read_junit
+from hornet.host.workspace import CHECKOUT
+from hornet.results.coverage import Check, Takes, coverage, coverage_page, coverage_problems
+from hornet.results.junit import read_junit
+from hornet.spec.model import load_spec
+from hornet.spec.requirements import Statement, load_guide, unknown_ids
 
 
 def write(path: Path, text: str) -> Path:
@@ -124,7 +124,7 @@ def test_tests_are_collected_with_their_ids_and_what_they_take(tmp_path: Path) -
     write(module, SAMPLE)
     write(tmp_path / "conftest.py", 'pytest_plugins = ["hornet_fixtures.plugin"]')
     # In a process of its own: pytest does not run within pytest.
-    script = f"from hornet_fixtures.guide import *; print(collect_checks(Path({str(module.parents[1])!r}), ['micro']))"
+    script = f"from hornet_fixtures.requirement_markers import *; print(collect_checks(Path({str(module.parents[1])!r}), ['micro']))"
     words = [sys.executable, "-c", script]
     done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from hornet.checks import hazards
 from hornet.checks.clones import disk_problems, sharing_problems
 from hornet.checks.first_packets import first_packet_problems
-from hornet.facts import Answer as Fact
-from hornet.facts import Facts
-from hornet.memory import MemorySplit
-from hornet.spec import load_spec
-from hornet.witness import Answer, Sighting
+from hornet.spec.model import load_spec
+from hornet.vm.agent import Answer, Sighting
+from hornet.vm.memory import MemorySplit
+from hornet.vm.probes import Answer as Fact
+from hornet.vm.probes import Facts
 
 SPEC = load_spec()
 NETWORK = SPEC.network

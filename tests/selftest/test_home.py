@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hornet.home import Home
+from hornet.host.workspace import Home
 
 
 @pytest.mark.guide("directory-structure")

@@ -13,12 +13,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from hornet.checks.host import host_problems, host_remarks
+from hornet.checks.host_readiness import host_problems, host_remarks
 from hornet.errors import HostError
-from hornet.home import CHECKOUT, Home
-from hornet.host import LaneState, best_lane, host_facts
-from hornet.host.facts import REQUIRED_TOOLS, TOOLS, with_sudo
-from hornet.host.lanes import _kept
+from hornet.host.facts import REQUIRED_TOOLS, TOOLS, host_facts, with_sudo
+from hornet.host.workspace import CHECKOUT, Home
+from hornet.vm.lanes import LaneState, _kept, best_lane
 from hornet_cli.app import app
 
 GOOD: dict[str, Any] = {
@@ -99,8 +98,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("HORNET_HOME", str(tmp_path))
 
     def run(*options: str, lanes: list[LaneState] = LANES, facts: dict[str, Any] = GOOD) -> Any:
-        monkeypatch.setattr("hornet.host.probe_lanes", lambda home, kernel, spec: lanes)
-        monkeypatch.setattr("hornet.host.host_facts", lambda home: facts)
+        monkeypatch.setattr("hornet.vm.lanes.probe_lanes", lambda home, kernel, spec: lanes)
+        monkeypatch.setattr("hornet.host.facts.host_facts", lambda home: facts)
         return CliRunner().invoke(app, ["host", *options])
 
     return run

@@ -11,16 +11,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import ext4_samples as samples
 import pytest
-from image_samples import SECRETS
 
 from hornet.errors import Ext4Error
-from hornet.ext4.verdict import judge_ext4
-from hornet.home import CHECKOUT, Home
-from hornet.image_verdict import judge_image
-from hornet.owner import give_to_owner
-from hornet.spec import load_spec
+from hornet.formats.ext4.verdict import judge_ext4
+from hornet.host.checkout_owner import give_to_owner
+from hornet.host.workspace import CHECKOUT, Home
+from hornet.procedures.judge_image import judge_image
+from hornet.spec.model import load_spec
+from tests.support import ext4_samples as samples
+from tests.support.image_samples import SECRETS
 
 SPEC = load_spec()
 TIMEOUT_S = 120
@@ -139,8 +139,8 @@ ATTACKS: dict[str, tuple[Callable[[Path, Path], None], bool]] = {
     "names with dots and slashes": (dots, False),
 }
 JUDGE = (
-    "import sys; from pathlib import Path; from hornet.home import Home; from hornet.spec import load_spec; "
-    "from hornet.image_verdict import judge_image; "
+    "import sys; from pathlib import Path; from hornet.host.workspace import Home; from hornet.spec.model import load_spec; "
+    "from hornet.procedures.judge_image import judge_image; "
     "judge_image(Path(sys.argv[1]), load_spec(), (), Home.from_env().run)"
 )
 

@@ -9,14 +9,14 @@ import time
 
 import pytest
 
-from hornet.home import CHECKOUT
+from hornet.host.workspace import CHECKOUT
 
 # The handler of the C level runs in another thread: the main thread's wait is not interrupted, as if the signal had
 # come just before it.
 SCRIPT = """
 import signal, subprocess, sys, threading, time
 from concurrent.futures import Future
-from hornet.interrupts import deliver_signals_promptly
+from hornet.host.interrupts import deliver_signals_promptly
 
 if DELIVER:
     deliver_signals_promptly()
@@ -69,7 +69,7 @@ def test_without_it_the_wait_goes_on() -> None:
 # The signal comes while a text is run, as it is when a dataclass is made.
 IN_A_TEXT = """
 import os, signal, sys
-from hornet.interrupts import end_on_signals, ended_by
+from hornet.host.interrupts import end_on_signals, ended_by
 end_on_signals()
 try:
     exec("import time; os.kill(os.getpid(), signal.SIGTERM); time.sleep(10)")
@@ -78,7 +78,7 @@ except KeyboardInterrupt:
 """
 AT_THE_END = """
 import os, signal, time
-from hornet.interrupts import end_on_signals, listen_no_more
+from hornet.host.interrupts import end_on_signals, listen_no_more
 end_on_signals()
 listen_no_more()
 os.kill(os.getpid(), signal.SIGTERM)

@@ -14,10 +14,9 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from kernel_samples import kernel_with, pack_bzimage
 from typer.testing import CliRunner
 
-from hornet.kconfig import (
+from hornet.formats.kconfig import (
     MAX_SYMBOLS,
     KconfigError,
     check_flags,
@@ -27,10 +26,11 @@ from hornet.kconfig import (
     read_config,
     version_key,
 )
-from hornet.spec import load_spec
-from hornet.spec_kernel import KernelSymbol
+from hornet.spec.kernel import KernelSymbol
+from hornet.spec.model import load_spec
 from hornet_cli.app import app
 from hornet_cli.main import main
+from tests.support.kernel_samples import kernel_with, pack_bzimage
 
 KERNEL = load_spec().kernel
 ALL_FLAGS = [*KERNEL.required_symbols, *KERNEL.removed_symbols]

@@ -15,7 +15,6 @@ import pytest
 from elftools.elf.elffile import ELFFile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from kernel_samples import MAIN, Load, Sample, write_tree
 
 import builders.kernel
 from builders.kernel import CompileProgress, KernelArtifact, build_kernel, expected_objects
@@ -23,10 +22,11 @@ from builders.kernel.configure import verify
 from builders.kernel.elf import PADDING_MIN_BYTES, check_loadable, squeeze
 from builders.kernel.source import find_source
 from hornet.errors import BuildError, CommandError, HornetError, HostError, SpecError
-from hornet.home import Home
-from hornet.kconfig import KernelConfig, read_config
-from hornet.progress import Progress
-from hornet.spec import Spec, load_spec
+from hornet.formats.kconfig import KernelConfig, read_config
+from hornet.host.progress import Progress
+from hornet.host.workspace import Home
+from hornet.spec.model import Spec, load_spec
+from tests.support.kernel_samples import MAIN, Load, Sample, write_tree
 
 SPEC = load_spec()
 QUIET = Progress(io.StringIO())

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hornet.guest import read_ssh_key, ssh_key
-from hornet.home import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Home
+from hornet.vm.guest import read_ssh_key, ssh_key
 
-MAKE = "import sys; from pathlib import Path; from hornet.guest import ssh_key; from hornet.home import Home\n"
+MAKE = "import sys; from pathlib import Path; from hornet.vm.guest import ssh_key; from hornet.host.workspace import Home\n"
 MAKE += "print(ssh_key(Home(Path(sys.argv[1]))).public_blob)"
 
 

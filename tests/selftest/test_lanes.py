@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import CommandError, HostError, VMError
-from hornet.home import Home
-from hornet.host import lanes
-from hornet.lane import lane_named
-from hornet.spec import load_spec
+from hornet.host.workspace import Home
+from hornet.spec.lane import lane_named
+from hornet.spec.model import load_spec
+from hornet.vm import lanes
 from hornet.vmm.failure import VMFailedError
 
 ERRORS = {

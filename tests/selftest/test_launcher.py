@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hornet.home import CHECKOUT
+from hornet.host.workspace import CHECKOUT
 
 LAUNCHER = CHECKOUT / "hornetos"
 

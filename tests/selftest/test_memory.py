@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import synthetic_run as synthetic
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from hornet.capacity import Footprint
 from hornet.errors import HornetError
-from hornet.memory import memory_split
-from hornet.records import Record
-from hornet.spec import load_spec
+from hornet.results.capacity import Footprint
+from hornet.results.density import plans
+from hornet.results.records import Record
+from hornet.spec.model import load_spec
+from hornet.vm.memory import memory_split
 from hornet_cli.app import app
-from reports.capacity import plans
+from tests.support import synthetic_run as synthetic
 
 MIB = 1 << 20
 MB_PER_MIB = MIB / 1_000_000

@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from namespace_samples import in_user_namespace
-from network_samples import NETWORK, TIMEOUT_S, host, in_namespace, interfaces, prefix
 
 from hornet.errors import NetworkError
-from hornet.home import CHECKOUT, Home
+from hornet.host.proc import run
+from hornet.host.workspace import CHECKOUT, Home
 from hornet.network import HostNet, NamespacePool, VMIds, netns, nft, tap
-from hornet.network.inventory import take_inventory
-from hornet.network.upkeep import vm_problems
-from hornet.proc import run
+from hornet.network.ownership import take_inventory
+from hornet.network.reconcile import vm_problems
+from tests.support.namespace_samples import in_user_namespace
+from tests.support.network_samples import NETWORK, TIMEOUT_S, host, in_namespace, interfaces, prefix
 
 __all__ = ["host", "prefix"]
 
@@ -87,7 +87,7 @@ CREATE = """
 import sys
 from hornet.errors import HornetError
 from hornet.network import HostNet
-from hornet.spec import load_spec
+from hornet.spec.model import load_spec
 try:
     with HostNet.private(load_spec().network, sys.argv[1]) as host:
         host.create_many(range(1, 9))

@@ -9,14 +9,23 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from network_samples import IN_CHECKOUT, NETWORK, TIMEOUT_S, hornetos_net, host, in_namespace, interfaces, prefix
 
-from hornet.home import CHECKOUT
+from hornet.host.proc import run
+from hornet.host.workspace import CHECKOUT
 from hornet.network import HostNet, netns, rtnl
-from hornet.network.inventory import leftovers, remove_leftovers, take_inventory
-from hornet.network.topology import read_facts
-from hornet.network.upkeep import vm_problems
-from hornet.proc import run
+from hornet.network.ownership import leftovers, remove_leftovers, take_inventory
+from hornet.network.reconcile import vm_problems
+from hornet.network.state import read_facts
+from tests.support.network_samples import (
+    IN_CHECKOUT,
+    NETWORK,
+    TIMEOUT_S,
+    hornetos_net,
+    host,
+    in_namespace,
+    interfaces,
+    prefix,
+)
 
 __all__ = ["host", "prefix"]
 
@@ -51,7 +60,7 @@ def test_an_interrupted_creation_is_taken_back(host: HostNet, monkeypatch: pytes
 MAKE_FOREVER = """
 import sys
 from hornet.network import HostNet
-from hornet.spec import load_spec
+from hornet.spec.model import load_spec
 host = HostNet.private(load_spec().network, sys.argv[1])
 host.start()
 for n in range(1, 60000):

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import NetworkError
-from hornet.home import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Home
 from hornet.network import VMIds
 
 HOLDER = """
 import sys
 from pathlib import Path
-from hornet.home import Home
+from hornet.host.workspace import Home
 from hornet.network import VMIds
 ids = VMIds(Home(Path(sys.argv[1])), 100)
 print(*(ids.take() for _ in range(3)), flush=True)

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
+from hornet.host.proc import run
 from hornet.network import HostNet, netns
-from hornet.proc import run
-from hornet.spec import load_spec
-from hornet_fixtures import isolation
-from hornet_fixtures.attacks import hear, tcp_server
-from hornet_fixtures.netlab import Lab, attach, private_lab
+from hornet.spec.model import load_spec
+from tests.support import isolation
+from tests.support.attacks import hear, tcp_server
+from tests.support.network_lab import Lab, attach, private_lab
 
 SPEC = load_spec()
 HOST, VM_A = "host", "vm1"

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from hornet.errors import NetworkError
 from hornet.network.plan import AddressPlan, Taken, overlaps
-from hornet.spec import load_spec
-from hornet.spec_network import Network
-from hornet.spec_types import INTERFACE_NAME_BYTES
+from hornet.spec.model import load_spec
+from hornet.spec.network import Network
+from hornet.spec.types import INTERFACE_NAME_BYTES
 
 NETWORK = load_spec().network
 PLAN = AddressPlan(NETWORK)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hornet.home import CHECKOUT
+from hornet.host.workspace import CHECKOUT
 
 
 def collected(expression: str) -> list[str]:

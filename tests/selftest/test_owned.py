@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import HostError
-from hornet.home import CHECKOUT, Home
-from hornet.leftovers import remove_leftovers
+from hornet.host.owned import Owned, is_owned, remove_abandoned, work_directory
+from hornet.host.workspace import CHECKOUT, Home
 from hornet.network import VMIds
 from hornet.network.ids import vms_directory
-from hornet.owned import Owned, is_owned, remove_abandoned, work_directory
-from hornet.vm_state import VMState
+from hornet.vm.leftovers import remove_leftovers
+from hornet.vm.state import VMState
 
 OWNER = """
 import sys
 from pathlib import Path
-from hornet.owned import Owned
+from hornet.host.owned import Owned
 made = Owned.directory(Path(sys.argv[1]))
 print("made", flush=True)
 sys.stdin.read()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hornet.home import Home
-from hornet.owner import give_to_owner
+from hornet.host.checkout_owner import give_to_owner
+from hornet.host.workspace import Home
 
 OWNER = 12345
 

@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import ext4_samples
 import pytest
-from bundle_samples import NAMES
 
-from hornet.home import CHECKOUT, Home
+from hornet.host.artifact_store import Store
+from hornet.host.workspace import CHECKOUT, Home
 from hornet.snapshot import open_bundle, production
-from hornet.store import Store
+from tests.support import ext4_samples
+from tests.support.bundle_samples import NAMES
 
 SEED = int(os.environ.get("HORNET_TEST_SEED", "20261126"))
 CUTS = 6
@@ -32,11 +32,11 @@ WORK = """
 import os, sys
 from pathlib import Path
 sys.path.insert(0, "tests/selftest")
-from bundle_samples import NAMES, ORIGIN, fill
-from hornet import durable
-from hornet.home import Home
+from tests.support.bundle_samples import NAMES, ORIGIN, fill
+from hornet.host import durable
+from hornet.host.workspace import Home
 from hornet.snapshot import open_bundle, publishing, switch_production
-from hornet.store import Store
+from hornet.host.artifact_store import Store
 
 root, first, last = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 if "UNSYNCED" in os.environ:

@@ -7,14 +7,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import bundle_samples
 import pytest
 
 from hornet.errors import HostError
-from hornet.files import clone_file, open_private, write_private
-from hornet.fleet import running_vms
-from hornet.home import Home
+from hornet.host.file_copy import clone_file, open_private, write_private
+from hornet.host.workspace import Home
 from hornet.snapshot import publishing
+from hornet.vm.fleet import running_vms
+from tests.support import bundle_samples
 
 
 @pytest.fixture(autouse=True)

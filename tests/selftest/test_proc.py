@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hornet import command_output
-from hornet.command_output import CHUNK_BYTES, Output
 from hornet.errors import CommandError
-from hornet.home import CHECKOUT
-from hornet.proc import Completed, ending, is_running, run
+from hornet.host import command_output
+from hornet.host.command_output import CHUNK_BYTES, Output
+from hornet.host.proc import Completed, ending, is_running, run
+from hornet.host.workspace import CHECKOUT
 
 TIMEOUT_S = 30
 MIB = 1 << 20
@@ -100,7 +100,7 @@ def test_a_missing_command_is_named() -> None:
 
 def test_an_interrupt_ends_the_command(tmp_path: Path) -> None:
     script = (
-        "import signal, sys, threading, os; from hornet.proc import run\n"
+        "import signal, sys, threading, os; from hornet.host.proc import run\n"
         "threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         f"run(['sh', '-c', 'echo $$ >{tmp_path}/pid; sleep 60'], timeout_s=60)\n"
     )
@@ -148,7 +148,7 @@ def test_a_command_has_temporary_files_of_its_own(tmp_path: Path) -> None:
 
 def test_temporary_files_are_gone_also_after_a_kill(tmp_path: Path) -> None:
     script = "touch $TMPDIR/left; echo $TMPDIR >%s; sleep 60" % (tmp_path / "said")
-    code = f"from hornet.proc import run; run(['sh', '-c', {script!r}], timeout_s=60)"
+    code = f"from hornet.host.proc import run; run(['sh', '-c', {script!r}], timeout_s=60)"
     with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(CHECKOUT)}) as process:
         said = tmp_path / "said"
         while not (said.exists() and said.read_text().endswith("\n")):

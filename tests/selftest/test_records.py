@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hornet.errors import HostError
-from hornet.records import RECORDS_FILE, Record, append_record, read_records
+from hornet.results.records import RECORDS_FILE, Record, append_record, read_records
 
 HOST = {"cpu": "synthetic"}
 

@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from bundle_samples import ORIGIN
 
 from builders.rootfs.native import PROGRAMS, install_programs
 from hornet.errors import VMError
-from hornet.lane import Lane
-from hornet.refresh import freeze, refresh
-from hornet.snapshot import fit
-from hornet.spec import load_spec
+from hornet.snapshot import compatibility
+from hornet.spec.lane import Lane
+from hornet.spec.model import load_spec
+from hornet.vm.restore_agent import freeze, refresh
 from hornet.vmm import Console
 from hornet.vmm.failure import FailureSignal
+from tests.support.bundle_samples import ORIGIN
 
 SPEC = load_spec()
 TIMEOUT_S = 10
@@ -89,30 +89,30 @@ def origin(lane: Lane = TCG, **changes: object) -> object:
 
 def test_a_snapshot_from_here_fits() -> None:
     made = origin(vmm_version="7.2")
-    assert fit.lane_problems(made, TCG, "7.2") == []
-    assert fit.machine_problems(made, SPEC.machine) == []
-    assert fit.memory_problems(made, SPEC.machine.memory_mib << 20) == []
+    assert compatibility.lane_problems(made, TCG, "7.2") == []
+    assert compatibility.machine_problems(made, SPEC.machine) == []
+    assert compatibility.memory_problems(made, SPEC.machine.memory_mib << 20) == []
 
 
 def test_another_lane_or_version_is_named() -> None:
-    assert fit.lane_problems(origin(), KVM, "7.2") == ["taken in lane qemu/tcg, this is qemu/kvm"]
-    assert fit.lane_problems(origin(vmm_version="7.2"), TCG, "8.0") == ["taken by qemu 7.2, this is qemu 8.0"]
+    assert compatibility.lane_problems(origin(), KVM, "7.2") == ["taken in lane qemu/tcg, this is qemu/kvm"]
+    assert compatibility.lane_problems(origin(vmm_version="7.2"), TCG, "8.0") == ["taken by qemu 7.2, this is qemu 8.0"]
 
 
 @pytest.mark.parametrize("key", ["memory_mib", "vcpus"])
 def test_another_machine_is_named(key: str) -> None:
-    (problem,) = fit.machine_problems(origin(**{key: 7}), SPEC.machine)
+    (problem,) = compatibility.machine_problems(origin(**{key: 7}), SPEC.machine)
     assert problem.startswith(f"{key}: 7 in the snapshot, ")
 
 
 def test_another_cpu_matters_under_kvm_only() -> None:
     made = origin(KVM, cpu_model="Old CPU", cpu_features_sha256="a")
-    assert fit.cpu_problems(made, KVM, "New CPU", "a") == []
-    (problem,) = fit.cpu_problems(made, KVM, "New CPU", "b")
+    assert compatibility.cpu_problems(made, KVM, "New CPU", "a") == []
+    (problem,) = compatibility.cpu_problems(made, KVM, "New CPU", "b")
     assert "Old CPU, this is New CPU" in problem
-    assert fit.cpu_problems(origin(cpu_features_sha256="a"), TCG, "New CPU", "b") == []
+    assert compatibility.cpu_problems(origin(cpu_features_sha256="a"), TCG, "New CPU", "b") == []
 
 
 def test_memory_of_another_size_is_named() -> None:
-    (problem,) = fit.memory_problems(origin(), 4096)
+    (problem,) = compatibility.memory_problems(origin(), 4096)
     assert "the memory file has 4096 bytes" in problem

@@ -6,12 +6,12 @@ import random
 from typing import Any
 
 import pytest
-import synthetic_run as synthetic
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hornet.records import Record
-from reports.compare import Change, compare, compare_runs, percentile, spread
+from hornet.results.compare import Change, compare, compare_runs, percentile, spread
+from hornet.results.records import Record
+from tests.support import synthetic_run as synthetic
 
 
 def test_a_slower_run_is_worse_and_a_faster_one_better() -> None:

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import synthetic_run as synthetic
 from typer.testing import CliRunner
 
-from hornet.records import Record
-from hornet.spec import load_spec
-from hornet.verdict import judge
+from hornet.results.gate import Decision, Outcome, decide
+from hornet.results.junit import Case
+from hornet.results.records import Record
+from hornet.results.verdict import judge
+from hornet.spec.model import load_spec
 from hornet_cli.app import app
-from reports.gate import Decision, Outcome, decide
-from reports.junit import Case
+from tests.support import synthetic_run as synthetic
 
 SPEC = load_spec()
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from hornet.guide import Statement
-from hornet.records import Record
-from hornet.spec import load_spec
-from hornet.verdict import Judgement, judge
-from reports.guide import StatementVerdict, guide_sentence, statement_rows
-from reports.junit import Case
+from hornet.results.junit import Case
+from hornet.results.records import Record
+from hornet.results.requirements import StatementVerdict, guide_sentence, statement_rows
+from hornet.results.verdict import Judgement, judge
+from hornet.spec.model import load_spec
+from hornet.spec.requirements import Statement
 
 SPEC = load_spec()
 PLAIN = Statement("files", "Anatomy", "three files")

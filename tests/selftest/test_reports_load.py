@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-import synthetic_run as synthetic
 
 from hornet.errors import HornetError
-from hornet.records import RECORDS_FILE, Record, append_record
-from reports.benchmarks import read_benchmarks
-from reports.junit import read_junit
-from reports.load import load_run
+from hornet.results.benchmarks import read_benchmarks
+from hornet.results.junit import read_junit
+from hornet.results.records import RECORDS_FILE, Record, append_record
+from hornet.results.run import load_run
+from tests.support import synthetic_run as synthetic
 
 
 def test_a_complete_run_loads_without_a_problem(tmp_path: Path) -> None:

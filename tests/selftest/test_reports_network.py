@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from hornet.records import Record
+from hornet.results.records import Record
 from reports.network_scale import picture
 
 

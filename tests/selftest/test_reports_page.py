@@ -9,13 +9,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-import synthetic_run as synthetic
 
-from hornet.records import MAX_AMOUNT, Record
-from hornet.spec import load_spec
-from hornet.verdict import Verdict
+from hornet.results.gate import Outcome
+from hornet.results.records import MAX_AMOUNT, Record
+from hornet.results.verdict import Verdict
+from hornet.spec.model import load_spec
 from reports import build_report, publish_latest, verdict_table
-from reports.gate import Outcome
+from tests.support import synthetic_run as synthetic
 
 SPEC = load_spec()
 FAILED = ("tests.conformance.test_sizes", "test_kernel_size", "failed", "vmlinux: 9.2 MB <script>alert(1)</script>")

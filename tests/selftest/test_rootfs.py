@@ -12,20 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders.apt.packages import parse_listing
 from builders.rootfs import build_rootfs
 from builders.rootfs.guest_files import FILES, GuestValues, write_guest_files
 from builders.rootfs.icu import removable
 from builders.rootfs.image import make_ext4, write_tar
-from builders.rootfs.packages import parse_listing
-from builders.rootfs.select import LIBRARY_COMPONENT, expand_braces, select
+from builders.rootfs.selection import LIBRARY_COMPONENT, expand_braces, select
 from builders.rootfs.toolbox import build_toolbox
 from builders.rootfs.trim import RELR_BITS, WORD_BYTES, _relr, known_names, trim
 from hornet.checks.sizes import guide_comparison, rootfs_size_problems
 from hornet.errors import BuildError, SpecError
-from hornet.home import Home
-from hornet.progress import Progress
-from hornet.spec import load_spec
-from hornet.store import Store, file_sha256
+from hornet.host.artifact_store import Store, file_sha256
+from hornet.host.progress import Progress
+from hornet.host.workspace import Home
+from hornet.spec.model import load_spec
 
 SPEC = load_spec()
 QUIET = Progress(io.StringIO())

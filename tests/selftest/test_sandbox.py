@@ -12,12 +12,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from namespace_samples import in_user_namespace
 
 from hornet.errors import HostError, SandboxError
-from hornet.ext4.examine import examine
-from hornet.home import CHECKOUT, Home
+from hornet.formats.ext4.examine import examine
+from hornet.host.workspace import CHECKOUT, Home
 from hornet.sandbox import MAX_ANSWER_BYTES, START_S, Limits, confined
+from tests.support.namespace_samples import in_user_namespace
 
 LIMITS = Limits(time_s=30.0)
 

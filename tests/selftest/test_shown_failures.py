@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hornet.home import CHECKOUT
-from reports.junit import read_junit
+from hornet.host.workspace import CHECKOUT
+from hornet.results.junit import read_junit
 
 TESTS = """
 import pytest

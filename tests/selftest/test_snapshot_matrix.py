@@ -5,13 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import bundle_samples
-import mutations
 import pytest
-from bundle_samples import NAMES
-from mutations import MUTATIONS, Subject
 
 from hornet.snapshot import Bundle
+from tests.support import bundle_samples, mutations
+from tests.support.bundle_samples import NAMES
+from tests.support.mutations import MUTATIONS, Subject
 
 
 @pytest.fixture(scope="module")

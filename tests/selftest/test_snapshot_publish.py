@@ -9,14 +9,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import bundle_samples
 import pytest
-from bundle_samples import NAMES, ORIGIN
 
 from hornet.errors import SnapshotError
-from hornet.home import Home
+from hornet.host.workspace import Home
 from hornet.snapshot import Bundle, open_bundle, production, publishing, switch_production
 from hornet.snapshot.manifest import MANIFEST_FILE
+from tests.support import bundle_samples
+from tests.support.bundle_samples import NAMES, ORIGIN
 
 # What Python reports before it does it: opening, making, renaming, removing, locking a file, starting a thread …
 MOST_STEPS = 1000

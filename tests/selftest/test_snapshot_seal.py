@@ -13,19 +13,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import bundle_samples
-import ext4_samples
 import pytest
-from bundle_samples import NAMES
 
 from hornet.checks.snapshot_files import part_problems
 from hornet.errors import HornetError, SnapshotError
-from hornet.files import clone_file
-from hornet.home import CHECKOUT
-from hornet.progress import Progress
+from hornet.host.file_copy import clone_file
+from hornet.host.progress import Progress
+from hornet.host.workspace import CHECKOUT
 from hornet.snapshot import Bundle, open_bundle, publishing
 from hornet.snapshot.bundle import STAT_FILE, UNSEALED_WARNING
 from hornet.snapshot.manifest import MANIFEST_FILE
+from tests.support import bundle_samples, ext4_samples
+from tests.support.bundle_samples import NAMES
 
 FILES = (NAMES.rootfs_file, NAMES.memory_file, NAMES.state_file)
 

@@ -7,18 +7,17 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import bundle_samples
-import ext4_samples
 import pytest
-from bundle_samples import NAMES
 from typer.testing import CliRunner
 
 from hornet.errors import HornetError, SnapshotError
-from hornet.home import Home
+from hornet.host.workspace import Home
 from hornet.snapshot import Bundle, open_bundle, production
 from hornet.snapshot.manifest import MANIFEST_FILE
-from hornet.vm_state import STATE_FILE, VMState
+from hornet.vm.state import STATE_FILE, VMState
 from hornet_cli.app import app
+from tests.support import bundle_samples, ext4_samples
+from tests.support.bundle_samples import NAMES
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from builders.apt.packages import write_versions
+from builders.apt.sources import apt_sources, configured_mirrors, configured_sources, suites
 from builders.rootfs import build_rootfs, own_inputs
-from builders.rootfs.packages import write_versions
-from builders.rootfs.sources import apt_sources, configured_mirrors, configured_sources, suites
 from builders.rootfs.toolbox import Toolbox
 from builders.toolchain import toolchain
-from hornet.home import Home
-from hornet.progress import Progress
-from hornet.rootfs_spec import Debian
-from hornet.spec import load_spec
-from hornet.store import Store, content_key
+from hornet.host.artifact_store import Store, content_key
+from hornet.host.progress import Progress
+from hornet.host.workspace import Home
+from hornet.spec.model import load_spec
+from hornet.spec.rootfs import Debian
 
 TRIXIE = load_spec().rootfs.debian.model_copy(update={"suite": "trixie", "components": ["main"]})
 MAIN = "http://mirror.example/debian/"
@@ -51,7 +51,7 @@ Enabled: no
 @pytest.fixture
 def apt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The directory of apt's sources on a host with none."""
-    monkeypatch.setattr("builders.rootfs.sources.APT_SOURCES", tmp_path)
+    monkeypatch.setattr("builders.apt.sources.APT_SOURCES", tmp_path)
     (tmp_path / "sources.list.d").mkdir()
     return tmp_path / "sources.list.d"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hornet.errors import SpecError
 from hornet.foreign_file import parse_toml
 from hornet.network import AddressPlan
-from hornet.spec import SHOWN_PROBLEMS, SPEC_PATH, Spec, _merge, build_spec, load_spec
+from hornet.spec.model import SHOWN_PROBLEMS, SPEC_PATH, Spec, _merge, build_spec, load_spec
 
 
 def overlay(tmp_path: Path, text: str) -> Path:

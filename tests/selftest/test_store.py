@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import BuildError
-from hornet.home import Home
-from hornet.owned import Owned
-from hornet.store import INPUTS_FILE, Store
+from hornet.host.artifact_store import INPUTS_FILE, Store
+from hornet.host.owned import Owned
+from hornet.host.workspace import Home
 
 INPUTS = {"recipe": 1, "names": ["a", "b"]}
 

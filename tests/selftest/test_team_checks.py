@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from directory_tree import DirectoryTree
 
 from hornet.checks.files import file_problems
 from hornet.errors import SpecError
-from hornet.home import CHECKOUT
-from hornet.image import ImageTree
-from hornet.kconfig import check_flags, parse_config
-from hornet.spec import load_spec
-from hornet.spec_rules import FileRule
+from hornet.formats.image_tree import ImageTree
+from hornet.formats.kconfig import check_flags, parse_config
+from hornet.host.workspace import CHECKOUT
+from hornet.spec.model import load_spec
+from hornet.spec.rules import FileRule
+from tests.support.directory_tree import DirectoryTree
 
 EXAMPLE = CHECKOUT / "docs" / "example-overlay.toml"
 

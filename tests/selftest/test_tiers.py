@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import bundle_samples
 import pytest
 
-from hornet.home import Home
-from hornet.store import file_sha256
-from hornet_fixtures.subject import kernel_of_snapshot
+from hornet.host.artifact_store import file_sha256
+from hornet.host.workspace import Home
 from hornet_fixtures.tiers import built_tier, judged_tier
+from hornet_fixtures.under_test import kernel_of_snapshot
+from tests.support import bundle_samples
 
 
 class Config:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hornet.home import Home
-from hornet.store import Store
-from hornet.umask import build_umask
+from hornet.host.artifact_store import Store
+from hornet.host.umask import build_umask
+from hornet.host.workspace import Home
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hornet.records import Record
-from hornet.spec import load_spec
-from hornet.verdict import Verdict, judge, judge_record, readable
+from hornet.results.records import Record
+from hornet.results.verdict import Verdict, judge, judge_record, readable
+from hornet.spec.model import load_spec
 
 SPEC = load_spec()
 

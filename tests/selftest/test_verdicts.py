@@ -10,18 +10,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from hornet.home import CHECKOUT
+from hornet.host.workspace import CHECKOUT
+from hornet.results.gate import exit_code
+from hornet.results.junit import Case, read_junit
 from hornet_cli import test as tests_command
 from hornet_fixtures.diagnostics import is_verdict
-from reports.gate import exit_code
-from reports.junit import Case, read_junit
 
 FOLDERS_OF_TESTS = ("conformance", "network", "perf", "selftest", "guest")
 SAMPLE = """
 import os, time, pytest
 from hornet.errors import BrokenSnapshotError, GuestError
-from hornet.image import ImageTree
-from hornet_fixtures.judging import holds
+from hornet.formats.image_tree import ImageTree
+from hornet_fixtures.assertions import holds
 
 @pytest.fixture
 def guest():

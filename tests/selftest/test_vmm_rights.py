@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import HostError, VMError
-from hornet.home import CHECKOUT
-from hornet.proc import is_running
+from hornet.host.proc import is_running
+from hornet.host.workspace import CHECKOUT
 from hornet.vmm.process import Rights, claimed, open_given, start_vmm
 
 
@@ -35,7 +35,7 @@ CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 # Says what rights the process has that runs the payload.
 PAYLOAD_RIGHTS = """
 from pathlib import Path
-from hornet.host import kvm
+from hornet.vm import kvm
 kvm.KVM_DEVICE = Path("/dev/null")
 kvm.run_payload = lambda device: print(Path("/proc/self/status").read_text()) or (kvm.ANSWER, True)
 kvm.main()

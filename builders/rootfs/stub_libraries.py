@@ -1,0 +1,101 @@
+"""Small libraries in place of big ones that an image does not use.
+
+GnuTLS with all that it needs is 6 MB of a 150 MB image that has OpenSSL. Two things want it. Git's libcurl is built
+with GnuTLS, while everything else has Debian's other flavour, with the same functions under other symbol versions: a
+library that forwards each function to the other flavour replaces it. And libcurl's RTMP (a protocol for video
+streams) wants it: a library in which nothing can be opened replaces that. hornetos.toml says which others go this
+way: sshd's database of logins, which would bring SQLite; in Micro libcurl's LDAP, SFTP and Kerberos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elftools.elf.elffile import ELFFile
+
+from hornet.errors import BuildError
+from hornet.host.proc import run
+
+# In a symbol's version index: this is not the version that a linker takes by default.
+HIDDEN_VERSION = 0x8000
+LIBRARIES = "usr/lib/x86_64-linux-gnu"
+CURL, CURL_GNUTLS = "libcurl.so.4", "libcurl-gnutls.so.4"
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A function or a variable that a library defines. version: as the assembler writes it, `@@NODE` or, if not the
+    default one, `@NODE`; empty in a library without versions. data_bytes: a variable's size; None for a function."""
+
+    name: str
+    version: str
+    data_bytes: int | None
+
+    def assembly(self, number: int, body: str) -> str:
+        """A function with another body, a variable with zeros."""
+        label = f"shim_{number}" if self.version else self.name
+        symver = f".symver {label}, {self.name}{self.version}\n" if self.version else ""
+        if self.data_bytes is None:
+            return f".text\n.globl {label}\n.type {label}, @function\n{label}: {body}\n{symver}"
+        head = f".bss\n.balign 16\n.globl {label}\n.type {label}, @object\n.size {label}, {self.data_bytes}\n"
+        return f"{head}{label}: .skip {self.data_bytes}\n{symver}"
+
+
+def replace_libraries(tree: Path, work: Path, refusing: Sequence[str]) -> None:
+    """Replace libraries in the tree; every function of those in `refusing` answers 0: no handle, nothing done.
+
+    Raises BuildError if the flavours of libcurl differ.
+    """
+    libraries = tree / LIBRARIES
+    wanted, offered = _exported(libraries / CURL_GNUTLS), _exported(libraries / CURL)
+    if missing := {symbol.name for symbol in wanted} - {symbol.name for symbol in offered}:
+        raise BuildError(f"{CURL} lacks functions that {CURL_GNUTLS} has: {', '.join(sorted(missing)[:5])}")
+    _replace(libraries / CURL_GNUTLS, wanted, "jmp {name}@PLT", work, [str(libraries / CURL)])
+    for name in refusing:
+        _replace(libraries / name, _exported(libraries / name), "xor %eax, %eax\n ret", work, [])
+
+
+def _replace(library: Path, symbols: Sequence[Symbol], body: str, work: Path, linked: Sequence[str]) -> None:
+    """Assemble a library of the same symbols, each function with `body`, and put it in the place of `library`."""
+    source, script, output = work / "shim.S", work / "shim.map", work / library.name
+    text = "".join(symbol.assembly(i, body.format(name=symbol.name)) for i, symbol in enumerate(symbols))
+    source.write_text(text + ".section .note.GNU-stack\n")
+    nodes: dict[str, list[str]] = {}
+    for symbol in symbols:
+        nodes.setdefault(symbol.version.lstrip("@"), []).append(symbol.name)
+    script.write_text("".join(f"{node} {{ global: {'; '.join(names)}; }};\n" for node, names in nodes.items()))
+    flags = ["-shared", "-nostdlib", "-Wl,--build-id=none", f"-Wl,-soname,{library.name}"]
+    # What the linked library itself needs is not ours to resolve here.
+    flags += ["-Wl,--allow-shlib-undefined", "-Wl,--no-as-needed"]
+    flags += [f"-Wl,--version-script={script}"] if "" not in nodes else []
+    run(["gcc", *flags, "-o", output, source, *linked], timeout_s=60)
+    run(["strip", "--strip-unneeded", output], timeout_s=60)
+    library.resolve().unlink()
+    library.unlink(missing_ok=True)
+    output.rename(library)
+
+
+def _exported(library: Path) -> list[Symbol]:
+    with library.open("rb") as stream:
+        elf: Any = ELFFile(stream)
+        definitions, indexes = elf.get_section_by_name(".gnu.version_d"), elf.get_section_by_name(".gnu.version")
+        found = []
+        for number, symbol in enumerate(elf.get_section_by_name(".dynsym").iter_symbols()):
+            kind = symbol["st_info"]["type"]
+            # Names of versions are symbols too, without a place.
+            if symbol["st_shndx"] in ("SHN_UNDEF", "SHN_ABS") or kind not in ("STT_FUNC", "STT_OBJECT"):
+                continue
+            index: Any = indexes.get_symbol(number)["ndx"] if definitions else None
+            size = symbol["st_size"] if kind == "STT_OBJECT" else None
+            found.append(Symbol(symbol.name, _version(definitions, index), size))
+        return sorted(found, key=lambda symbol: (symbol.name, symbol.version))
+
+
+def _version(definitions: Any, index: Any) -> str:
+    if not isinstance(index, int):
+        return ""
+    node = next(definitions.get_version(index & ~HIDDEN_VERSION)[1]).name
+    return f"@{node}" if index & HIDDEN_VERSION else f"@@{node}"

@@ -1,0 +1,106 @@
+"""Never bake secrets into rootfs (guide: Phase 4, Runtime Secrets Injection): what gives one away in an image.
+
+What a finding shows of a secret is its beginning only: reports are read by many.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import partial
+from itertools import islice
+
+from hornet.formats.content import Chunk, chunks
+from hornet.formats.image_tree import ImageTree
+from hornet.spec.rules import Secrets
+
+SHADOW = "/etc/shadow"
+# Hashes of this kind let nobody in; an empty one lets everybody in.
+LOCKED = ("*", "!")
+AUTHORIZED_KEYS = ("authorized_keys*",)
+SHOWN_CHARACTERS = 12
+MAX_FINDINGS = 1000
+
+
+def file_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
+    """Files that hold secrets by their very name: histories, private keys, credentials."""
+    return [f"{path}: must not be in an image" for path in tree.matching(secrets.forbidden_paths)]
+
+
+def key_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
+    """Keys that may log in to every VM of this image, beyond those that the spec allows."""
+    return [
+        f"{path}: lets {_shorten(line)} log in to every VM of this image; secrets.allowed_keys does not have it"
+        for path in tree.named(AUTHORIZED_KEYS)
+        for line in (tree.text(path) or "").splitlines()
+        if line.strip() and not line.startswith("#") and line.strip() not in secrets.allowed_keys
+    ]
+
+
+def password_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
+    """Accounts that a password, or none at all, opens."""
+    problems = []
+    for line in (tree.text(SHADOW) or "").splitlines():
+        user, _, rest = line.partition(":")
+        password = rest.partition(":")[0]
+        if not password.startswith(LOCKED):
+            what = "a password" if password else "no password at all"
+            problems.append(f"{SHADOW}: {user} has {what}, expected a locked account ('*' or '!')")
+    return problems
+
+
+def content_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
+    """Files whose content looks like a key or a token."""
+    return [
+        f"{path}: {finding}"
+        for path in tree.files
+        for finding, _ in _findings_in_file(secrets, tree, path)
+        if not _ignored(secrets, f"{path}: {finding}")
+    ]
+
+
+CHECKS = (file_problems, key_problems, password_problems, content_problems)
+
+
+def remnant_problems(secrets: Secrets, image: Iterable[Chunk], tree: ImageTree) -> list[str]:
+    """Keys and tokens in blocks of the image that belong to no file: deleted, and still there to be read.
+
+    image: the whole image file. tree: the files that are in it.
+    """
+    found = list(findings(secrets, image))
+    if not found:
+        return []
+    in_files = {secret for path in tree.files for _, secret in _findings_in_file(secrets, tree, path)}
+    return [
+        f"{finding} of the image, in a deleted file or unused space: make the image anew"
+        for finding, secret in found
+        if secret not in in_files
+    ]
+
+
+def findings(secrets: Secrets, chunks: Iterable[Chunk]) -> Iterator[tuple[str, bytes]]:
+    """What the patterns find: in words, and the bytes themselves; of very many only the first."""
+    return islice(_findings(secrets, chunks), MAX_FINDINGS)
+
+
+def _findings(secrets: Secrets, chunks: Iterable[Chunk]) -> Iterator[tuple[str, bytes]]:
+    patterns = {name: re.compile(pattern.encode()) for name, pattern in secrets.patterns.items()}
+    for chunk in chunks:
+        for name, pattern in patterns.items():
+            for found in pattern.finditer(chunk.data):
+                if found.start() < chunk.own_bytes:
+                    where = chunk.offset_bytes + found.start()
+                    yield f"{name} at byte {where}: {_shorten(found[0].decode(errors='replace'))}", found[0]
+
+
+def _findings_in_file(secrets: Secrets, tree: ImageTree, path: str) -> Iterator[tuple[str, bytes]]:
+    return findings(secrets, chunks(tree.data_ranges(path), partial(tree.read, path)))
+
+
+def _ignored(secrets: Secrets, finding: str) -> bool:
+    return any(re.search(known.pattern, finding) for known in secrets.ignored)
+
+
+def _shorten(text: str) -> str:
+    first = " ".join(text.split())
+    return repr(f"{first[:SHOWN_CHARACTERS]}…" if len(first) > SHOWN_CHARACTERS else first)

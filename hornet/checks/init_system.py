@@ -1,0 +1,21 @@
+"""The init of a tier (guide: HornetOS Tiers): the one that its table names brought the guest up."""
+
+from __future__ import annotations
+
+import re
+
+from hornet.spec.model import Init
+from hornet.vm.probes import Facts, Probe
+
+
+def init_probes(name: str, init: Init) -> list[Probe]:
+    """What the init itself leaves in a running guest."""
+    return [Probe(f"init.{name}", init.script)]
+
+
+def init_problems(name: str, init: Init, facts: Facts) -> list[str]:
+    """A guest that another init brought up."""
+    answer = facts[f"init.{name}"]
+    if answer.ok and re.search(init.pattern, answer.output, re.MULTILINE):
+        return []
+    return [f"init: expected {init.title}: `{init.script}` to print {init.pattern!r}, found {answer}"]

@@ -1,0 +1,349 @@
+"""A kernel's configuration: read it from where it lies, and judge flags against it.
+
+Sources: the kernel's Documentation/kbuild/kconfig.rst (the .config format), kernel/configs.c (IKCONFIG markers) and
+Documentation/x86/boot.rst (bzImage header).
+"""
+
+from __future__ import annotations
+
+import bz2
+import difflib
+import itertools
+import lzma
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from hornet.errors import HornetError
+from hornet.foreign_file import ForeignFileError, open_foreign
+from hornet.sandbox import Limits, confined
+from hornet.spec.kernel import KernelSymbol
+
+IKCONFIG_BEGIN = b"IKCFG_ST"
+BZIMAGE_MAGIC = b"HdrS"
+BZIMAGE_MAGIC_OFFSET = 0x202
+BZIMAGE_HEAD_BYTES = 0x250
+GZIP_MAGIC = b"\x1f\x8b"
+# A configuration has some 300 KiB, a vmlinux some tens of MiB and with debug data less than 1 GiB: whatever is bigger
+# is not what it claims to be. lzma: the kernel's own scripts use dictionaries of up to 128 MiB.
+MAX_CONFIG_BYTES = 2 << 20
+MAX_KERNEL_BYTES = 1 << 30
+MAX_DICTIONARY_BYTES = 192 << 20
+CHUNK_BYTES = 1 << 20
+LIMITS = Limits(time_s=60.0)
+# Longer names and values than any kernel has.
+MAX_LINE_CHARACTERS = 4096
+# Linux 6 has some 20,000 symbols for all architectures; each is compared with those that are missing.
+MAX_SYMBOLS = 30_000
+
+_SET = re.compile(r"CONFIG_([A-Za-z0-9_]{1,100})=(.*)")
+_UNSET = re.compile(r"# CONFIG_([A-Za-z0-9_]{1,100}) is not set")
+_VERSION = r"[0-9]{1,5}(?:\.[0-9]{1,5}){1,2}"
+_TITLE = re.compile(rf"# Linux/\S{{1,60}} ({_VERSION})\S* Kernel Configuration")
+
+
+class KconfigError(HornetError):
+    """A file holds no kernel configuration, or can't be read."""
+
+
+class KernelConfig(dict[str, str]):
+    """Symbol (without CONFIG_) → value as written: y, m, n (`is not set`), a number, a quoted string.
+
+    `version` is the kernel's, from the title comment of the file, if it has one.
+    """
+
+    version: str | None = None
+
+
+@dataclass(frozen=True)
+class FlagVerdict:
+    """One symbol judged: `expected` is y or n, `found` is y, m, n, absent or another value."""
+
+    symbol: str
+    expected: str
+    found: str
+    ok: bool
+    reason: str
+
+
+def parse_config(text: str) -> KernelConfig:
+    """Parse the text of a .config. As in the kernel, the last of several values of one symbol counts.
+
+    Raises KconfigError for a line that is neither a value nor a comment, and for a text without any value.
+    """
+    config = KernelConfig()
+    for number, line in enumerate(text.splitlines(), 1):
+        line = line.strip()
+        if len(line) > MAX_LINE_CHARACTERS:
+            raise KconfigError(f"line {number}: {len(line)} characters, too many for a configuration", _EXPECTED)
+        if found := _SET.fullmatch(line):
+            config[found[1]] = found[2]
+        elif found := _UNSET.fullmatch(line):
+            config[found[1]] = "n"
+        elif found := _TITLE.fullmatch(line):
+            config.version = found[1]
+        elif line and not line.startswith("#"):
+            raise KconfigError(f"line {number}: {line[:60]!r} is no kernel configuration", _EXPECTED)
+    if len(config) > MAX_SYMBOLS:
+        raise KconfigError(f"{len(config)} symbols, more than any kernel has ({MAX_SYMBOLS})", _EXPECTED)
+    if not config:
+        raise KconfigError("no CONFIG_ line found", _EXPECTED)
+    return config
+
+
+_EXPECTED = "give a .config, a config.gz, a vmlinux or a bzImage built with CONFIG_IKCONFIG"
+
+
+def format_config(values: Mapping[str, str]) -> str:
+    """The text of a .config that parse_config reads back as `values`."""
+    lines = (f"# CONFIG_{k} is not set" if v == "n" else f"CONFIG_{k}={v}" for k, v in values.items())
+    return "".join(f"{line}\n" for line in lines)
+
+
+def read_config(path: Path) -> KernelConfig:
+    """Read a .config, a config.gz, a vmlinux or a bzImage (told apart by their first bytes), in confinement.
+
+    Raises KconfigError, naming the file, for anything that is unreadable or holds no configuration.
+    """
+    try:
+        with open_foreign(path, MAX_KERNEL_BYTES) as stream:
+            found = confined(confined_config, {}, what=str(path), limits=LIMITS, inputs={"kernel": stream})
+    except ForeignFileError as error:
+        raise KconfigError(error.message, _EXPECTED) from error
+    config = KernelConfig(found[0])
+    config.version = found[1]
+    return config
+
+
+def confined_config(kernel: int) -> tuple[dict[str, str], str | None]:
+    """The confined part of read_config(): values by symbol, and the version."""
+    with os.fdopen(kernel, "rb") as stream:
+        config = extract_config(stream)
+    return dict(config), config.version
+
+
+def extract_config(stream: BinaryIO) -> KernelConfig:
+    """The configuration in an open .config, config.gz, vmlinux or bzImage. Raises KconfigError.
+
+    Nothing is held in memory but the configuration itself and a chunk of the rest.
+    """
+    head = stream.read(BZIMAGE_HEAD_BYTES)
+    stream.seek(0)
+    if head.startswith(b"\x7fELF"):
+        text = _ikconfig(_chunks(stream))
+    elif head[BZIMAGE_MAGIC_OFFSET:].startswith(BZIMAGE_MAGIC):
+        text = _ikconfig(_unpack_bzimage(head, stream))
+    elif head.startswith(GZIP_MAGIC):
+        text = _collect(_unpack(_Gunzip(), _chunks(stream)))
+    else:
+        text = _collect(_chunks(stream))
+    try:
+        return parse_config(text.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise KconfigError("binary, but neither gzip, ELF nor bzImage", _EXPECTED) from None
+
+
+def _chunks(stream: BinaryIO, limit_bytes: int = MAX_KERNEL_BYTES) -> Iterator[bytes]:
+    while limit_bytes > 0 and (chunk := stream.read(min(CHUNK_BYTES, limit_bytes))):
+        yield chunk
+        limit_bytes -= len(chunk)
+
+
+def _collect(chunks: Iterable[bytes]) -> bytes:
+    """All of a configuration. Raises KconfigError if it is too big for one."""
+    text = bytearray()
+    for chunk in chunks:
+        text += chunk
+        if len(text) > MAX_CONFIG_BYTES:
+            raise KconfigError(f"more than {MAX_CONFIG_BYTES} bytes, too much for a configuration", _EXPECTED)
+    return bytes(text)
+
+
+def _ikconfig(kernel: Iterator[bytes]) -> bytes:
+    """The configuration inside an unpacked kernel: a gzip stream behind a marker."""
+    window = b""
+    for chunk in kernel:
+        window += chunk
+        begin = window.find(IKCONFIG_BEGIN)
+        if begin >= 0:
+            rest = window[begin + len(IKCONFIG_BEGIN) :]
+            return _collect(_unpack(_Gunzip(), itertools.chain([rest], kernel)))
+        window = window[1 - len(IKCONFIG_BEGIN) :]
+    raise KconfigError("a kernel without its configuration", "build it with CONFIG_IKCONFIG=y, or give its .config")
+
+
+def _unpack_bzimage(head: bytes, image: BinaryIO) -> Iterator[bytes]:
+    """The vmlinux inside a bzImage: the boot header says where the packed kernel lies."""
+    setup_bytes = (head[0x1F1] + 1) * 512
+    image.seek(setup_bytes + int.from_bytes(head[0x248:0x24C], "little"))
+    payload = _chunks(image, int.from_bytes(head[0x24C:0x250], "little"))
+    first = next(payload, b"")
+    packed = itertools.chain([first], payload)
+    if first.startswith(GZIP_MAGIC):
+        return _unpack(_Gunzip(), packed)
+    if first.startswith(b"BZh"):
+        return _unpack(bz2.BZ2Decompressor(), packed)
+    if first.startswith((b"\xfd7zXZ\0", b"\x5d\0\0")):
+        return _unpack(lzma.LZMADecompressor(memlimit=MAX_DICTIONARY_BYTES), packed)
+    raise KconfigError(
+        f"a bzImage packed by an unknown method (it begins with {first[:4].hex(' ') or 'nothing'})",
+        "gzip, bzip2, lzma and xz are known; give the vmlinux or the .config instead",
+    )
+
+
+class _Decompressor(Protocol):
+    """What the decompressors of bz2 and lzma have in common."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    def decompress(self, data: bytes, max_length: int) -> bytes: ...
+
+
+class _Gunzip:
+    """zlib's decompressor with the interface of those of bz2 and lzma."""
+
+    def __init__(self) -> None:
+        self._inner = zlib.decompressobj(wbits=31)
+
+    @property
+    def eof(self) -> bool:
+        return self._inner.eof
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._inner.unconsumed_tail
+
+    def decompress(self, data: bytes, max_length: int) -> bytes:
+        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
+
+
+def _unpack(decompressor: _Decompressor, packed: Iterable[bytes]) -> Iterator[bytes]:
+    """One packed stream, chunk by chunk. Raises KconfigError if it is damaged, or unpacks to more than a kernel."""
+    total_bytes = 0
+    try:
+        for data in packed:
+            while not decompressor.eof:
+                chunk = decompressor.decompress(data, CHUNK_BYTES)
+                total_bytes += len(chunk)
+                if total_bytes > MAX_KERNEL_BYTES:
+                    raise KconfigError(f"compressed data that unpacks to more than {MAX_KERNEL_BYTES} bytes", _EXPECTED)
+                if chunk:
+                    yield chunk
+                data = b""
+                if decompressor.needs_input:
+                    break
+            if decompressor.eof:
+                return
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise KconfigError(f"damaged compressed data: {error}", _EXPECTED) from error
+    raise KconfigError("compressed data that is cut off", _EXPECTED)
+
+
+def check_flags(
+    config: Mapping[str, str],
+    required: Iterable[str],
+    removed: Iterable[str],
+    version: str | None = None,
+    *,
+    symbols: Mapping[str, KernelSymbol] | None = None,
+    boot_args: str = "",
+) -> list[FlagVerdict]:
+    """Judge flags: required ones must be y (built in), removed ones n or absent.
+
+    `version` is the kernel's; with it and `symbols` (spec.kernel.symbols), a symbol that this version does not have
+    is judged by what decides in its stead: a boot argument, looked for in `boot_args` and in CONFIG_CMDLINE.
+    """
+    judge = _Judge(config, version, symbols or {}, f"{config.get('CMDLINE', '').strip(chr(34))} {boot_args}")
+    return [*map(judge.required, required), *map(judge.removed, removed)]
+
+
+@dataclass(frozen=True)
+class _Judge:
+    config: Mapping[str, str]
+    version: str | None
+    symbols: Mapping[str, KernelSymbol]
+    command_line: str
+
+    def required(self, symbol: str) -> FlagVerdict:
+        found = self.config.get(symbol, "absent")
+        if found == "absent" and (outside := self._outside_its_versions(symbol)):
+            ok, reason = outside
+        else:
+            ok, reason = found == "y", self._why_not_required(symbol, found)
+        return FlagVerdict(symbol, "y", found, ok, reason)
+
+    def removed(self, symbol: str) -> FlagVerdict:
+        found = self.config.get(symbol, "absent")
+        return FlagVerdict(symbol, "n", found, found in ("n", "absent"), self._why_not_removed(symbol, found))
+
+    def _why_not_required(self, symbol: str, found: str) -> str:
+        if found == "y":
+            return "built in"
+        if found == "m":
+            return "a module: it must be built in, a guest loads no modules"
+        if found not in ("n", "absent"):
+            return "not a switch: y was expected"
+        unmet = [f"{need} is {value}" for need in self._known(symbol).needs if (value := self._value(need)) != "y"]
+        if unmet:
+            return f"it needs {', '.join(self._known(symbol).needs)}: {', '.join(unmet)}"
+        return "turned off" if found == "n" else self._why_absent(symbol)
+
+    def _why_absent(self, symbol: str) -> str:
+        similar = [] if symbol in self.symbols else difflib.get_close_matches(symbol, self.config, n=2, cutoff=0.9)
+        if similar:
+            return f"unknown to this kernel, or not offered; is {' or '.join(similar)} meant?"
+        return "not offered: a symbol that it needs is off, or this kernel has no such symbol"
+
+    def _why_not_removed(self, symbol: str, found: str) -> str:
+        if found == "n":
+            return "turned off"
+        if found == "absent":
+            return "not offered by this configuration"
+        known = self._known(symbol)
+        if known.hidden_without and self._value(known.hidden_without) != "y":
+            return (
+                f"the kernel forces it on unless {known.hidden_without}=y, which is {self._value(known.hidden_without)}"
+            )
+        if known.forced_by and self._value(known.forced_by) == "y":
+            return f"{known.forced_by}=y selects it in a kernel without HornetOS's patch"
+        return f"must be off: {'a module' if found == 'm' else f'found {found}'}"
+
+    def _outside_its_versions(self, symbol: str) -> tuple[bool, str] | None:
+        """The verdict on a symbol that this kernel version can't have; None if it can or nothing is known."""
+        known = self._known(symbol)
+        if self.version is None:
+            return None
+        if known.since and version_key(self.version) < version_key(known.since):
+            return True, f"not judged: it came with Linux {known.since}, this is {self.version}"
+        if known.gone_in is None or version_key(self.version) < version_key(known.gone_in):
+            return None
+        gone = f"gone since Linux {known.gone_in}"
+        if known.boot_argument:
+            value = _last_boot_value(self.command_line, known.boot_argument) or "on by default"
+            decides = f"{gone}: the boot argument {known.boot_argument} decides, and it is {value}"
+            return value not in ("0", "n", "N", "off"), decides
+        return True, f"not judged: {gone}, this is {self.version}"
+
+    def _known(self, symbol: str) -> KernelSymbol:
+        return self.symbols.get(symbol) or KernelSymbol()
+
+    def _value(self, symbol: str) -> str:
+        return self.config.get(symbol, "absent")
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """6.1.192 → (6, 1, 192), for comparisons. Raises KconfigError for anything that does not begin with numbers."""
+    if not (found := re.match(r"[0-9]{1,5}(\.[0-9]{1,5}){1,3}(?![0-9])", version)):
+        raise KconfigError(f"{version[:60]!r} is no kernel version", "write it as in 5.10.225 or 6.1")
+    return tuple(int(part) for part in found[0].split("."))
+
+
+def _last_boot_value(command_line: str, argument: str) -> str | None:
+    values = [word.partition("=")[2] for word in command_line.split() if word.partition("=")[0] == argument]
+    return values[-1] if values else None

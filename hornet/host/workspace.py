@@ -1,0 +1,131 @@
+"""HORNET_HOME: where artifacts, snapshots, reports and run-time state lie (guide: Directory Structure)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from hornet.errors import HostError
+from hornet.host.file_copy import OTHERS, PRIVATE_DIRECTORY_MODE
+from hornet.host.owned import MARK, remove_abandoned
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+# Where processes leave something when they are killed; what is theirs is locked while they live (hornet/host/owned.py).
+LEFT_BEHIND = (
+    *(f"{place}*{MARK}*" for place in ("run/", "keys/", "build/*/", "cache/*/", "snapshots/", "snapshots/*/")),
+    *(f"{place}*{MARK}*" for place in ("images/", "reports/", "reports/*/")),
+)
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths below HORNET_HOME; each is made when first asked for, and raises HostError where it can't be."""
+
+    root: Path
+
+    @classmethod
+    def from_env(cls) -> Home:
+        """HORNET_HOME, or .hornet/ in the checkout."""
+        # Not Path.resolve(): a circle of links is an error of the directory that is to be made, which names it.
+        return cls(Path(os.path.realpath(os.environ.get("HORNET_HOME") or CHECKOUT / ".hornet")))
+
+    def directory(self, *parts: str, private: bool = False) -> Path:
+        """A directory below HORNET_HOME, made if it is missing.
+
+        private: nobody but its owner can enter, from the first moment. Raises HostError for one through which
+        somebody else could lead our writes and removals to another place: a symbolic link, another user's directory,
+        one that everybody may write to. (HORNET_HOME itself may be a link.)
+        """
+        path = self.root
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            owner = path.stat().st_uid
+            for part in parts:
+                path = path / part
+                if not os.path.lexists(path):
+                    path.mkdir(PRIVATE_DIRECTORY_MODE if private else 0o755, exist_ok=True)
+                self._check(path, owner)
+            if private and path.stat().st_mode & OTHERS:  # made by an older version
+                path.chmod(PRIVATE_DIRECTORY_MODE)
+        except OSError as error:
+            raise HostError(
+                f"HORNET_HOME: the directory {path} can't be made: {error.strerror}",
+                "set HORNET_HOME to a directory that you may write, with free space, or run the command with sudo",
+            ) from error
+        return path
+
+    def path(self, *parts: str) -> Path:
+        """A directory below HORNET_HOME that may be missing. Raises HostError for one as directory() does."""
+        path = self.directory(*parts[:-1]) / parts[-1]
+        if os.path.lexists(path):
+            self._check(path, self.root.stat().st_uid)
+        return path
+
+    def _check(self, path: Path, home_owner: int) -> None:
+        found = path.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            raise HostError(
+                f"{path}: a symbolic link to {path.readlink()}; below HORNET_HOME directories must be real",
+                f"remove the link, or bind-mount what it leads to: mount --bind {path.readlink()} {path}",
+            )
+        if found.st_uid not in (0, os.geteuid(), home_owner):
+            raise HostError(
+                f"{path}: belongs to user {found.st_uid}, not to root, to you or to the owner of {self.root}",
+                f"if you trust what is in it: chown -R {home_owner} {path}",
+            )
+        if not stat.S_ISDIR(found.st_mode):
+            raise HostError(f"{path}: not a directory", "move it away: HORNET_HOME has a directory of this name")
+        if found.st_mode & stat.S_IWOTH:
+            raise HostError(f"{path}: everybody may write there", f"chmod o-w {path}")
+
+    def remove_abandoned(self) -> None:
+        """Remove what processes that were killed have left; what belongs to a living one stays."""
+        for pattern in LEFT_BEHIND:
+            # A home that can't be read is named by what the command wants of it.
+            with suppress(OSError):
+                for path in list(Path(os.path.realpath(self.root)).glob(pattern)):
+                    self._remove_abandoned(path)
+
+    @staticmethod
+    def _remove_abandoned(path: Path) -> None:
+        with suppress(OSError):  # a file system that can't be written, a directory that can't be read
+            if os.path.realpath(path.parent) == str(path.parent):  # not by a link to another place
+                remove_abandoned(path)
+
+    @property
+    def images(self) -> Path:
+        """Kernels, by their published names."""
+        return self.directory("images")
+
+    @property
+    def snapshots(self) -> Path:
+        """snapshots/<version>/: the bundles."""
+        return self.directory("snapshots")
+
+    @property
+    def build(self) -> Path:
+        """The content-addressed store of built artifacts and their logs."""
+        return self.directory("build")
+
+    @property
+    def cache(self) -> Path:
+        """Downloads, ccache: may be deleted at any time."""
+        return self.directory("cache")
+
+    @property
+    def reports(self) -> Path:
+        """reports/<run>/, and `latest`."""
+        return self.directory("reports")
+
+    @property
+    def run(self) -> Path:
+        """State of what runs now: VM ids, VM directories; nobody else can enter."""
+        return self.directory("run", private=True)
+
+    @property
+    def keys(self) -> Path:
+        """The SSH key pair with which this home's VMs are reached; readable by the owner only."""
+        return self.directory("keys", private=True)

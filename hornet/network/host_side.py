@@ -1,0 +1,266 @@
+"""The host side, and the namespaces of the VMs on it (guide: Network Architecture)."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from types import TracebackType
+from typing import TypeVar
+from weakref import WeakSet
+
+from hornet.errors import NetworkError
+from hornet.network import netns, nft
+from hornet.network.assemble import Builder, host_veth_index, mark, set_sysctl
+from hornet.network.plan import AddressPlan, Taken, VMPlan, overlaps
+from hornet.network.rtnl import delete_links
+from hornet.network.state import is_marked, read_links_and_routes, taken_networks
+from hornet.spec.network import Network
+
+T = TypeVar("T")
+
+
+@dataclass
+class VMNamespace:
+    """One VM's namespace: br-vm with tap0, the veth to the host, NAT. Made by HostNet."""
+
+    plan: VMPlan
+    name: str
+    host: HostNet
+    _sockets: WeakSet[socket.socket] = field(default_factory=WeakSet, init=False, repr=False, compare=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
+    _closed: bool = field(default=False, init=False, repr=False, compare=False)
+
+    @property
+    def vm_id(self) -> int:
+        return self.plan.vm_id
+
+    def run(self, inside: Callable[[], T]) -> T:
+        """Run a function in the namespace, on a thread of its own."""
+        return netns.enter(self.name, inside)
+
+    def make_socket(self, kind: socket.SocketKind = socket.SOCK_STREAM, protocol: int = 0) -> socket.socket:
+        """An IPv4 socket that lives in the namespace, and ends with it. Raises NetworkError if that is removed."""
+        made = self.run(lambda: socket.socket(socket.AF_INET, kind, protocol))
+        with self._lock:
+            self._sockets.add(made)
+            if not self._closed:
+                return made
+        made.close()
+        raise NetworkError(f"namespace {self.name}: its VM has failed or was removed: no socket can be made in it")
+
+    def connect(self, address: str, port: int, timeout_s: float) -> socket.socket:
+        """A TCP connection made from inside the namespace. Raises OSError as socket.connect does."""
+        connection = self.make_socket()
+        try:
+            connection.settimeout(timeout_s)
+            connection.connect((address, port))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def close_sockets(self) -> None:
+        """Shut down every socket made in the namespace, so that waits on them end; no more can be made."""
+        with self._lock:
+            self._closed = True
+            for each in self._sockets:
+                try:
+                    each.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    continue  # closed already, or of datagrams: who waits for one must look whether the VM is alive
+
+    def remove(self) -> None:
+        """Remove the namespace with all that is in it. Whoever waits for a connection in it is woken up."""
+        self.close_sockets()
+        self.host.remove_many([self])
+
+
+class HostNet:
+    """The network that plays the host: a private namespace (tests), or the machine's own.
+
+    A context manager: leaving it removes every namespace that it made, and the host's own part with the last one.
+    Without `with`, what is made stays: start(), then create_many().
+    """
+
+    def __init__(self, network: Network, *, prefix: str, namespace: str | None, uplink: str | None) -> None:
+        self.network = network
+        self.plan = AddressPlan(network)
+        self.prefix = prefix
+        self.namespace = namespace
+        self.uplink = uplink
+        self._vms: dict[int, VMNamespace] = {}
+        self._taken: list[Taken] = []
+        self._hold: int | None = None
+
+    @classmethod
+    def private(cls, network: Network, prefix: str) -> HostNet:
+        """A host in a namespace of its own, called `<prefix>host`: the machine's network is not touched.
+
+        VMs leave it by an interface called network.uplink_name, if somebody puts one there.
+        """
+        return cls(network, prefix=prefix, namespace=f"{prefix}host", uplink=network.uplink_name)
+
+    @classmethod
+    def machine(cls, network: Network) -> HostNet:
+        """The machine's own network, with the guide's names; VMs leave by the interface of the default route."""
+        _, routes = read_links_and_routes()
+        out = next((route.interface for route in routes if route.main and not route.destination.prefixlen), None)
+        return cls(network, prefix="", namespace=None, uplink=out)
+
+    def __enter__(self) -> HostNet:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def start(self) -> None:
+        """Make the host ready, or make good what is missing: its namespace if it is private, forwarding, rules."""
+        netns.prepare()
+        if self.namespace and not netns.exists(self.namespace):
+            netns.create(self.namespace, self._begin)
+        elif self.namespace and not self.is_ours():
+            raise NetworkError(
+                f"namespace {self.namespace}: exists already, and is not ours",
+                "choose another prefix: --private PREFIX",
+            )
+        self.run(self._hold_host)
+        self.run(self._start)
+
+    def close(self) -> None:
+        """Remove all that this object made."""
+        self.remove_many(list(self._vms.values()))
+        self.remove_host_side()
+
+    def remove_host_side(self) -> None:
+        """Remove the private host, or the machine's rules unless a VM of anybody still needs them."""
+        if self.namespace:
+            if netns.exists(self.namespace) and self.is_ours():
+                netns.remove(self.namespace)
+        else:
+            self._remove_rules()
+        if self._hold is not None:
+            os.close(self._hold)
+            self._hold = None
+
+    def run(self, inside: Callable[[], T]) -> T:
+        """Run a function in the host's network."""
+        return netns.enter(self.namespace, inside)
+
+    def create(self, vm_id: int) -> VMNamespace:
+        """Make the namespace of VM `vm_id` with everything that the guide's topology has.
+
+        Raises NetworkError; then nothing is left behind.
+        """
+        return self.create_many([vm_id])[0]
+
+    def create_many(self, vm_ids: Iterable[int]) -> list[VMNamespace]:
+        """Make the namespaces of many VMs, all or none.
+
+        Raises NetworkError naming the VM at which it failed; what had been made before is taken back, as it is when
+        the caller is interrupted.
+        """
+        vms = [self.vm(vm_id) for vm_id in vm_ids]
+        for vm in vms:
+            for problem in overlaps(vm.plan, self._taken):
+                raise NetworkError(f"VM {vm.vm_id}: {problem}", "use other VM ids, or set network.uplink_base")
+        made: list[VMNamespace] = []
+
+        def make() -> None:
+            with self._builder() as builder:
+                for vm in vms:
+                    builder.make(vm.plan, vm.name)
+                    made.append(vm)
+
+        try:
+            netns.on_thread(make)
+        except BaseException as error:
+            self.remove_many(made)
+            if isinstance(error, NetworkError) and len(vms) > 1:
+                failed, count = vms[len(made)], len(made) + 1
+                what = f"VM {failed.vm_id}, number {count} of {len(vms)}: {error.message}"
+                raise NetworkError(f"{what} (the {len(made)} made before it are removed)", error.hint) from error
+            raise
+        self._vms.update({vm.vm_id: vm for vm in made})
+        return vms
+
+    def repair(self, vm_ids: Iterable[int]) -> None:
+        """Add what is missing in namespaces that are there. Raises NetworkError naming the VM where that can't be."""
+        for vm_id in vm_ids:
+            try:
+                netns.on_thread(partial(self._repair, self.vm(vm_id)))
+            except NetworkError as error:
+                raise NetworkError(
+                    f"VM {vm_id} can't be repaired: {error.message}", "remove it, then make it again"
+                ) from error
+
+    def vm(self, vm_id: int) -> VMNamespace:
+        """The namespace of a VM as it is planned, whether it is there or not. Raises NetworkError for a wrong id."""
+        plan = self.plan.for_vm(vm_id)
+        return VMNamespace(plan, f"{self.prefix}{plan.namespace}", self)
+
+    def remove_many(self, vms: Sequence[VMNamespace]) -> None:
+        """Remove namespaces with all that is in them; their names and addresses are free at once.
+
+        What the kernel held for them it gives back a little later, on its own time.
+        """
+        if vms:
+            # Not by the removal of the namespace, which the kernel does later: the names must be free now.
+            indexes = [host_veth_index(vm.plan) for vm in vms]
+            self.run(lambda: delete_links(indexes))
+        for vm in vms:
+            netns.remove(vm.name)
+            self._vms.pop(vm.vm_id, None)
+
+    def _builder(self) -> Builder:
+        if self.namespace:
+            netns.move_to(self.namespace)
+        return Builder(self.network)
+
+    def _repair(self, vm: VMNamespace) -> None:
+        with self._builder() as builder:
+            self._check_end(vm.plan)
+            builder.repair(vm.plan, vm.name)
+
+    def _check_end(self, plan: VMPlan) -> None:
+        """Raises NetworkError if the VM's interface on the host is somebody else's: it must not be changed."""
+        link = read_links_and_routes()[0].get(plan.host_veth)
+        if link and link.group != self.network.interface_group and link.index != host_veth_index(plan):
+            raise NetworkError(f"interface {plan.host_veth} exists already, and is not ours", "rename or remove it")
+
+    def _start(self) -> None:
+        set_sysctl("net/ipv4/ip_forward", "1")
+        nft.load_rules(nft.host_rules(self.network, self.uplink), replace=True)
+        self._taken = taken_networks(*read_links_and_routes(), self.network.interface_group)
+
+    def _begin(self) -> None:
+        """In the new namespace, before it has its name: whoever sees that finds it marked and held."""
+        mark(self.network)
+        self._hold_host()
+
+    def is_ours(self) -> bool:
+        """Whether the namespace that plays the host is one that this suite has made."""
+        return self.run(lambda: is_marked(self.network.interface_group))
+
+    def _remove_rules(self) -> None:
+        try:
+            fcntl.flock(self._hold_host(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return  # another process uses them
+        if not any(link.group == self.network.interface_group for link in read_links_and_routes()[0].values()):
+            nft.delete_rules()
+
+    def _hold_host(self) -> int:
+        """Say that this process uses the host's network, until it ends; waits for one that is just removing its rules.
+
+        The lock is on the namespace itself: it can't be deleted, and it ends with the process.
+        """
+        if self._hold is None:
+            self._hold = os.open(netns.OWN, os.O_RDONLY | os.O_CLOEXEC)
+            fcntl.flock(self._hold, fcntl.LOCK_SH)
+        return self._hold

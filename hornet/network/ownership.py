@@ -1,0 +1,120 @@
+"""What of ours is on a host, found in the kernel itself: no state file that could be lost says what is ours.
+
+A namespace is ours if its lo is in our interface group, an interface of the host if it is in that group, a name
+without a namespace if its file holds our mark. All else is somebody else's, whatever it is called.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from hornet.errors import NetworkError
+from hornet.host.proc import is_running
+from hornet.network import netns, nft
+from hornet.network.host_side import HostNet
+from hornet.network.plan import AddressPlan
+from hornet.network.rtnl import delete_links
+from hornet.network.state import is_marked, read_links_and_routes
+from hornet.spec.network import Network
+
+# Private hosts of tests, and what belongs to them, carry the id of the process that made them.
+RUN_PREFIX = "hornet-{pid}-"
+RUN_NAME = re.compile(r"hornet-([0-9]+)-")
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What is ours on one host. host_ends: interfaces on the host, by name, with their index."""
+
+    vm_ids: list[int] = field(default_factory=list)
+    empty_names: list[str] = field(default_factory=list)
+    host_ends: dict[str, int] = field(default_factory=dict)
+    rules: bool = False
+
+    def orphans(self, host: HostNet) -> list[str]:
+        """Interfaces on the host whose namespace is gone."""
+        expected = {host.vm(vm_id).plan.host_veth for vm_id in self.vm_ids}
+        return [name for name in self.host_ends if name not in expected]
+
+    def only(self, host: HostNet, vm_ids: Iterable[int]) -> Inventory:
+        """The part of it that belongs to some VMs."""
+        vms = [host.vm(vm_id) for vm_id in vm_ids]
+        ids, names, ends = {vm.vm_id for vm in vms}, {vm.name for vm in vms}, {vm.plan.host_veth for vm in vms}
+        return Inventory(
+            vm_ids=[vm_id for vm_id in self.vm_ids if vm_id in ids],
+            empty_names=[name for name in self.empty_names if name in names],
+            host_ends={name: index for name, index in self.host_ends.items() if name in ends},
+        )
+
+
+def take_inventory(host: HostNet) -> Inventory:
+    """Find what is ours on a host; nothing on one that is not there."""
+    if host.namespace and not (netns.exists(host.namespace) and host.is_ours()):
+        return Inventory()
+    group = host.network.interface_group
+    named = {name: vm_id for name in netns.names() if (vm_id := _vm_id(host, name)) is not None}
+    empty = [name for name in named if netns.is_empty_mark(name)]
+    ours = _marked(named, group)
+    links, _ = host.run(read_links_and_routes)
+    return Inventory(
+        vm_ids=sorted(named[name] for name in ours),
+        empty_names=empty,
+        host_ends={link.name: link.index for link in links.values() if link.group == group and link.name != "lo"},
+        rules=(listed := host.run(nft.listed_rules)) is not None and nft.is_ours(listed),
+    )
+
+
+def remove_found(host: HostNet, found: Inventory) -> None:
+    """Remove exactly the VMs' parts that an inventory holds."""
+    if found.host_ends:
+        host.run(lambda: delete_links(list(found.host_ends.values())))
+    for name in [*(host.vm(vm_id).name for vm_id in found.vm_ids), *found.empty_names]:
+        netns.remove(name)
+
+
+def leftovers(network: Network) -> dict[int, list[str]]:
+    """Names of namespaces that test runs made whose process is dead, by process id.
+
+    A process in another PID namespace has another id there: its host's namespace, which it holds, says that it lives.
+    """
+    names = [name for name in netns.names() if RUN_NAME.match(name)]
+    held = tuple(name.removesuffix("host") for name in names if name.endswith("-host") and netns.is_held(name))
+    dead: dict[int, list[str]] = {}
+    for name in names:
+        found = RUN_NAME.match(name)
+        if found and not is_running(int(found[1])) and not name.startswith(held):
+            dead.setdefault(int(found[1]), []).append(name)
+    suspects = [name for names in dead.values() for name in names]
+    ours = {*_marked(suspects, network.interface_group), *filter(netns.is_empty_mark, suspects)}
+    return {pid: kept for pid, names in dead.items() if (kept := [name for name in names if name in ours])}
+
+
+def remove_leftovers(network: Network) -> list[str]:
+    """Remove what killed test runs have left; the names of what was removed."""
+    names = [name for names in leftovers(network).values() for name in names]
+    for name in names:
+        netns.remove(name)
+    return names
+
+
+def _vm_id(host: HostNet, name: str) -> int | None:
+    return AddressPlan(host.network).vm_id(name.removeprefix(host.prefix)) if name.startswith(host.prefix) else None
+
+
+def _marked(names: Iterable[str], group: int) -> list[str]:
+    """Those of the names that lead to a namespace of ours."""
+
+    def look() -> list[str]:
+        found = []
+        for name in names:
+            try:
+                netns.move_to(name)
+            except NetworkError:
+                continue  # gone meanwhile, or no namespace behind the name
+            if is_marked(group):
+                found.append(name)
+        return found
+
+    return netns.on_thread(look)

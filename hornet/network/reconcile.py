@@ -1,0 +1,79 @@
+"""Namespaces that stay without a process: bring up what is missing, repair what is broken, say what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hornet.errors import NetworkError
+from hornet.network import netns, nft
+from hornet.network import verify as checks
+from hornet.network.host_side import HostNet
+from hornet.network.ownership import take_inventory
+from hornet.network.state import NetFacts, read_facts, rules_as_listed
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What bring_up() did, by VM id."""
+
+    made: list[int]
+    repaired: list[int]
+
+
+def bring_up(host: HostNet, vm_ids: Sequence[int]) -> Changes:
+    """Make what is missing and repair what is broken; what is right is left alone, so VMs that run go on.
+
+    Raises NetworkError for what can't be made or repaired; what this call made is then taken back.
+    """
+    host.start()
+    there = set(take_inventory(host).vm_ids)
+    problems = vm_problems(host, [vm_id for vm_id in vm_ids if vm_id in there])
+    broken = [vm_id for vm_id, found in problems.items() if found]
+    host.repair(broken)
+    for vm_id, found in vm_problems(host, broken).items():
+        if found:
+            raise NetworkError(
+                f"VM {vm_id} can't be repaired: {'; '.join(found)}",
+                "remove it with `hornetos net down`, then make it again",
+            )
+    made = host.create_many([vm_id for vm_id in vm_ids if vm_id not in there])
+    return Changes([vm.vm_id for vm in made], broken)
+
+
+def host_problems(host: HostNet) -> list[str]:
+    """What is wrong with what the host has once for all VMs."""
+    if host.namespace and not netns.exists(host.namespace):
+        return [f"host: no namespace {host.namespace}"]
+    return checks.host_problems(host.run(read_facts), rules_as_listed(nft.host_rules(host.network, host.uplink)))
+
+
+def vm_problems(host: HostNet, vm_ids: Sequence[int]) -> dict[int, list[str]]:
+    """What is wrong with each of these VMs' networks, inside and on the host; an empty list for a right one."""
+    if not vm_ids:
+        return {}
+    network = host.network
+    rules = rules_as_listed(nft.namespace_rules(network))
+    outside = host.run(read_facts)
+
+    def look() -> dict[int, list[str]]:
+        found = {}
+        for vm in map(host.vm, vm_ids):
+            inside = facts_of(vm.name)
+            problems = (
+                checks.namespace_problems(network, vm.plan, inside, rules)
+                if inside
+                else [f"{vm.plan.namespace}: no namespace"]
+            )
+            found[vm.vm_id] = problems + checks.host_end_problems(network, vm.plan, outside)
+        return found
+
+    return netns.on_thread(look)
+
+
+def facts_of(name: str) -> NetFacts | None:
+    """Move the calling thread into a namespace and read its facts; None if there is no such namespace."""
+    if not netns.exists(name) or netns.is_empty_mark(name):
+        return None
+    netns.move_to(name)
+    return read_facts()

@@ -1,0 +1,164 @@
+"""Look at a VM of any process of this home: its state file, its network, its console, and the guest by SSH."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hornet.errors import GuestError, VMError
+from hornet.foreign_file import ForeignFileError, MissingFileError, open_foreign
+from hornet.host.proc import is_running
+from hornet.host.workspace import Home
+from hornet.network import HostNet, VMNamespace, netns, nft
+from hornet.network.ids import vms_directory
+from hornet.network.state import NetFacts, read_facts, rules_as_listed
+from hornet.procedures.diagnose.observations import FULL_PERCENT, Inside, Observations, Place, Port
+from hornet.spec.model import Spec
+from hornet.vm.guest import SSH_PORT, Guest, SshKey
+from hornet.vm.probes import Probe
+from hornet.vm.state import STATE_FILE, read_state
+
+PING_TIMEOUT_S = 2.0
+PORT_TIMEOUT_S = 3.0
+LOGIN_TIMEOUT_S = 30.0
+TEXT_BYTES = 1 << 18
+MAX_LOG_BYTES = 1 << 40
+# Where programs write: with a read-only root the latter two are file systems of their own.
+WRITTEN_TO = "/ /var /tmp"
+PROBES = [
+    Probe("space", f"df -P {WRITTEN_TO}"),
+    Probe("inodes", f"df -P -i {WRITTEN_TO}"),
+    Probe("log", "dmesg"),
+]
+# The guide's own question. It takes a while, so only a full disk is asked.
+BIGGEST = Probe("biggest", "du -xsk /* 2>/dev/null | sort -rn | head -n 4", 60)
+
+
+@dataclass(frozen=True)
+class KnownVM:
+    """A VM as its state file describes it."""
+
+    place: Place
+    namespace: VMNamespace
+    directory: Path
+    pid: int
+    restored: bool
+    key: SshKey
+
+
+def find_vm(home: Home, spec: Spec, name: str) -> KnownVM:
+    """The VM of that name. Raises VMError, naming those that there are, if it is not there or still being made."""
+    directory = vms_directory(home) / name
+    try:
+        state = read_state(directory / STATE_FILE)
+    except MissingFileError:
+        known = sorted(path.parent.name for path in vms_directory(home).glob(f"*/{STATE_FILE}"))
+        what = "is being started" if directory.is_dir() else "there is no such VM"
+        raise VMError(f"VM {name}: {what}", f"VMs of {home.root}: {', '.join(known) or 'none'}") from None
+    network, private = spec.network, state.private_host
+    host = HostNet.private(network, private) if private else HostNet.machine(network)
+    namespace = host.vm(state.vm_id)
+    place = Place(
+        network=network,
+        plan=namespace.plan,
+        private=private,
+        inner_rules=rules_as_listed(nft.namespace_rules(network)),
+        host_rules=rules_as_listed(nft.host_rules(network, host.uplink)),
+    )
+    key = SshKey(Path(state.ssh_key), "")
+    return KnownVM(place, namespace, directory, state.pid, state.snapshot is not None, key)
+
+
+def observe(vm: KnownVM) -> Observations:
+    """Everything that can be seen now; bounded in time, and nothing is changed."""
+    seen = Observations(
+        vmm_alive=is_running(vm.pid),
+        vmm_log=_text(vm.directory / "vmm.log"),
+        restored=vm.restored,
+        console=_text(vm.directory / "console.log"),
+        inner=_net(vm.namespace.name),
+        host=_net(vm.namespace.host.namespace),
+    )
+    if not seen.vmm_alive or seen.inner is None:
+        return seen
+    return _with_guest(vm, seen)
+
+
+def _with_guest(vm: KnownVM, seen: Observations) -> Observations:
+    address = str(vm.place.network.guest_address.ip)
+    guest = Guest(vm.namespace, address, vm.key)
+    try:
+        seen = replace(seen, replies=_replies(guest))
+        if not seen.replies:
+            return seen
+        seen = replace(seen, port=_port(vm.namespace, address))
+        if seen.port is not Port.OPEN:
+            return seen
+        inside = _inside(guest)
+        return replace(seen, login_error="", inside=inside)
+    except GuestError as error:
+        return replace(seen, login_error=error.message)
+    finally:
+        guest.close()
+
+
+def _replies(guest: Guest) -> bool:
+    try:
+        guest.await_reply(PING_TIMEOUT_S)
+    except GuestError:
+        return False
+    return True
+
+
+def _port(namespace: VMNamespace, address: str) -> Port:
+    try:
+        namespace.connect(address, SSH_PORT, PORT_TIMEOUT_S).close()
+    except ConnectionRefusedError:
+        return Port.REFUSED
+    except OSError:
+        return Port.SILENT
+    return Port.OPEN
+
+
+def _inside(guest: Guest) -> Inside:
+    facts = guest.ask(PROBES, {}, LOGIN_TIMEOUT_S)
+    space, inodes = _percentages(facts["space"].output), _percentages(facts["inodes"].output)
+    biggest = ""
+    if max([*space.values(), *inodes.values()], default=0) >= FULL_PERCENT:
+        biggest = _sizes(guest.ask([BIGGEST], {}, LOGIN_TIMEOUT_S)["biggest"].output)
+    return Inside(space, inodes, biggest, facts["log"].output)
+
+
+def _sizes(table: str) -> str:
+    """What `du -k` printed, in MiB; lines that it does not print are left out."""
+    found = re.findall(r"^([0-9]{1,15})\s+(/\S*)$", table, re.MULTILINE)
+    return ", ".join(f"{path} {int(kib) // 1024} MiB" for kib, path in found)
+
+
+def _percentages(table: str) -> dict[str, int]:
+    """What `df -P` says is used, by mount point. A file system without inodes says "-"."""
+    found = {mount: int(percent) for percent, mount in re.findall(r"([0-9]{1,3})% (/\S*)$", table, re.MULTILINE)}
+    if "/" not in found and " -" not in table:
+        raise GuestError(f"df in the guest printed {table.strip()!r}, expected percentages", "is df in the image?")
+    return found
+
+
+def _text(path: Path) -> str:
+    """The end of a log; empty if there is none."""
+    try:
+        with open_foreign(path, MAX_LOG_BYTES, follow_links=False) as stream:
+            stream.seek(max(0, stream.seek(0, os.SEEK_END) - TEXT_BYTES))
+            return stream.read(TEXT_BYTES).decode("utf-8", "replace").replace("\r\n", "\n")
+    except MissingFileError:
+        return ""
+    except ForeignFileError as error:
+        return error.message
+
+
+def _net(namespace: str | None) -> NetFacts | None:
+    """What a namespace holds; None if it is not there."""
+    if namespace is not None and (not netns.exists(namespace) or netns.is_empty_mark(namespace)):
+        return None
+    return netns.enter(namespace, read_facts)

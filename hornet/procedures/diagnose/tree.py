@@ -1,0 +1,263 @@
+"""The decision tree: pure functions from observations to causes and fixes, from the VMM inwards to the guest's disk.
+
+A step whose prerequisites are broken says that it was not looked at; it blames nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hornet.formats.ext4.symptoms import log_symptoms
+from hornet.network import verify
+from hornet.procedures.diagnose.observations import FULL_PERCENT, Observations, Place, Port
+
+EVIDENCE_LINES = 5
+PANIC = re.compile(r"Kernel panic - not syncing: .*")
+# Where a boot without entropy stands still: systemd's unit, and what the kernel and sshd say before it.
+ENTROPY = re.compile(r"Load/Save Random Seed|uninitialized urandom read|waiting for (more )?entropy|PRNG is not seeded")
+USERLAND = re.compile(r"^hornetos: userland ", re.MULTILINE)
+RESTORE_AGAIN = "end this VM and restore it from its snapshot again"
+
+
+class State(StrEnum):
+    """What a step found."""
+
+    GOOD = "good"
+    BAD = "bad"
+    UNSEEN = "not looked at"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One question of the tree: what was seen and, if that is bad, what causes it and what to do.
+
+    command: what puts it right, run on the host; "" where no command can.
+    """
+
+    name: str
+    state: State
+    seen: str
+    cause: str = ""
+    fix: str = ""
+    command: str = ""
+
+
+def walk(place: Place, seen: Observations) -> list[Step]:
+    """Every step, in order. The first bad one is the place to begin with."""
+    return [step(place, seen) for step in STEPS]
+
+
+def vmm_step(place: Place, seen: Observations) -> Step:
+    if seen.vmm_alive:
+        return Step("VMM", State.GOOD, "its process runs")
+    words = _last_lines(seen.vmm_log) or "it left no message"
+    return _bad("VMM", f"its process has ended: {words}", "the VMM was killed, or gave up", RESTORE_AGAIN)
+
+
+def namespace_step(place: Place, seen: Observations) -> Step:
+    if seen.inner is not None:
+        return Step("namespace", State.GOOD, f"{place.plan.namespace} is there")
+    return _bad(
+        "namespace",
+        f"there is no namespace {place.private}{place.plan.namespace}",
+        "it was removed while the VM ran: nothing reaches the VM any more",
+        RESTORE_AGAIN,
+    )
+
+
+def bridge_step(place: Place, seen: Observations) -> Step:
+    network = place.network
+    if seen.inner is None:
+        return _unseen("bridge")
+    good = f"{network.bridge_name} is up with {network.gateway_address}"
+    problems = verify.bridge_problems(network, place.plan, seen.inner)
+    return _network_step(place, "bridge", good, problems, "the guest finds no gateway")
+
+
+def tap_step(place: Place, seen: Observations) -> Step:
+    network = place.network
+    if seen.inner is None:
+        return _unseen("tap")
+    good = f"{network.tap_name} is up and attached to {network.bridge_name}"
+    problems = verify.tap_problems(network, place.plan, seen.inner)
+    return _network_step(place, "tap", good, problems, "no packet goes between guest and bridge")
+
+
+def uplink_step(place: Place, seen: Observations) -> Step:
+    """The veth pair between the namespace and the host, and the routes over it."""
+    plan = place.plan
+    if seen.inner is None or seen.host is None:
+        return _unseen("uplink")
+    good = f"{plan.namespace_veth} and {plan.host_veth} are up, with their routes"
+    problems = verify.veth_problems(place.network, plan, seen.inner) + verify.host_end_problems(
+        place.network, plan, seen.host
+    )
+    return _network_step(place, "uplink", good, problems, "the guest has no way to the host and beyond")
+
+
+def nat_step(place: Place, seen: Observations) -> Step:
+    """Forwarding and address translation, in the namespace and on the host."""
+    if seen.inner is None or seen.host is None:
+        return _unseen("NAT")
+    problems = verify.rule_problems(place.plan.namespace, seen.inner, place.inner_rules)
+    problems += verify.host_problems(seen.host, place.host_rules)
+    cause = "packets to the Internet, or their answers, are dropped: forwarding or rules were changed"
+    return _network_step(place, "NAT", "packets are forwarded and translated", problems, cause)
+
+
+def console_step(place: Place, seen: Observations) -> Step:
+    panic = PANIC.search(seen.console)
+    if panic:
+        return _bad(
+            "console",
+            panic[0],
+            "the guest's kernel gave up",
+            f"read the lines before it on the console; {RESTORE_AGAIN}",
+        )
+    replies = _replies(place, seen)
+    if replies:
+        return Step("console", State.GOOD, "no panic, and the guest answers")
+    if replies is None:
+        return _unseen("console")
+    if ENTROPY.search(_last_lines(seen.console)):
+        return _bad(
+            "console",
+            f"the boot stands still at: {_last_lines(seen.console, 1)}",
+            "the kernel waits for entropy",
+            "restore a snapshot instead of a cold boot, or add random.trust_cpu=on to the boot arguments",
+        )
+    if seen.restored:
+        return Step("console", State.GOOD, _last_lines(seen.console) or "nothing printed since the restore")
+    if not seen.console.strip():
+        return _bad(
+            "console",
+            "the console stayed silent",
+            "the kernel does not start, or prints elsewhere",
+            "look at vmm.log; check that the kernel is an x86-64 vmlinux and that console=ttyS0 is a boot argument",
+        )
+    if not USERLAND.search(seen.console):
+        return _bad(
+            "console",
+            f"the kernel ran, init said nothing: {_last_lines(seen.console)}",
+            "the root file system has no init that starts",
+            "check root= and init= of the boot arguments and /sbin/init in the image",
+        )
+    return Step("console", State.GOOD, _last_lines(seen.console))
+
+
+def reply_step(place: Place, seen: Observations) -> Step:
+    address = place.network.guest_address.ip
+    replies = _replies(place, seen)
+    if replies is None:
+        return _unseen("guest")
+    if replies:
+        return Step("guest", State.GOOD, f"{address} answers a ping")
+    return _bad(
+        "guest",
+        f"{address} does not answer a ping",
+        f"the guest hangs, is paused, or its {place.network.guest_interface} lacks the address",
+        f"begin with what is bad above; else check the image's network settings, or {RESTORE_AGAIN}",
+    )
+
+
+def sshd_step(place: Place, seen: Observations) -> Step:
+    if not seen.replies or seen.port is None:
+        return _unseen("sshd")
+    if seen.port is Port.OPEN:
+        return Step("sshd", State.GOOD, "port 22 accepts connections")
+    said = [line for line in seen.console.splitlines() if "sshd" in line][-EVIDENCE_LINES:]
+    shown = f"; the console says: {' / '.join(said)}" if said else ""
+    if seen.port is Port.REFUSED:
+        cause = "sshd does not run in the guest" + (": the console says why" if said else "")
+        return _bad("sshd", f"port 22 refuses connections{shown}", cause, f"repair the image's sshd; {RESTORE_AGAIN}")
+    return _bad("sshd", f"port 22 does not answer{shown}", "the guest is overloaded or filters the port", RESTORE_AGAIN)
+
+
+def login_step(place: Place, seen: Observations) -> Step:
+    if seen.login_error is None:
+        return _unseen("login")
+    if not seen.login_error:
+        return Step("login", State.GOOD, "a command runs by SSH")
+    return _bad(
+        "login",
+        seen.login_error,
+        "the guest does not accept this home's key, or can't start a shell",
+        "use the HORNET_HOME that the snapshot was made with, or give the key that the image accepts",
+    )
+
+
+def disk_step(place: Place, seen: Observations) -> Step:
+    if seen.inside is None:
+        return _unseen("disk space")
+    for what, used in (("space", seen.inside.space_percent), ("inodes", seen.inside.inodes_percent)):
+        for mount, percent in used.items():
+            if percent >= FULL_PERCENT:
+                return _bad(
+                    "disk space",
+                    f"{percent} % of the {what} of {mount} is used; biggest: {seen.inside.biggest or 'unknown'}",
+                    "the file system is full: usually logs, or the cache of npm or apt",
+                    "remove what is not needed, by SSH, then take a new snapshot",
+                )
+    shown = ", ".join(f"{percent} % of {mount}" for mount, percent in seen.inside.space_percent.items())
+    return Step("disk space", State.GOOD, f"used: {shown}")
+
+
+def ext4_step(place: Place, seen: Observations) -> Step:
+    found = log_symptoms(seen.console + "\n" + (seen.inside.kernel_log if seen.inside else ""))
+    if found:
+        return _bad(
+            "ext4",
+            "; ".join(map(str, found)),
+            "the root file system is damaged" + (": was its file changed after the snapshot?" if seen.restored else ""),
+            found[0].rule.remedy,
+        )
+    if seen.inside is None:
+        return _unseen("ext4")
+    return Step("ext4", State.GOOD, "the kernel reports no damage")
+
+
+STEPS: Sequence[Callable[[Place, Observations], Step]] = (
+    vmm_step,
+    namespace_step,
+    bridge_step,
+    tap_step,
+    uplink_step,
+    nat_step,
+    console_step,
+    reply_step,
+    sshd_step,
+    login_step,
+    disk_step,
+    ext4_step,
+)
+
+
+def _replies(place: Place, seen: Observations) -> bool | None:
+    """Whether the guest answers; None where a silence says nothing about it, because no packet gets to it."""
+    cut_off = State.BAD in (bridge_step(place, seen).state, tap_step(place, seen).state)
+    return None if cut_off and not seen.replies else seen.replies
+
+
+def _network_step(place: Place, name: str, good: str, problems: Sequence[str], cause: str) -> Step:
+    """What `hornetos net up` repairs, also beside running VMs."""
+    if not problems:
+        return Step(name, State.GOOD, good)
+    private = f" --private {place.private}" if place.private else ""
+    command = f"hornetos net up --first {place.plan.vm_id}{private}"
+    return _bad(name, "; ".join(problems), cause, "repair the VM's network", command)
+
+
+def _bad(name: str, seen: str, cause: str, fix: str, command: str = "") -> Step:
+    return Step(name, State.BAD, seen, cause, fix, command)
+
+
+def _unseen(name: str) -> Step:
+    return Step(name, State.UNSEEN, "can't be looked at because of what is bad above")
+
+
+def _last_lines(text: str, count: int = EVIDENCE_LINES) -> str:
+    """The last lines that are not empty, on one line."""
+    return " / ".join([line.strip() for line in text.splitlines() if line.strip()][-count:])

@@ -1,0 +1,77 @@
+"""Every check on an image's files at once: the image is read in confinement, and only problems in words come back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hornet.checks.baked_secrets import remnant_problems
+from hornet.checks.catalog import ImageCheck, image_checks
+from hornet.errors import HornetError
+from hornet.formats.content import chunks
+from hornet.formats.ext4.examine import repair
+from hornet.formats.ext4.reader import Ext4Reader
+from hornet.formats.ext4.tree import Ext4Tree
+from hornet.formats.ext4.verdict import private_copy
+from hornet.host.file_copy import data_ranges
+from hornet.sandbox import Limits, confined, heard
+from hornet.sandbox.told import Told
+from hornet.spec.model import Spec
+
+FSCK_TIMEOUT_S = 120.0
+# A check that reads every byte of a big image takes its time; endless content does not come to an end.
+LIMITS = Limits(time_s=600.0)
+REMNANT = "secret.remnant"
+
+
+class ImageProblems(Mapping[str, list[str]]):
+    """Problems by check, as in `removal.python.path`. Asking for a check that could not be made raises its error."""
+
+    def __init__(self, image: Path, outcomes: Mapping[str, Told | list[str]]) -> None:
+        self._image, self._outcomes = image, outcomes
+
+    def __getitem__(self, check: str) -> list[str]:
+        outcome = self._outcomes[check]
+        if isinstance(outcome, Told):
+            raise heard(outcome, str(self._image))
+        return outcome
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._outcomes)
+
+    def __len__(self) -> int:
+        return len(self._outcomes)
+
+
+def judge_image(image: Path, spec: Spec, keeps: Collection[str], work_directory: Path) -> ImageProblems:
+    """Hold every image check of the spec against an image; keeps: the removals that its tier does without.
+
+    A private copy in `work_directory` is repaired first, as a boot would: the disk of a snapshot has a journal to
+    replay. Raises Ext4Error for what is no ext4 file system or can't be repaired, SandboxError beyond the limits.
+    """
+    with private_copy(image, work_directory) as copy:
+        arguments = {"spec": spec.model_dump(mode="json", by_alias=True), "keeps": sorted(keeps)}
+        limits = LIMITS.writing(os.fstat(copy.fileno()).st_size)
+        copies = {"image": copy}
+        return ImageProblems(image, confined(judge_copy, arguments, what=str(image), limits=limits, copies=copies))
+
+
+def judge_copy(image: int, spec: dict[str, Any], keeps: list[str]) -> dict[str, Told | list[str]]:
+    """The confined part of judge_image(): for each check its problems, or the error that kept it from judging."""
+    rules = Spec.model_validate(spec)
+    repair(image, FSCK_TIMEOUT_S)
+    with Ext4Reader(image) as fs:
+        tree = Ext4Tree(fs)
+        raw = chunks(data_ranges(image), lambda offset, length: os.pread(image, length, offset))
+        checks = image_checks(rules, keeps) | {REMNANT: partial(remnant_problems, rules.secrets, raw)}
+        return {name: _outcome(check, tree) for name, check in checks.items()}
+
+
+def _outcome(check: ImageCheck, tree: Ext4Tree) -> Told | list[str]:
+    try:
+        return check(tree)
+    except HornetError as error:
+        return Told.of(error)

@@ -1,0 +1,127 @@
+"""Phase 1 of the guide: a VM is slimmed from the inside, over SSH, its tools are verified, a new snapshot is taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hornet.checks import tools
+from hornet.errors import GuestError
+from hornet.host.progress import Progress
+from hornet.scenarios.probe_sets import collect_facts
+from hornet.snapshot import Bundle
+from hornet.spec.model import Spec
+from hornet.vm.fleet import VM, Fleet
+from hornet.vm.probes import Facts, Probe
+from hornet.vm.snapshotting import origin_of_child, take_snapshot
+
+STEP_TIMEOUT_S = 120
+USE_TIMEOUT_S = 60
+MB = 1_000_000
+DISK = "df -P -k / | tail -1"
+
+
+@dataclass(frozen=True)
+class Disk:
+    """The root file system as the guest's df sees it, in MB."""
+
+    used_mb: float
+    available_mb: float
+
+
+@dataclass(frozen=True)
+class Saving:
+    """What one removal freed, in MB, by df before and after it."""
+
+    title: str
+    saved_mb: float
+
+
+@dataclass(frozen=True)
+class SlimReport:
+    """What phase 1 did. tool_problems: why no snapshot was taken; broken: what worked before and does not any more;
+    never_worked: what could not be tried, because it did not work before either."""
+
+    before: Disk
+    after: Disk
+    savings: list[Saving]
+    tool_problems: list[str]
+    broken: list[str]
+    never_worked: list[str]
+    snapshot: Bundle | None
+
+    @property
+    def saved_mb(self) -> float:
+        return self.before.used_mb - self.after.used_mb
+
+
+def slim_snapshot(fleet: Fleet, base: Bundle, progress: Progress, *, version: str) -> SlimReport:
+    """Restore `base`, remove what spec.slim lists, verify, and publish the result as `version`.
+
+    The base stays as it is: it is the backup. With a tool that does not work there is no new snapshot, and the report
+    says which. Raises GuestError, SnapshotError, VMError.
+    """
+    spec = fleet.spec
+    with progress.step("slim", f"restoring {base.directory.name}"):
+        vm = fleet.restore(base, own_memory=True)
+    try:
+        with progress.step("slim", "what works before"):
+            before_uses = _working(vm, spec)
+        before, savings = _disk(vm), []
+        for removal in spec.slim.removals.values():
+            with progress.step("slim", f"removing: {removal.title}"):
+                savings.append(_remove(vm, removal.title, removal.paths))
+        after = _disk(vm)
+        with progress.step("slim", "verifying the tools, and what works after"):
+            problems = tool_problems(spec, collect_facts(vm, spec, tool_probes(spec)))
+            after_uses = _working(vm, spec)
+        bundle = None
+        if not problems:
+            with progress.step("slim", f"taking {version}"):
+                origin = origin_of_child(vm, spec)
+                bundle = take_snapshot(vm, fleet.home, spec, version=version, origin=origin)
+    finally:
+        fleet.remove(vm)
+    uses = spec.slim.uses
+    broken = [use.title for name, use in uses.items() if name in before_uses - after_uses]
+    never_worked = [use.title for name, use in uses.items() if name not in before_uses | after_uses]
+    return SlimReport(before, after, savings, problems, broken, never_worked, bundle)
+
+
+def tool_probes(spec: Spec) -> list[Probe]:
+    """What the guide's step 4 asks, and a real use of each tool."""
+    return [probe for name in spec.slim.tools for probe in tools.tool_probes(name, spec.tools[name])]
+
+
+def tool_problems(spec: Spec, facts: Facts) -> list[str]:
+    """Tools that are not there, not of their version, or do not do their work."""
+    return [
+        problem
+        for name in spec.slim.tools
+        for check in tools.CHECKS
+        for problem in check(name, spec.tools[name], facts)
+    ]
+
+
+def _working(vm: VM, spec: Spec) -> set[str]:
+    """The uses that succeed in the guest."""
+    probes = [Probe(name, use.script, USE_TIMEOUT_S) for name, use in spec.slim.uses.items()]
+    facts = collect_facts(vm, spec, probes)
+    return {name for name in spec.slim.uses if facts[name].ok}
+
+
+def _remove(vm: VM, title: str, paths: list[str]) -> Saving:
+    before = _disk(vm)
+    result = vm.guest.run(f"rm -rf {' '.join(paths)} && sync", STEP_TIMEOUT_S)
+    if result.exit_code:
+        raise GuestError(f"{title}: rm in the guest failed: {result.stderr.strip() or result.stdout.strip()}")
+    return Saving(title, before.used_mb - _disk(vm).used_mb)
+
+
+def _disk(vm: VM) -> Disk:
+    """Raises GuestError if the guest's df says something else than sizes."""
+    answer = vm.guest.run(DISK, STEP_TIMEOUT_S)
+    try:
+        _, _, used, available, *_ = answer.stdout.split()
+        return Disk(int(used) * 1024 / MB, int(available) * 1024 / MB)
+    except ValueError:
+        raise GuestError(f"`{DISK}` in the guest printed {answer.stdout!r}, expected sizes") from None

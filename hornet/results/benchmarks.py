@@ -1,0 +1,84 @@
+"""Records from what pytest-benchmark saved (`--benchmark-autosave`).
+
+A benchmark says by `extra_info` what it measured: run (name of the run directory), lane, host, and where it
+has them metric, dimensions. pytest-benchmark counts in seconds, records in ms.
+"""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from hornet.foreign_file import ForeignFileError, first_problem, read_json
+from hornet.results.records import Dimensions, Record
+
+MS_PER_S = 1000.0
+# With --benchmark-save-data of some thousand measurements a file has some hundred KiB.
+MAX_BENCHMARKS_BYTES = 64 << 20
+
+
+def read_benchmarks(path: Path, run_name: str) -> list[Record]:
+    """The benchmarks in a saved file that belong to a run.
+
+    Raises ForeignFileError for anything that is no saved file of pytest-benchmark.
+    """
+    try:
+        return parse_benchmarks(read_json(path, MAX_BENCHMARKS_BYTES), run_name)
+    except ValidationError as error:
+        raise ForeignFileError(
+            f"{path.name}: not a saved pytest-benchmark file: {first_problem(error)}", "delete it"
+        ) from error
+
+
+def parse_benchmarks(saved: object, run_name: str) -> list[Record]:
+    """The benchmarks of a run among those saved, as parsed from JSON. Raises ValidationError."""
+    benchmarks = _Saved.model_validate(saved).benchmarks
+    return [_record(_Benchmark.model_validate(entry)) for entry in benchmarks if _run_of(entry) == run_name]
+
+
+class _Info(BaseModel):
+    """What our own benchmarks say of themselves."""
+
+    metric: str | None = None
+    lane: str | None = None
+    dimensions: Dimensions = {}
+    host: dict[str, Any] = {}
+
+
+class _Stats(BaseModel):
+    """In seconds. data: the single measurements, there only with --benchmark-save-data."""
+
+    median: float
+    data: list[float] = []
+
+
+class _Benchmark(BaseModel):
+    name: str
+    extra_info: _Info
+    stats: _Stats
+
+
+class _Saved(BaseModel):
+    benchmarks: list[dict[str, Any]]
+
+
+def _run_of(entry: dict[str, Any]) -> object:
+    info = entry.get("extra_info")
+    return info.get("run") if isinstance(info, dict) else None
+
+
+def _record(entry: _Benchmark) -> Record:
+    info, samples = entry.extra_info, [seconds * MS_PER_S for seconds in entry.stats.data]
+    return Record(
+        name=info.metric or entry.name,
+        value=statistics.median_low(samples) if samples else entry.stats.median * MS_PER_S,
+        unit="ms",
+        direction="lower",
+        lane=info.lane,
+        dimensions=info.dimensions,
+        host=info.host,
+        samples=samples,
+    )

@@ -1,0 +1,166 @@
+"""Compare a run with an earlier one: a rank test, an effect size and a minimum factor, never a bare limit."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from hornet.results.records import Record
+
+# Many metrics are compared at once, so a single comparison must be surer than the usual 5 %.
+ALPHA = 0.002
+# A difference that is certain but smaller than this is nothing to act upon.
+MIN_FACTOR = 1.05
+
+
+class Change(StrEnum):
+    """What a comparison can say."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    NONE_SHOWN = "no difference shown"
+    TOO_FEW = "too few samples"
+    NOT_COMPARABLE = "not comparable"
+    ONE_SIDED = "only in one run"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One quantity in two runs.
+
+    factor: value divided by the baseline's; p_value: of the two-sided Mann-Whitney test; superiority: how
+    often a sample of this run is larger than one of the baseline (0.5: no difference); None where no
+    test was made.
+    """
+
+    name: str
+    label: str
+    unit: str
+    lane: str | None
+    value: float | None
+    baseline: float | None
+    change: Change
+    reason: str
+    factor: float | None = None
+    p_value: float | None = None
+    superiority: float | None = None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A distribution in a few numbers; a percentile is None unless there are samples beyond it to tell it by."""
+
+    count: int
+    smallest: float
+    median: float
+    p90: float | None
+    p99: float | None
+    largest: float
+
+
+def spread(samples: Sequence[float]) -> Spread:
+    """Raises statistics.StatisticsError for no samples. The median is a sample, as in a Record."""
+    median = statistics.median_low(samples)
+    ordered = sorted(samples)
+    return Spread(
+        count=len(ordered),
+        smallest=ordered[0],
+        median=median,
+        p90=percentile(ordered, 90),
+        p99=percentile(ordered, 99),
+        largest=ordered[-1],
+    )
+
+
+def percentile(ordered: Sequence[float], percent: int) -> float | None:
+    """The nearest-rank percentile of sorted samples; None from fewer than 100/(100-percent) of them."""
+    if len(ordered) * (100 - percent) < 100:
+        return None
+    return ordered[math.ceil(len(ordered) * percent / 100) - 1]
+
+
+def compare_runs(records: Sequence[Record], baseline: Sequence[Record]) -> list[Comparison]:
+    """Every quantity of either run, matched by name, lane and dimensions; those of this run come first."""
+    old = {record.identity: record for record in baseline}
+    new = {record.identity: record for record in records}
+    of_mine = [
+        compare(record, old[key]) if key in old else _one_sided(record, mine=True) for key, record in new.items()
+    ]
+    return of_mine + [_one_sided(record, mine=False) for key, record in old.items() if key not in new]
+
+
+def compare(record: Record, baseline: Record) -> Comparison:
+    """Two records of the same thing."""
+    change, reason, p_value, superiority = _judge(record, baseline)
+    return Comparison(
+        name=record.name,
+        label=record.label,
+        unit=record.unit,
+        lane=record.lane,
+        value=record.value,
+        baseline=baseline.value,
+        change=change,
+        reason=reason,
+        factor=record.value / baseline.value if baseline.value else None,
+        p_value=p_value,
+        superiority=superiority,
+    )
+
+
+def _judge(record: Record, baseline: Record) -> tuple[Change, str, float | None, float | None]:
+    if record.unit != baseline.unit:
+        return Change.NOT_COMPARABLE, f"{record.unit} against {baseline.unit}", None, None
+    if record.lane is None:  # a property of a file: the same on every host, no chance in it
+        change = _direction(record, baseline)
+        return change, "a property of the files: compared as it is", None, None
+    if record.host != baseline.host:
+        return Change.NOT_COMPARABLE, f"another host: {_host_difference(record.host, baseline.host)}", None, None
+    return _rank_test(record, baseline)
+
+
+def _rank_test(record: Record, baseline: Record) -> tuple[Change, str, float | None, float | None]:
+    from scipy.stats import mannwhitneyu
+
+    mine, theirs = len(record.samples), len(baseline.samples)
+    # With so few samples even a complete separation would not reach ALPHA.
+    if 2 / math.comb(mine + theirs, mine) > ALPHA:
+        return Change.TOO_FEW, f"{mine} and {theirs} samples", None, None
+    test = mannwhitneyu(record.samples, baseline.samples, alternative="two-sided")
+    p_value, superiority = float(test.pvalue), float(test.statistic) / (mine * theirs)
+    if p_value > ALPHA:
+        return Change.NONE_SHOWN, f"p = {p_value:.2g}, above {ALPHA:g}", p_value, superiority
+    change = _direction(record, baseline)
+    reason = f"p = {p_value:.2g}"
+    if change is Change.NONE_SHOWN:
+        reason += f", but less than a factor of {MIN_FACTOR:g}"
+    return change, reason, p_value, superiority
+
+
+def _direction(record: Record, baseline: Record) -> Change:
+    low, high = sorted((record.value, baseline.value))
+    if high <= low * MIN_FACTOR:
+        return Change.NONE_SHOWN
+    grew = record.value > baseline.value
+    return Change.WORSE if grew == (record.direction == "lower") else Change.BETTER
+
+
+def _host_difference(mine: dict[str, Any], theirs: dict[str, Any]) -> str:
+    differing = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
+    return "; ".join(f"{key} {mine.get(key)} instead of {theirs.get(key)}" for key in differing)
+
+
+def _one_sided(known: Record, *, mine: bool) -> Comparison:
+    return Comparison(
+        name=known.name,
+        label=known.label,
+        unit=known.unit,
+        lane=known.lane,
+        value=known.value if mine else None,
+        baseline=None if mine else known.value,
+        change=Change.ONE_SIDED,
+        reason="not measured in the baseline" if mine else "not measured in this run",
+    )

@@ -1,0 +1,87 @@
+"""Which tests prove which statement of the guide, whether or not they have run: docs/guide-coverage.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hornet.spec.requirements import Statement
+
+TITLE = "# The guide, statement by statement"
+INTRODUCTION = """
+Written by `hornetos guide --write` from `guide.toml` (every statement of the build guide) and the `guide` markers of
+the tests; a self-test fails when this page is stale, or when a statement has neither a check nor a reason for having
+none. What a run found is in its report, in the same order. *Takes*: what the verdict takes: a KVM lane, a VM in
+any lane, or no VM.
+"""
+
+
+class Takes(StrEnum):
+    """What it takes to judge a statement, the most demanding first."""
+
+    KVM = "KVM lane"
+    VM = "VM, any lane"
+    NO_VM = "no VM"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A test that proves statements: its name as in `conformance/test_tools::test_it_is_there`, and what it takes."""
+
+    test: str
+    takes: Takes
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """A statement with the tests that prove it."""
+
+    statement: Statement
+    tests: list[str]
+    takes: Takes | None
+
+
+def coverage(guide: Iterable[Statement], checks: Sequence[Check], kvm_metrics: Iterable[str]) -> list[Coverage]:
+    """One entry per statement, in the guide's order. kvm_metrics: metrics that only a KVM lane can judge."""
+    needs_kvm = set(kvm_metrics)
+    found = []
+    for statement in guide:
+        mine = [check for check in checks if statement.id in check.ids]
+        takes = {check.takes for check in mine} | ({Takes.KVM} if statement.metric in needs_kvm else set())
+        strongest = next((kind for kind in Takes if kind in takes), None) if mine else None
+        found.append(Coverage(statement, list(dict.fromkeys(check.test for check in mine)), strongest))
+    return found
+
+
+def coverage_problems(covered: Sequence[Coverage]) -> list[str]:
+    """Statements without a check and without a reason, or with both."""
+    problems = []
+    for entry in covered:
+        name, reason = entry.statement.id, entry.statement.not_covered
+        if not entry.tests and not reason:
+            problems.append(f"{name}: no test has a guide marker with this id; add one, or not_covered to guide.toml")
+        if entry.tests and reason:
+            problems.append(f"{name}: said to be not covered, but {entry.tests[0]} proves it; remove not_covered")
+    return problems
+
+
+def coverage_page(covered: Sequence[Coverage]) -> str:
+    """The page as Markdown."""
+    count = sum(bool(entry.tests) for entry in covered)
+    lines = [TITLE, INTRODUCTION, f"{count} of {len(covered)} statements have checks.", ""]
+    by_section: dict[str, list[Coverage]] = {}
+    for entry in covered:
+        by_section.setdefault(entry.statement.section, []).append(entry)
+    for section, entries in by_section.items():
+        lines += [f"## {section}", "", "| Statement | Checks | Takes |", "|---|---|---|"]
+        lines += [_row(entry) for entry in entries]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _row(entry: Coverage) -> str:
+    statement = entry.statement
+    shown = "<br>".join(f"`{test}`" for test in entry.tests) or f"not covered: {statement.not_covered or '?'}"
+    return f"| {statement.says} (`{statement.id}`) | {shown} | {entry.takes or '–'} |"

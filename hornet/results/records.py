@@ -1,0 +1,174 @@
+"""Measured values as JSON lines: what was measured, in which lane, on which host, and every sample of it.
+
+A run directory holds records.jsonl; each line is one Record. Several processes may append at once.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hornet.errors import HostError
+from hornet.foreign_file import ForeignFileError, first_problem, parse_json, read_bytes
+from hornet.spec.lane import LANES, Lane
+
+RECORDS_FILE = "records.jsonl"
+# A run has some hundred records; one with a thousand samples has 20 KiB.
+MAX_RECORDS_BYTES = 16 << 20
+MAX_RECORD_BYTES = 4 << 20
+MAX_SAMPLES = 100_000
+# More than can be measured in any unit here, and far from where sums, squares and axes overflow.
+MAX_AMOUNT = 1e15
+MAX_NAME_CHARACTERS = 200
+SHOWN_PROBLEMS = 20
+# Parts are written as decimal text: allow what rounding does to a sum, nothing more.
+SUM_TOLERANCE = 1e-6
+
+Amount = Annotated[float, Field(ge=0, le=MAX_AMOUNT)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
+Direction = Literal["lower", "higher"]
+Dimensions = dict[Name, Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)] | int | float]
+
+
+class Record(BaseModel):
+    """One measured value.
+
+    name: a metric of the spec, or any other quantity worth keeping; value: in `unit`, with samples their
+    median sample; direction: which way is better; lane: as in `qemu/tcg`, None for a property of a file
+    that is the same everywhere; dimensions: what sets this value apart from others of the same name, as
+    in page_cache=cold; host: hornet.host.fingerprint(); samples: each single measurement, in `unit`;
+    parts: what the value is made of, in order and in `unit`. Parts are disjoint: their sum is the value.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    name: Name
+    value: Amount
+    unit: Name
+    direction: Direction
+    lane: str | None
+    dimensions: Dimensions = {}
+    host: dict[str, Any]
+    samples: Annotated[list[Amount], Field(max_length=MAX_SAMPLES)] = []
+    parts: dict[Name, Amount] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Record:
+        if self.lane is not None and self.lane not in map(str, LANES):
+            raise ValueError(f"lane {self.lane!r}: expected none or one of {', '.join(map(str, LANES))}")
+        if self.samples and not min(self.samples) <= self.value <= max(self.samples):
+            raise ValueError(f"value {self.value:g} lies outside its samples")
+        total = sum(self.parts.values())
+        if self.parts and abs(total - self.value) > SUM_TOLERANCE * max(total, self.value):
+            raise ValueError(f"parts add up to {total:g}, the value is {self.value:g}: parts must be disjoint")
+        return self
+
+    @classmethod
+    def of_runs(
+        cls,
+        name: str,
+        runs: Sequence[Mapping[str, float]],
+        *,
+        unit: str,
+        lane: str | None,
+        host: Mapping[str, Any],
+        dimensions: Dimensions | None = None,
+        direction: Direction = "lower",
+    ) -> Record:
+        """One record of repeated runs, each given by its disjoint parts (as a restore by its phases, in ms).
+
+        The samples are the runs' totals. Value and parts are those of the median run, so that they are
+        one thing that really happened. Raises ValueError for no runs.
+        """
+        totals = [sum(parts.values()) for parts in runs]
+        if not totals:
+            raise ValueError(f"{name}: a record needs at least one run")
+        median = statistics.median_low(totals)
+        return cls(
+            name=name,
+            value=median,
+            unit=unit,
+            direction=direction,
+            lane=lane,
+            dimensions=dimensions or {},
+            host=dict(host),
+            samples=totals,
+            parts=dict(runs[totals.index(median)]),
+        )
+
+    @property
+    def parsed_lane(self) -> Lane | None:
+        """The lane as an object; None for a property of a file."""
+        return next((lane for lane in LANES if str(lane) == self.lane), None)
+
+    @property
+    def identity(self) -> tuple[str, str | None, tuple[tuple[str, str], ...]]:
+        """What makes two records measurements of the same thing: name, lane, dimensions."""
+        return self.name, self.lane, tuple(sorted((key, str(value)) for key, value in self.dimensions.items()))
+
+    @property
+    def label(self) -> str:
+        """The dimensions as text, as in `page_cache=cold, clones=4`; empty without any."""
+        return ", ".join(f"{key}={value}" for key, value in self.dimensions.items())
+
+
+def append_record(run_directory: Path, record: Record) -> None:
+    """Add one line to records.jsonl. Raises HostError for a full or unwritable disk."""
+    path = run_directory / RECORDS_FILE
+    line = json.dumps(record.model_dump(mode="json")).encode() + b"\n"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            # One write: lines of several processes never mix.
+            written = os.write(descriptor, line)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise HostError(f"{path}: {error.strerror}", f"make {run_directory} writable, or free space there") from error
+    if written != len(line):
+        raise HostError(f"{path}: only {written} of {len(line)} bytes could be written", "free space there")
+
+
+def read_records(path: Path) -> tuple[list[Record], list[str]]:
+    """The records of a file, and what is wrong with the lines that are none (file, line, reason).
+
+    A damaged line costs that line only. Raises ForeignFileError when the file can't be read.
+    """
+    records, problems = parse_records(read_bytes(path, MAX_RECORDS_BYTES))
+    return records, [f"{path.name}, {problem}" for problem in problems]
+
+
+def parse_records(data: bytes) -> tuple[list[Record], list[str]]:
+    """The records in the lines of records.jsonl, and what is wrong with the first lines that are none."""
+    records: list[Record] = []
+    problems: list[str] = []
+    for number, line in enumerate(io.BytesIO(data), start=1):
+        if not line.strip():
+            continue
+        try:
+            records.append(_parse_record(line))
+        except ValueError as error:
+            if len(problems) == SHOWN_PROBLEMS:
+                problems.append(f"line {number}: the {SHOWN_PROBLEMS + 1}th damaged line: the rest is not read")
+                break
+            problems.append(f"line {number}: {error}")
+    return records, problems
+
+
+def _parse_record(line: bytes) -> Record:
+    """One line. Raises ValueError with what is wrong with it."""
+    if len(line) > MAX_RECORD_BYTES:
+        raise ValueError(f"{len(line)} bytes, expected at most {MAX_RECORD_BYTES}")
+    try:
+        return Record.model_validate(parse_json(line))
+    except ForeignFileError as error:
+        raise ValueError(error.message) from error
+    except ValidationError as error:
+        raise ValueError(first_problem(error)) from error

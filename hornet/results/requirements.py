@@ -1,0 +1,98 @@
+"""The guide, statement by statement: which checks prove it, in which lane, and what this run says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hornet.results.junit import Case
+from hornet.results.verdict import Judgement, Verdict
+from hornet.spec.requirements import Statement
+
+
+class StatementVerdict(StrEnum):
+    """What a run says of a statement."""
+
+    HOLDS = "holds"
+    FAILS = "does not hold"
+    PARTLY = "holds as far as judged"
+    UNJUDGED = "not judged"
+    NOT_RUN = "no check ran"
+    NOT_COVERED = "not covered"
+
+
+@dataclass(frozen=True)
+class StatementRow:
+    """A statement and what came of it. checks: tests of this run, as in `conformance/test_tools::test_it_is_there`."""
+
+    id: str
+    section: str
+    says: str
+    checks: list[str]
+    lanes: list[str]
+    verdict: StatementVerdict
+    reason: str
+
+
+def statement_rows(
+    guide: Iterable[Statement], judgements: Sequence[Judgement], cases: Sequence[Case]
+) -> list[StatementRow]:
+    """One row per statement, in the guide's order.
+
+    A statement with a target metric has the metric's verdict: that its test passed only says that it was measured.
+    """
+    return [
+        _row(
+            statement,
+            [item for item in judgements if item.metric == statement.metric],
+            [case for case in cases if statement.id in case.guide],
+        )
+        for statement in guide
+    ]
+
+
+def _row(statement: Statement, judgements: Sequence[Judgement], cases: Sequence[Case]) -> StatementRow:
+    lanes = [case.lane for case in cases] + [item.record.lane for item in judgements if item.record]
+    verdict, reason = _verdict(statement, judgements, cases)
+    return StatementRow(
+        id=statement.id,
+        section=statement.section,
+        says=statement.says,
+        checks=list(dict.fromkeys(case.test for case in cases)),
+        lanes=list(dict.fromkeys(lane for lane in lanes if lane)),
+        verdict=verdict,
+        reason=reason,
+    )
+
+
+def _verdict(
+    statement: Statement, judgements: Sequence[Judgement], cases: Sequence[Case]
+) -> tuple[StatementVerdict, str]:
+    bad = [f"{case.test}: {case.message}" for case in cases if case.outcome == "failed"]
+    bad += [item.reason for item in judgements if item.verdict is Verdict.MISSES]
+    left_open = [f"{case.test}: {case.message}" for case in cases if case.outcome in ("error", "skipped")]
+    left_open += [item.reason for item in judgements if item.verdict in (Verdict.EMULATED, Verdict.UNFIT)]
+    good = [item.reason for item in judgements if item.verdict is Verdict.MEETS]
+    if statement.metric is None:
+        good += [case.test for case in cases if case.outcome == "passed"]
+    if bad:
+        return StatementVerdict.FAILS, "; ".join(bad)
+    if good and left_open:
+        return StatementVerdict.PARTLY, left_open[0]
+    if good:
+        return StatementVerdict.HOLDS, good[0] if statement.metric else f"{len(good)} passed"
+    if left_open:
+        return StatementVerdict.UNJUDGED, left_open[0]
+    if statement.not_covered:
+        return StatementVerdict.NOT_COVERED, statement.not_covered
+    return StatementVerdict.NOT_RUN, "not measured" if statement.metric else "none of its tests was part of this run"
+
+
+def guide_sentence(rows: Sequence[StatementRow]) -> str:
+    """How many statements of the guide have which verdict, in one sentence."""
+    counts = {verdict: sum(row.verdict is verdict for row in rows) for verdict in StatementVerdict}
+    others = [f"{verdict}: {count}" for verdict, count in counts.items() if count and verdict is not verdict.HOLDS]
+    return f"Of the guide's {len(rows)} statements {counts[StatementVerdict.HOLDS]} hold" + (
+        f"; {', '.join(others)}." if others else "."
+    )

@@ -1,0 +1,162 @@
+"""What a run has left in its directory. Whatever is missing or damaged is named, never made up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from hornet.errors import HostError
+from hornet.foreign_file import ForeignFileError, first_problem, read_json
+from hornet.results.benchmarks import read_benchmarks
+from hornet.results.junit import Case, read_junit
+from hornet.results.records import RECORDS_FILE, Amount, Record, read_records
+from hornet.text import one_line
+
+ARTIFACTS_FILE = "artifacts.json"
+HOST_FILE = "host.json"
+JUNIT_FILE = "junit.xml"
+# host.json and artifacts.json have some KiB.
+MAX_FACTS_BYTES = 1 << 20
+# Beside the run directories: pytest-benchmark's storage, shared by all runs so that it can compare them.
+BENCHMARKS_DIRECTORY = "benchmarks"
+
+
+class RootfsFacts(BaseModel):
+    """What reports read of an image's facts; all else is shown as is. guide_components: rows of the guide's table."""
+
+    model_config = ConfigDict(strict=True)
+
+    tier: str = ""
+    components_mb: dict[str, Amount] = {}
+    guide_components: dict[str, str] = {}
+
+
+class KernelFacts(BaseModel):
+    """What reports read of a kernel's facts."""
+
+    model_config = ConfigDict(strict=True)
+
+    size_mb: Amount | None = None
+
+
+# The fields of a record that may hold any text.
+_TEXTS = {"name", "unit", "dimensions", "host", "parts"}
+_ANY_FACTS = TypeAdapter[Any](dict[str, Any])
+_MODELS = {"rootfs": TypeAdapter[Any](RootfsFacts), "kernel": TypeAdapter[Any](KernelFacts)}
+
+
+@dataclass
+class Run:
+    """A run as loaded.
+
+    problems: one sentence for each input that is missing, damaged or only partly readable; lost: those of them that
+    may hide a result, a measured value or a test's, so that no verdict on the whole run is left.
+    """
+
+    directory: Path
+    records: list[Record] = field(default_factory=list)
+    cases: list[Case] = field(default_factory=list)
+    artifacts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    host: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+    @property
+    def rootfs(self) -> RootfsFacts:
+        """What is known of the image; nothing, if it was not noted."""
+        return RootfsFacts.model_validate(self.artifacts.get("rootfs", {}))
+
+    @property
+    def kernel(self) -> KernelFacts:
+        """What is known of the kernel; nothing, if it was not noted."""
+        return KernelFacts.model_validate(self.artifacts.get("kernel", {}))
+
+    @property
+    def name(self) -> str:
+        return self.directory.name
+
+    @property
+    def lanes(self) -> list[str]:
+        """The lanes that values come from, in order of appearance."""
+        return list(dict.fromkeys(record.lane for record in self.records if record.lane))
+
+
+def load_run(directory: Path) -> Run:
+    """Load a run directory. Raises HostError only when there is no such directory."""
+    directory = directory.resolve()
+    if not directory.is_dir():
+        raise HostError(f"{directory}: no such run directory", "name a run below HORNET_HOME/reports, or make one")
+    run = Run(directory)
+    _load_records(run)
+    _load_junit(run)
+    run.problems += run.lost
+    _note_artifacts(run, _load_json(run, ARTIFACTS_FILE))
+    run.host = _load_json(run, HOST_FILE)
+    run.records = [record.model_copy(update=_as_text(record.model_dump(include=_TEXTS))) for record in run.records]
+    run.cases = [replace(case, name=one_line(case.name), module=one_line(case.module)) for case in run.cases]
+    run.artifacts, run.host = _as_text(run.artifacts), _as_text(run.host)
+    run.problems, run.lost = _as_text(run.problems), _as_text(run.lost)
+    return run
+
+
+def _as_text(value: Any) -> Any:
+    """The same with every name and text in it made fit to be shown, and drawn, on one line."""
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, dict):
+        return {_as_text(key): _as_text(inner) for key, inner in value.items()}
+    return [_as_text(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _note_artifacts(run: Run, found: dict[str, Any]) -> None:
+    for name, facts in found.items():
+        try:
+            _MODELS.get(name, _ANY_FACTS).validate_python(facts)
+        except ValidationError as error:
+            run.problems.append(f"{ARTIFACTS_FILE}: {name!r} is not a table of facts: {first_problem(error)}")
+        else:
+            run.artifacts[name] = facts
+
+
+def _load_records(run: Run) -> None:
+    path = run.directory / RECORDS_FILE
+    try:
+        run.records, damaged = read_records(path)
+    except ForeignFileError as error:
+        run.lost.append(f"{error.message}: nothing measured can be shown")
+    else:
+        run.lost += damaged
+    known = {record.identity for record in run.records}
+    for path in sorted((run.directory.parent / BENCHMARKS_DIRECTORY).glob("**/*.json")):
+        try:
+            found = read_benchmarks(path, run.name)
+        except ForeignFileError as error:
+            run.problems.append(error.message)
+        else:
+            run.records += [record for record in found if record.identity not in known]
+
+
+def _load_junit(run: Run) -> None:
+    paths = sorted(run.directory.glob("junit*.xml"))
+    if not paths:
+        run.lost.append("junit*.xml: no such file: no test results can be shown")
+    for path in paths:
+        try:
+            run.cases += read_junit(path)
+        except ForeignFileError as error:
+            run.lost.append(error.message)
+
+
+def _load_json(run: Run, name: str) -> dict[str, Any]:
+    try:
+        facts = read_json(run.directory / name, MAX_FACTS_BYTES)
+    except ForeignFileError as error:
+        run.problems.append(error.message)
+    else:
+        if isinstance(facts, dict):
+            return facts
+        run.problems.append(f"{name}: expected a JSON object, found {type(facts).__name__}")
+    return {}

@@ -1,0 +1,108 @@
+"""Whether a measured value meets its target: the only place where that is decided.
+
+Times and densities are verdicts only in a lane with KVM; emulated ones are shown, never judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from hornet.results.records import Record
+from hornet.spec.model import Metric, Spec
+
+ROOTFS_METRIC = "rootfs_size"
+
+
+class Verdict(StrEnum):
+    """What can be said of a metric."""
+
+    MEETS = "meets target"
+    MISSES = "misses target"
+    EMULATED = "not judged: emulated"
+    UNFIT = "not judged: unfit record"
+    NOT_MEASURED = "not measured"
+
+    @property
+    def judged(self) -> bool:
+        """Whether the target was really held against a value."""
+        return self in (Verdict.MEETS, Verdict.MISSES)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One record against its metric, or a metric that nothing was measured for.
+
+    metric: the key in the spec; target, in the metric's unit; reason: one plain sentence part, as in
+    `149.9 MB is within 150 MB`.
+    """
+
+    metric: str
+    target: float
+    record: Record | None
+    verdict: Verdict
+    reason: str
+
+    @property
+    def needs_kvm(self) -> bool:
+        """Whether a KVM lane would turn this into a verdict."""
+        return self.verdict is Verdict.EMULATED
+
+
+def judge(spec: Spec, records: Iterable[Record]) -> list[Judgement]:
+    """Every target metric of the spec, in its order: one judgement per record of it, at least one per metric."""
+    of_metric: dict[str, list[Record]] = {key: [] for key in spec.metrics}
+    for record in records:
+        if record.name in of_metric:
+            of_metric[record.name].append(record)
+    judgements: list[Judgement] = []
+    for key, found in of_metric.items():
+        judgements += [judge_record(spec, key, record) for record in found]
+        if not found:
+            target = spec.metrics[key].target
+            judgements.append(Judgement(key, target, None, Verdict.NOT_MEASURED, "no record of it in this run"))
+    return judgements
+
+
+def judge_record(spec: Spec, key: str, record: Record) -> Judgement:
+    """One record held against the metric `key`."""
+    metric = _metric_for(spec, key, record)
+    verdict, reason = _verdict(metric, record)
+    return Judgement(key, metric.target, record, verdict, reason)
+
+
+def _verdict(metric: Metric, record: Record) -> tuple[Verdict, str]:
+    if record.unit != metric.unit:
+        return Verdict.UNFIT, f"recorded in {record.unit}, the target is in {metric.unit}"
+    if record.direction != metric.direction:
+        return Verdict.UNFIT, f"recorded as '{record.direction} is better', the target says {metric.direction}"
+    if metric.needs == "kvm":
+        lane = record.parsed_lane
+        if lane is None:
+            return Verdict.UNFIT, "recorded without a lane, which this metric needs"
+        if not lane.judges_time:
+            return Verdict.EMULATED, f"{lane} emulates the processor; the target needs KVM"
+    bound = f"at {'most' if metric.direction == 'lower' else 'least'} {metric.target:g} {metric.unit}"
+    found = f"{readable(record.value, metric.target)} {metric.unit}"
+    if metric.holds(record.value):
+        return Verdict.MEETS, f"{found}, {bound}"
+    return Verdict.MISSES, f"{found}, expected {bound}"
+
+
+def readable(value: float, beside: float | None = None) -> str:
+    """`value` with three digits, or as many as show on which side of `beside` it lies: no `150` for 150.02 by 150."""
+    digits = 3
+    while beside not in (None, value) and digits < 16 and float(f"{value:.{digits}g}") == float(f"{beside:.{digits}g}"):
+        digits += 1
+    return f"{Decimal(f'{value:.{digits}g}'):f}"
+
+
+def _metric_for(spec: Spec, key: str, record: Record) -> Metric:
+    """The metric with the target of the record's tier: the table of metrics gives the recommended tier's size."""
+    metric = spec.metrics[key]
+    tier = record.dimensions.get("tier")
+    if key == ROOTFS_METRIC and tier in spec.tiers:
+        return metric.model_copy(update={"target": spec.tiers[str(tier)].max_mb})
+    return metric

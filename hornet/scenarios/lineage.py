@@ -1,0 +1,176 @@
+"""A guest full of witnesses, clones of its snapshot, and one of a clone's: everything that the hazards are judged by.
+
+All is asked for once, in a few round trips, so that each hazard can be a test of its own without a guest of its own.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hornet.checks.hazards import hazard_probes
+from hornet.host.workspace import Home
+from hornet.scenarios.agent_client import Peer
+from hornet.scenarios.page_server import page_server
+from hornet.snapshot import Bundle, Manifest
+from hornet.vm.agent import Answer, Sighting
+from hornet.vm.fleet import VM, Fleet
+from hornet.vm.probes import Facts
+from hornet.vm.snapshotting import origin_of_child, take_snapshot
+
+TIMEOUT_S = 60
+ETH_P_ALL = 3
+# Uses memory that a clone has not touched yet.
+WORK = "git --version"
+# A clock that is late by the time that the snapshot stood still must show: see spec.hazards.max_clock_error_ms.
+STOOD_STILL_LIMITS = 3
+# The guide's way with secrets: fetched, read by a shell, removed (Phase 4, Runtime Secrets Injection).
+USE_SECRET = """
+{{ curl -fsS "{url}" || wget -q -O - "{url}"; }} >/tmp/secrets.env
+. /tmp/secrets.env && test -n "$TOKEN" && rm /tmp/secrets.env
+"""
+
+
+@dataclass(frozen=True)
+class Parent:
+    """A VM before its snapshot, and that. canary: a secret that it had, and removed; before: its witness.
+
+    paused_s: when it stood still for sure, since 1970.
+    """
+
+    bundle: Bundle
+    nonce: str
+    canary: str
+    before: Answer
+    paused_s: float
+    facts: Facts
+    host_key: str
+
+
+@dataclass(frozen=True)
+class Clone:
+    """One VM of the snapshot, paused: its witness would be busy all the time.
+
+    first: asked for before it ran, answered as soon as it did; later: some time after. resumed_s: when it was let run,
+    since 1970. frames: what its network card sent first. reconnected_s: how long its witness took for a new
+    connection, None if it never had one.
+    """
+
+    vm: VM
+    first: Answer
+    later: Answer
+    resumed_s: float
+    frames: list[bytes]
+    reconnected_s: float | None
+    facts: Facts
+    host_key: str
+    console: str
+
+    @property
+    def name(self) -> str:
+        """The VM's name."""
+        return self.vm.name
+
+
+@dataclass(frozen=True)
+class Grandchild:
+    """A clone of a clone's snapshot, which was moved before the clone was made, and removed before it ran.
+
+    sealed: that snapshot's manifest. worked: what WORK printed.
+    """
+
+    vm: VM
+    sealed: Manifest
+    seen: Sighting
+    worked: str
+
+
+@dataclass(frozen=True)
+class Family:
+    """Three generations. The first of the clones has memory of its own: it has had a snapshot taken of it."""
+
+    parent: Parent
+    clones: list[Clone]
+    grandchild: Grandchild
+
+
+def raise_parent(fleet: Fleet, bundle: Bundle, home: Home) -> Parent:
+    """A clone of `bundle`, filled with witnesses; its snapshot goes to `home`, and it is removed.
+
+    Raises GuestError, VMError, SnapshotError.
+    """
+    spec = fleet.spec
+    nonce, canary = secrets.token_hex(8), f"canary-{secrets.token_hex(16)}"
+    vm = fleet.restore(bundle, own_memory=True)
+    with Peer(vm, spec) as peer:
+        peer.start_witness(nonce)
+        with page_server(vm.namespace, str(spec.network.gateway_address.ip), f"TOKEN={canary}") as url:
+            used = vm.guest.run(USE_SECRET.format(url=url), TIMEOUT_S)
+        facts = vm.guest.ask(hazard_probes(spec.hazards), {"SECRET_USED": str(used.exit_code)}, TIMEOUT_S)
+        host_key = vm.guest.host_key(TIMEOUT_S)
+        before = peer.answer(peer.ask())
+        child = take_snapshot(vm, home, spec, version="child", origin=origin_of_child(vm, spec))
+        paused_s = time.time()
+    fleet.remove(vm)
+    return Parent(child, nonce, canary, before, paused_s, facts, host_key)
+
+
+def raise_clone(fleet: Fleet, parent: Parent, *, own_memory: bool) -> Clone:
+    """A clone of the parent's snapshot, once that has stood still for long enough. Raises as raise_parent() does."""
+    spec = fleet.spec
+    rested_s = parent.paused_s + STOOD_STILL_LIMITS * spec.hazards.max_clock_error_ms / 1000
+    time.sleep(max(0.0, rested_s - time.time()))
+    ready: list[tuple[Peer, socket.socket, str, float]] = []
+
+    def before_resume(vm: VM) -> None:
+        peer, card = Peer(vm, spec), _listen_on_card(vm, spec.network.tap_name)
+        ready.append((peer, card, peer.ask(), time.time()))
+
+    vm = fleet.restore(parent.bundle, own_memory=own_memory, before_resume=before_resume)
+    peer, card, question, resumed_s = ready[0]
+    with peer, card:
+        first = peer.answer(question)
+        reconnected_s = peer.accept(spec.hazards.reconnect_timeout_s)
+        facts = vm.guest.ask(hazard_probes(spec.hazards), {}, TIMEOUT_S)
+        host_key = vm.guest.host_key(TIMEOUT_S)
+        later = peer.answer(peer.ask())
+        frames = list(_sent_by_guest(card))
+    vm.micro.pause()
+    return Clone(vm, first, later, resumed_s, frames, reconnected_s, facts, host_key, vm.micro.console.text)
+
+
+def raise_grandchild(fleet: Fleet, clone: Clone, home: Home) -> Grandchild:
+    """A clone of the snapshot of a clone that has memory of its own. Raises as raise_parent() does."""
+    spec, names = fleet.spec, fleet.spec.snapshot
+    clone.vm.micro.resume()
+    taken = take_snapshot(clone.vm, home, spec, version="grandchild", origin=origin_of_child(clone.vm, spec))
+    moved = Bundle(taken.directory.rename(home.root / "moved"), names)
+    sealed = moved.manifest()
+    vm = fleet.restore(moved, before_resume=lambda _: shutil.rmtree(moved.directory))
+    with Peer(vm, spec) as peer:
+        seen = peer.answer(peer.ask()).seen
+    worked = vm.guest.run(WORK, TIMEOUT_S).stdout
+    vm.micro.pause()
+    return Grandchild(vm, sealed, seen, worked)
+
+
+def _listen_on_card(vm: VM, tap: str) -> socket.socket:
+    """A socket that sees every frame on the VM's tap from now on."""
+    made = vm.namespace.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)))
+    made.bind((tap, 0))
+    made.setblocking(False)
+    return made
+
+
+def _sent_by_guest(card: socket.socket) -> Iterator[bytes]:
+    while True:
+        try:
+            frame, (_, _, kind, _, _) = card.recvfrom(65536)
+        except BlockingIOError:
+            return
+        if kind != socket.PACKET_OUTGOING:
+            yield frame

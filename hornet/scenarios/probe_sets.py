@@ -1,0 +1,54 @@
+"""Everything that the checks want to know of a guest, asked in one round trip."""
+
+from __future__ import annotations
+
+import secrets
+
+from hornet.checks.boot import boot_probes
+from hornet.checks.feature_tests import promise_probes
+from hornet.checks.guest_disk import disk_probes
+from hornet.checks.guest_kernel import kernel_probes
+from hornet.checks.guest_network import network_probes
+from hornet.checks.health import health_probes
+from hornet.checks.init_system import init_probes
+from hornet.checks.runtime_secrets import Trial, injection_probes
+from hornet.checks.tools import tool_probes
+from hornet.scenarios.guest_programs import compile_programs
+from hornet.scenarios.page_server import page_server, pages_server
+from hornet.spec.model import Spec
+from hornet.vm.fleet import VM
+from hornet.vm.probes import Facts, Probe
+
+# Enough for every probe of a slow, emulated guest one after the other.
+FACTS_TIMEOUT_S = 240
+
+
+def guest_probes(spec: Spec, tier: str) -> list[Probe]:
+    """Every question about a guest of this tier, but for those about its tools."""
+    promises = promise_probes(spec.kernel.promises, compile_programs())
+    name = spec.tier(tier).init
+    init = init_probes(name, spec.inits[name])
+    guest = [*kernel_probes(), *boot_probes(spec.boot), *init, *network_probes(spec.network), *disk_probes()]
+    return [*guest, *promises]
+
+
+def tools_probes(spec: Spec, tier: str) -> list[Probe]:
+    """Every question about the tools of this tier. Of an emulated guest they take ten times as long as all others."""
+    return [probe for name, tool in spec.tools_of(tier).items() for probe in tool_probes(name, tool)]
+
+
+def scratch_facts(vm: VM, spec: Spec, trial: Trial) -> Facts:
+    """What a guest says while it is put through faults and given secrets: for a VM that nobody else looks at."""
+    probes = [*health_probes(spec.health, spec.network), *injection_probes(spec.secrets, trial)]
+    gateway = str(spec.network.gateway_address.ip)
+    with pages_server(vm.namespace, gateway, trial.pages(spec.secrets), spec.secrets.port):
+        return vm.guest.ask(probes, {}, FACTS_TIMEOUT_S)
+
+
+def collect_facts(vm: VM, spec: Spec, probes: list[Probe]) -> Facts:
+    """Ask a guest, with a page served on its gateway for the HTTP tools. Raises GuestError."""
+    nonce = secrets.token_hex(8)
+    gateway = str(spec.network.gateway_address.ip)
+    with page_server(vm.namespace, gateway, nonce) as url:
+        environment = {"HORNET_URL": url, "HORNET_NONCE": nonce, "HORNET_GATEWAY": gateway}
+        return vm.guest.ask(probes, environment, FACTS_TIMEOUT_S)

@@ -1,0 +1,1 @@
+"""The specification as data, and the typed model that every value is read through."""

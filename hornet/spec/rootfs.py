@@ -1,0 +1,140 @@
+"""The part of the specification that says how images are built: [rootfs] of hornetos.toml."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from hornet.spec.types import (
+    Command,
+    FileName,
+    ImagePath,
+    Line,
+    Package,
+    Pattern,
+    Positive,
+    Script,
+    Suite,
+    Table,
+    Token,
+)
+
+# mke2fs: a journal has at least 1,024 blocks of 4 KiB.
+MIN_JOURNAL_MIB = 4
+# Within a package: it can't lead out of it.
+InnerPath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_*@][A-Za-z0-9_.*@-]*(/[A-Za-z0-9_*@][A-Za-z0-9_.*@-]*)*$")]
+# http(s)://, file:// or a path on this host.
+Location = Annotated[Line, Field(pattern=r"^(https?://[!-~]+|(file://)?/[!-~]*)$")]
+Sha512 = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
+
+
+class NpmPackage(Table):
+    """A package of the npm registry, pinned; `integrity` is the registry's own (sha512, base64).
+
+    `keep` are globs within the package. `entry` becomes the command `command`, if there is one.
+    """
+
+    package: Annotated[str, Field(pattern=r"^(@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*$", max_length=214)]
+    version: Annotated[str, Field(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]*$", max_length=100)]
+    integrity: Annotated[str, Field(pattern=r"^sha512-[A-Za-z0-9+/]{86}==$")]
+    command: Command | None = None
+    entry: InnerPath
+    keep: list[InnerPath]
+    guide: dict[Token, Line] = {}
+    tiers: list[Token] = []
+
+
+class Keep(Table):
+    """A component of an image: the packages that it comes from and the paths taken (globs, {a,b} allowed).
+
+    `files`: the directory of builders/rootfs/files/ that comes with it. `guide`: by tier, the row of the guide's table
+    that it counts for.
+    """
+
+    tiers: list[Token]
+    packages: list[Package] = []
+    paths: list[ImagePath] = []
+    files: FileName | None = None
+    guide: dict[Token, Line] = {}
+
+
+class Debian(Table):
+    """How images are built from Debian packages. `mirror`: default is the one that apt is configured with.
+
+    By tier: `refusing`, libraries replaced by ones that do nothing; `trimmed`, paths of libraries that lose the names
+    that nothing else in the image knows, but for those that `trim_keeps` matches.
+    """
+
+    suite: Suite
+    components: list[FileName]
+    mirror: Location | None = None
+    refusing: dict[Token, list[Command]]
+    trimmed: dict[Token, list[ImagePath]]
+    trim_keeps: Pattern
+    keep: dict[Line, Keep]
+
+
+class Alpine(Table):
+    """How images are built with apk (guide: Phase 2).
+
+    `mirror`: http(s)://, file:// or a directory, of the layout of Alpine's own mirrors. `minirootfs`: Alpine's own
+    archive of that name, or a directory that holds its content; it has apk and the keys that packages are checked with.
+    """
+
+    version: Annotated[str, Field(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}$")]
+    mirror: Location
+    repositories: list[FileName]
+    minirootfs: Location
+    minirootfs_sha512: Sha512 | None = None
+    packages: dict[Token, list[Package]]
+    services: dict[FileName, list[FileName]]
+    rc_sys: FileName
+    cleanup: list[ImagePath]
+    guide: dict[Package, Line]
+
+
+class Baseline(Table):
+    """The unslimmed image that the guide starts from (guide: Phase 1): Debian as its installer leaves it."""
+
+    size_mb: Positive
+    memory_mib: Annotated[int, Field(ge=64)]
+    packages: list[Package]
+    npm: dict[Line, NpmPackage]
+    services: list[FileName]
+
+
+class SlimRemoval(Table):
+    """What phase 1 deletes inside the VM: shell globs."""
+
+    title: Line
+    paths: list[Annotated[ImagePath, Field(pattern=r"^/[A-Za-z0-9_./*-]+$")]]
+
+
+class SlimUse(Table):
+    """Something that worked in the baseline and that a removal may break. `script` exits 0 if it works."""
+
+    title: Line
+    script: Script
+
+
+class Slim(Table):
+    """Phase 1 of the guide. tools: names in [tools] that must work afterwards."""
+
+    tools: list[Token]
+    removals: dict[Token, SlimRemoval]
+    uses: dict[Token, SlimUse]
+
+
+class Rootfs(Table):
+    """What every image builder is told: time stamps, room, file system layout."""
+
+    source_date_epoch: Annotated[int, Field(ge=0, lt=1 << 32)]
+    free_mb: dict[Token, Positive]
+    inodes_spare: Annotated[int, Field(ge=0, le=1 << 20)]
+    journal_mib: Annotated[int, Field(ge=MIN_JOURNAL_MIB, le=1024)]
+    toolbox: list[Package]
+    npm: dict[Line, NpmPackage]
+    debian: Debian
+    alpine: Alpine
+    baseline: Baseline

@@ -1,0 +1,144 @@
+"""The tables of the specification that say what an image must not hold and how a guest must behave."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from hornet.spec.types import (
+    BootArguments,
+    BytePattern,
+    Command,
+    ImagePath,
+    Line,
+    Pattern,
+    Port,
+    Script,
+    Seconds,
+    Symbol,
+    Table,
+    Token,
+)
+
+HexBytes = Annotated[str, Field(pattern=r"^([0-9a-f]{2})+$", max_length=200)]
+
+
+class Removal(Table):
+    """What an image must not contain (guide: Design Goals, What We Remove).
+
+    paths: absolute globs; packages: globs of names in the package database; names: globs of file names anywhere;
+    interpreters: globs of the program that a script's first line asks for; magics: hex bytes that a file begins with.
+    """
+
+    title: Line
+    reason: Line
+    paths: list[ImagePath]
+    packages: list[Line] = []
+    names: list[Line] = []
+    interpreters: list[Line] = []
+    magics: list[HexBytes] = []
+
+
+class FileRule(Table):
+    """What files of an image must be. path: an absolute glob; present=False: nothing may match it.
+
+    Of each file that matches: mode in octal, as in 0755; owner as uid:gid, as in 0:0; contains: a regular expression
+    that its text must match somewhere, `^` and `$` at each line.
+    """
+
+    title: Line
+    reason: Line
+    path: ImagePath
+    present: bool = True
+    mode: Annotated[str, Field(pattern=r"^[0-7]{4}$")] | None = None
+    owner: Annotated[str, Field(pattern=r"^[0-9]{1,10}:[0-9]{1,10}$")] | None = None
+    contains: Pattern | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FileRule:
+        if not self.present and (self.mode or self.owner or self.contains):
+            raise ValueError("present = false leaves nothing whose mode, owner or text could be judged")
+        return self
+
+
+class Leftovers(Table):
+    """Where an image's commands and shared libraries are looked for."""
+
+    command_paths: list[ImagePath]
+    library_paths: list[ImagePath]
+
+
+class Ignored(Table):
+    """A finding that is known and accepted; `pattern` must match all that is shown of it. The reason is for readers."""
+
+    pattern: Pattern
+    reason: Annotated[Line, Field(min_length=10)]
+
+
+class Secrets(Table):
+    """Secrets: where a guest gets them at run time, and what gives one away in an image.
+
+    path holds {vm_id}; forbidden_paths: absolute globs; patterns: name and regular expression over a file's bytes;
+    allowed_keys: lines that an authorized_keys file of an image may have.
+    """
+
+    port: Port
+    path: Annotated[str, Field(pattern=r"^/[A-Za-z0-9._/-]*\{vm_id\}[A-Za-z0-9._/-]*$", max_length=200)]
+    command: ImagePath
+    forbidden_paths: list[ImagePath]
+    allowed_keys: list[Line]
+    patterns: dict[Line, BytePattern]
+    ignored: list[Ignored]
+
+
+class Health(Table):
+    """The health check script (guide: Phase 4, Health Checks). daemons: any of them is the SSH server."""
+
+    script: ImagePath
+    healthy: Line
+    unhealthy: Line
+    disk_limit_percent: Annotated[int, Field(ge=1, le=100)]
+    daemons: Annotated[list[Command], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Health:
+        if self.healthy == self.unhealthy:
+            raise ValueError(f"healthy and unhealthy are both {self.healthy!r}: they must differ")
+        return self
+
+
+class ReadOnlyRoot(Table):
+    """A read-only root (guide: Phase 4, Read-Only Rootfs). boot_args ask for it; tmpfs: writable in memory only."""
+
+    boot_args: BootArguments
+    read_only: list[ImagePath]
+    tmpfs: list[ImagePath]
+
+
+class Boot(Table):
+    """How a boot must go. stall_s: no phase may take that long; patterns are searched in each line of the console.
+
+    timer_lost: in the kernel's log of a guest whose timer never ticks again once it is restored.
+    """
+
+    phases_file: ImagePath
+    phases: Annotated[list[Token], Field(min_length=1)]
+    required_arguments: list[Annotated[str, Field(pattern=r"^[!-~]+$", max_length=200)]]
+    stall_s: Seconds
+    random_ready: Pattern
+    userland_started: Pattern
+    timer_lost: Pattern
+    bad_lines: list[Pattern]
+    ignored: list[Ignored]
+
+
+class Promise(Table):
+    """What flags of the kernel's configuration promise, as a shell script that uses it and exits 0 if it works.
+
+    HORNET_PROGRAMS is a directory with the programs of hornet/guest_programs.
+    """
+
+    title: Line
+    symbols: list[Symbol]
+    use: Script

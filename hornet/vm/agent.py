@@ -1,0 +1,47 @@
+"""A program in a guest that tells, from before a snapshot to long after a restore, what it sees: see agent.js."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass as checked
+
+SCRIPT = Path(__file__).with_name("agent.js")
+ANSWER_PORT, PEER_PORT = 7001, 7002
+DISK_FILE = "/root/witness.log"
+
+
+@checked(frozen=True, config=ConfigDict(extra="forbid"))
+class Sighting:
+    """What the witness saw and drew at one moment.
+
+    count: how far it has counted; synced: how far on the disk for sure; connections: how many TCP connections it has
+    had; lost: how the last one that broke ended (an errno's name). wall_s: since 1970. The other values are random, as
+    hex digits or UUIDs.
+    """
+
+    token: str
+    nonce: str
+    pid: int
+    count: int
+    synced: int
+    connections: int
+    lost: str | None
+    urandom: str
+    random_bytes: str
+    uuid: str
+    web_uuid: str
+    wall_s: float
+    monotonic_s: float
+    uptime_s: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A sighting, and when the host asked for it and had it: seconds since 1970."""
+
+    seen: Sighting
+    asked_s: float
+    got_s: float

@@ -1,0 +1,278 @@
+"""The VMs of this process: each with its own directory, disk and network namespace; all are gone on close."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, ClassVar
+
+from hornet.errors import GuestError, VMError
+from hornet.foreign_file import MissingFileError
+from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE, clone_file, write_private
+from hornet.host.owned import Owned, remove_abandoned
+from hornet.host.proc import is_running
+from hornet.host.workspace import Home
+from hornet.network import HostNet, NamespacePool, VMIds, VMNamespace
+from hornet.network.ids import vms_directory
+from hornet.snapshot import Bundle
+from hornet.snapshot.compatibility import check_fit, is_frozen
+from hornet.spec.lane import Lane
+from hornet.spec.model import Spec
+from hornet.vm.guest import Guest, SshKey
+from hornet.vm.leftovers import remove_leftovers
+from hornet.vm.restore_agent import refresh
+from hornet.vm.state import STATE_FILE, VMState, read_state
+from hornet.vmm import MachineConfig, MicroVM, NetworkCard, boot_vm, prepare, restore_vm, timed
+
+
+@dataclass(eq=False)
+class VM:
+    """A VM with everything around it. Made by Fleet.
+
+    phases_ms: what it took to get here, by phase, in order; each in milliseconds.
+    parent: the snapshot it was restored from, or None if it was booted.
+    """
+
+    vm_id: int
+    name: str
+    directory: Path
+    parent: Bundle | None
+    phases_ms: dict[str, float] = field(default_factory=dict)
+    owned: Owned = field(init=False)
+    namespace: VMNamespace = field(init=False)
+    micro: MicroVM = field(init=False)
+    guest: Guest = field(init=False)
+
+    @property
+    def disk(self) -> Path:
+        """The VM's private root file system."""
+        return self.directory / "rootfs.ext4"
+
+    def evidence(self) -> str:
+        """What to show when something went wrong with this VM."""
+        if not hasattr(self, "micro"):
+            return f"VM {self.name}: its VMM was never started"
+        state = "running" if self.micro.alive else "ended"
+        return f"VM {self.name} ({self.micro.lane}, {state}); console:\n{self.micro.console.tail()}"
+
+
+class Fleet:
+    """Boots and restores VMs in one lane; a context manager that removes every VM it made.
+
+    Leaving it, also by an exception, ends every VM; whatever a killed process left is removed on entry.
+    check_seals=False restores also what is no longer intact, against the golden rule: for experiments.
+    """
+
+    # Every VM of this process, for whoever has to show what was going on when something failed.
+    running: ClassVar[list[VM]] = []
+
+    def __init__(
+        self, spec: Spec, home: Home, lane: Lane, host_net: HostNet, key: SshKey, *, check_seals: bool = True
+    ) -> None:
+        self.check_seals = check_seals
+        self.spec = spec
+        self.home = home
+        self.lane = lane
+        self.vms: list[VM] = []
+        # VMs are started on several threads; an interrupt closes the fleet meanwhile.
+        self._lock = threading.Lock()
+        self._closed = False
+        self._host_net = host_net
+        self.key = key
+        self._ids = VMIds(home, spec.network.max_vm_id, spec.network.namespace_name)
+        self._networks = NamespacePool(host_net, self._ids)
+
+    def prepare(self, count: int) -> None:
+        """Make the networks of the next `count` VMs ahead of time. Raises NetworkError."""
+        self._networks.fill(count)
+
+    def boot(self, kernel: Path, image: Path, *, more_boot_args: str = "", announces: bool = True) -> VM:
+        """Cold-boot an image, on a private copy of it, until it says on its console that sshd is ready.
+
+        more_boot_args come after those of the machine, and win over them. announces=False is for an image made
+        elsewhere, which says nothing there: its SSH port is waited for. Raises VMError with the console's last lines
+        when it does not get there in machine.boot_timeout_s.
+        """
+        boot_args = f"{self.spec.machine.boot_args} {more_boot_args} hornet.ssh_key={self.key.public_blob}"
+        vm = self._new_vm(None)
+        try:
+            config = self._surround(vm, image)
+            self._start(vm, config, lambda: boot_vm(self.lane, config, kernel=kernel, boot_args=boot_args))
+            if not announces:
+                with timed(vm.phases_ms, "sshd_ms"):
+                    self._await_port(vm)
+                return vm
+            for phase, line in (("userland_ms", "userland"), ("sshd_ms", "ready")):
+                with timed(vm.phases_ms, phase):
+                    vm.micro.console.wait_for(rf"^hornetos: {line} ", self.spec.machine.boot_timeout_s)
+            return vm
+        except BaseException:
+            self.remove(vm)
+            raise
+
+    def restore(
+        self, bundle: Bundle, *, own_memory: bool = False, before_resume: Callable[[VM], None] | None = None
+    ) -> VM:
+        """Restore a snapshot, on a private copy of its disk, until the guest answers on the network.
+
+        A guest that stood still for the snapshot has by then new random numbers, the time and an identity of its
+        own (see hornet/vm/restore_agent.py). own_memory=True makes a clone that can itself be snapshotted. before_resume is
+        called when everything is there and the guest does not run yet. Raises SnapshotError if the seal is broken or
+        the snapshot was not made for this lane and machine, VMError, GuestError.
+        """
+        vm = self._new_vm(bundle)
+        try:
+            if self.check_seals:
+                with timed(vm.phases_ms, "seal_ms"):
+                    bundle.check_seal()
+                with timed(vm.phases_ms, "fit_ms"):
+                    check_fit(bundle, self.lane, self.spec.machine)
+            frozen = is_frozen(bundle)
+            config = self._surround(vm, bundle.rootfs)
+            memory, state = bundle.memory, bundle.state
+            self._start(
+                vm, config, lambda: restore_vm(self.lane, config, memory=memory, state=state, own_memory=own_memory)
+            )
+            if before_resume:
+                before_resume(vm)
+            with timed(vm.phases_ms, "resume_ms"):
+                vm.micro.resume()
+            refreshing = refresh(vm.micro.console) if frozen else None
+            with timed(vm.phases_ms, "first_reply_ms"):
+                vm.guest.await_reply(self.spec.snapshot.restore_timeout_s)
+            if refreshing:
+                with timed(vm.phases_ms, "refresh_ms"):
+                    refreshing.wait(self.spec.snapshot.refresh_timeout_s)
+            return vm
+        except BaseException:
+            self.remove(vm)
+            raise
+
+    def _await_port(self, vm: VM) -> None:
+        try:
+            vm.guest.await_port(self.spec.machine.boot_timeout_s)
+        except GuestError as error:
+            raise VMError(
+                f"VM {vm.name}: {error.message}\n{vm.micro.console.tail()}",
+                "an image made elsewhere must bring up eth0 with its address, and sshd, by itself",
+            ) from error
+
+    def remove(self, vm: VM) -> None:
+        """End a VM and remove its namespace, disk and directory. A VM that is gone already is no error."""
+        if not self._take_out(vm):
+            return
+        if hasattr(vm, "guest"):
+            vm.guest.close()
+        if hasattr(vm, "micro"):
+            vm.micro.kill()
+        vm.namespace.remove()
+        if hasattr(vm, "owned"):
+            vm.owned.remove()
+        self._ids.release(vm.vm_id)
+
+    def close(self) -> None:
+        """End every VM, and remove networks made ahead. No VM can be started any more."""
+        self._closed = True
+        for vm in list(self.vms):
+            self.remove(vm)
+        self._networks.close()
+
+    def __enter__(self) -> Fleet:
+        remove_leftovers(self.home)
+        prepare(self.lane)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def _take_out(self, vm: VM) -> bool:
+        """Whether the VM was still there: who gets True removes it."""
+        with self._lock:
+            if vm not in self.vms:
+                return False
+            self.vms.remove(vm)
+            self.running.remove(vm)
+            return True
+
+    def _new_vm(self, parent: Bundle | None) -> VM:
+        """A VM with a network of its own: taken from those made ahead, or made now."""
+        self._check_open()
+        phases_ms: dict[str, float] = {}
+        with timed(phases_ms, "namespace_ms"):
+            namespace = self._networks.take()
+        name = namespace.plan.namespace
+        vm = VM(namespace.vm_id, name, vms_directory(self.home) / name, parent, phases_ms)
+        vm.namespace = namespace
+        with self._lock:
+            self.vms.append(vm)
+            self.running.append(vm)
+        try:
+            self._check_open()
+        except VMError:
+            self.remove(vm)
+            raise
+        return vm
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise VMError("no VM can be started: the run is ending")
+
+    def _surround(self, vm: VM, disk: Path) -> MachineConfig:
+        """What a VM needs before its VMM starts: a directory and a disk of its own, a card in its namespace."""
+        remove_abandoned(vm.directory)
+        try:
+            vm.owned = Owned.directory(vm.directory, PRIVATE_DIRECTORY_MODE)
+        except FileExistsError:
+            raise VMError(
+                f"VM {vm.name}: {vm.directory} belongs to another VM that runs",
+                "was HORNET_HOME/run changed by hand? End that VM, then try again",
+            ) from None
+        with timed(vm.phases_ms, "disk_ms"):
+            clone_file(disk, vm.disk)
+        machine, network = self.spec.machine, self.spec.network
+        return MachineConfig(
+            name=vm.name,
+            directory=vm.directory,
+            disk=vm.disk,
+            user=self.spec.vmm.first_user + vm.vm_id,
+            memory_mib=machine.memory_mib,
+            vcpus=machine.vcpus,
+            card=NetworkCard(vm.namespace.name, network.tap_name, network.guest_mac),
+        )
+
+    def _start(self, vm: VM, config: MachineConfig, start: Any) -> None:
+        vm.micro = start()
+        if vm not in self.vms:
+            vm.micro.kill()
+            raise VMError(f"VM {vm.name}: removed while it was started")
+        vm.micro.failure.on_failure(vm.namespace.close_sockets)
+        vm.guest = Guest(vm.namespace, str(self.spec.network.guest_address.ip), self.key, vm.micro.failure)
+        vm.phases_ms.update(vm.micro.phases_ms)
+        state = VMState(
+            pid=vm.micro.pid,
+            owner_pid=os.getpid(),
+            lane=str(self.lane),
+            vm_id=vm.vm_id,
+            namespace=vm.namespace.name,
+            private_host=self._host_net.prefix,
+            ssh_key=str(self.key.private_path),
+            snapshot=str(vm.parent.directory) if vm.parent else None,
+        )
+        write_private(vm.directory / STATE_FILE, state.to_json())
+
+
+def running_vms(home: Home) -> dict[str, VMState]:
+    """The VMs whose VMM runs, by name. Raises VMError for a state file that the suite has not written."""
+    found = {}
+    for path in sorted(vms_directory(home).glob(f"*/{STATE_FILE}")):
+        try:
+            state = read_state(path)
+        except MissingFileError:
+            continue  # its VM has just ended
+        if is_running(state.pid):
+            found[path.parent.name] = state
+    return found

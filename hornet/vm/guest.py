@@ -1,0 +1,259 @@
+"""A guest by SSH, through its own namespace: every VM is 10.0.0.2, and each is reached from the inside of its own."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import paramiko
+from fabric import Config, Connection
+from filelock import FileLock
+
+from hornet.errors import CommandError, GuestError, NetworkError
+from hornet.foreign_file import ForeignFileError, read_bytes, read_text
+from hornet.host.durable import sync, sync_tree
+from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE
+from hornet.host.owned import work_directory
+from hornet.host.proc import run
+from hornet.host.workspace import Home
+from hornet.network import VMNamespace
+from hornet.vm.guest_script import Result, run_script
+from hornet.vm.probes import Facts, Probe, build_script, new_boundary, parse_answers
+from hornet.vmm.failure import FailureSignal
+
+SSH_PORT = 22
+# A key has some KiB.
+MAX_KEY_BYTES = 64 << 10
+USER = "root"
+KEY_NAME = "id_ed25519"
+RETRY_S = 0.02
+CHUNK_BYTES = 1 << 16
+PING_INTERVAL_S = 0.01
+# ICMP echo request, code 0, with its checksum; identifier and sequence 0 (RFC 792).
+ECHO_REQUEST = bytes([8, 0, 0xF7, 0xFF, 0, 0, 0, 0])
+
+
+@dataclass(frozen=True)
+class SshKey:
+    """The key pair of this home. public_blob: the second field of the public key's line."""
+
+    private_path: Path
+    public_blob: str
+
+
+def ssh_key(home: Home) -> SshKey:
+    """The home's key pair, made when first asked for."""
+    private = home.keys / KEY_NAME
+    # One at a time: two workers that make it at once would leave one of them with a key that no guest knows.
+    with FileLock(private.with_suffix(".lock")):
+        if private.exists() and not private.stat().st_size:
+            private.unlink()  # as a power cut left it: no guest accepts it
+        if not private.exists():
+            _make_key(private)
+    return read_ssh_key(private)
+
+
+def _make_key(private: Path) -> None:
+    """A new pair; the private file, which counts, is never put over another one. Raises OSError."""
+    with work_directory(private.parent, KEY_NAME, PRIVATE_DIRECTORY_MODE) as work:
+        made = work / KEY_NAME
+        run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "hornetos", "-f", made],
+            timeout_s=30,
+            hint=f"make {private.parent} writable, with free space",
+        )
+        sync_tree(work)
+        try:
+            private.hardlink_to(made)
+        except FileExistsError:
+            return  # somebody deleted the lock file, and another process was faster
+        made.with_suffix(".pub").replace(private.with_suffix(".pub"))
+        sync(private.parent)
+
+
+def read_ssh_key(private: Path) -> SshKey:
+    """A key pair made elsewhere, by its private file. Raises GuestError if it can't be used without a passphrase."""
+    try:
+        read_bytes(private, MAX_KEY_BYTES)
+        public = run(["ssh-keygen", "-y", "-P", "", "-f", private], timeout_s=30).output
+        return SshKey(private.resolve(), _public_blob(public))
+    except ForeignFileError as error:
+        raise GuestError(error.message, "name a private SSH key") from error
+    except CommandError as error:
+        raise GuestError(
+            f"{private}: not a private SSH key without a passphrase: {error.message.splitlines()[-1].strip(' |')}",
+            "name another; its permissions must be 0600",
+        ) from error
+
+
+def read_public_key(file: Path) -> str:
+    """The base64 part of a public SSH key. Raises GuestError for a file that holds none."""
+    try:
+        return _public_blob(read_text(file, MAX_KEY_BYTES))
+    except (ForeignFileError, GuestError) as error:
+        named = error.message if str(file) in error.message else f"{file}: {error.message}"
+        raise GuestError(named, "name a public SSH key, as in id_ed25519.pub") from error
+
+
+def _public_blob(text: str) -> str:
+    """The second word of a public key's line: its type and itself in base64 (RFC 4253, 6.6)."""
+    words = text.split()
+    if len(words) < 2 or not re.fullmatch(r"[A-Za-z0-9+/]{40,}=*", words[1]):
+        raise GuestError(f"no public SSH key: {text.strip()[:60]!r}", "make a key: ssh-keygen -t ed25519")
+    return words[1]
+
+
+class Guest:
+    """One guest. The SSH connection is opened when first needed and kept; each run() is one round trip."""
+
+    def __init__(self, namespace: VMNamespace, address: str, key: SshKey, failure: FailureSignal | None = None) -> None:
+        """failure: of the guest's VM; None for a VM of another process, of which nobody tells when it fails."""
+        self._failure = FailureSignal(namespace.name) if failure is None else failure
+        self._namespace = namespace
+        self._address = address
+        self._key = key
+        self._connection: Connection | None = None
+
+    def await_port(self, timeout_s: float) -> None:
+        """Wait until the guest accepts TCP connections to its SSH port: its first sign of life on the network.
+
+        Raises GuestError with what was seen last, VMFailedError.
+        """
+        deadline_s = time.monotonic() + timeout_s
+        with self._explained(f"waiting for port {SSH_PORT}"):
+            while True:
+                try:
+                    self._socket(max(0.05, deadline_s - time.monotonic())).close()
+                    return
+                except OSError as error:
+                    if time.monotonic() >= deadline_s:
+                        raise GuestError(
+                            f"{self._who()}: timed out after {timeout_s:g} s waiting for SSH (port {SSH_PORT}), last "
+                            f"seen: {error}{self._failure.stopped()}",
+                            "look at the guest's console: did it boot, does sshd run, has eth0 its address?",
+                        ) from error
+                    # A refused connection comes back at once: sshd is not there yet.
+                    time.sleep(RETRY_S)
+
+    def await_reply(self, timeout_s: float) -> None:
+        """Wait until the guest answers a ping: its first sign of life on the network.
+
+        Raises GuestError, VMFailedError. (Not a TCP connection: each costs the guest a process of sshd.)
+        """
+        with self._explained("waiting for the reply to a ping"):
+            self._await_reply(timeout_s)
+
+    def _await_reply(self, timeout_s: float) -> None:
+        deadline_s = time.monotonic() + timeout_s
+        with self._namespace.make_socket(socket.SOCK_RAW, socket.IPPROTO_ICMP) as ping:
+            ping.settimeout(PING_INTERVAL_S)
+            while time.monotonic() < deadline_s and not self._failure.failed:
+                try:
+                    ping.sendto(ECHO_REQUEST, (self._address, 0))
+                    if _is_echo_reply(ping.recv(CHUNK_BYTES)):
+                        return
+                except TimeoutError:
+                    continue
+                except OSError:
+                    time.sleep(PING_INTERVAL_S)  # the address is not yet resolved
+        raise GuestError(
+            f"{self._who()}: does not answer a ping within {timeout_s:g} s{self._failure.stopped()}",
+            "look at the guest's console: does it run, has eth0 its address?",
+        )
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Wait until a command runs by SSH. Raises GuestError."""
+        began_s = time.monotonic()
+        self.await_port(timeout_s)
+        self.run("true", max(1.0, timeout_s - (time.monotonic() - began_s)))
+
+    def run(self, script: str, timeout_s: float) -> Result:
+        """Run a shell script in the guest; its exit code is the caller's to judge.
+
+        Raises GuestError when the guest can't be reached, the key is refused, the connection ends or the time is
+        over, VMFailedError.
+        """
+        doing = f"running a script of {len(script)} characters, limit {timeout_s:g} s"
+        with self._explained(doing), self._session(timeout_s) as channel:
+            return run_script(channel, script, timeout_s)
+
+    def ask(self, probes: list[Probe], environment: dict[str, str], timeout_s: float) -> Facts:
+        """Ask all probes in one round trip."""
+        boundary = new_boundary()
+        return parse_answers(self.run(build_script(probes, environment, boundary), timeout_s).stdout, boundary)
+
+    def host_key(self, timeout_s: float) -> str:
+        """The SSH host key that the guest shows, as `type base64`. Raises as run() does."""
+        with self._explained("asking for its host key"):
+            key = self._open(timeout_s).client.get_transport().get_remote_server_key()
+            return f"{key.get_name()} {key.get_base64()}"
+
+    def close(self) -> None:
+        """Close the connection; the next call opens a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        """Turn what goes wrong in between into the reason for it: the VM's failure if there is one."""
+        self._failure.check(doing)
+        try:
+            yield
+        except (GuestError, NetworkError, OSError, EOFError, paramiko.SSHException) as error:
+            self.close()
+            if self._failure.failed:
+                raise self._failure.error(doing) from error
+            if isinstance(error, GuestError | NetworkError):
+                raise
+            if isinstance(error, paramiko.AuthenticationException):
+                raise GuestError(
+                    f"{self._who()}: {USER} does not accept the key {self._key.private_path}: {error}",
+                    "name the private key that the guest accepts (pytest: --ssh-key=FILE)",
+                ) from error
+            said = str(error) or type(error).__name__
+            raise GuestError(
+                f"{self._who()}: {said} ({doing}){self._failure.stopped()}", "look at the guest's console"
+            ) from error
+
+    def _session(self, timeout_s: float) -> paramiko.Channel:
+        session: paramiko.Channel = self._open(timeout_s).client.get_transport().open_session(timeout=timeout_s)
+        return session
+
+    def _open(self, timeout_s: float) -> Connection:
+        if self._connection is None or not self._connection.is_connected:
+            # Every VM makes its own host key at boot and has the same address, so there is no key to know beforehand;
+            # the socket, made inside the VM's namespace, is what says which VM this is.
+            connection = Connection(
+                self._address,
+                user=USER,
+                config=Config(overrides={"load_ssh_configs": False}),
+                connect_kwargs={
+                    "sock": self._socket(timeout_s),
+                    "key_filename": str(self._key.private_path),
+                    "look_for_keys": False,
+                    "allow_agent": False,
+                    "banner_timeout": timeout_s,
+                    "auth_timeout": timeout_s,
+                },
+            )
+            connection.client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
+            connection.open()
+            self._connection = connection
+        return self._connection
+
+    def _socket(self, timeout_s: float) -> socket.socket:
+        return self._namespace.connect(self._address, SSH_PORT, timeout_s)
+
+    def _who(self) -> str:
+        return f"guest {self._address} in namespace {self._namespace.name}"
+
+
+def _is_echo_reply(packet: bytes) -> bool:
+    header_bytes = (packet[0] & 0x0F) * 4
+    return packet[header_bytes : header_bytes + 1] == b"\x00"

@@ -1,0 +1,131 @@
+"""Which lanes this host has, proved by use, and why not the others."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from hornet.errors import CommandError, HornetError, HostError
+from hornet.foreign_file import ForeignFileError, read_bytes
+from hornet.host.artifact_store import content_key, file_sha256
+from hornet.host.durable import write_file
+from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE, open_private
+from hornet.host.owned import work_directory
+from hornet.host.workspace import Home
+from hornet.spec.lane import LANES, Lane
+from hornet.spec.model import Spec
+from hornet.vm import kvm
+from hornet.vmm import MachineConfig, boot_vm, vmm_version
+from hornet.vmm.failure import VMFailedError
+from hornet.vmm.firecracker import BINARY as FIRECRACKER
+from hornet.vmm.qemu import BINARY as QEMU
+
+# From the start of the VMM to the kernel's last words: a second where it works at all.
+BOOT_TIMEOUT_S = 20.0
+# The kernel is up and looks for a root file system, which it is not given. Its first words are not enough: a KVM that
+# interprets a guest instruction by instruction gets that far, and dies later.
+LAST_WORDS = r"VFS: Unable to mount root fs|VFS: Cannot open root device"
+PROBE_BOOT_ARGS = "console=ttyS0 earlyprintk=serial,ttyS0 reboot=t panic=-1"
+
+
+@dataclass(frozen=True)
+class LaneState:
+    """A lane and whether it works; None: not proved, for want of a kernel or of something else on the host."""
+
+    lane: str
+    usable: bool | None
+    reason: str
+
+
+_STATE = TypeAdapter(LaneState)
+MAX_PROOF_BYTES = 64 << 10
+
+
+def probe_lanes(home: Home, kernel: Path | None, spec: Spec) -> list[LaneState]:
+    """The state of every lane, best first. What was proved by booting `kernel` is kept until host or kernel change."""
+    return [_probe(lane, home, kernel, spec) for lane in LANES]
+
+
+def best_lane(states: Sequence[LaneState]) -> Lane:
+    """The first lane that works. Raises HostError with every reason if none does."""
+    for state in states:
+        if state.usable:
+            return next(lane for lane in LANES if str(lane) == state.lane)
+    reasons = "\n  ".join(f"{state.lane}: {state.reason}" for state in states)
+    raise HostError(f"no lane works on this host:\n  {reasons}", "install qemu-system-x86: ./hornetos host does")
+
+
+def _probe(lane: Lane, home: Home, kernel: Path | None, spec: Spec) -> LaneState:
+    missing = _missing(lane)
+    if missing:
+        return LaneState(str(lane), False, missing)
+    if kernel is None:
+        return LaneState(str(lane), None, "not proved yet: build a kernel first (hornetos build kernel)")
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    proof = {"lane": str(lane), "vmm": vmm_version(lane), "kernel": file_sha256(kernel), "until": LAST_WORDS}
+    key = content_key({**proof, "boot": boot_id})
+    kept = home.directory("cache", "lanes") / f"{key}.json"
+    if known := _kept(kept):
+        return known
+    state = _boot_to_root_mount(lane, home, kernel, spec)
+    if state.usable is not None:
+        write_file(kept, json.dumps(asdict(state)) + "\n")
+    return state
+
+
+def _kept(proof: Path) -> LaneState | None:
+    """What was proved before; None if nothing was, or it can't be read any more: it is then proved again."""
+    try:
+        return _STATE.validate_json(read_bytes(proof, MAX_PROOF_BYTES, follow_links=False), strict=True)
+    except (ForeignFileError, ValidationError):
+        return None
+
+
+def _missing(lane: Lane) -> str:
+    """What the lane lacks even before a kernel is tried."""
+    if lane.vmm == "firecracker" and not shutil.which(FIRECRACKER):
+        return f"no {FIRECRACKER} on PATH: take a release binary"
+    if lane.vmm == "qemu" and not shutil.which(QEMU):
+        return f"no {QEMU} on PATH: install qemu-system-x86"
+    return kvm.payload_problem() or "" if lane.accelerator == "kvm" else ""
+
+
+def _boot_to_root_mount(lane: Lane, home: Home, kernel: Path, spec: Spec) -> LaneState:
+    with work_directory(home.run, "lane", PRIVATE_DIRECTORY_MODE) as directory:
+        disk = directory / "empty"
+        with open_private(disk, "xb") as file:
+            file.truncate(1 << 20)
+        config = MachineConfig(
+            name="probe",
+            directory=directory,
+            disk=disk,
+            user=spec.vmm.first_user,
+            memory_mib=spec.machine.memory_mib,
+            vcpus=1,
+        )
+        try:
+            vm = boot_vm(lane, config, kernel=kernel, boot_args=PROBE_BOOT_ARGS)
+        except HornetError as error:
+            why = f"the VMM does not start: {error.message.splitlines()[-1].strip()}"
+            return LaneState(str(lane), None if _says_nothing(error) else False, why)
+        try:
+            vm.console.wait_for(LAST_WORDS, BOOT_TIMEOUT_S)
+        except HornetError as error:
+            if _says_nothing(error):
+                return LaneState(str(lane), None, f"could not be tried: {error.message.splitlines()[0]}")
+            seen = vm.console.text.strip().splitlines()
+            last = f"; the console's last line: {seen[-1]!r}" if seen else "; the console stayed empty"
+            return LaneState(str(lane), False, f"Linux does not come up within {BOOT_TIMEOUT_S:g} s{last}")
+        finally:
+            vm.kill()
+    return LaneState(str(lane), True, "the kernel under test comes up")
+
+
+def _says_nothing(error: HornetError) -> bool:
+    """Whether the host lacked something, or ended the VMM: the lane may work the next time."""
+    return isinstance(error, HostError | CommandError) or (isinstance(error, VMFailedError) and error.by_host)

@@ -1,0 +1,125 @@
+"""Take a snapshot of a running VM, in the right order (guide: Correct Workflow, SOP 1)."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+
+from hornet.errors import SnapshotError
+from hornet.formats.ext4.verdict import judge_ext4
+from hornet.host.cpu import cpu_features_sha256, cpu_model
+from hornet.host.file_copy import clone_file
+from hornet.host.workspace import Home
+from hornet.snapshot.bundle import Bundle
+from hornet.snapshot.manifest import Origin
+from hornet.snapshot.publish import publishing
+from hornet.spec.model import Spec
+from hornet.vm.fleet import VM
+from hornet.vm.restore_agent import WATCH_FILE, freeze
+from hornet.vmm import vmm_version
+
+COMMAND_TIMEOUT_S = 60
+# Waits (two seconds at most) until this connection to sshd is gone, so that no clone wakes up with a dead one, then
+# writes everything out. Freezing empties the journal, so that the disk is right even without a replay; the thaw
+# follows at once: a file system frozen in the snapshot would have to be thawed in every clone before its first write,
+# and memory and disk agree without it, both being taken while the VM stands still.
+FLUSH = """
+setsid sh -c '
+tries=0
+while grep -q ":0016 [0-9A-F]*:[0-9A-F]* 01 " /proc/net/tcp && [ $tries -lt 100 ]; do
+    sleep 0.02; tries=$((tries + 1))
+done
+sync
+if command -v fsfreeze >/dev/null; then fsfreeze --freeze /; fsfreeze --unfreeze /; fi
+echo "hornetos: flushed TOKEN" >/dev/console
+' </dev/null >/dev/null 2>&1 &
+"""
+
+
+def take_snapshot(
+    vm: VM,
+    home: Home,
+    spec: Spec,
+    *,
+    version: str,
+    origin: Origin,
+    before_publishing: Callable[[Bundle], None] | None = None,
+) -> Bundle:
+    """Snapshot a VM as HORNET_HOME/snapshots/<version>; the VM is paused afterwards.
+
+    The guest writes out what it holds; the VM is paused; memory, state and disk are copied while it stands still; the
+    disk is judged; the seal is put on; `before_publishing` may look at the result and refuse it by raising; one
+    rename publishes. Raises SnapshotError, VMError, GuestError; then nothing is published.
+    """
+    flush(vm)
+    if origin.frozen:
+        freeze(vm.micro.console).wait(spec.snapshot.freeze_timeout_s)
+    target = home.snapshots / version
+    with publishing(target, spec.snapshot) as bundle:
+        vm.micro.pause()
+        vm.micro.snapshot(bundle.memory, bundle.state)
+        clone_file(vm.disk, bundle.rootfs)
+        _check_disk(bundle, home)
+        bundle.seal(version, origin)
+        if before_publishing:
+            before_publishing(bundle)
+    return Bundle(target, spec.snapshot)
+
+
+def flush(vm: VM) -> None:
+    """Have the guest write everything to its disk, with no SSH session left in it. Raises GuestError, VMError."""
+    token = secrets.token_hex(8)
+    vm.guest.run(FLUSH.replace("TOKEN", token), COMMAND_TIMEOUT_S)
+    vm.guest.close()
+    vm.micro.console.wait_for(rf"hornetos: flushed {token}", COMMAND_TIMEOUT_S)
+
+
+def _check_disk(bundle: Bundle, home: Home) -> None:
+    findings = judge_ext4(bundle.rootfs, home.run).findings
+    if findings:
+        raise SnapshotError(
+            "the VM's disk is damaged:\n  " + "\n  ".join(map(str, findings)), "restore an older version"
+        )
+
+
+def origin_of(vm: VM, spec: Spec, *, kernel_sha256: str, tier: str, ssh_public_blob: str) -> Origin:
+    """What a snapshot of this booted VM must say about where it comes from."""
+    lane, config = vm.micro.lane, vm.micro.config
+    return Origin(
+        lane=str(lane),
+        vmm_version=vmm_version(lane),
+        cpu_model=cpu_model(),
+        cpu_features_sha256=cpu_features_sha256(),
+        memory_mib=config.memory_mib,
+        vcpus=config.vcpus,
+        kernel_sha256=kernel_sha256,
+        kernel_release=vm.guest.run("uname -r", COMMAND_TIMEOUT_S).stdout.strip(),
+        tier=tier,
+        spec_sha256=spec_sha256(spec),
+        ssh_public_blob=ssh_public_blob,
+        parent=None,
+        adopted=False,
+        frozen=vm.guest.run(f"test -e {WATCH_FILE}", COMMAND_TIMEOUT_S).exit_code == 0,
+    )
+
+
+def origin_of_child(vm: VM, spec: Spec) -> Origin:
+    """What a snapshot of a VM that was itself restored must say: its parent's machine, kernel, tier and key."""
+    if vm.parent is None:
+        raise SnapshotError(f"VM {vm.name} was booted, not restored: it has no parent")
+    sealed = vm.parent.manifest()
+    here = {
+        "vmm_version": vmm_version(vm.micro.lane),
+        "cpu_model": cpu_model(),
+        "cpu_features_sha256": cpu_features_sha256(),
+        "spec_sha256": spec_sha256(spec),
+        "parent": sealed.self_sha256,
+        "adopted": False,
+    }
+    return sealed.origin.model_copy(update=here)
+
+
+def spec_sha256(spec: Spec) -> str:
+    """What the manifest says of the specification."""
+    return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()

@@ -1,0 +1,107 @@
+"""Ties tests to the guide's statements: ids are checked at collection and travel with each result into junit.xml."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable, Generator, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hornet.checks.catalog import label
+from hornet.errors import HornetError
+from hornet.results.coverage import Check, Takes
+from hornet.results.junit import GUIDE_PROPERTY, LANE_PROPERTY, module_name
+from hornet.spec.requirements import load_guide, unknown_ids
+
+
+def guide_ids(item: pytest.Item) -> list[str]:
+    """The statements that a test proves: those of every guide marker on it, its class and its module."""
+    return list(dict.fromkeys(key for marker in item.iter_markers("guide") for key in marker.args))
+
+
+def guide_cases(kind: str, names: Iterable[str], thing_of: Callable[[str], str] = str) -> list[Any]:
+    """One case per name; it carries the statement `<kind>-<thing>` where the guide has one: a team's own has none."""
+    return statement_cases({name: f"{kind}-{thing_of(name)}" for name in names})
+
+
+def statement_cases(statements: Mapping[str, str]) -> list[Any]:
+    """One case per name; it carries its statement where the guide has that one."""
+    guide = load_guide()
+    return [
+        pytest.param(name, marks=pytest.mark.guide(statement)) if statement in guide else name
+        for name, statement in statements.items()
+    ]
+
+
+def check_cases(statements: Mapping[Callable[..., list[str]], Iterable[str]]) -> list[Any]:
+    """One case per check, named like it, with the statements that it proves."""
+    return [pytest.param(check, id=label(check), marks=pytest.mark.guide(*ids)) for check, ids in statements.items()]
+
+
+def metric_cases(metrics: Iterable[str]) -> list[Any]:
+    """One case per target metric; it carries the statement of the guide that has this metric's verdict."""
+    statements = {statement.metric: statement.id for statement in load_guide().values()}
+    return statement_cases({metric: statements.get(metric, "") for metric in metrics})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse ids that guide.toml does not have; let each test's result carry its ids."""
+    guide = load_guide()
+    problems = []
+    for item in items:
+        ids = guide_ids(item)
+        problems += [f"{item.nodeid}: {problem}" for problem in unknown_ids(guide, ids)]
+        item.user_properties += [(GUIDE_PROPERTY, key) for key in ids]
+    if problems:
+        raise pytest.UsageError(
+            "\n".join(problems) + "\nA marker names ids of guide.toml, as in @pytest.mark.guide('files-three'). Read "
+            "guide.toml and use the ids of the statements that the test proves; if the guide says something that "
+            "guide.toml lacks, add a line there. A test that proves nothing of the guide needs no marker."
+        )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Note the lane that a test used."""
+    lane = getattr(item, "funcargs", {}).get("lane")
+    if lane is not None:
+        item.user_properties.append((LANE_PROPERTY, str(lane)))
+    return (yield)
+
+
+class _Collector:
+    """Notes every collected test that proves a statement."""
+
+    def __init__(self) -> None:
+        self.checks: list[Check] = []
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            ids = tuple(guide_ids(item))
+            if ids:
+                takes = Takes.VM if "lane" in getattr(item, "fixturenames", ()) else Takes.NO_VM
+                module = item.path.relative_to(session.config.rootpath).with_suffix("").parts
+                self.checks.append(
+                    Check(f"{module_name(module)}::{getattr(item, 'originalname', item.name)}", takes, ids)
+                )
+
+
+def collect_checks(tests: Path, tiers: Iterable[str]) -> list[Check]:
+    """Every test below a directory that names statements of the guide, in any of the tiers; none is run.
+
+    Raises HornetError when the tests can't be collected.
+    """
+    return [check for tier in tiers for check in _collect(tests, tier)]
+
+
+def _collect(tests: Path, tier: str) -> list[Check]:
+    collector, shown = _Collector(), io.StringIO()
+    words = ["--collect-only", "-qq", f"--rootdir={tests.parent}", f"--tier={tier}", str(tests)]
+    with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
+        code = pytest.main(words, plugins=[collector])
+    if code != pytest.ExitCode.OK:
+        raise HornetError(f"{tests}: can't be collected:\n{shown.getvalue()[-2000:]}", "correct the tests named above")
+    return collector.checks

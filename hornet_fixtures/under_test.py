@@ -1,0 +1,129 @@
+"""What is judged: a built image, one given by --image and --kernel, or a finished snapshot given by --snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.kernel import build_kernel
+from builders.rootfs import build_rootfs
+from builders.snapshots import build_snapshot
+from hornet.errors import SnapshotError
+from hornet.foreign_file import ForeignFileError, open_foreign
+from hornet.formats.ext4.superblock import MAX_IMAGE_BYTES
+from hornet.host.artifact_store import file_sha256
+from hornet.host.progress import Progress
+from hornet.host.workspace import Home
+from hornet.procedures.judge_image import ImageProblems, judge_image
+from hornet.results.junit import NOT_JUDGED
+from hornet.snapshot import Bundle, open_bundle
+from hornet.spec.model import Spec, Tier
+from hornet.vm.fleet import Fleet
+from hornet_fixtures.tiers import built_tier, judged_tier
+
+
+@dataclass(frozen=True)
+class Image:
+    """A root file system. manifest: what its builder knows of it; empty for one made elsewhere."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def tier_name(pytestconfig: pytest.Config) -> str:
+    """The tier to judge by."""
+    return judged_tier(pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def tier(spec: Spec, tier_name: str) -> Tier:
+    """The tier's own rules."""
+    return spec.tier(tier_name)
+
+
+@pytest.fixture(scope="session")
+def kernel(pytestconfig: pytest.Config, spec: Spec, home: Home, progress: Progress) -> Path:
+    """The vmlinux: --kernel, else that of --snapshot if this home has it, else built from the spec."""
+    given, snapshot = pytestconfig.getoption("kernel"), pytestconfig.getoption("snapshot")
+    if snapshot:
+        booted = open_bundle(Path(snapshot), spec.snapshot).manifest().origin.kernel_sha256
+        return kernel_of_snapshot(home, booted, _existing(given, "--kernel") if given else None)
+    if given:
+        return _existing(given, "--kernel")
+    return build_kernel(spec, home, progress).vmlinux
+
+
+@pytest.fixture(scope="session")
+def image(pytestconfig: pytest.Config, spec: Spec, home: Home, progress: Progress) -> Image:
+    """The root file system: that of --snapshot, or --image, else built from the spec."""
+    snapshot, given = pytestconfig.getoption("snapshot"), pytestconfig.getoption("image")
+    if snapshot:
+        return Image(open_bundle(Path(snapshot), spec.snapshot).rootfs, {})
+    if given:
+        return Image(_existing(given, "--image"), {})
+    built = build_rootfs(spec, home, progress, tier=built_tier(pytestconfig))
+    return Image(built.image, built.manifest)
+
+
+@pytest.fixture(scope="session")
+def image_problems(image: Image, spec: Spec, tier: Tier, home: Home) -> ImageProblems:
+    """What the checks that need no VM find in the image's files, by check."""
+    return judge_image(image.path, spec, tier.keeps, home.run)
+
+
+@pytest.fixture(scope="session")
+def bundle(
+    pytestconfig: pytest.Config,
+    spec: Spec,
+    fleet: Fleet,
+    progress: Progress,
+    request: pytest.FixtureRequest,
+) -> Bundle:
+    """The snapshot: --snapshot, else one of the kernel and the image, made once and kept."""
+    snapshot = pytestconfig.getoption("snapshot")
+    if snapshot:
+        given = open_bundle(Path(snapshot), spec.snapshot)
+        _check_origin(given, fleet)
+        return given
+    kernel, image = request.getfixturevalue("kernel"), request.getfixturevalue("image")
+    tier = built_tier(pytestconfig)
+    # An image made elsewhere does not say on its console how far it is.
+    announces = bool(image.manifest)
+    return build_snapshot(fleet, progress, kernel=kernel, image=image.path, tier=tier, announces=announces)
+
+
+def _check_origin(bundle: Bundle, fleet: Fleet) -> None:
+    origin = bundle.manifest().origin
+    if origin.lane != str(fleet.lane):
+        raise SnapshotError(
+            f"{bundle.directory}: taken in lane {origin.lane}, this run uses {fleet.lane}", f"use --lane {origin.lane}"
+        )
+    if origin.ssh_public_blob not in (None, fleet.key.public_blob):
+        raise SnapshotError(
+            f"{bundle.directory}: its guest does not accept the key {fleet.key.private_path}",
+            "name the private key that it accepts: --ssh-key=FILE",
+        )
+
+
+def kernel_of_snapshot(home: Home, booted: str | None, given: Path | None) -> Path:
+    """The vmlinux with the hash `booted`. Skips, as not judged, without it; the snapshot itself needs none."""
+    if given:
+        if booted not in (None, file_sha256(given)):
+            raise pytest.UsageError(f"--kernel {given}: not the kernel that the snapshot has booted (SHA-256 {booted})")
+        return given
+    for found in home.build.glob("kernel/*/vmlinux"):
+        if file_sha256(found) == booted:
+            return found
+    pytest.skip(f"{NOT_JUDGED}: the snapshot's vmlinux is not here; name it with --kernel=FILE")
+
+
+def _existing(path: str, option: str) -> Path:
+    try:
+        with open_foreign(Path(path), MAX_IMAGE_BYTES):
+            return Path(path).resolve()
+    except ForeignFileError as error:
+        raise pytest.UsageError(f"{option} {error.message}") from error

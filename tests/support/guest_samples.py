@@ -1,0 +1,221 @@
+"""Answers of a guest that every check accepts, and ways to break them, each with the checks that must then fail.
+
+They are made up from the spec, not recorded: a real guest is broken in tests/guest/test_mutations.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from hornet.formats.kconfig import format_config
+from hornet.spec.model import Spec
+from hornet.vm.probes import Answer, Facts
+
+# What each tool prints about its version, and what it must not be taken for.
+VERSIONS = {
+    "node": ("v20.19.2", "v18.20.0"),
+    "git": ("git version 2.47.3", "git version 1.9.1"),
+    "ssh": ("OpenSSH_10.0p2, OpenSSL 3.5", "Sun_SSH_1.1"),
+    "claude": ("2.1.112 (Claude Code)", "2.1.112 (Another Code)"),
+    "curl": ("curl 8.14.1 (x86_64-pc-linux-gnu)", "curl: try --help"),
+    "wget": ("BusyBox v1.37.0", "no such applet"),
+    "bash": ("GNU bash, version 5.2.37(1)", "dash 0.5"),
+    "network": ("BusyBox v1.37.0", "route 1.98"),
+    "dropbear": ("Dropbear v2025.88", "OpenSSH_10.0p2"),
+    "agent_sdk": ("0.60.0", "1.0.0"),
+    "ash": ("BusyBox v1.37.0", "GNU bash, version 5.2.37(1)"),
+    "editors": ("VIM - Vi IMproved 9.1\n GNU nano, version 8.4", "VIM - Vi IMproved 9.1"),
+    "debugging": ("htop 3.4.1\nstrace -- version 6.13", "htop 3.4.1"),
+    "python": ("Python 3.13.5", "Python 2.7.18"),
+    "build": ("gcc (Debian 14.2.0-19) 14.2.0\nGNU Make 4.4.1", "gcc (Debian 14.2.0-19) 14.2.0\nbmake"),
+}
+# What each init leaves in a guest, and another one would.
+INITS = {
+    "tini": ("tini", "init"),
+    "openrc": ("default", "sysinit"),
+}
+KERNEL_LOG = """Linux version 6.1.192 (hornetos@hornetos)
+tsc: Fast TSC calibration failed
+random: crng init done
+PCI: Fatal: No config space access function found
+EXT4-fs (vda): mounted filesystem with ordered data mode. Quota mode: disabled.
+Run /sbin/init as init process
+"""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One way to break a guest, as the answers that it then gives, and which checks must fail."""
+
+    name: str
+    fails: frozenset[str]
+    outputs: Mapping[str, str] = field(default_factory=dict)
+    exit_codes: Mapping[str, int] = field(default_factory=dict)
+
+    def applied_to(self, facts: Facts) -> Facts:
+        """The facts with these answers replaced."""
+        for name in {*self.outputs, *self.exit_codes}:
+            old = facts[name]
+            output, exit_code = self.outputs.get(name, old.output), self.exit_codes.get(name, old.exit_code)
+            facts = facts.with_answer(Answer(name, exit_code, output))
+        return facts
+
+
+def good_facts(spec: Spec) -> Facts:
+    """What a guest that is as the spec says would answer."""
+    network = spec.network
+    outputs = {
+        "kernel.config": config_text(spec),
+        "kernel.release": "6.1.192\n",
+        "kernel.cmdline": f"console=ttyS0 {' '.join(spec.boot.required_arguments)} quiet\n",
+        "boot.kernel_log": KERNEL_LOG,
+        "boot.swap": "Filename\t\tType\t\tSize\t\tUsed\t\tPriority\n",
+        "boot.services": "",
+        "boot.phases": "".join(f"{phase} {1 + i}.25\n" for i, phase in enumerate(spec.boot.phases)),
+        "boot.random": "64\n",
+        "net.address": f"2: eth0    inet {network.guest_address} brd 10.0.0.255 scope global eth0\n",
+        "net.link": f"{network.guest_mac}\n",
+        "net.route": f"default via {network.gateway_address.ip} dev eth0\n",
+        "net.dns": "".join(f"nameserver {address}\n" for address in network.dns),
+        "net.hostname": f"{network.hostname}\n",
+        "net.gateway": "1 packets transmitted, 1 packets received, 0% packet loss\n",
+        "disk.walk": "",
+        "disk.log": KERNEL_LOG,
+    }
+    outputs |= {f"promise.{name}": "" for name in spec.kernel.promises}
+    outputs |= {f"init.{name}": f"{INITS[name][0]}\n" for name in spec.inits}
+    for name, tool in spec.tools.items():
+        outputs[f"tool.{name}.where"] = "".join(f"/usr/bin/{command}\n" for command in tool.needs)
+        outputs[f"tool.{name}.version"] = f"{VERSIONS[name][0]}\n"
+        if tool.use:
+            outputs[f"tool.{name}.use"] = ""
+    return Facts(Answer(name, 0, output) for name, output in outputs.items())
+
+
+def config_text(spec: Spec, **changed: str) -> str:
+    """A kernel configuration that has every flag right, but for those given."""
+    values = dict.fromkeys(spec.kernel.required_symbols, "y") | dict.fromkeys(spec.kernel.removed_symbols, "n")
+    return f"# Linux/x86 6.1.192 Kernel Configuration\n{format_config({**values, **changed})}"
+
+
+def guest_mutations(spec: Spec) -> Iterator[Mutation]:
+    """Every check over a guest's facts, broken in each way that it looks for."""
+    yield from _kernel_mutations(spec)
+    yield from _boot_mutations(spec)
+    yield from _network_mutations()
+    for name, promise in spec.kernel.promises.items():
+        yield _failing(f"not so: {promise.title}", f"promise.{name}")
+    for name in spec.inits:
+        yield _printing(f"another init than {name}", {f"init.{name}": INITS[name][1]}, f"init.{name}")
+        yield _failing(f"no {name}", f"init.{name}")
+    for name, tool in spec.tools.items():
+        where, version, use = (f"tool.{name}.{kind}" for kind in ("where", "version", "use"))
+        for command in tool.needs:
+            yield _printing(f"no {command} for {name}", {where: f"missing {command}\n"}, f"tool.{name}.presence")
+        yield _printing(f"another version of {name}", {version: VERSIONS[name][1]}, version)
+        if tool.use:
+            yield _failing(f"no version of {name}", version)
+            yield _failing(f"{name} does not work", use)
+        else:
+            yield Mutation(f"{name} does not work", frozenset({version, use}), exit_codes={version: 1})
+
+
+def _kernel_mutations(spec: Spec) -> Iterator[Mutation]:
+    flags = "kernel.flags"
+    for symbol in (spec.kernel.required_symbols[0], spec.kernel.required_symbols[-1]):
+        for value in ("m", "n"):
+            text = config_text(spec, **{symbol: value})
+            yield _printing(f"{symbol}={value}", {"kernel.config": text}, flags)
+    removed = spec.kernel.removed_symbols[0]
+    yield _printing(f"{removed}=y", {"kernel.config": config_text(spec, **{removed: "y"})}, flags)
+    yield _failing("no /proc/config.gz", "kernel.config", flags)
+    yield _printing("an old kernel", {"kernel.release": "4.19.1\n", "kernel.config": _old(spec)}, "kernel.version")
+    yield _printing("another kernel's configuration", {"kernel.release": "6.1.1\n"}, "kernel.version")
+    yield _printing("no version", {"kernel.release": "\n"}, "kernel.version")
+
+
+def _old(spec: Spec) -> str:
+    return config_text(spec).replace("6.1.192", "4.19.1")
+
+
+def _boot_mutations(spec: Spec) -> Iterator[Mutation]:
+    for wanted in spec.boot.required_arguments:
+        yield _printing(f"booted without {wanted}", {"kernel.cmdline": "console=ttyS0 quiet\n"}, "boot.argument")
+    log = "boot.kernel_log"
+    late = KERNEL_LOG.replace("random: crng init done\n", "") + "random: crng init done\n"
+    yield _printing("entropy after userland", {log: late}, "boot.entropy")
+    yield _printing("entropy never", {log: KERNEL_LOG.replace("random: crng init done\n", "")}, "boot.entropy")
+    yield _printing("a read of random bytes stalls", {"boot.random": "0\n"}, "boot.entropy")
+    for line in BAD_LINES:
+        yield _printing(f"kernel log: {line}", {log: f"{KERNEL_LOG}{line}\n"}, "boot.kernel_log")
+    yield _printing("a dead service", {"boot.services": "/usr/sbin/sshd\n"}, "boot.service")
+    yield _failing("services can't be listed", "boot.services", "boot.service")
+    swap = "Filename Type Size Used Priority\n/dev/vdb partition 1 0 -2\n"
+    yield _printing("swap", {"boot.swap": swap}, "boot.swap")
+    yield _printing("a phase is missing", {"boot.phases": "userland 1.25\n"}, "boot.phase")
+    yield _printing("a stall", {"boot.phases": f"userland 1.25\nready {2 + spec.boot.stall_s}\n"}, "boot.phase")
+    yield _printing("phases in the wrong order", {"boot.phases": "userland 2.25\nready 1.25\n"}, "boot.phase")
+
+
+# One line as the kernel prints it for each known-bad pattern of the spec, in its order.
+BAD_LINES = (
+    "APIC frequency too slow, disabling apic timer",
+    "Kernel panic - not syncing: Attempted to kill init!",
+    "a fatal signal",
+    "Oops: 0000 [#1] SMP",
+    "BUG: kernel NULL pointer dereference, address: 0000000000000000",
+    "WARNING: CPU: 0 PID: 1 at kernel/x.c:1",
+    "Call Trace:",
+    "traps: node[71] general protection fault ip:7f",
+    "traps: node[71] trap invalid opcode ip:7f",
+    "node[71]: segfault at 8 ip 00007f",
+    "watchdog: BUG: soft lockup - CPU#0 stuck for 22s!",
+    "rcu: INFO: rcu_sched self-detected stall on CPU",
+    "INFO: task jbd2/vda-8:31 blocked for more than 120 seconds.",
+    "Out of memory: Killed process 71 (node)",
+    "node invoked oom-killer: gfp_mask=0x140cca",
+    "Memory cgroup out of memory: Killed process 71",
+    "EXT4-fs (vda): warning: mounting fs with errors",
+    "e2fsck: structure needs cleaning",
+    "deleted inode referenced: 24593",
+    "I/O error, dev vda, sector 0 op 0x0:(READ)",
+    "Journal checksum failed",
+    "Corrupt inode bitmap",
+    "devtmpfs: mount failed -2",
+    "sh: can't create /x",
+    "mount: cannot mount",
+    "VFS: Unable to mount root fs",
+    "sh: claude: not found",
+    "ls: /x: No such file or directory",
+    "sh: /x: Permission denied",
+    "touch: /x: Read-only file system",
+    "ip: RTNETLINK answers: Invalid argument",
+    "ata1: timed out",
+    "INIT: Id x respawning too fast: disabled for 5 minutes",
+    "[hornetos: 1048576 characters cut here]",
+)
+
+
+def _network_mutations() -> Iterator[Mutation]:
+    for other in ("2: eth0    inet 10.0.0.3/24\n", "2: eth0 inet 10.0.0.2/24\n2: eth0 inet 10.9.9.9/24\n", ""):
+        yield _printing(f"address {other!r}", {"net.address": other}, "network.address")
+    yield _printing("another MAC", {"net.link": "02:00:00:00:00:09\n"}, "network.mac")
+    for other in ("default via 10.0.0.9 dev eth0\n", "", "default via 10.0.0.1 dev eth0\ndefault via 10.0.0.9\n"):
+        yield _printing(f"route {other!r}", {"net.route": other}, "network.route")
+    for other in ("nameserver 1.1.1.1\nnameserver 8.8.8.8\n", "# nameserver 8.8.8.8\n"):
+        yield _printing(f"DNS {other!r}", {"net.dns": other}, "network.dns")
+    yield _printing("another host name", {"net.hostname": "localhost\n"}, "network.hostname")
+    yield _failing("the gateway is dead", "net.gateway", "network.gateway")
+    yield _failing("a file that can't be looked at", "disk.walk", "disk.symptoms")
+    damage = "EXT4-fs error (device vda): ext4_lookup:1855: inode #2: comm ls: deleted inode referenced: 24593\n"
+    yield _printing("a damaged disk", {"disk.log": damage}, "disk.symptoms")
+
+
+def _printing(name: str, outputs: Mapping[str, str], *fails: str) -> Mutation:
+    return Mutation(name, frozenset(fails), outputs=outputs)
+
+
+def _failing(name: str, probe: str, check: str = "") -> Mutation:
+    """The probe's command ends with an error. The check has the probe's name unless another is given."""
+    return Mutation(name, frozenset([check or probe]), {probe: "it failed\n"}, {probe: 1})
