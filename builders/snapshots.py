@@ -21,14 +21,14 @@ BOOT_ATTEMPTS = 3
 
 
 def build_snapshot(
-    fleet: Fleet, progress: Progress, *, kernel: Path, image: Path, tier: str, announces: bool = True
+    fleet: Fleet, progress: Progress, *, kernel: Path, image: Path, tier: str, ready_signal: bool = True
 ) -> Bundle:
     """The snapshot of this kernel and image in the fleet's lane, from HORNET_HOME/snapshots if it is there.
 
-    announces: see Fleet.boot(). Its version name carries a hash of all that went into it. Raises SnapshotError if the
-    one that is there is no longer intact, VMError or GuestError if the image does not boot.
+    ready_signal: see Fleet.boot(). Its version name carries a hash of all its inputs. Raises SnapshotError if the
+    existing one is no longer intact, VMError or GuestError if the image does not boot.
     """
-    spec, home = fleet.spec, fleet.home
+    spec, workspace = fleet.spec, fleet.workspace
     inputs = {
         "kernel": file_sha256(kernel),
         "image": file_sha256(image),
@@ -41,31 +41,31 @@ def build_snapshot(
         "builder": [file_sha256(Path(module)) for module in (__file__, snapshotting.__file__)],
     }
     version = f"hornetos-{tier}-{content_key(inputs)}"
-    target = home.snapshots / version
+    target = workspace.snapshots / version
     # One at a time: whoever waited finds it made.
-    with FileLock(home.snapshots / f".{version}.build.lock"):
+    with FileLock(workspace.snapshots / f".{version}.build.lock"):
         if target.exists():
             return _reuse(open_bundle(target, spec.snapshot))
-        return _build(fleet, progress, kernel, image, version, tier, announces)
+        return _build(fleet, progress, kernel, image, version, tier, ready_signal)
 
 
 def _build(
-    fleet: Fleet, progress: Progress, kernel: Path, image: Path, version: str, tier: str, announces: bool
+    fleet: Fleet, progress: Progress, kernel: Path, image: Path, version: str, tier: str, ready_signal: bool
 ) -> Bundle:
     spec, key = fleet.spec, fleet.key.public_blob
     with progress.step("snapshot", f"booting {image.parent.name}/{image.name} in {fleet.lane}"):
-        vm = _boot(fleet, progress, kernel, image, announces)
+        vm = _boot(fleet, progress, kernel, image, ready_signal)
     with progress.step("snapshot", f"taking {version}"):
         origin = origin_of(vm, spec, kernel_sha256=file_sha256(kernel), tier=tier, ssh_public_blob=key)
-        bundle = take_snapshot(vm, fleet.home, spec, version=version, origin=origin)
+        bundle = take_snapshot(vm, fleet.workspace, spec, version=version, origin=origin)
         fleet.remove(vm)
     return bundle
 
 
-def _boot(fleet: Fleet, progress: Progress, kernel: Path, image: Path, announces: bool) -> VM:
+def _boot(fleet: Fleet, progress: Progress, kernel: Path, image: Path, ready_signal: bool) -> VM:
     """A booted VM whose timer works. Raises VMError if none of BOOT_ATTEMPTS has one."""
     for _ in range(BOOT_ATTEMPTS):
-        vm = fleet.boot(kernel, image, announces=announces)
+        vm = fleet.boot(kernel, image, ready_signal=ready_signal)
         vm.guest.wait_ready(fleet.spec.machine.ssh_timeout_s)
         log = vm.guest.run("dmesg", fleet.spec.machine.ssh_timeout_s).stdout
         if not re.search(fleet.spec.boot.timer_lost, log):

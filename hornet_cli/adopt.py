@@ -56,7 +56,7 @@ def adopt(
         raise SnapshotError(
             f"{bundle.directory / MANIFEST_FILE}: there already", f"check it: hornetos validate {directory}"
         )
-    verdict = judge_ext4(bundle.rootfs, mine.home.run)
+    verdict = judge_ext4(bundle.rootfs, mine.workspace.run)
     print(as_text(verdict))
     if not verdict.sound:
         raise typer.Exit(1)

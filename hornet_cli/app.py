@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.vm.leftovers import remove_leftovers
 from hornet_cli.adopt import adopt
 from hornet_cli.build import build
@@ -55,9 +55,9 @@ def top(
     """Build, boot, snapshot, restore, judge and measure HornetOS microVM images."""
     if debug:
         FAILURES.show_everything()
-    home = Home.from_env()
-    remove_leftovers(home)
-    ctx.obj = Settings(home, spec, tuple(overlay or ()))
+    workspace = Workspace.from_env()
+    remove_leftovers(workspace)
+    ctx.obj = Settings(workspace, spec, tuple(overlay or ()))
 
 
 app.command("run")(run)

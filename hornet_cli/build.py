@@ -34,9 +34,9 @@ def build_the_kernel(ctx: typer.Context, source: Source = None) -> None:
     from hornet.host.durable import replace_link
 
     mine = settings(ctx)
-    built = build_kernel(mine.spec, mine.home, mine.progress, source=source)
-    published = mine.home.images / PUBLISHED_KERNEL
-    replace_link(published, Path("..") / built.vmlinux.relative_to(mine.home.root))
+    built = build_kernel(mine.spec, mine.workspace, mine.progress, source=source)
+    published = mine.workspace.images / PUBLISHED_KERNEL
+    replace_link(published, Path("..") / built.vmlinux.relative_to(mine.workspace.root))
     size_mb = built.vmlinux.stat().st_size / 1_000_000
     typer.echo(f"kernel: Linux {built.version}, {size_mb:.2f} MB, {published} → {built.vmlinux}")
 
@@ -68,7 +68,7 @@ def build_the_snapshot(
     from builders.snapshots import build_snapshot
 
     mine = settings(ctx)
-    kernel = build_kernel(mine.spec, mine.home, mine.progress, source=source).vmlinux
+    kernel = build_kernel(mine.spec, mine.workspace, mine.progress, source=source).vmlinux
     (image,) = _images(mine, [tier] if tier else [], distro)
     name = image.manifest["tier"]
     with fleet(mine, kernel, lane) as vms:
@@ -84,12 +84,12 @@ def _images(mine: Settings, tiers: Sequence[str], distro: str) -> list[RootfsArt
     if distro == BASELINE:
         if tiers:
             raise typer.BadParameter("the baseline is no tier: leave --tier out")
-        return [build_baseline(mine.spec, mine.home, mine.progress)]
+        return [build_baseline(mine.spec, mine.workspace, mine.progress)]
     for tier in tiers:
         mine.spec.tier(tier)
     with ThreadPoolExecutor() as pool:
         jobs = [
-            pool.submit(build_rootfs, mine.spec, mine.home, mine.progress, tier=tier, distro=distro)
+            pool.submit(build_rootfs, mine.spec, mine.workspace, mine.progress, tier=tier, distro=distro)
             for tier in dict.fromkeys(tiers or ["standard"])
         ]
         return [job.result() for job in jobs]

@@ -27,7 +27,7 @@ def capacity(
     from hornet.errors import HostError
     from hornet.results.density import plans
     from hornet.results.run import load_run
-    from hornet.results.verdict import readable
+    from hornet.results.verdict import format_significant
     from hornet.spec.model import Capacity
     from hornet_cli.console import PlainConsole
 
@@ -35,7 +35,7 @@ def capacity(
     given = {"host_memory_mb": memory_mb, "host_reserved_mb": reserved_mb, "work_mb": work_mb or None}
     changes = {key: value for key, value in given.items() if value is not None}
     host = Capacity.model_validate({**mine.spec.capacity.model_dump(), **changes})
-    found = load_run(run_directory(mine.home, run))
+    found = load_run(run_directory(mine.workspace, run))
     made, problems = plans(host, found.records)
     if not made:
         reasons = "; ".join(problems) or "no record of memory per VM"
@@ -45,7 +45,7 @@ def capacity(
         table.add_column(heading, justify="left" if heading == "Measured" else "right", no_wrap=True)
     for plan in made:
         name = f"{plan.lane}{' (emulated)' if plan.emulated else ''}\n  {plan.label}"
-        split = (readable(plan.footprint.private_mb), readable(plan.footprint.shared_mb))
+        split = (format_significant(plan.footprint.private_mb), format_significant(plan.footprint.shared_mb))
         table.add_row(name, *split, *(str(count) for _, count in plan.vms))
     console = PlainConsole()
     console.print(

@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from hornet.host.progress import Progress
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.spec.model import Spec, load_spec
 
 
@@ -17,7 +17,7 @@ from hornet.spec.model import Spec, load_spec
 class Settings:
     """The global options; the spec is read when first asked for."""
 
-    home: Home
+    workspace: Workspace
     spec_path: Path | None = None
     overlays: tuple[Path, ...] = ()
 

@@ -26,7 +26,7 @@ def diagnose(
 
     require_root()
     mine = settings(ctx)
-    known = find_vm(mine.home, mine.spec, vm)
+    known = find_vm(mine.workspace, mine.spec, vm)
     steps = walk(known.place, observe(known))
     bad = [step for step in steps if step.state is State.BAD]
     unseen = [step.name for step in steps if step.state is State.UNSEEN]

@@ -28,7 +28,7 @@ def ext4(
     replayed on the copy, then everything is checked. e2fsck's exit code and its messages both count.
     """
     try:
-        verdict = judge_ext4(file, settings(ctx).home.run, time_limit)
+        verdict = judge_ext4(file, settings(ctx).workspace.run, time_limit)
     except HornetError as error:
         if as_json:
             print(json.dumps({"file": str(file), "verdict": "not judged", "reason": error.message, "next": error.hint}))

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hornet.errors import HornetError, HostError
-from hornet.host.workspace import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Workspace
 from hornet.text import one_line, printable
 
 LOGS_DIRECTORY = "logs"
@@ -120,7 +120,7 @@ def _place(error: BaseException) -> str:
 def _write_log(trace: str) -> Path | None:
     """Keep a traceback below HORNET_HOME; None if that can't be: the failure itself must still be told."""
     try:
-        directory = Home.from_env().directory(LOGS_DIRECTORY)
+        directory = Workspace.from_env().directory(LOGS_DIRECTORY)
         path = directory / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
         with path.open("a", encoding="utf-8", errors="backslashreplace") as log:
             log.write(printable(f"$ {shlex.join(sys.argv)}\n{trace}\n"))

@@ -41,7 +41,7 @@ def fleet(mine: Settings, kernel: Path, lane: str | None, spec: Spec | None = No
     remove_leftovers(mine.spec.network)
     used = spec or mine.spec
     if lane is None:
-        chosen = best_lane(probe_lanes(mine.home, kernel, used))
+        chosen = best_lane(probe_lanes(mine.workspace, kernel, used))
     else:
         named = {str(known): known for known in LANES}
         if lane not in named:
@@ -49,6 +49,6 @@ def fleet(mine: Settings, kernel: Path, lane: str | None, spec: Spec | None = No
         chosen = named[lane]
     with (
         HostNet.private(used.network, f"hornet-{os.getpid()}-") as net,
-        Fleet(used, mine.home, chosen, net, ssh_key(mine.home)) as vms,
+        Fleet(used, mine.workspace, chosen, net, ssh_key(mine.workspace)) as vms,
     ):
         yield vms

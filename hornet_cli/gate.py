@@ -23,7 +23,7 @@ def gate(
     from hornet.results.verdict import judge
 
     mine = settings(ctx)
-    found = load_run(run_directory(mine.home, run))
+    found = load_run(run_directory(mine.workspace, run))
     decision = decide(mine.spec, judge(mine.spec, found.records), found.cases, require_kvm=require_kvm, lost=found.lost)
     left_out = [] if require_kvm else decision.emulated
     for heading, sentences in (

@@ -18,12 +18,12 @@ def guide(
 ) -> None:
     """Show statement → checks → what a verdict takes (exit 1: a statement without a check, or docs out of date)."""
     from hornet.results.coverage import coverage, coverage_page, coverage_problems
-    from hornet.spec.requirements import load_guide
+    from hornet.spec.requirements import load_requirements
     from hornet_fixtures.requirement_markers import collect_checks
 
     spec = settings(ctx).spec
     kvm_metrics = [key for key, metric in spec.metrics.items() if metric.needs == "kvm"]
-    covered = coverage(load_guide().values(), collect_checks(CHECKOUT / "tests", spec.tiers), kvm_metrics)
+    covered = coverage(load_requirements().values(), collect_checks(CHECKOUT / "tests", spec.tiers), kvm_metrics)
     page = coverage_page(covered)
     if write:
         PAGE.write_text(page, encoding="utf-8")

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet_cli.context import settings
 
 
@@ -34,9 +34,9 @@ def host(
     mine = settings(ctx)
     if kernel and not kernel.is_file():
         raise HostError(f"{kernel}: no such file", "name a vmlinux, or leave --kernel out")
-    facts = host_facts(mine.home)
-    kernel = kernel or _newest_kernel(mine.home)
-    lanes = probe_lanes(mine.home, kernel, mine.spec)
+    facts = host_facts(mine.workspace)
+    kernel = kernel or _newest_kernel(mine.workspace)
+    lanes = probe_lanes(mine.workspace, kernel, mine.spec)
     problems, remarks = host_problems(facts, lanes, REQUIRED_TOOLS), host_remarks(facts, lanes)
     states = [dataclasses.asdict(state) for state in lanes]
     if as_json:
@@ -51,8 +51,8 @@ def host(
         raise typer.Exit(1)
 
 
-def _newest_kernel(home: Home) -> Path | None:
-    built = sorted(home.build.glob("kernel/*/vmlinux"), key=lambda path: path.stat().st_mtime)
+def _newest_kernel(workspace: Workspace) -> Path | None:
+    built = sorted(workspace.build.glob("kernel/*/vmlinux"), key=lambda path: path.stat().st_mtime)
     return built[-1] if built else None
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from hornet.host.checkout_owner import give_to_owner
 from hornet.host.interrupts import end_on_signals, ended_by, last_line, listen_no_more
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet_cli.failures import FAILURES
 from hornet_cli.terminal import check_output, protect_streams
 
@@ -60,7 +60,7 @@ def run(words: Sequence[str]) -> int:
 
 def _give_to_owner() -> None:
     try:
-        give_to_owner(Home.from_env())
+        give_to_owner(Workspace.from_env())
     except Exception as error:  # the command's own verdict stands
         FAILURES.report(error)
 

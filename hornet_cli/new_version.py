@@ -49,14 +49,14 @@ def new_version(
     progress = mine.progress
     with running_fleet(mine, lane_named(bundle.manifest().origin.lane), host_network=host_network) as fleet:
         with progress.step("new version", f"restoring {bundle.directory.name}"):
-            vm = fleet.restore(bundle, own_memory=True)
+            vm = fleet.restore(bundle, snapshottable=True)
         with progress.step("new version", f"running {script.name} in the VM"):
             _run_script(vm, script, time_limit)
         progress.say("new version: snapshotting and validating …")
         origin = origin_of_child(vm, mine.spec)
         made = take_snapshot(
             vm,
-            mine.home,
+            mine.workspace,
             mine.spec,
             version=target,
             origin=origin,
@@ -68,7 +68,7 @@ def new_version(
 def _check_name(mine: Settings, target: str) -> None:
     if not VERSION_NAME.fullmatch(target) or target == mine.spec.snapshot.production_link:
         raise SnapshotError(f"{target!r} can't be a version's name", "use letters, digits, dots, dashes: hornetos-v1.1")
-    if (mine.home.snapshots / target).exists():
+    if (mine.workspace.snapshots / target).exists():
         raise SnapshotError(f"{target}: exists already", "choose another version name: snapshots never change")
 
 
@@ -89,7 +89,7 @@ def _validate(mine: Settings, fleet: Fleet, vm: VM, child: Bundle, *, egress: bo
     fleet.remove(vm)
     verdicts: dict[str, str] = {}
     for steps in (
-        file_steps(child.directory, mine.spec, mine.home, full=False, progress=mine.progress),
+        file_steps(child.directory, mine.spec, mine.workspace, full=False, progress=mine.progress),
         guest_steps(child, fleet, egress=egress),
     ):
         for step in steps:

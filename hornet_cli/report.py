@@ -7,15 +7,15 @@ from typing import Annotated
 
 import typer
 
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet_cli.context import settings
 
 RunName = Annotated[str, typer.Argument(help="A run below HORNET_HOME/reports, or the path of a run directory.")]
 
 
-def run_directory(home: Home, name: str) -> Path:
+def run_directory(workspace: Workspace, name: str) -> Path:
     """The directory of a run given by its name or its path."""
-    named = home.reports / name
+    named = workspace.reports / name
     return named if named.is_dir() else Path(name)
 
 
@@ -33,8 +33,8 @@ def report(
     from reports.terminal import as_table
 
     mine = settings(ctx)
-    directory = run_directory(mine.home, run)
-    before = run_directory(mine.home, baseline) if baseline else None
+    directory = run_directory(mine.workspace, run)
+    before = run_directory(mine.workspace, baseline) if baseline else None
     paths = build_report(directory, mine.spec, baseline=before)
     console = PlainConsole()
     console.print(as_table(verdict_table(directory, mine.spec)))

@@ -26,15 +26,15 @@ def rollback(
 
     mine = settings(ctx)
     names = mine.spec.snapshot
-    bundle = open_bundle(mine.home.path("snapshots", Path(version).name), names)
+    bundle = open_bundle(mine.workspace.path("snapshots", Path(version).name), names)
     try:
         with mine.progress.step("rollback", f"checking every byte of {bundle.directory.name}"):
             bundle.check_full(mine.progress)
     except BrokenSnapshotError as error:
-        print(f"{error}\nproduction stays as it is: {_name(production(mine.home, names))}")
+        print(f"{error}\nproduction stays as it is: {_name(production(mine.workspace, names))}")
         raise typer.Exit(1) from error
-    old, running = production(mine.home, names), running_vms(mine.home)
-    switch_production(mine.home, bundle)
+    old, running = production(mine.workspace, names), running_vms(mine.workspace)
+    switch_production(mine.workspace, bundle)
     print(f"production: {bundle.directory.name} (before: {_name(old)})")
     for name, state in running.items():
         if state.snapshot != str(bundle.directory):

@@ -41,7 +41,7 @@ def run(
     require_tools()
     mine.spec.tier(tier)
     _build(mine, tier)
-    directory = mine.home.path("reports", time.strftime("%Y%m%d-%H%M%S"))
+    directory = mine.workspace.path("reports", time.strftime("%Y%m%d-%H%M%S"))
     arguments = ["tests/conformance", "tests/perf", f"--ignore={OWN_QUESTION}", "--benchmark-autosave"]
     arguments += [f"--tier={tier}", f"--run-dir={directory}"]
     arguments += [f"--lane={lane}"] if lane else []
@@ -60,9 +60,9 @@ def _build(mine: Settings, tier: str) -> None:
     from builders.kernel import build_kernel
     from builders.rootfs import build_rootfs
 
-    kernel = build_kernel(mine.spec, mine.home, mine.progress)
+    kernel = build_kernel(mine.spec, mine.workspace, mine.progress)
     mine.progress.say(f"kernel: Linux {kernel.version}, {kernel.vmlinux}")
-    image = build_rootfs(mine.spec, mine.home, mine.progress, tier=tier)
+    image = build_rootfs(mine.spec, mine.workspace, mine.progress, tier=tier)
     mine.progress.say(f"rootfs: {tier}, {image.manifest['size_mb']:.1f} MB, {image.image}")
 
 
@@ -73,7 +73,7 @@ def _report(mine: Settings, directory: Path, baseline: str | None) -> None:
     from reports import build_report, publish_latest, verdict_table
     from reports.terminal import as_table
 
-    before = run_directory(mine.home, baseline) if baseline else None
+    before = run_directory(mine.workspace, baseline) if baseline else None
     paths = build_report(directory, mine.spec, baseline=before)
     publish_latest(directory)
     console = PlainConsole()

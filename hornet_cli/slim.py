@@ -37,18 +37,19 @@ def slim(
     from hornet.snapshot import open_bundle
 
     mine = settings(ctx)
-    if (mine.home.snapshots / name).exists():
-        raise SnapshotError(f"{mine.home.snapshots / name}: exists already", "give the new one another name: --as NAME")
+    if (mine.workspace.snapshots / name).exists():
+        existing = mine.workspace.snapshots / name
+        raise SnapshotError(f"{existing}: exists already", "give the new one another name: --as NAME")
     spec = mine.spec
     if snapshot is None:
         machine = spec.machine.model_copy(update={"memory_mib": spec.rootfs.baseline.memory_mib})
         spec = spec.model_copy(update={"machine": machine})
-    kernel = build_kernel(mine.spec, mine.home, mine.progress).vmlinux
+    kernel = build_kernel(mine.spec, mine.workspace, mine.progress).vmlinux
     with fleet(mine, kernel, lane, spec) as vms:
         if snapshot:
             base = open_bundle(snapshot, spec.snapshot)
         else:
-            image = build_baseline(mine.spec, mine.home, mine.progress).image
+            image = build_baseline(mine.spec, mine.workspace, mine.progress).image
             base = build_snapshot(vms, mine.progress, kernel=kernel, image=image, tier=NAME)
         report = slim_snapshot(vms, base, mine.progress, version=name)
     if as_json:

@@ -31,7 +31,7 @@ def test(ctx: typer.Context) -> None:
     `hornetos test -e guest -- -k interrupted`. Exit code 0 if all pass, 1 if a test fails, 2 if nothing fails but
     something could not be judged.
     """
-    with work_directory(settings(ctx).home.run, "test") as directory:
+    with work_directory(settings(ctx).workspace.run, "test") as directory:
         results = directory / "results.json"
         code = call([sys.executable, "-m", "tox", "run", f"--result-json={results}", *ctx.args])
         raise typer.Exit(0 if code == 0 else _exit_code(results))

@@ -50,7 +50,7 @@ def steps(mine: Settings, snapshot: str, *, full: bool, no_seal: bool, host_netw
 
     directory = snapshot_directory(mine, snapshot)
     done, failed = set(), set()
-    for step in file_steps(directory, mine.spec, mine.home, full=full, progress=mine.progress):
+    for step in file_steps(directory, mine.spec, mine.workspace, full=full, progress=mine.progress):
         yield step
         done.add(step.name)
         failed |= {step.name} if step.verdict != "PASS" else set()

@@ -43,7 +43,7 @@ def running_fleet(mine: Settings, lane: Lane, *, host_network: bool, no_seal: bo
     network = mine.spec.network
     remove_leftovers(network)
     net = HostNet.machine(network) if host_network else HostNet.private(network, f"hornet-{os.getpid()}-")
-    with net, Fleet(mine.spec, mine.home, lane, net, ssh_key(mine.home), check_seals=not no_seal) as fleet:
+    with net, Fleet(mine.spec, mine.workspace, lane, net, ssh_key(mine.workspace), check_seals=not no_seal) as fleet:
         yield fleet
 
 
@@ -51,11 +51,11 @@ def snapshot_directory(mine: Settings, name: str) -> Path:
     """The directory of a snapshot given by its version or by its path. Raises SnapshotError if there is none."""
     from hornet.snapshot.manifest import MANIFEST_FILE
 
-    version = mine.home.snapshots / name
+    version = mine.workspace.snapshots / name
     if "/" not in name and name != mine.spec.snapshot.production_link:
-        mine.home.path("snapshots", name)  # no link to another place
+        mine.workspace.path("snapshots", name)  # no link to another place
     found = version if version.is_dir() else Path(name)
     if not found.is_dir():
-        known = ", ".join(sorted(path.parent.name for path in mine.home.snapshots.glob(f"[!.]*/{MANIFEST_FILE}")))
+        known = ", ".join(sorted(path.parent.name for path in mine.workspace.snapshots.glob(f"[!.]*/{MANIFEST_FILE}")))
         raise SnapshotError(f"{name}: no such snapshot", f"name a directory, or one of: {known or 'none here yet'}")
     return found

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 
-def holds(problems: Sequence[str]) -> None:
+def assert_no_problems(problems: Sequence[str]) -> None:
     """Fail the test with all problems that a check found; none means that the rule holds."""
     if problems:
         # A problem of several lines is indented: no name in it may begin a problem of its own.

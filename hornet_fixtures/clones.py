@@ -1,4 +1,4 @@
-"""A snapshot full of witnesses and its clones, shared by all tests of hazards: see hornet/scenarios/lineage.py."""
+"""A snapshot full of agents and its clones, shared by all tests of hazards: see hornet/scenarios/lineage.py."""
 
 from __future__ import annotations
 
@@ -9,45 +9,47 @@ import pytest
 
 from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE
 from hornet.host.owned import work_directory
-from hornet.host.workspace import Home
-from hornet.scenarios.lineage import Clone, Family, Parent, raise_clone, raise_grandchild, raise_parent
+from hornet.host.workspace import Workspace
+from hornet.scenarios.lineage import Clone, Lineage, Parent, restore_clone, restore_grandchild, snapshot_parent
 from hornet.snapshot import Bundle
 from hornet.spec.model import Spec
 from hornet.vm.fleet import Fleet
 
 
 @pytest.fixture(scope="session")
-def family_home(home: Home) -> Iterator[Home]:
+def lineage_workspace(workspace: Workspace) -> Iterator[Workspace]:
     """Where the family's snapshots are: they are removed with the test run, or by the next one if it is killed."""
-    with work_directory(home.run, "family", PRIVATE_DIRECTORY_MODE) as directory:
-        yield Home(directory)
+    with work_directory(workspace.run, "lineage", PRIVATE_DIRECTORY_MODE) as directory:
+        yield Workspace(directory)
 
 
 @pytest.fixture(scope="session")
-def begun_parent(workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, family_home: Home) -> Future[Parent]:
+def parent_future(
+    workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, lineage_workspace: Workspace
+) -> Future[Parent]:
     """The first generation."""
-    return workers.submit(raise_parent, fleet, bundle, family_home)
+    return workers.submit(snapshot_parent, fleet, bundle, lineage_workspace)
 
 
 @pytest.fixture(scope="session")
-def begun_family(
-    workers: ThreadPoolExecutor, fleet: Fleet, begun_parent: Future[Parent], family_home: Home, spec: Spec
-) -> Future[Family]:
+def lineage_future(
+    workers: ThreadPoolExecutor, fleet: Fleet, parent_future: Future[Parent], lineage_workspace: Workspace, spec: Spec
+) -> Future[Lineage]:
     """The next two. Each waits for what was begun before it, so that at least one worker never waits."""
 
-    def clone(*, own_memory: bool) -> Clone:
-        return raise_clone(fleet, begun_parent.result(), own_memory=own_memory)
+    def clone(*, snapshottable: bool) -> Clone:
+        return restore_clone(fleet, parent_future.result(), snapshottable=snapshottable)
 
-    clones = [workers.submit(clone, own_memory=number == 0) for number in range(spec.hazards.clones)]
+    clones = [workers.submit(clone, snapshottable=number == 0) for number in range(spec.hazards.clones)]
 
-    def complete() -> Family:
+    def complete() -> Lineage:
         raised = [begun.result() for begun in clones]
-        return Family(begun_parent.result(), raised, raise_grandchild(fleet, raised[0], family_home))
+        return Lineage(parent_future.result(), raised, restore_grandchild(fleet, raised[0], lineage_workspace))
 
     return workers.submit(complete)
 
 
 @pytest.fixture(scope="session")
-def family(begun_family: Future[Family]) -> Family:
+def lineage(lineage_future: Future[Lineage]) -> Lineage:
     """The family, all that are left of it paused."""
-    return begun_family.result()
+    return lineage_future.result()

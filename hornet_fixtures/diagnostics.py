@@ -45,7 +45,7 @@ def pytest_runtest_makereport(
             # pytest knows errors only outside of a test's call.
             report.when = "setup"
         for vm in () if shown_before else Fleet.running:
-            report.sections.append((f"console of {vm.name}", vm.evidence()))
+            report.sections.append((f"console of {vm.name}", vm.diagnostics()))
     for name in ("longrepr", "sections", "user_properties", "wasxfail"):
         if hasattr(report, name):
             setattr(report, name, _printable(getattr(report, name)))

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from hornet.checks.read_only import read_only_probes
-from hornet.checks.runtime_secrets import Trial
+from hornet.checks.runtime_secrets import SecretTrial
 from hornet.host.artifact_store import file_sha256
 from hornet.scenarios.probe_sets import FACTS_TIMEOUT_S, collect_facts, guest_probes, scratch_facts, tools_probes
 from hornet.snapshot import Bundle
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
-from hornet.vm.probes import Facts, Probe
+from hornet.vm.probes import Probe, ProbeResults
 from hornet_fixtures.under_test import Image
 
 
@@ -30,73 +30,77 @@ def restored_vm(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ProbedVM:
     """A clone that is looked at, and what it said."""
 
     vm: VM
-    facts: Facts
+    facts: ProbeResults
 
 
-def _ask(fleet: Fleet, bundle: Bundle, probes: list[Probe]) -> Asked:
+def _ask(fleet: Fleet, bundle: Bundle, probes: list[Probe]) -> ProbedVM:
     vm = fleet.restore(bundle)
-    return Asked(vm, collect_facts(vm, fleet.spec, probes))
+    return ProbedVM(vm, collect_facts(vm, fleet.spec, probes))
 
 
 @pytest.fixture(scope="session")
-def begun_facts(workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str) -> Future[Asked]:
+def facts_future(
+    workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str
+) -> Future[ProbedVM]:
     """All questions but those about tools."""
     return workers.submit(_ask, fleet, bundle, guest_probes(spec, tier_name))
 
 
 @pytest.fixture(scope="session")
-def facts(begun_facts: Future[Asked]) -> Facts:
+def facts(facts_future: Future[ProbedVM]) -> ProbeResults:
     """All facts of a restored guest, but for those of its tools."""
-    return begun_facts.result().facts
+    return facts_future.result().facts
 
 
 @pytest.fixture(scope="session")
-def begun_tool_facts(
+def tool_facts_future(
     workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str
-) -> Future[Asked]:
+) -> Future[ProbedVM]:
     """The questions about tools, to a clone of its own."""
     return workers.submit(_ask, fleet, bundle, tools_probes(spec, tier_name))
 
 
 @pytest.fixture(scope="session")
-def tool_facts(begun_tool_facts: Future[Asked]) -> Facts:
+def tool_facts(tool_facts_future: Future[ProbedVM]) -> ProbeResults:
     """The facts of the tools in a restored guest."""
-    return begun_tool_facts.result().facts
+    return tool_facts_future.result().facts
 
 
 @dataclass(frozen=True)
-class Scratch:
+class MutableVM:
     """A clone that is put through faults and given secrets, and what it said."""
 
     vm: VM
-    trial: Trial
-    facts: Facts
+    trial: SecretTrial
+    facts: ProbeResults
 
 
 @pytest.fixture(scope="session")
-def begun_scratch(workers: ThreadPoolExecutor, begun_tool_facts: Future[Asked], spec: Spec) -> Future[Scratch]:
+def mutable_vm_future(
+    workers: ThreadPoolExecutor, tool_facts_future: Future[ProbedVM], spec: Spec
+) -> Future[MutableVM]:
     """What changes a guest: tried with the one whose tools were used, Node.js among them."""
 
-    def try_out() -> Scratch:
-        vm = begun_tool_facts.result().vm
-        trial = Trial(vm.vm_id, secrets.token_hex(16))
-        return Scratch(vm, trial, scratch_facts(vm, spec, trial))
+    def try_out() -> MutableVM:
+        vm = tool_facts_future.result().vm
+        trial = SecretTrial(vm.vm_id, secrets.token_hex(16))
+        return MutableVM(vm, trial, scratch_facts(vm, spec, trial))
 
     return workers.submit(try_out)
 
 
 @pytest.fixture(scope="session")
-def scratch(begun_scratch: Future[Scratch]) -> Scratch:
+def mutable_vm(mutable_vm_future: Future[MutableVM]) -> MutableVM:
     """A clone for whatever changes a guest."""
-    return begun_scratch.result()
+    return mutable_vm_future.result()
 
 
 @dataclass(frozen=True)
-class Hardened:
+class ReadOnlyRootVM:
     """A VM booted with a read-only root, and what came of trying to write everywhere.
 
     disk_before_sha256: of its disk when it was up, before anybody tried to write there.
@@ -104,25 +108,25 @@ class Hardened:
 
     vm: VM
     disk_before_sha256: str
-    facts: Facts
+    facts: ProbeResults
 
 
 @pytest.fixture(scope="session")
-def begun_hardened(
+def read_only_root_future(
     workers: ThreadPoolExecutor, fleet: Fleet, kernel: Path, image: Image, spec: Spec
-) -> Future[Hardened]:
+) -> Future[ReadOnlyRootVM]:
     """A VM booted the guide's hardened way."""
 
-    def boot_and_write() -> Hardened:
+    def boot_and_write() -> ReadOnlyRootVM:
         more = spec.read_only_root.boot_args
-        vm = fleet.boot(kernel, image.path, more_boot_args=more, announces=bool(image.manifest))
+        vm = fleet.boot(kernel, image.path, extra_boot_args=more, ready_signal=bool(image.manifest))
         before = file_sha256(vm.disk)
-        return Hardened(vm, before, vm.guest.ask(read_only_probes(spec.read_only_root), {}, FACTS_TIMEOUT_S))
+        return ReadOnlyRootVM(vm, before, vm.guest.ask(read_only_probes(spec.read_only_root), {}, FACTS_TIMEOUT_S))
 
     return workers.submit(boot_and_write)
 
 
 @pytest.fixture(scope="session")
-def hardened(begun_hardened: Future[Hardened]) -> Hardened:
+def read_only_root_vm(read_only_root_future: Future[ReadOnlyRootVM]) -> ReadOnlyRootVM:
     """A VM with a read-only root."""
-    return begun_hardened.result()
+    return read_only_root_future.result()

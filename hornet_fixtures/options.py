@@ -19,7 +19,7 @@ MARKERS = {
     **FOLDERS,
     "slow": "takes minutes: left out unless --slow is given",
     "gate": "judges a measured metric against its target; not judged where the lane can't",
-    "guide(id, …)": "the statements of the build guide (guide.toml) that a test proves",
+    "requirement(id, …)": "the requirements (guide.toml) that a test proves",
 }
 
 

@@ -10,11 +10,11 @@ import pytest
 from hornet.checks.catalog import image_checks
 from hornet.errors import HornetError
 from hornet.host.progress import Progress
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.vm.leftovers import remove_leftovers
 from hornet_fixtures import ending
 from hornet_fixtures.accepted import pytest_collection_finish
-from hornet_fixtures.clones import begun_family, begun_parent, family, family_home
+from hornet_fixtures.clones import lineage, lineage_future, lineage_workspace, parent_future
 from hornet_fixtures.diagnostics import (
     pytest_make_collect_report,
     pytest_runtest_makereport,
@@ -22,15 +22,15 @@ from hornet_fixtures.diagnostics import (
     pytest_warning_recorded,
 )
 from hornet_fixtures.guests import (
-    begun_facts,
-    begun_hardened,
-    begun_scratch,
-    begun_tool_facts,
     facts,
-    hardened,
+    facts_future,
+    mutable_vm,
+    mutable_vm_future,
+    read_only_root_future,
+    read_only_root_vm,
     restored_vm,
-    scratch,
     tool_facts,
+    tool_facts_future,
 )
 from hornet_fixtures.options import pytest_addoption, pytest_ignore_collect, pytest_runtest_setup, register_markers
 from hornet_fixtures.prefetch import workers
@@ -50,12 +50,11 @@ from hornet_fixtures.requirement_markers import (
     metric_cases,
     pytest_collection_modifyitems,
     pytest_runtest_call,
-    statement_cases,
+    requirement_cases,
 )
 from hornet_fixtures.session import (
     PROGRESS,
     fleet,
-    home,
     host_net,
     key,
     lane,
@@ -63,25 +62,17 @@ from hornet_fixtures.session import (
     pytest_runtestloop,
     read_spec,
     spec,
+    workspace,
 )
 from hornet_fixtures.tiers import judged_tier
 from hornet_fixtures.under_test import bundle, image, image_problems, kernel, tier, tier_name
 
 __all__ = [
     "artifacts",
-    "begun_facts",
-    "begun_family",
-    "begun_hardened",
-    "begun_parent",
-    "begun_scratch",
-    "begun_tool_facts",
     "bundle",
     "facts",
-    "family",
-    "family_home",
+    "facts_future",
     "fleet",
-    "hardened",
-    "home",
     "host",
     "host_net",
     "image",
@@ -89,6 +80,12 @@ __all__ = [
     "kernel",
     "key",
     "lane",
+    "lineage",
+    "lineage_future",
+    "lineage_workspace",
+    "mutable_vm",
+    "mutable_vm_future",
+    "parent_future",
     "progress",
     "pytest_addoption",
     "pytest_collection_finish",
@@ -103,16 +100,19 @@ __all__ = [
     "pytest_terminal_summary",
     "pytest_unconfigure",
     "pytest_warning_recorded",
+    "read_only_root_future",
+    "read_only_root_vm",
     "record",
     "record_runs",
     "restored_vm",
     "run_directory",
-    "scratch",
     "spec",
     "tier",
     "tier_name",
     "tool_facts",
+    "tool_facts_future",
     "workers",
+    "workspace",
 ]
 
 
@@ -130,7 +130,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[PROGRESS] = Progress(os.fdopen(os.dup(STDERR), "w"))
     config.pluginmanager.register(ending)
     if not hasattr(config, "workerinput"):
-        remove_leftovers(Home.from_env())
+        remove_leftovers(Workspace.from_env())
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -152,6 +152,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "tool_name" in metafunc.fixturenames:
         tools = read_spec(metafunc.config).tools_of(judged_tier(metafunc.config))
         statements = {name: tool.guide or f"tool-{name}" for name, tool in tools.items()}
-        metafunc.parametrize("tool_name", statement_cases(statements))
+        metafunc.parametrize("tool_name", requirement_cases(statements))
     if "metric" in metafunc.fixturenames:
         metafunc.parametrize("metric", metric_cases(read_spec(metafunc.config).metrics))

@@ -1,7 +1,7 @@
 """Guests are asked ahead of the tests, several at once, so that they work while tests judge.
 
-A fixture named in BEGUN hands work on guests to `workers` and is a Future of what comes of it. The test that needs it
-first waits for it; if the work failed, that test says so.
+A fixture named in START_ORDER hands work on guests to `workers` and is a Future of the result. The first test that
+needs it waits for it; if the work failed, that test fails with its error.
 """
 
 from __future__ import annotations
@@ -18,16 +18,23 @@ from hornet.vm.fleet import Fleet
 
 # In the order in which they are begun, so that two processors are busy to the end: one with the tools, which take as
 # long as the rest, and with what may wait for them.
-BEGUN = (
-    "begun_tool_facts",
-    "begun_parent",
-    "begun_hardened",
-    "begun_family",
-    "begun_scratch",
-    "begun_facts",
+START_ORDER = (
+    "tool_facts_future",
+    "parent_future",
+    "read_only_root_future",
+    "lineage_future",
+    "mutable_vm_future",
+    "facts_future",
 )
 # In the order in which they are done.
-DONE = ("begun_hardened", "begun_parent", "begun_family", "begun_tool_facts", "begun_facts", "begun_scratch")
+COMPLETION_ORDER = (
+    "read_only_root_future",
+    "parent_future",
+    "lineage_future",
+    "tool_facts_future",
+    "facts_future",
+    "mutable_vm_future",
+)
 FUTURES = pytest.StashKey[list["Future[Any]"]]()
 
 
@@ -50,7 +57,7 @@ def begin_all(request: pytest.FixtureRequest) -> None:
         return
     needed = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
     futures = request.config.stash.setdefault(FUTURES, [])
-    for name in BEGUN:
+    for name in START_ORDER:
         if name in needed:
             try:
                 futures.append(request.getfixturevalue(name))
@@ -67,4 +74,4 @@ def await_all(config: pytest.Config) -> None:
 def place_in_line(item: pytest.Item) -> int:
     """Where a test stands that must not wait while others need not: 0 for those that ask no guest."""
     needed = getattr(item, "fixturenames", ())
-    return max((place for place, name in enumerate(DONE, start=1) if name in needed), default=0)
+    return max((place for place, name in enumerate(COMPLETION_ORDER, start=1) if name in needed), default=0)

@@ -16,7 +16,7 @@ from hornet.errors import HostError
 from hornet.host.checkout_owner import give_to_owner
 from hornet.host.durable import write_file
 from hornet.host.facts import fingerprint
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.results.records import RECORDS_FILE, Record, append_record
 from hornet.results.run import ARTIFACTS_FILE, BENCHMARKS_DIRECTORY, HOST_FILE, JUNIT_FILE
 from hornet.snapshot import Bundle
@@ -34,13 +34,13 @@ def configure_run(config: pytest.Config) -> None:
     else:
         given = config.getoption("run_dir")
         name = time.strftime(f"%Y%m%d-%H%M%S-{os.getpid()}")
-        directory = Path(given) if given else Home.from_env().path("reports", name)
+        directory = Path(given) if given else Workspace.from_env().path("reports", name)
     config.stash[RUN_DIRECTORY] = directory.resolve()
     _check_writable(directory.resolve())
     if not (config.option.xmlpath or config.option.collectonly or hasattr(config, "workerinput")):
         config.option.xmlpath = str(directory.resolve() / JUNIT_FILE)
     if config.getoption("benchmark_storage", None) == DEFAULT_STORAGE:
-        config.option.benchmark_storage = f"file://{Home.from_env().reports / BENCHMARKS_DIRECTORY}"
+        config.option.benchmark_storage = f"file://{Workspace.from_env().reports / BENCHMARKS_DIRECTORY}"
 
 
 def _check_writable(directory: Path) -> None:
@@ -74,7 +74,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         if directory.is_dir() and not any(directory.iterdir()):
             directory.rmdir()
     if not hasattr(config, "workerinput"):
-        give_to_owner(Home.from_env())
+        give_to_owner(Workspace.from_env())
 
 
 def _recorded(directory: Path) -> bool:

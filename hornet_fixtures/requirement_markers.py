@@ -14,50 +14,53 @@ from hornet.checks.catalog import label
 from hornet.errors import HornetError
 from hornet.results.coverage import Check, Takes
 from hornet.results.junit import GUIDE_PROPERTY, LANE_PROPERTY, module_name
-from hornet.spec.requirements import load_guide, unknown_ids
+from hornet.spec.requirements import load_requirements, unknown_ids
 
 
-def guide_ids(item: pytest.Item) -> list[str]:
+def requirement_ids(item: pytest.Item) -> list[str]:
     """The statements that a test proves: those of every guide marker on it, its class and its module."""
-    return list(dict.fromkeys(key for marker in item.iter_markers("guide") for key in marker.args))
+    return list(dict.fromkeys(key for marker in item.iter_markers("requirement") for key in marker.args))
 
 
 def guide_cases(kind: str, names: Iterable[str], thing_of: Callable[[str], str] = str) -> list[Any]:
     """One case per name; it carries the statement `<kind>-<thing>` where the guide has one: a team's own has none."""
-    return statement_cases({name: f"{kind}-{thing_of(name)}" for name in names})
+    return requirement_cases({name: f"{kind}-{thing_of(name)}" for name in names})
 
 
-def statement_cases(statements: Mapping[str, str]) -> list[Any]:
+def requirement_cases(statements: Mapping[str, str]) -> list[Any]:
     """One case per name; it carries its statement where the guide has that one."""
-    guide = load_guide()
+    guide = load_requirements()
     return [
-        pytest.param(name, marks=pytest.mark.guide(statement)) if statement in guide else name
+        pytest.param(name, marks=pytest.mark.requirement(statement)) if statement in guide else name
         for name, statement in statements.items()
     ]
 
 
 def check_cases(statements: Mapping[Callable[..., list[str]], Iterable[str]]) -> list[Any]:
     """One case per check, named like it, with the statements that it proves."""
-    return [pytest.param(check, id=label(check), marks=pytest.mark.guide(*ids)) for check, ids in statements.items()]
+    return [
+        pytest.param(check, id=label(check), marks=pytest.mark.requirement(*ids)) for check, ids in statements.items()
+    ]
 
 
 def metric_cases(metrics: Iterable[str]) -> list[Any]:
     """One case per target metric; it carries the statement of the guide that has this metric's verdict."""
-    statements = {statement.metric: statement.id for statement in load_guide().values()}
-    return statement_cases({metric: statements.get(metric, "") for metric in metrics})
+    statements = {statement.metric: statement.id for statement in load_requirements().values()}
+    return requirement_cases({metric: statements.get(metric, "") for metric in metrics})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse ids that guide.toml does not have; let each test's result carry its ids."""
-    guide = load_guide()
+    guide = load_requirements()
     problems = []
     for item in items:
-        ids = guide_ids(item)
+        ids = requirement_ids(item)
         problems += [f"{item.nodeid}: {problem}" for problem in unknown_ids(guide, ids)]
         item.user_properties += [(GUIDE_PROPERTY, key) for key in ids]
     if problems:
         raise pytest.UsageError(
-            "\n".join(problems) + "\nA marker names ids of guide.toml, as in @pytest.mark.guide('files-three'). Read "
+            "\n".join(problems)
+            + "\nA marker names ids of guide.toml, as in @pytest.mark.requirement('files-three'). Read "
             "guide.toml and use the ids of the statements that the test proves; if the guide says something that "
             "guide.toml lacks, add a line there. A test that proves nothing of the guide needs no marker."
         )
@@ -80,7 +83,7 @@ class _Collector:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
-            ids = tuple(guide_ids(item))
+            ids = tuple(requirement_ids(item))
             if ids:
                 takes = Takes.VM if "lane" in getattr(item, "fixturenames", ()) else Takes.NO_VM
                 module = item.path.relative_to(session.config.rootpath).with_suffix("").parts

@@ -11,7 +11,7 @@ import pytest
 from hornet.errors import HostError
 from hornet.host.facts import require_root
 from hornet.host.progress import Progress
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.network import HostNet
 from hornet.network.ownership import remove_leftovers
 from hornet.snapshot import Manifest
@@ -49,9 +49,9 @@ def spec(pytestconfig: pytest.Config) -> Spec:
 
 
 @pytest.fixture(scope="session")
-def home() -> Home:
+def workspace() -> Workspace:
     """HORNET_HOME."""
-    return Home.from_env()
+    return Workspace.from_env()
 
 
 @pytest.fixture(scope="session")
@@ -61,10 +61,10 @@ def progress(pytestconfig: pytest.Config) -> Progress:
 
 
 @pytest.fixture(scope="session")
-def key(pytestconfig: pytest.Config, home: Home) -> SshKey:
+def key(pytestconfig: pytest.Config, workspace: Workspace) -> SshKey:
     """The key pair that guests accept: --ssh-key, else this home's own."""
     given = pytestconfig.getoption("ssh_key")
-    return read_ssh_key(Path(given)) if given else ssh_key(home)
+    return read_ssh_key(Path(given)) if given else ssh_key(workspace)
 
 
 @pytest.fixture(scope="session")
@@ -82,20 +82,20 @@ def host_net(pytestconfig: pytest.Config, spec: Spec) -> Iterator[HostNet]:
 
 
 @pytest.fixture(scope="session")
-def lane(pytestconfig: pytest.Config, spec: Spec, home: Home, request: pytest.FixtureRequest) -> Lane:
+def lane(pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, request: pytest.FixtureRequest) -> Lane:
     """The lane of --lane, else that of --snapshot, else the best one that this host proves to have."""
     snapshot = pytestconfig.getoption("snapshot")
     wanted = pytestconfig.getoption("lane") or (Manifest.read(Path(snapshot)).origin.lane if snapshot else None)
     if wanted:
         return lane_named(wanted)
-    return best_lane(probe_lanes(home, request.getfixturevalue("kernel"), spec))
+    return best_lane(probe_lanes(workspace, request.getfixturevalue("kernel"), spec))
 
 
 @pytest.fixture(scope="session")
 def fleet(
-    pytestconfig: pytest.Config, spec: Spec, home: Home, lane: Lane, host_net: HostNet, key: SshKey
+    pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, lane: Lane, host_net: HostNet, key: SshKey
 ) -> Iterator[Fleet]:
     """VMs for tests; whatever a test leaves running is ended with the session."""
     check_seals = not pytestconfig.getoption("no_seal")
-    with Fleet(spec, home, lane, host_net, key, check_seals=check_seals) as vms:
+    with Fleet(spec, workspace, lane, host_net, key, check_seals=check_seals) as vms:
         yield vms

@@ -16,7 +16,7 @@ from hornet.foreign_file import ForeignFileError, open_foreign
 from hornet.formats.ext4.superblock import MAX_IMAGE_BYTES
 from hornet.host.artifact_store import file_sha256
 from hornet.host.progress import Progress
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.procedures.judge_image import ImageProblems, judge_image
 from hornet.results.junit import NOT_JUDGED
 from hornet.snapshot import Bundle, open_bundle
@@ -46,33 +46,33 @@ def tier(spec: Spec, tier_name: str) -> Tier:
 
 
 @pytest.fixture(scope="session")
-def kernel(pytestconfig: pytest.Config, spec: Spec, home: Home, progress: Progress) -> Path:
+def kernel(pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, progress: Progress) -> Path:
     """The vmlinux: --kernel, else that of --snapshot if this home has it, else built from the spec."""
     given, snapshot = pytestconfig.getoption("kernel"), pytestconfig.getoption("snapshot")
     if snapshot:
         booted = open_bundle(Path(snapshot), spec.snapshot).manifest().origin.kernel_sha256
-        return kernel_of_snapshot(home, booted, _existing(given, "--kernel") if given else None)
+        return kernel_of_snapshot(workspace, booted, _existing(given, "--kernel") if given else None)
     if given:
         return _existing(given, "--kernel")
-    return build_kernel(spec, home, progress).vmlinux
+    return build_kernel(spec, workspace, progress).vmlinux
 
 
 @pytest.fixture(scope="session")
-def image(pytestconfig: pytest.Config, spec: Spec, home: Home, progress: Progress) -> Image:
+def image(pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, progress: Progress) -> Image:
     """The root file system: that of --snapshot, or --image, else built from the spec."""
     snapshot, given = pytestconfig.getoption("snapshot"), pytestconfig.getoption("image")
     if snapshot:
         return Image(open_bundle(Path(snapshot), spec.snapshot).rootfs, {})
     if given:
         return Image(_existing(given, "--image"), {})
-    built = build_rootfs(spec, home, progress, tier=built_tier(pytestconfig))
+    built = build_rootfs(spec, workspace, progress, tier=built_tier(pytestconfig))
     return Image(built.image, built.manifest)
 
 
 @pytest.fixture(scope="session")
-def image_problems(image: Image, spec: Spec, tier: Tier, home: Home) -> ImageProblems:
+def image_problems(image: Image, spec: Spec, tier: Tier, workspace: Workspace) -> ImageProblems:
     """What the checks that need no VM find in the image's files, by check."""
-    return judge_image(image.path, spec, tier.keeps, home.run)
+    return judge_image(image.path, spec, tier.keeps, workspace.run)
 
 
 @pytest.fixture(scope="session")
@@ -92,8 +92,8 @@ def bundle(
     kernel, image = request.getfixturevalue("kernel"), request.getfixturevalue("image")
     tier = built_tier(pytestconfig)
     # An image made elsewhere does not say on its console how far it is.
-    announces = bool(image.manifest)
-    return build_snapshot(fleet, progress, kernel=kernel, image=image.path, tier=tier, announces=announces)
+    ready_signal = bool(image.manifest)
+    return build_snapshot(fleet, progress, kernel=kernel, image=image.path, tier=tier, ready_signal=ready_signal)
 
 
 def _check_origin(bundle: Bundle, fleet: Fleet) -> None:
@@ -109,13 +109,13 @@ def _check_origin(bundle: Bundle, fleet: Fleet) -> None:
         )
 
 
-def kernel_of_snapshot(home: Home, booted: str | None, given: Path | None) -> Path:
+def kernel_of_snapshot(workspace: Workspace, booted: str | None, given: Path | None) -> Path:
     """The vmlinux with the hash `booted`. Skips, as not judged, without it; the snapshot itself needs none."""
     if given:
         if booted not in (None, file_sha256(given)):
             raise pytest.UsageError(f"--kernel {given}: not the kernel that the snapshot has booted (SHA-256 {booted})")
         return given
-    for found in home.build.glob("kernel/*/vmlinux"):
+    for found in workspace.build.glob("kernel/*/vmlinux"):
         if file_sha256(found) == booted:
             return found
     pytest.skip(f"{NOT_JUDGED}: the snapshot's vmlinux is not here; name it with --kernel=FILE")

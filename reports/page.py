@@ -17,8 +17,8 @@ from hornet.errors import HostError
 from hornet.host.durable import write_file
 from hornet.results.compare import Change
 from hornet.results.gate import Outcome
-from hornet.results.requirements import StatementVerdict
-from hornet.results.verdict import Verdict, readable
+from hornet.results.requirements import RequirementVerdict
+from hornet.results.verdict import Verdict, format_significant
 from hornet.text import printable
 from reports import markdown
 from reports.style import for_file, for_page
@@ -32,7 +32,7 @@ SIGNS: dict[StrEnum, tuple[str, str]] = {
     Verdict.MEETS: ("good", "✓"),
     Verdict.MISSES: ("bad", "✗"),
     Verdict.EMULATED: ("open", "◻"),
-    Verdict.UNFIT: ("open", "?"),
+    Verdict.INVALID_RECORD: ("open", "?"),
     Verdict.NOT_MEASURED: ("open", "–"),
     Outcome.HOLDS: ("good", "✓"),
     Outcome.FAILS: ("bad", "✗"),
@@ -42,13 +42,13 @@ SIGNS: dict[StrEnum, tuple[str, str]] = {
     Change.NONE_SHOWN: ("open", "="),
     Change.TOO_FEW: ("open", "?"),
     Change.NOT_COMPARABLE: ("open", "?"),
-    Change.ONE_SIDED: ("open", "–"),
-    StatementVerdict.HOLDS: ("good", "✓"),
-    StatementVerdict.FAILS: ("bad", "✗"),
-    StatementVerdict.PARTLY: ("open", "◩"),
-    StatementVerdict.UNJUDGED: ("open", "◻"),
-    StatementVerdict.NOT_RUN: ("open", "–"),
-    StatementVerdict.NOT_COVERED: ("open", "–"),
+    Change.UNMATCHED: ("open", "–"),
+    RequirementVerdict.HOLDS: ("good", "✓"),
+    RequirementVerdict.FAILS: ("bad", "✗"),
+    RequirementVerdict.PARTLY: ("open", "◩"),
+    RequirementVerdict.UNJUDGED: ("open", "◻"),
+    RequirementVerdict.NOT_RUN: ("open", "–"),
+    RequirementVerdict.NOT_COVERED: ("open", "–"),
 }
 
 
@@ -100,7 +100,7 @@ def _render(template: str, report: Report, pictures: Mapping[str, Picture]) -> s
         lstrip_blocks=True,
     )
     environment.filters.update(
-        readable=lambda value, beside=None: "–" if value is None else readable(value, beside),
+        significant=lambda value, beside=None: "–" if value is None else format_significant(value, beside),
         inline=lambda picture: Markup(for_page(picture.svg, picture.title)),
         groupby_in_order=_grouped,
         title=lambda name: report.titles.get(name, name),

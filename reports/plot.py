@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from hornet.results.density import Plan
 from hornet.results.records import Record
-from hornet.results.verdict import Verdict, readable
+from hornet.results.verdict import Verdict, format_significant
 from hornet.spec.model import Metric
 from reports.style import BLUE, GREEN, GRID, INK, MUTED, PARTS, SKY, VERDICT_MARKS, new_figure, to_svg
 from reports.summary import MetricRow
@@ -82,7 +82,8 @@ def _target_row(axis: Axes, y: int, row: MetricRow) -> None:
         markeredgewidth=1.8,
         linestyle="none",
     )
-    note = f"{readable(row.value, row.target)} {row.unit}{' emulated' if row.verdict is Verdict.EMULATED else ''}"
+    emulated = " emulated" if row.verdict is Verdict.EMULATED else ""
+    note = f"{format_significant(row.value, row.target)} {row.unit}{emulated}"
     axis.annotate(note, (x, y), (0, -9), textcoords="offset points", ha="center", va="top", color=INK, fontsize=8.5)
 
 
@@ -115,7 +116,11 @@ def _stacked_bars(axis: Axes, records: Sequence[Record], colours: Mapping[str, s
             axis.barh(y, amount, left=left, height=0.56, color=colours[name], edgecolor="none")
             left += amount
         axis.annotate(
-            f"{readable(record.value)} {record.unit}", (left, y), (5, 0), textcoords="offset points", va="center"
+            f"{format_significant(record.value)} {record.unit}",
+            (left, y),
+            (5, 0),
+            textcoords="offset points",
+            va="center",
         )
     axis.set_yticks(range(len(records)), [_bar_name(record) for record in records])
     axis.set_ylim(len(records) - 0.5, -0.5)

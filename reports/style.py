@@ -23,7 +23,7 @@ VERDICT_MARKS = {
     Verdict.MEETS: ("o", GREEN, GREEN),
     Verdict.MISSES: ("X", VERMILION, VERMILION),
     Verdict.EMULATED: ("s", "none", BLUE),
-    Verdict.UNFIT: ("s", "none", VERMILION),
+    Verdict.INVALID_RECORD: ("s", "none", VERMILION),
 }
 PARTS = [BLUE, "#e69f00", GREEN, "#cc79a7", SKY, VERMILION, "#f0e442", "#6a51a3", "#8c510a", "#8a94a0"]
 

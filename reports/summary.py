@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from hornet.results.compare import Comparison, Spread, compare_runs, spread
+from hornet.results.compare import Comparison, SampleSummary, compare_runs, spread
 from hornet.results.density import Plan, plans
 from hornet.results.gate import CONFORMANCE, Decision, Outcome, decide
 from hornet.results.junit import Case
 from hornet.results.junit import Outcome as CaseOutcome
 from hornet.results.records import Record
-from hornet.results.requirements import StatementRow, guide_sentence, statement_rows
+from hornet.results.requirements import RequirementRow, requirement_rows, requirements_sentence
 from hornet.results.run import Run
 from hornet.results.verdict import Judgement, Verdict, judge
 from hornet.spec.model import Spec
-from hornet.spec.requirements import load_guide
+from hornet.spec.requirements import load_requirements
 
 SCHEMA = 1
 
@@ -64,7 +64,7 @@ class Distribution:
     label: str
     lane: str | None
     unit: str
-    spread: Spread
+    spread: SampleSummary
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Report:
     distributions: list[Distribution]
     capacity: list[Plan]
     modules: list[Module]
-    guide: list[StatementRow]
+    guide: list[RequirementRow]
     cases: list[Case]
     artifacts: dict[str, dict[str, Any]]
     host: dict[str, Any]
@@ -113,7 +113,7 @@ def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
     """Judge and compare what a run has left."""
     judgements = judge(spec, run.records)
     decision = decide(spec, judgements, run.cases, require_kvm=False, lost=run.lost)
-    guide = statement_rows(load_guide().values(), judgements, run.cases)
+    guide = requirement_rows(load_requirements().values(), judgements, run.cases)
     planned, unplanned = plans(spec.capacity, run.records)
     problems = [*run.problems, *unplanned]
     if baseline:
@@ -124,7 +124,7 @@ def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
         baseline=baseline.name if baseline else None,
         lanes=run.lanes,
         titles=_titles(spec, run.records),
-        headline=[*_headline(spec, judgements, run.cases, decision), guide_sentence(guide)],
+        headline=[*_headline(spec, judgements, run.cases, decision), requirements_sentence(guide)],
         decision=decision,
         metrics=metric_rows(spec, judgements),
         comparisons=compare_runs(run.records, baseline.records) if baseline else [],
@@ -157,7 +157,7 @@ def metric_rows(spec: Spec, judgements: Sequence[Judgement]) -> list[MetricRow]:
 
 def _metric_row(spec: Spec, item: Judgement) -> MetricRow:
     metric, record = spec.metrics[item.metric], item.record
-    fit = record if item.verdict is not Verdict.UNFIT else None
+    fit = record if item.verdict is not Verdict.INVALID_RECORD else None
     improvement = None
     if fit and fit.value and item.verdict.judged:
         lower = metric.direction == "lower"
@@ -208,7 +208,7 @@ def _metric_sentences(spec: Spec, judgements: Sequence[Judgement]) -> list[str]:
         Verdict.MEETS: "Targets met",
         Verdict.MISSES: "Targets missed",
         Verdict.EMULATED: "Measured, but not judged without KVM",
-        Verdict.UNFIT: "Not judged for a wrong record",
+        Verdict.INVALID_RECORD: "Not judged for a wrong record",
         Verdict.NOT_MEASURED: "Not measured",
     }
     sentences = []

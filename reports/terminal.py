@@ -8,7 +8,7 @@ from typing import Literal
 from rich.table import Table
 from rich.text import Text
 
-from hornet.results.verdict import readable
+from hornet.results.verdict import format_significant
 from reports.page import SIGNS
 from reports.summary import MetricRow
 
@@ -24,7 +24,7 @@ def as_table(rows: Sequence[MetricRow]) -> Table:
     for row in rows:
         tone, sign = SIGNS[row.verdict]
         bound = f"{'≤' if row.direction == 'lower' else '≥'} {row.target:g} {row.unit}"
-        value = f"{readable(row.value, row.target)} {row.unit}" if row.value is not None else "–"
+        value = f"{format_significant(row.value, row.target)} {row.unit}" if row.value is not None else "–"
         # One dimension per line: the table must stay narrow.
         name = "\n  ".join([row.title, *filter(None, row.label.split(", "))])
         table.add_row(name, row.baseline_quote, bound, value, Text(f"{sign} {row.verdict}", style=STYLES[tone]))

@@ -20,7 +20,7 @@ from hornet.formats.kconfig import read_config
 from hornet.host.artifact_store import Store, file_sha256
 from hornet.host.proc import Completed, run
 from hornet.host.progress import Progress
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.spec.model import Spec
 
 VMLINUX_FILE = "vmlinux"
@@ -62,7 +62,7 @@ class KernelArtifact:
     directory: Path
 
 
-def build_kernel(spec: Spec, home: Home, progress: Progress, *, source: str | None = None) -> KernelArtifact:
+def build_kernel(spec: Spec, workspace: Workspace, progress: Progress, *, source: str | None = None) -> KernelArtifact:
     """The kernel of the spec from `source` (a name in kernel.sources or a local tree; None: the spec's default).
 
     Taken from the store if it is there. Raises SpecError for an unknown source, HostError for a missing tool or
@@ -70,10 +70,10 @@ def build_kernel(spec: Spec, home: Home, progress: Progress, *, source: str | No
     CommandError with the compiler's last lines if it fails.
     """
     _require_tools()
-    found = find_source(spec, home, progress, source)
+    found = find_source(spec, workspace, progress, source)
     inputs = _inputs(spec, found)
-    store = Store(home, progress.say)
-    directory = store.get_or_build("kernel", inputs, lambda work: _build(spec, home, found, work, progress))
+    store = Store(workspace, progress.say)
+    directory = store.get_or_build("kernel", inputs, lambda work: _build(spec, workspace, found, work, progress))
     config = directory / CONFIG_FILE
     version = read_config(config).version or "unknown"
     return KernelArtifact(directory / VMLINUX_FILE, config, version, directory.name, directory)
@@ -102,12 +102,12 @@ def _timestamp(spec: Spec) -> str:
     return time.strftime("%a %b %d %H:%M:%S UTC %Y", time.gmtime(spec.rootfs.source_date_epoch))
 
 
-def _build(spec: Spec, home: Home, source: Source, work: Path, progress: Progress) -> None:
+def _build(spec: Spec, workspace: Workspace, source: Source, work: Path, progress: Progress) -> None:
     """Fill `work` with the artifact; the source tree is unpacked below it, and gone at the end."""
     free_bytes = shutil.disk_usage(work).free
     if free_bytes < NEEDED_BYTES:
         raise HostError(
-            f"{home.root}: {free_bytes / MB:.0f} MB free, a kernel build takes {NEEDED_BYTES / MB:.0f} MB",
+            f"{workspace.root}: {free_bytes / MB:.0f} MB free, a kernel build takes {NEEDED_BYTES / MB:.0f} MB",
             "free space there, or set HORNET_HOME to a directory on another disk",
         )
     log, tree = work / LOG_FILE, work / "source"
@@ -117,11 +117,15 @@ def _build(spec: Spec, home: Home, source: Source, work: Path, progress: Progres
         for patch in sorted(PATCHES.glob("*.patch")):
             words: list[str | Path] = ["patch", "-p1", "--forward", "--no-backup-if-mismatch", "-i", patch]
             run(words, cwd=tree, timeout_s=STEP_TIMEOUT_S, log=log, hint=f"adapt {patch} to this kernel version")
-    make = partial(_make, spec, home, tree, log)
+    make = partial(_make, spec, workspace, tree, log)
     with progress.step("kernel", "configuring"):
         config = configure(tree, spec.kernel, spec.machine.boot_args, make)
     with progress.step("kernel", f"compiling Linux {config.version} (log: {log})"):
-        make(f"-j{len(os.sched_getaffinity(0))}", "vmlinux", on_line=CompileProgress(progress, expected_objects(home)))
+        make(
+            f"-j{len(os.sched_getaffinity(0))}",
+            "vmlinux",
+            on_line=CompileProgress(progress, expected_objects(workspace)),
+        )
     squeeze(tree / "vmlinux", work / VMLINUX_FILE)
     check_loadable(work / VMLINUX_FILE)
     shutil.copy(tree / ".config", work / CONFIG_FILE)
@@ -130,7 +134,7 @@ def _build(spec: Spec, home: Home, source: Source, work: Path, progress: Progres
     progress.say(f"kernel: vmlinux of {(work / VMLINUX_FILE).stat().st_size / MB:.2f} MB")
 
 
-def _make(spec: Spec, home: Home, tree: Path, log: Path, *words: str, **options: Any) -> Completed:
+def _make(spec: Spec, workspace: Workspace, tree: Path, log: Path, *words: str, **options: Any) -> Completed:
     """Run make in the source tree: always the same user, host, number and time in the kernel, compiled by ccache."""
     fixed = {
         "KBUILD_BUILD_USER": "hornetos",
@@ -139,7 +143,7 @@ def _make(spec: Spec, home: Home, tree: Path, log: Path, *words: str, **options:
         "KBUILD_BUILD_TIMESTAMP": _timestamp(spec),
         "LOCALVERSION": "",
         "LC_ALL": "C",
-        "CCACHE_DIR": str(home.directory("cache", "ccache")),
+        "CCACHE_DIR": str(workspace.directory("cache", "ccache")),
         "MAKEFLAGS": "",
     }
     return run(
@@ -169,8 +173,8 @@ class CompileProgress:
             self._progress.update(f"{share} %: {self._objects} of about {self._expected} objects, {line.split()[1]}")
 
 
-def expected_objects(home: Home) -> int:
+def expected_objects(workspace: Workspace) -> int:
     """How many objects a kernel has: as many as that which this home built last."""
-    logs = sorted(home.build.glob(f"kernel/*/{LOG_FILE}"), key=lambda log: log.stat().st_mtime)
+    logs = sorted(workspace.build.glob(f"kernel/*/{LOG_FILE}"), key=lambda log: log.stat().st_mtime)
     found = OBJECT_LINE.findall(logs[-1].read_text(errors="replace")) if logs else []
     return len(found) or USUAL_OBJECTS

@@ -26,7 +26,7 @@ from hornet.host.durable import put_in_place
 from hornet.host.owned import Owned, work_directory
 from hornet.host.proc import run
 from hornet.host.progress import Progress
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.spec.kernel import DebianKernel, KernelOrgKernel
 from hornet.spec.model import Spec
 from hornet.spec.rootfs import Debian
@@ -48,7 +48,7 @@ class Source:
     unpack: Callable[[Path, Path], None]
 
 
-def find_source(spec: Spec, home: Home, progress: Progress, name: str | None) -> Source:
+def find_source(spec: Spec, workspace: Workspace, progress: Progress, name: str | None) -> Source:
     """The source of that name in the spec, or the local tree at that path; None is the spec's default.
 
     Raises SpecError for a name that is neither, BuildError for a source that can't be identified.
@@ -65,11 +65,11 @@ def find_source(spec: Spec, home: Home, progress: Progress, name: str | None) ->
     wanted = kernel.sources[name]
     if isinstance(wanted, DebianKernel):
         other_suite = spec.rootfs.debian.model_copy(update={"suite": wanted.suite})
-        return _debian(wanted, other_suite, home, progress)
-    return _kernel_org(wanted, kernel.kernel_org_mirror, home, progress)
+        return _debian(wanted, other_suite, workspace, progress)
+    return _kernel_org(wanted, kernel.kernel_org_mirror, workspace, progress)
 
 
-def _debian(wanted: DebianKernel, other_suite: Debian, home: Home, progress: Progress) -> Source:
+def _debian(wanted: DebianKernel, other_suite: Debian, workspace: Workspace, progress: Progress) -> Source:
     """The installed package, else the candidate of the host's apt, else that of the suite that is said to have it."""
     package = wanted.package
     installed = run(["dpkg-query", "-W", "-f", "${Version}", package], timeout_s=QUERY_TIMEOUT_S, ok_codes=(0, 1))
@@ -84,10 +84,10 @@ def _debian(wanted: DebianKernel, other_suite: Debian, home: Home, progress: Pro
 
     version = _debian_candidate(package)
     if version is None:
-        return _of_other_suite(package, other_suite, home, progress)
+        return _of_other_suite(package, other_suite, workspace, progress)
 
     def unpack_download(directory: Path, log: Path) -> None:
-        downloads = home.directory("cache", "kernel")
+        downloads = workspace.directory("cache", "kernel")
         run(["apt-get", "download", f"{package}={version}"], cwd=downloads, timeout_s=DOWNLOAD_TIMEOUT_S, log=log)
         # apt writes an epoch's colon as %3a.
         [archive] = downloads.glob(f"{package}_{version.replace(':', '%3a')}_*.deb")
@@ -109,9 +109,9 @@ def _debian_candidate(package: str) -> str | None:
     return candidate[1] if candidate else None
 
 
-def _of_other_suite(package: str, debian: Debian, home: Home, progress: Progress) -> Source:
+def _of_other_suite(package: str, debian: Debian, workspace: Workspace, progress: Progress) -> Source:
     """The package of another Debian suite, fetched once; whoever wants a newer one removes the directory."""
-    kept = home.directory("cache", "kernel") / f"{package}-{debian.suite}"
+    kept = workspace.directory("cache", "kernel") / f"{package}-{debian.suite}"
     tarball = INSTALLED_SOURCES / f"{package}.tar.xz"
     if not kept.exists():
         with work_directory(kept.parent, kept.name) as fresh:
@@ -125,12 +125,12 @@ def _of_other_suite(package: str, debian: Debian, home: Home, progress: Progress
     return Source(identity, lambda directory, log: _untar(kept / tarball.name, directory, log))
 
 
-def _kernel_org(wanted: KernelOrgKernel, mirror: str, home: Home, progress: Progress) -> Source:
+def _kernel_org(wanted: KernelOrgKernel, mirror: str, workspace: Workspace, progress: Progress) -> Source:
     name = f"linux-{wanted.version}.tar.xz"
     url = f"{mirror.rstrip('/')}/v{wanted.version.partition('.')[0]}.x/{name}"
 
     def unpack(directory: Path, log: Path) -> None:
-        archive = home.directory("cache", "kernel") / name
+        archive = workspace.directory("cache", "kernel") / name
         if not (archive.exists() and file_sha256(archive) == wanted.sha256):
             _download(url, wanted.sha256, archive, progress)
         _untar(archive, directory, log)

@@ -21,7 +21,7 @@ from hornet.errors import SpecError
 from hornet.foreign_file import read_json
 from hornet.host.artifact_store import Store, content_key, file_sha256
 from hornet.host.progress import Progress
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.spec.model import Spec
 
 IMAGE_FILE = "rootfs.ext4"
@@ -48,7 +48,9 @@ class RootfsArtifact:
         return self.directory.name
 
 
-def build_rootfs(spec: Spec, home: Home, progress: Progress, *, tier: str, distro: str = "debian") -> RootfsArtifact:
+def build_rootfs(
+    spec: Spec, workspace: Workspace, progress: Progress, *, tier: str, distro: str = "debian"
+) -> RootfsArtifact:
     """The image of a tier, built if the store does not have it.
 
     Raises SpecError for an unknown tier or distro, BuildError for anything that can't be fetched or does not fit.
@@ -56,7 +58,7 @@ def build_rootfs(spec: Spec, home: Home, progress: Progress, *, tier: str, distr
     spec.tier(tier)
     if distro not in DISTROS:
         raise SpecError(f"unknown distro {distro!r}", f"use one of: {', '.join(DISTROS)}")
-    store = Store(home, progress.say)
+    store = Store(workspace, progress.say)
     toolbox = build_toolbox(spec, store, progress)
     if distro == "alpine":
         layer = alpine.fetch_layer(spec, tier, store, progress)

@@ -16,7 +16,7 @@ from hornet.errors import BuildError, HornetError
 from hornet.host.artifact_store import Store, content_key, file_sha256
 from hornet.host.proc import run
 from hornet.host.progress import Progress
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.spec.model import Spec
 
 NAME = "baseline"
@@ -24,12 +24,12 @@ SSH_SERVER = "sshd"
 SYSTEMD = "/usr/lib/systemd/systemd"
 
 
-def build_baseline(spec: Spec, home: Home, progress: Progress) -> RootfsArtifact:
+def build_baseline(spec: Spec, workspace: Workspace, progress: Progress) -> RootfsArtifact:
     """The baseline image of the spec, from the store if it is there; it takes two to three minutes.
 
     Raises BuildError if a package can't be had, or the content does not fit.
     """
-    store = Store(home, progress.say)
+    store = Store(workspace, progress.say)
     toolbox = build_toolbox(spec, store, progress)
     layer = _fetch_layer(spec, store, progress)
     npm_layers = npm.fetch_layers(spec.rootfs.baseline.npm, store, progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from hornet.spec.rules import Boot
-from hornet.vm.probes import Facts, Probe
+from hornet.vm.probes import Probe, ProbeResults
 
 # Names of services that should run and do not, whichever init the image has; nothing printed: all is well.
 FAILED_SERVICES = """
@@ -35,13 +35,13 @@ def boot_probes(boot: Boot) -> list[Probe]:
     ]
 
 
-def argument_problems(boot: Boot, facts: Facts) -> list[str]:
+def argument_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     """Boot arguments that the guide asks for and this boot did not have."""
     given = facts["kernel.cmdline"].output.split()
     return [f"boot argument {wanted} is missing" for wanted in boot.required_arguments if wanted not in given]
 
 
-def entropy_problems(boot: Boot, facts: Facts) -> list[str]:
+def entropy_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     """Random numbers that were not there before the first program wanted them, or that make a program wait."""
     problems = []
     log = facts["boot.kernel_log"].output
@@ -56,7 +56,7 @@ def entropy_problems(boot: Boot, facts: Facts) -> list[str]:
     return problems
 
 
-def kernel_log_problems(boot: Boot, facts: Facts) -> list[str]:
+def kernel_log_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     """Lines of the kernel's log that tell of trouble."""
     answer = facts["boot.kernel_log"]
     return line_problems(boot, answer.output) if answer.ok else [f"the kernel's log can't be read: {answer}"]
@@ -74,7 +74,7 @@ def line_problems(boot: Boot, text: str) -> list[str]:
     return problems
 
 
-def service_problems(boot: Boot, facts: Facts) -> list[str]:
+def service_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     """Services that should run and do not."""
     answer = facts["boot.services"]
     if not answer.ok:
@@ -82,14 +82,14 @@ def service_problems(boot: Boot, facts: Facts) -> list[str]:
     return [f"a service does not run: {line}" for line in answer.output.split("\n") if line.strip()]
 
 
-def swap_problems(boot: Boot, facts: Facts) -> list[str]:
+def swap_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     """Swap devices: a snapshot's memory must be in vm.mem."""
     answer = facts["boot.swap"]
     devices = [line.split()[0] for line in answer.output.splitlines()[1:] if line.strip()]
     return [f"swap is on: {device}" for device in devices]
 
 
-def phase_problems(boot: Boot, facts: Facts) -> list[str]:
+def phase_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     """Phases of the boot that are missing, out of order, or stalled."""
     answer = facts["boot.phases"]
     found = phases_s(answer.output)

@@ -21,12 +21,12 @@ from hornet.checks import (
     runtime_secrets,
     tools,
 )
-from hornet.checks.runtime_secrets import Trial
+from hornet.checks.runtime_secrets import SecretTrial
 from hornet.formats.image_tree import ImageTree
 from hornet.spec.model import Spec
-from hornet.vm.probes import Facts
+from hornet.vm.probes import ProbeResults
 
-GuestCheck = Callable[[Facts], list[str]]
+GuestCheck = Callable[[ProbeResults], list[str]]
 ImageCheck = Callable[[ImageTree], list[str]]
 
 
@@ -51,7 +51,7 @@ def guest_checks(spec: Spec) -> dict[str, GuestCheck]:
     return checks
 
 
-def scratch_checks(spec: Spec, trial: Trial) -> dict[str, GuestCheck]:
+def scratch_checks(spec: Spec, trial: SecretTrial) -> dict[str, GuestCheck]:
     """What is judged by the facts of a guest that is put through faults and given secrets."""
     checks: dict[str, GuestCheck] = {}
     for health_check in health.CHECKS:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Mapping
 
 from hornet.spec.rules import Promise
-from hornet.vm.probes import Facts, Probe
+from hornet.vm.probes import Probe, ProbeResults
 
 # In memory, wherever the image's root is writable or not.
 PROGRAMS = "/tmp/hornet-programs"
@@ -27,7 +27,7 @@ def promise_probes(promises: Mapping[str, Promise], programs: Mapping[str, bytes
     ]
 
 
-def promise_problems(name: str, promise: Promise, facts: Facts) -> list[str]:
+def promise_problems(name: str, promise: Promise, facts: ProbeResults) -> list[str]:
     """A feature that the configuration has and that does not work."""
     answer = facts[f"promise.{name}"]
     if answer.ok:

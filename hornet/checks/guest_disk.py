@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hornet.formats.ext4.symptoms import log_symptoms
-from hornet.vm.probes import Facts, Probe
+from hornet.vm.probes import Probe, ProbeResults
 
 
 def disk_probes() -> list[Probe]:
@@ -11,7 +11,7 @@ def disk_probes() -> list[Probe]:
     return [Probe("disk.walk", "find / -xdev -size 0 >/dev/null", 60), Probe("disk.log", "dmesg")]
 
 
-def disk_symptom_problems(facts: Facts) -> list[str]:
+def disk_symptom_problems(facts: ProbeResults) -> list[str]:
     """Damage that the guest's kernel met: in its log, or by files that can't be looked at."""
     walk = facts["disk.walk"]
     unreadable = [] if walk.ok else [f"a walk over all files failed: {walk}"]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from hornet.formats.kconfig import FlagVerdict, KconfigError, KernelConfig, check_flags, parse_config, version_key
 from hornet.spec.kernel import Kernel
-from hornet.vm.probes import Facts, Probe
+from hornet.vm.probes import Probe, ProbeResults
 
 
 def kernel_probes() -> list[Probe]:
@@ -18,7 +18,7 @@ def kernel_probes() -> list[Probe]:
     ]
 
 
-def running_config_problems(kernel: Kernel, facts: Facts) -> list[str]:
+def running_config_problems(kernel: Kernel, facts: ProbeResults) -> list[str]:
     """Flags that the running kernel's own configuration does not have as the guide wants them."""
     answer = facts["kernel.config"]
     if not answer.ok:
@@ -27,7 +27,7 @@ def running_config_problems(kernel: Kernel, facts: Facts) -> list[str]:
     return config_problems(kernel, config, facts["kernel.release"].output.strip(), facts["kernel.cmdline"].output)
 
 
-def version_problems(kernel: Kernel, facts: Facts) -> list[str]:
+def version_problems(kernel: Kernel, facts: ProbeResults) -> list[str]:
     """A kernel older than the spec allows, or one whose configuration is not its own."""
     release = facts["kernel.release"].output.strip()
     try:

@@ -6,7 +6,7 @@ import re
 from ipaddress import IPv4Interface
 
 from hornet.spec.network import Network
-from hornet.vm.probes import Facts, Probe
+from hornet.vm.probes import Probe, ProbeResults
 
 
 def network_probes(network: Network) -> list[Probe]:
@@ -22,7 +22,7 @@ def network_probes(network: Network) -> list[Probe]:
     ]
 
 
-def address_problems(network: Network, facts: Facts) -> list[str]:
+def address_problems(network: Network, facts: ProbeResults) -> list[str]:
     """The interface has exactly the guest's address."""
     answer = facts["net.address"]
     found = [IPv4Interface(text) for text in re.findall(r"inet (\d+\.\d+\.\d+\.\d+/\d+)", answer.output)]
@@ -33,7 +33,7 @@ def address_problems(network: Network, facts: Facts) -> list[str]:
     return [f"{interface}: addresses {shown}, expected exactly {network.guest_address} ({answer})"]
 
 
-def mac_problems(network: Network, facts: Facts) -> list[str]:
+def mac_problems(network: Network, facts: ProbeResults) -> list[str]:
     """The network card's address is the one in the spec, the same in every clone."""
     found = facts["net.link"].output.strip().lower()
     if found == network.guest_mac:
@@ -41,7 +41,7 @@ def mac_problems(network: Network, facts: Facts) -> list[str]:
     return [f"{network.guest_interface}: MAC {found!r}, expected {network.guest_mac}"]
 
 
-def route_problems(network: Network, facts: Facts) -> list[str]:
+def route_problems(network: Network, facts: ProbeResults) -> list[str]:
     """The default route goes to the gateway."""
     answer = facts["net.route"]
     gateways = re.findall(r"^default via (\S+)", answer.output, re.MULTILINE)
@@ -51,20 +51,20 @@ def route_problems(network: Network, facts: Facts) -> list[str]:
     return [f"default routes go to {gateways or 'nowhere'}, expected exactly {expected}"]
 
 
-def dns_problems(network: Network, facts: Facts) -> list[str]:
+def dns_problems(network: Network, facts: ProbeResults) -> list[str]:
     """resolv.conf lists the spec's name servers, in order."""
     found = re.findall(r"^nameserver\s+(\S+)", facts["net.dns"].output, re.MULTILINE)
     expected = [str(address) for address in network.dns]
     return [] if found == expected else [f"/etc/resolv.conf: name servers {found}, expected {expected}"]
 
 
-def hostname_problems(network: Network, facts: Facts) -> list[str]:
+def hostname_problems(network: Network, facts: ProbeResults) -> list[str]:
     """The guest knows its name."""
     found = facts["net.hostname"].output.strip()
     return [] if found == network.hostname else [f"host name {found!r}, expected {network.hostname!r}"]
 
 
-def gateway_problems(network: Network, facts: Facts) -> list[str]:
+def gateway_problems(network: Network, facts: ProbeResults) -> list[str]:
     """The gateway answers a ping from inside the guest."""
     answer = facts["net.gateway"]
     return [] if answer.ok else [f"the gateway {network.gateway_address.ip} does not answer: {answer}"]
@@ -75,7 +75,7 @@ def egress_probe(network: Network) -> Probe:
     return Probe("net.egress", f"curl -sS -o /dev/null -w '%{{http_code}}' --max-time 15 {network.egress_url}", 20)
 
 
-def egress_problems(network: Network, facts: Facts) -> list[str]:
+def egress_problems(network: Network, facts: ProbeResults) -> list[str]:
     """The guest reaches the Internet: any HTTP answer counts, as in the guide."""
     answer = facts["net.egress"]
     if answer.ok and re.fullmatch(r"[1-5]\d\d", answer.output.strip()):

@@ -9,8 +9,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from hornet.spec.model import Hazards
-from hornet.vm.agent import DISK_FILE, Answer, Sighting
-from hornet.vm.probes import Facts, Probe
+from hornet.vm.agent import DISK_FILE, AgentSample, TimedSample
+from hornet.vm.probes import Probe, ProbeResults
 
 
 def hazard_probes(hazards: Hazards) -> list[Probe]:
@@ -39,7 +39,7 @@ def distinct_problems(what: str, values: Mapping[str, str]) -> list[str]:
     return problems + [f"{what}: {', '.join(vms)} have the same, {value[:80]}" for value, vms in same]
 
 
-def seed_file_problems(facts_by_vm: Mapping[str, Facts]) -> list[str]:
+def seed_file_problems(facts_by_vm: Mapping[str, ProbeResults]) -> list[str]:
     """Seed files that two VMs have with the same content: each would start its random numbers from the same seed."""
     by_file: dict[str, dict[str, str]] = {}
     for vm, facts in facts_by_vm.items():
@@ -48,7 +48,7 @@ def seed_file_problems(facts_by_vm: Mapping[str, Facts]) -> list[str]:
     return [problem for path, digests in by_file.items() for problem in distinct_problems(path, digests)]
 
 
-def clock_problems(vm: str, seen: Sighting, earliest_s: float, latest_s: float, limit_ms: float) -> list[str]:
+def clock_problems(vm: str, seen: AgentSample, earliest_s: float, latest_s: float, limit_ms: float) -> list[str]:
     """A wall clock that was not between the two moments of the host, give or take the limit."""
     late_ms = max(earliest_s - seen.wall_s, seen.wall_s - latest_s) * 1000
     if late_ms <= limit_ms:
@@ -57,7 +57,9 @@ def clock_problems(vm: str, seen: Sighting, earliest_s: float, latest_s: float, 
     return [f"{vm}: its clock is {late_ms:.0f} ms {direction}, at most {limit_ms:g} ms allowed"]
 
 
-def monotonic_problems(vm: str, before: Answer, after: Answer, stood_still_s: float, limit_ms: float) -> list[str]:
+def monotonic_problems(
+    vm: str, before: TimedSample, after: TimedSample, stood_still_s: float, limit_ms: float
+) -> list[str]:
     """A monotonic clock that went back, or on while nothing ran."""
     passed_s = after.seen.monotonic_s - before.seen.monotonic_s
     ran_s = after.got_s - before.asked_s - stood_still_s
@@ -68,22 +70,22 @@ def monotonic_problems(vm: str, before: Answer, after: Answer, stood_still_s: fl
     return []
 
 
-def continuity_problems(vm: str, before: Sighting, first: Sighting, later: Sighting) -> list[str]:
+def continuity_problems(vm: str, before: AgentSample, first: AgentSample, later: AgentSample) -> list[str]:
     """What says that the guest did not go on where it was, but booted again or stands still."""
     problems = []
     if first.nonce != before.nonce:
-        problems.append(f"{vm}: memory lost: the witness holds {first.nonce!r}, before the snapshot {before.nonce!r}")
+        problems.append(f"{vm}: memory lost: the agent holds {first.nonce!r}, before the snapshot {before.nonce!r}")
     if first.pid != before.pid:
-        problems.append(f"{vm}: the witness is process {first.pid}, before the snapshot {before.pid}")
+        problems.append(f"{vm}: the agent is process {first.pid}, before the snapshot {before.pid}")
     if first.count < before.count or later.count <= first.count:
         counts = f"{before.count} before the snapshot, {first.count} and {later.count} after"
-        problems.append(f"{vm}: the witness does not go on counting: {counts}")
+        problems.append(f"{vm}: the agent does not go on counting: {counts}")
     if first.uptime_s < before.uptime_s:
         problems.append(f"{vm}: up for {first.uptime_s} s, {before.uptime_s} s before the snapshot: it booted again")
     return problems
 
 
-def connection_problems(vm: str, later: Sighting, reconnected_s: float | None, limit_s: float) -> list[str]:
+def connection_problems(vm: str, later: AgentSample, reconnected_s: float | None, limit_s: float) -> list[str]:
     """A TCP connection from before the snapshot that neither broke nor was replaced: its program hangs."""
     if reconnected_s is None:
         return [f"{vm}: the connection from before the snapshot still hangs after {limit_s:g} s: no error, no answer"]

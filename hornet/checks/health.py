@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hornet.spec.network import Network
 from hornet.spec.rules import Health
-from hornet.vm.probes import Facts, Probe
+from hornet.vm.probes import Probe, ProbeResults
 
 # The guest's own SSH session can't do without the SSH server, which is why the script does not see it, instead.
 WITHOUT_SSH = "unshare -m -p -f sh -c 'mount -t proc proc /proc && exec {script}'"
@@ -25,7 +25,7 @@ def health_probes(health: Health, network: Network) -> list[Probe]:
     return [Probe("health.well", health.script), *ill, Probe("health.again", health.script)]
 
 
-def well_problems(health: Health, facts: Facts) -> list[str]:
+def well_problems(health: Health, facts: ProbeResults) -> list[str]:
     """A guest without a fault that is not called healthy, before or after the faults."""
     return [
         f"expected {health.healthy!r} and exit code 0 {when} the faults: {facts[name]}"
@@ -34,17 +34,17 @@ def well_problems(health: Health, facts: Facts) -> list[str]:
     ]
 
 
-def ssh_problems(health: Health, facts: Facts) -> list[str]:
+def ssh_problems(health: Health, facts: ProbeResults) -> list[str]:
     """A guest without an SSH server that is not called unhealthy."""
     return _ill_problems(health, facts, "health.ssh", "without an SSH server")
 
 
-def network_problems(health: Health, facts: Facts) -> list[str]:
+def network_problems(health: Health, facts: ProbeResults) -> list[str]:
     """A guest without a network that is not called unhealthy."""
     return _ill_problems(health, facts, "health.network", "with its interface down")
 
 
-def disk_problems(health: Health, facts: Facts) -> list[str]:
+def disk_problems(health: Health, facts: ProbeResults) -> list[str]:
     """A guest with a full disk that is not called unhealthy."""
     return _ill_problems(health, facts, "health.disk", "with a full disk")
 
@@ -52,12 +52,12 @@ def disk_problems(health: Health, facts: Facts) -> list[str]:
 CHECKS = (well_problems, ssh_problems, network_problems, disk_problems)
 
 
-def _ill_problems(health: Health, facts: Facts, name: str, how: str) -> list[str]:
+def _ill_problems(health: Health, facts: ProbeResults, name: str, how: str) -> list[str]:
     answer = facts[name]
     if answer.exit_code == 1 and _first_line(facts, name) == health.unhealthy:
         return []
     return [f"expected {health.unhealthy!r} and exit code 1 {how}: {answer}"]
 
 
-def _first_line(facts: Facts, name: str) -> str:
+def _first_line(facts: ProbeResults, name: str) -> str:
     return facts[name].output.strip().partition("\n")[0]

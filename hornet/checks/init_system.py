@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from hornet.spec.model import Init
-from hornet.vm.probes import Facts, Probe
+from hornet.vm.probes import Probe, ProbeResults
 
 
 def init_probes(name: str, init: Init) -> list[Probe]:
@@ -13,7 +13,7 @@ def init_probes(name: str, init: Init) -> list[Probe]:
     return [Probe(f"init.{name}", init.script)]
 
 
-def init_problems(name: str, init: Init, facts: Facts) -> list[str]:
+def init_problems(name: str, init: Init, facts: ProbeResults) -> list[str]:
     """A guest that another init brought up."""
     answer = facts[f"init.{name}"]
     if answer.ok and re.search(init.pattern, answer.output, re.MULTILINE):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from hornet.spec.rules import ReadOnlyRoot
-from hornet.vm.probes import Facts, Probe
+from hornet.vm.probes import Probe, ProbeResults
 
 MOUNTS = "root.mounts"
 TRIAL = "hornet-probe"
@@ -17,7 +17,7 @@ def read_only_probes(rule: ReadOnlyRoot) -> list[Probe]:
     return [Probe(MOUNTS, "cat /proc/mounts"), *trials]
 
 
-def read_only_problems(rule: ReadOnlyRoot, facts: Facts) -> list[str]:
+def read_only_problems(rule: ReadOnlyRoot, facts: ProbeResults) -> list[str]:
     """Places where a file could be made, or failed for another reason than a read-only file system."""
     problems = []
     for path in rule.read_only:
@@ -29,7 +29,7 @@ def read_only_problems(rule: ReadOnlyRoot, facts: Facts) -> list[str]:
     return problems
 
 
-def tmpfs_problems(rule: ReadOnlyRoot, facts: Facts) -> list[str]:
+def tmpfs_problems(rule: ReadOnlyRoot, facts: ProbeResults) -> list[str]:
     """Places that must be writable in memory and are not."""
     types = {fields[1]: fields[2] for fields in map(str.split, facts[MOUNTS].output.splitlines()) if len(fields) > 2}
     problems = []

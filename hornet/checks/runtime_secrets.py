@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hornet.spec.rules import Secrets
-from hornet.vm.probes import Facts, Probe
+from hornet.vm.probes import Probe, ProbeResults
 
 NAME = "HORNET_PROBE_SECRET"
 # A file that a secret makes if something runs it.
@@ -19,7 +19,7 @@ PLACES = "/tmp /run /var /root /home /etc"
 
 
 @dataclass(frozen=True)
-class Trial:
+class SecretTrial:
     """A made-up secret for one VM. nonce: the part that is looked for afterwards."""
 
     vm_id: int
@@ -43,7 +43,7 @@ class Trial:
 REFUSED = ("nobody", "list", "name")
 
 
-def injection_probes(secrets: Secrets, trial: Trial) -> list[Probe]:
+def injection_probes(secrets: Secrets, trial: SecretTrial) -> list[Probe]:
     """Run a program with this VM's secrets, and with those of VMs that have none that can be used."""
     show = f"{secrets.command} {trial.vm_id} sh -c 'printf %s \"${NAME}\" | sha256sum'"
     refused = [Probe(f"secrets.{vm_id}", f"{secrets.command} {vm_id} echo started", timeout_s=30) for vm_id in REFUSED]
@@ -53,7 +53,7 @@ def injection_probes(secrets: Secrets, trial: Trial) -> list[Probe]:
     return [Probe("secrets.given", show, timeout_s=30), *refused, left]
 
 
-def given_problems(trial: Trial, facts: Facts) -> list[str]:
+def given_problems(trial: SecretTrial, facts: ProbeResults) -> list[str]:
     """A program that did not get its secret exactly as it was served."""
     answer = facts["secrets.given"]
     expected = hashlib.sha256(trial.secret.encode()).hexdigest()
@@ -62,13 +62,13 @@ def given_problems(trial: Trial, facts: Facts) -> list[str]:
     return [f"a program run with secrets did not get them as served: {answer}"]
 
 
-def refused_problems(trial: Trial, facts: Facts) -> list[str]:
+def refused_problems(trial: SecretTrial, facts: ProbeResults) -> list[str]:
     """A program that was started although its VM has no secrets, or none that can be used."""
     answers = [facts[f"secrets.{vm_id}"] for vm_id in REFUSED]
     return [f"a program ran without usable secrets: {answer}" for answer in answers if answer.ok]
 
 
-def left_problems(trial: Trial, facts: Facts) -> list[str]:
+def left_problems(trial: SecretTrial, facts: ProbeResults) -> list[str]:
     """Files that hold the secret afterwards, or that it made by being run instead of read."""
     found = [line for line in facts["secrets.left"].output.split("\n") if line.startswith("/")]
     return [f"{path}: left behind by secrets" for path in found]
@@ -77,7 +77,7 @@ def left_problems(trial: Trial, facts: Facts) -> list[str]:
 CHECKS = (given_problems, refused_problems, left_problems)
 
 
-def disk_problems(trial: Trial, disk: Path) -> list[str]:
+def disk_problems(trial: SecretTrial, disk: Path) -> list[str]:
     """The secret anywhere on the VM's disk, in files, deleted files or the journal."""
     with disk.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
         found = data.find(trial.nonce.encode())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from hornet.spec.model import Tool
-from hornet.vm.probes import Facts, Probe
+from hornet.vm.probes import Probe, ProbeResults
 
 # Enough for the slowest on an emulated processor that others use too.
 TIMEOUT_S = 115
@@ -19,13 +19,13 @@ def tool_probes(name: str, tool: Tool) -> list[Probe]:
     return [Probe(f"tool.{name}.where", where), version, *use]
 
 
-def presence_problems(name: str, tool: Tool, facts: Facts) -> list[str]:
+def presence_problems(name: str, tool: Tool, facts: ProbeResults) -> list[str]:
     """Commands of the tool that are not in the guest's PATH."""
     missing = re.findall(r"^missing (\S+)$", facts[f"tool.{name}.where"].output, re.MULTILINE)
     return [f"{tool.title}: no {command!r} in the guest's PATH" for command in missing]
 
 
-def version_problems(name: str, tool: Tool, facts: Facts) -> list[str]:
+def version_problems(name: str, tool: Tool, facts: ProbeResults) -> list[str]:
     """A version command that fails, or prints something else than the spec's pattern."""
     answer = facts[f"tool.{name}.version"]
     if not answer.ok:
@@ -36,7 +36,7 @@ def version_problems(name: str, tool: Tool, facts: Facts) -> list[str]:
     return []
 
 
-def use_problems(name: str, tool: Tool, facts: Facts) -> list[str]:
+def use_problems(name: str, tool: Tool, facts: ProbeResults) -> list[str]:
     """A real use of the tool that failed."""
     answer = facts[f"tool.{name}.use" if tool.use else f"tool.{name}.version"]
     return [] if answer.ok else [f"{tool.title}: a real use of it failed: {answer}"]

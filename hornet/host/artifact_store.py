@@ -21,7 +21,7 @@ from hornet.host.artifact_parts import difference, parts_of
 from hornet.host.durable import put_in_place
 from hornet.host.owned import MARK, remove_abandoned, work_directory
 from hornet.host.umask import build_umask
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 
 INPUTS_FILE = "inputs.json"
 CHUNK_BYTES = 1 << 20
@@ -62,12 +62,12 @@ class Store:
     say: is told why one that is there is built again.
     """
 
-    home: Home
+    workspace: Workspace
     say: Callable[[str], None] = _to_stderr
 
     def path(self, kind: str, inputs: Mapping[str, Any]) -> Path:
         """Where the artifact of these inputs lies or would lie."""
-        return self.home.build / kind / content_key(inputs)
+        return self.workspace.build / kind / content_key(inputs)
 
     def get_or_build(self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
         """The artifact's directory; `build(work_dir)` fills it if it is not there, or not as it was built.
@@ -76,7 +76,7 @@ class Store:
         all of it is on the disk; after a failure it is removed, its *.log files kept as <key>.failed/. Raises what
         `build` raises, and BuildError for a full disk.
         """
-        parent = self.home.directory("build", kind)
+        parent = self.workspace.directory("build", kind)
         final = parent / content_key(inputs)
         failed = parent / f"{final.name}.failed"
         with FileLock(f"{final}.lock"):
@@ -92,7 +92,7 @@ class Store:
                 except OSError as error:
                     raise BuildError(
                         f"{kind} {final.name}: {error.filename or work}: {error.strerror or error}",
-                        f"free space below {self.home.root}, then run the command again",
+                        f"free space below {self.workspace.root}, then run the command again",
                     ) from error
                 finally:
                     if work.exists():

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Collection
 from pathlib import Path
 
-from hornet.host.workspace import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Workspace
 
 # Below HORNET_HOME, with all that is in them: what commands without root read and write.
 SHARED = ("reports", "logs", "cache/lanes")
@@ -15,7 +15,7 @@ SHARED = ("reports", "logs", "cache/lanes")
 WORK = "run"
 
 
-def give_to_owner(home: Home, checkout: Path = CHECKOUT) -> None:
+def give_to_owner(workspace: Workspace, checkout: Path = CHECKOUT) -> None:
     """Give root's files in the checkout to its owner, and what is shared of `home` to the owner of that.
 
     Byte code, caches of tools, reports and logs are what commands without root write. Keys and VMs' state stay root's.
@@ -23,12 +23,12 @@ def give_to_owner(home: Home, checkout: Path = CHECKOUT) -> None:
     """
     if os.geteuid() != 0:
         return
-    _give_tree(checkout, checkout.stat(), {checkout / ".git", checkout / ".hornet", home.root})
-    if home.root.is_dir():
-        owner = home.root.stat()
+    _give_tree(checkout, checkout.stat(), {checkout / ".git", checkout / ".hornet", workspace.root})
+    if workspace.root.is_dir():
+        owner = workspace.root.stat()
         for name in SHARED:
-            _give_tree(home.root / name, owner)
-        _give(home.root / WORK, owner)
+            _give_tree(workspace.root / name, owner)
+        _give(workspace.root / WORK, owner)
 
 
 def _give_tree(top: Path, owner: os.stat_result, left_out: Collection[Path] = ()) -> None:

@@ -19,7 +19,7 @@ from hornet.host.cpu import cpu_features_sha256, cpu_model
 from hornet.host.file_copy import clone_file
 from hornet.host.owned import work_directory
 from hornet.host.proc import run
-from hornet.host.workspace import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Workspace
 
 CAP_NET_ADMIN = 12
 # command: (the Debian package that has it, how it tells its version)
@@ -94,9 +94,9 @@ def tool_version(name: str) -> str | None:
     return found[0] if found else "?"
 
 
-def host_facts(home: Home) -> dict[str, Any]:
+def host_facts(workspace: Workspace) -> dict[str, Any]:
     """Everything that `hornetos host` shows about the machine, JSON-able."""
-    usage = shutil.disk_usage(home.root)
+    usage = shutil.disk_usage(workspace.root)
     return {
         **fingerprint(),
         "root": os.geteuid() == 0,
@@ -104,9 +104,9 @@ def host_facts(home: Home) -> dict[str, Any]:
         "python": platform.python_version(),
         "tools": {name: tool_version(name) for name in TOOLS},
         "packages": {name: package for name, (package, _) in TOOLS.items()},
-        "home": str(home.root),
+        "home": str(workspace.root),
         "free_mb": usage.free // 1_000_000,
-        "reflink": _copies_by_reflink(home),
+        "reflink": _copies_by_reflink(workspace),
         "cgroup": 2 if Path("/sys/fs/cgroup/cgroup.controllers").exists() else 1,
         "tun": Path("/dev/net/tun").exists(),
     }
@@ -118,9 +118,9 @@ def _has_capability(number: int) -> bool:
     return bool(found and int(found[1], 16) >> number & 1)
 
 
-def _copies_by_reflink(home: Home) -> bool:
+def _copies_by_reflink(workspace: Workspace) -> bool:
     """Proved by making one."""
-    with work_directory(home.run, "reflink") as directory:
+    with work_directory(workspace.run, "reflink") as directory:
         source = directory / "source"
         try:
             source.write_bytes(b"x" * 4096)

@@ -51,7 +51,7 @@ def end_on_signals() -> None:
 
 
 def listen_no_more() -> None:
-    """Let these signals end the process at once again: all is done, and nobody is left to hear of an Interrupted."""
+    """Let these signals end the process at once again: all is done, and nothing would handle an Interrupted."""
     for number in ENDING:
         if signal.getsignal(number) is _interrupt:
             signal.signal(number, signal.SIG_DFL)

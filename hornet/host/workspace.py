@@ -21,13 +21,13 @@ LEFT_BEHIND = (
 
 
 @dataclass(frozen=True)
-class Home:
+class Workspace:
     """Paths below HORNET_HOME; each is made when first asked for, and raises HostError where it can't be."""
 
     root: Path
 
     @classmethod
-    def from_env(cls) -> Home:
+    def from_env(cls) -> Workspace:
         """HORNET_HOME, or .hornet/ in the checkout."""
         # Not Path.resolve(): a circle of links is an error of the directory that is to be made, which names it.
         return cls(Path(os.path.realpath(os.environ.get("HORNET_HOME") or CHECKOUT / ".hornet")))

@@ -12,16 +12,16 @@ from typing import BinaryIO
 
 from hornet.errors import NetworkError
 from hornet.host.owned import is_owned
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 
 IDS_FILE = "ids.lock"
 # struct flock of fcntl(2): type, whence, start, length, pid.
 FLOCK = struct.Struct("@hhqqi4x")
 
 
-def vms_directory(home: Home) -> Path:
+def vms_directory(workspace: Workspace) -> Path:
     """Where each running VM has its directory, locked by its owner, with vm.json, console.log and vmm.log."""
-    return home.directory("run", "vms", private=True)
+    return workspace.directory("run", "vms", private=True)
 
 
 class VMIds:
@@ -34,8 +34,8 @@ class VMIds:
     vm_name: what VM n and its directory are called.
     """
 
-    def __init__(self, home: Home, largest: int, vm_name: str = "vm{n}") -> None:
-        self._home = home
+    def __init__(self, workspace: Workspace, largest: int, vm_name: str = "vm{n}") -> None:
+        self._home = workspace
         self._vm_name = vm_name
         self._file = self._open()
         self._largest = largest

@@ -11,7 +11,7 @@ from hornet.scenarios.probe_sets import collect_facts
 from hornet.snapshot import Bundle
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
-from hornet.vm.probes import Facts, Probe
+from hornet.vm.probes import Probe, ProbeResults
 from hornet.vm.snapshotting import origin_of_child, take_snapshot
 
 STEP_TIMEOUT_S = 120
@@ -62,7 +62,7 @@ def slim_snapshot(fleet: Fleet, base: Bundle, progress: Progress, *, version: st
     """
     spec = fleet.spec
     with progress.step("slim", f"restoring {base.directory.name}"):
-        vm = fleet.restore(base, own_memory=True)
+        vm = fleet.restore(base, snapshottable=True)
     try:
         with progress.step("slim", "what works before"):
             before_uses = _working(vm, spec)
@@ -78,7 +78,7 @@ def slim_snapshot(fleet: Fleet, base: Bundle, progress: Progress, *, version: st
         if not problems:
             with progress.step("slim", f"taking {version}"):
                 origin = origin_of_child(vm, spec)
-                bundle = take_snapshot(vm, fleet.home, spec, version=version, origin=origin)
+                bundle = take_snapshot(vm, fleet.workspace, spec, version=version, origin=origin)
     finally:
         fleet.remove(vm)
     uses = spec.slim.uses
@@ -92,7 +92,7 @@ def tool_probes(spec: Spec) -> list[Probe]:
     return [probe for name in spec.slim.tools for probe in tools.tool_probes(name, spec.tools[name])]
 
 
-def tool_problems(spec: Spec, facts: Facts) -> list[str]:
+def tool_problems(spec: Spec, facts: ProbeResults) -> list[str]:
     """Tools that are not there, not of their version, or do not do their work."""
     return [
         problem

@@ -16,12 +16,12 @@ from hornet.checks import guest_disk, guest_kernel, guest_network, tools
 from hornet.errors import BrokenSnapshotError, GuestError, HornetError, VMError
 from hornet.formats.ext4.verdict import judge_ext4
 from hornet.host.progress import Progress
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.scenarios.probe_sets import collect_facts
 from hornet.snapshot import Bundle, open_bundle
 from hornet.spec.model import Spec, Tool
 from hornet.vm.fleet import VM, Fleet
-from hornet.vm.probes import Facts
+from hornet.vm.probes import ProbeResults
 from hornet.vmm.failure import VMFailedError
 
 FILES, SEAL, FILE_SYSTEM = "snapshot files", "seal", "file system"
@@ -47,7 +47,7 @@ class Step:
     lines: list[str]
 
 
-def file_steps(directory: Path, spec: Spec, home: Home, *, full: bool, progress: Progress) -> Iterator[Step]:
+def file_steps(directory: Path, spec: Spec, workspace: Workspace, *, full: bool, progress: Progress) -> Iterator[Step]:
     """The three files, their seal (full: every byte), and the file system."""
     try:
         bundle = open_bundle(directory, spec.snapshot)
@@ -56,7 +56,7 @@ def file_steps(directory: Path, spec: Spec, home: Home, *, full: bool, progress:
         return
     yield Step(FILES, "PASS", [f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in bundle.files])
     yield _judged(SEAL, lambda: _check_seal(bundle, full, progress), "every byte" if full else "superblock and stat")
-    yield _judged(FILE_SYSTEM, lambda: _disk_problems(bundle.rootfs, home))
+    yield _judged(FILE_SYSTEM, lambda: _disk_problems(bundle.rootfs, workspace))
 
 
 def guest_steps(bundle: Bundle, fleet: Fleet, *, egress: bool) -> Iterator[Step]:
@@ -126,11 +126,11 @@ def _check_seal(bundle: Bundle, full: bool, progress: Progress) -> list[str]:
     return []
 
 
-def _disk_problems(image: Path, home: Home) -> list[str]:
-    return [str(finding) for finding in judge_ext4(image, home.run).findings]
+def _disk_problems(image: Path, workspace: Workspace) -> list[str]:
+    return [str(finding) for finding in judge_ext4(image, workspace.run).findings]
 
 
-def _tool_problems(wanted: Mapping[str, Tool], facts: Facts) -> list[str]:
+def _tool_problems(wanted: Mapping[str, Tool], facts: ProbeResults) -> list[str]:
     checks = (tools.presence_problems, tools.version_problems, tools.use_problems)
     return [problem for name, tool in wanted.items() for check in checks for problem in check(name, tool, facts)]
 
@@ -138,6 +138,6 @@ def _tool_problems(wanted: Mapping[str, Tool], facts: Facts) -> list[str]:
 def _work_and_judge(vm: VM, fleet: Fleet) -> list[str]:
     """Let the guest write, stop it, and judge the disk that it wrote to."""
     done = vm.guest.run(WORK, WORK_TIMEOUT_S)
-    vm.micro.pause()
+    vm.vmm.pause()
     wrote = [] if done.exit_code == 0 else [f"the guest could not write: {done.stderr.strip()[:300]}"]
-    return wrote + _disk_problems(vm.disk, fleet.home)
+    return wrote + _disk_problems(vm.disk, fleet.workspace)

@@ -25,14 +25,14 @@ class Change(StrEnum):
     NONE_SHOWN = "no difference shown"
     TOO_FEW = "too few samples"
     NOT_COMPARABLE = "not comparable"
-    ONE_SIDED = "only in one run"
+    UNMATCHED = "only in one run"
 
 
 @dataclass(frozen=True)
 class Comparison:
     """One quantity in two runs.
 
-    factor: value divided by the baseline's; p_value: of the two-sided Mann-Whitney test; superiority: how
+    factor: value divided by the baseline's; p_value: of the two-sided Mann-Whitney test; vargha_delaney_a12: how
     often a sample of this run is larger than one of the baseline (0.5: no difference); None where no
     test was made.
     """
@@ -47,11 +47,11 @@ class Comparison:
     reason: str
     factor: float | None = None
     p_value: float | None = None
-    superiority: float | None = None
+    vargha_delaney_a12: float | None = None
 
 
 @dataclass(frozen=True)
-class Spread:
+class SampleSummary:
     """A distribution in a few numbers; a percentile is None unless there are samples beyond it to tell it by."""
 
     count: int
@@ -62,11 +62,11 @@ class Spread:
     largest: float
 
 
-def spread(samples: Sequence[float]) -> Spread:
+def spread(samples: Sequence[float]) -> SampleSummary:
     """Raises statistics.StatisticsError for no samples. The median is a sample, as in a Record."""
     median = statistics.median_low(samples)
     ordered = sorted(samples)
-    return Spread(
+    return SampleSummary(
         count=len(ordered),
         smallest=ordered[0],
         median=median,
@@ -95,7 +95,7 @@ def compare_runs(records: Sequence[Record], baseline: Sequence[Record]) -> list[
 
 def compare(record: Record, baseline: Record) -> Comparison:
     """Two records of the same thing."""
-    change, reason, p_value, superiority = _judge(record, baseline)
+    change, reason, p_value, vargha_delaney_a12 = _judge(record, baseline)
     return Comparison(
         name=record.name,
         label=record.label,
@@ -107,7 +107,7 @@ def compare(record: Record, baseline: Record) -> Comparison:
         reason=reason,
         factor=record.value / baseline.value if baseline.value else None,
         p_value=p_value,
-        superiority=superiority,
+        vargha_delaney_a12=vargha_delaney_a12,
     )
 
 
@@ -130,14 +130,14 @@ def _rank_test(record: Record, baseline: Record) -> tuple[Change, str, float | N
     if 2 / math.comb(mine + theirs, mine) > ALPHA:
         return Change.TOO_FEW, f"{mine} and {theirs} samples", None, None
     test = mannwhitneyu(record.samples, baseline.samples, alternative="two-sided")
-    p_value, superiority = float(test.pvalue), float(test.statistic) / (mine * theirs)
+    p_value, vargha_delaney_a12 = float(test.pvalue), float(test.statistic) / (mine * theirs)
     if p_value > ALPHA:
-        return Change.NONE_SHOWN, f"p = {p_value:.2g}, above {ALPHA:g}", p_value, superiority
+        return Change.NONE_SHOWN, f"p = {p_value:.2g}, above {ALPHA:g}", p_value, vargha_delaney_a12
     change = _direction(record, baseline)
     reason = f"p = {p_value:.2g}"
     if change is Change.NONE_SHOWN:
         reason += f", but less than a factor of {MIN_FACTOR:g}"
-    return change, reason, p_value, superiority
+    return change, reason, p_value, vargha_delaney_a12
 
 
 def _direction(record: Record, baseline: Record) -> Change:
@@ -161,6 +161,6 @@ def _one_sided(known: Record, *, mine: bool) -> Comparison:
         lane=known.lane,
         value=known.value if mine else None,
         baseline=None if mine else known.value,
-        change=Change.ONE_SIDED,
+        change=Change.UNMATCHED,
         reason="not measured in the baseline" if mine else "not measured in this run",
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hornet.spec.requirements import Statement
+from hornet.spec.requirements import Requirement
 
 TITLE = "# The guide, statement by statement"
 INTRODUCTION = """
@@ -38,12 +38,12 @@ class Check:
 class Coverage:
     """A statement with the tests that prove it."""
 
-    statement: Statement
+    statement: Requirement
     tests: list[str]
     takes: Takes | None
 
 
-def coverage(guide: Iterable[Statement], checks: Sequence[Check], kvm_metrics: Iterable[str]) -> list[Coverage]:
+def coverage(guide: Iterable[Requirement], checks: Sequence[Check], kvm_metrics: Iterable[str]) -> list[Coverage]:
     """One entry per statement, in the guide's order. kvm_metrics: metrics that only a KVM lane can judge."""
     needs_kvm = set(kvm_metrics)
     found = []
@@ -75,7 +75,7 @@ def coverage_page(covered: Sequence[Coverage]) -> str:
     for entry in covered:
         by_section.setdefault(entry.statement.section, []).append(entry)
     for section, entries in by_section.items():
-        lines += [f"## {section}", "", "| Statement | Checks | Takes |", "|---|---|---|"]
+        lines += [f"## {section}", "", "| Requirement | Checks | Takes |", "|---|---|---|"]
         lines += [_row(entry) for entry in entries]
         lines.append("")
     return "\n".join(lines)

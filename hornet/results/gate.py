@@ -55,7 +55,9 @@ def decide(
     failures += [_sentence(spec, item) for item in judgements if item.verdict is Verdict.MISSES]
     emulated = [_sentence(spec, item) for item in judgements if item.needs_kvm]
     emulated += [f"{case.module}::{case.name}: {case.message}" for case in conformance if case.not_judged]
-    unjudged = [_sentence(spec, item) for item in judgements if item.verdict in (Verdict.UNFIT, Verdict.NOT_MEASURED)]
+    unjudged = [
+        _sentence(spec, item) for item in judgements if item.verdict in (Verdict.INVALID_RECORD, Verdict.NOT_MEASURED)
+    ]
     unjudged += [f"{case.module}::{case.name}: {case.message}" for case in conformance if case.outcome == "error"]
     unjudged += lost
     if not any(case.outcome == "passed" for case in conformance):

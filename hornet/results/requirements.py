@@ -8,10 +8,10 @@ from enum import StrEnum
 
 from hornet.results.junit import Case
 from hornet.results.verdict import Judgement, Verdict
-from hornet.spec.requirements import Statement
+from hornet.spec.requirements import Requirement
 
 
-class StatementVerdict(StrEnum):
+class RequirementVerdict(StrEnum):
     """What a run says of a statement."""
 
     HOLDS = "holds"
@@ -23,7 +23,7 @@ class StatementVerdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class StatementRow:
+class RequirementRow:
     """A statement and what came of it. checks: tests of this run, as in `conformance/test_tools::test_it_is_there`."""
 
     id: str
@@ -31,13 +31,13 @@ class StatementRow:
     says: str
     checks: list[str]
     lanes: list[str]
-    verdict: StatementVerdict
+    verdict: RequirementVerdict
     reason: str
 
 
-def statement_rows(
-    guide: Iterable[Statement], judgements: Sequence[Judgement], cases: Sequence[Case]
-) -> list[StatementRow]:
+def requirement_rows(
+    guide: Iterable[Requirement], judgements: Sequence[Judgement], cases: Sequence[Case]
+) -> list[RequirementRow]:
     """One row per statement, in the guide's order.
 
     A statement with a target metric has the metric's verdict: that its test passed only says that it was measured.
@@ -52,10 +52,10 @@ def statement_rows(
     ]
 
 
-def _row(statement: Statement, judgements: Sequence[Judgement], cases: Sequence[Case]) -> StatementRow:
+def _row(statement: Requirement, judgements: Sequence[Judgement], cases: Sequence[Case]) -> RequirementRow:
     lanes = [case.lane for case in cases] + [item.record.lane for item in judgements if item.record]
     verdict, reason = _verdict(statement, judgements, cases)
-    return StatementRow(
+    return RequirementRow(
         id=statement.id,
         section=statement.section,
         says=statement.says,
@@ -67,32 +67,32 @@ def _row(statement: Statement, judgements: Sequence[Judgement], cases: Sequence[
 
 
 def _verdict(
-    statement: Statement, judgements: Sequence[Judgement], cases: Sequence[Case]
-) -> tuple[StatementVerdict, str]:
+    statement: Requirement, judgements: Sequence[Judgement], cases: Sequence[Case]
+) -> tuple[RequirementVerdict, str]:
     bad = [f"{case.test}: {case.message}" for case in cases if case.outcome == "failed"]
     bad += [item.reason for item in judgements if item.verdict is Verdict.MISSES]
     left_open = [f"{case.test}: {case.message}" for case in cases if case.outcome in ("error", "skipped")]
-    left_open += [item.reason for item in judgements if item.verdict in (Verdict.EMULATED, Verdict.UNFIT)]
+    left_open += [item.reason for item in judgements if item.verdict in (Verdict.EMULATED, Verdict.INVALID_RECORD)]
     good = [item.reason for item in judgements if item.verdict is Verdict.MEETS]
     if statement.metric is None:
         good += [case.test for case in cases if case.outcome == "passed"]
     if bad:
-        return StatementVerdict.FAILS, "; ".join(bad)
+        return RequirementVerdict.FAILS, "; ".join(bad)
     if good and left_open:
-        return StatementVerdict.PARTLY, left_open[0]
+        return RequirementVerdict.PARTLY, left_open[0]
     if good:
-        return StatementVerdict.HOLDS, good[0] if statement.metric else f"{len(good)} passed"
+        return RequirementVerdict.HOLDS, good[0] if statement.metric else f"{len(good)} passed"
     if left_open:
-        return StatementVerdict.UNJUDGED, left_open[0]
+        return RequirementVerdict.UNJUDGED, left_open[0]
     if statement.not_covered:
-        return StatementVerdict.NOT_COVERED, statement.not_covered
-    return StatementVerdict.NOT_RUN, "not measured" if statement.metric else "none of its tests was part of this run"
+        return RequirementVerdict.NOT_COVERED, statement.not_covered
+    return RequirementVerdict.NOT_RUN, "not measured" if statement.metric else "none of its tests was part of this run"
 
 
-def guide_sentence(rows: Sequence[StatementRow]) -> str:
+def requirements_sentence(rows: Sequence[RequirementRow]) -> str:
     """How many statements of the guide have which verdict, in one sentence."""
-    counts = {verdict: sum(row.verdict is verdict for row in rows) for verdict in StatementVerdict}
+    counts = {verdict: sum(row.verdict is verdict for row in rows) for verdict in RequirementVerdict}
     others = [f"{verdict}: {count}" for verdict, count in counts.items() if count and verdict is not verdict.HOLDS]
-    return f"Of the guide's {len(rows)} statements {counts[StatementVerdict.HOLDS]} hold" + (
+    return f"Of the guide's {len(rows)} statements {counts[RequirementVerdict.HOLDS]} hold" + (
         f"; {', '.join(others)}." if others else "."
     )

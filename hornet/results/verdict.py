@@ -22,7 +22,7 @@ class Verdict(StrEnum):
     MEETS = "meets target"
     MISSES = "misses target"
     EMULATED = "not judged: emulated"
-    UNFIT = "not judged: unfit record"
+    INVALID_RECORD = "not judged: unfit record"
     NOT_MEASURED = "not measured"
 
     @property
@@ -75,23 +75,23 @@ def judge_record(spec: Spec, key: str, record: Record) -> Judgement:
 
 def _verdict(metric: Metric, record: Record) -> tuple[Verdict, str]:
     if record.unit != metric.unit:
-        return Verdict.UNFIT, f"recorded in {record.unit}, the target is in {metric.unit}"
+        return Verdict.INVALID_RECORD, f"recorded in {record.unit}, the target is in {metric.unit}"
     if record.direction != metric.direction:
-        return Verdict.UNFIT, f"recorded as '{record.direction} is better', the target says {metric.direction}"
+        return Verdict.INVALID_RECORD, f"recorded as '{record.direction} is better', the target says {metric.direction}"
     if metric.needs == "kvm":
         lane = record.parsed_lane
         if lane is None:
-            return Verdict.UNFIT, "recorded without a lane, which this metric needs"
+            return Verdict.INVALID_RECORD, "recorded without a lane, which this metric needs"
         if not lane.judges_time:
             return Verdict.EMULATED, f"{lane} emulates the processor; the target needs KVM"
     bound = f"at {'most' if metric.direction == 'lower' else 'least'} {metric.target:g} {metric.unit}"
-    found = f"{readable(record.value, metric.target)} {metric.unit}"
+    found = f"{format_significant(record.value, metric.target)} {metric.unit}"
     if metric.holds(record.value):
         return Verdict.MEETS, f"{found}, {bound}"
     return Verdict.MISSES, f"{found}, expected {bound}"
 
 
-def readable(value: float, beside: float | None = None) -> str:
+def format_significant(value: float, beside: float | None = None) -> str:
     """`value` with three digits, or as many as show on which side of `beside` it lies: no `150` for 150.02 by 150."""
     digits = 3
     while beside not in (None, value) and digits < 16 and float(f"{value:.{digits}g}") == float(f"{beside:.{digits}g}"):

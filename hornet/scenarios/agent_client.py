@@ -1,4 +1,4 @@
-"""The other end of a VM's witness (see hornet/vm/agent.py): starts it, asks it, is what it is connected to."""
+"""The other end of a VM's agent (see hornet/vm/agent.py): starts it, asks it, is what it is connected to."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pydantic import TypeAdapter, ValidationError
 
 from hornet.errors import GuestError
 from hornet.spec.model import Spec
-from hornet.vm.agent import ANSWER_PORT, DISK_FILE, PEER_PORT, SCRIPT, Answer, Sighting
+from hornet.vm.agent import ANSWER_PORT, CLIENT_PORT, DISK_FILE, SCRIPT, AgentSample, TimedSample
 from hornet.vm.fleet import VM
 
 START_TIMEOUT_S, ANSWER_TIMEOUT_S, LOOK_S = 60, 30, 0.1
 START = """
-cat >/run/witness.js <<'END'
+cat >/run/agent.js <<'END'
 {script}END
-setsid node /run/witness.js {arguments} </dev/null >/dev/console 2>&1 &
+setsid node /run/agent.js {arguments} </dev/null >/dev/console 2>&1 &
 """
 
 
-class Peer:
-    """The gateway's side of one VM's witness: the port that it connects to, and the socket that asks it.
+class AgentClient:
+    """The gateway's side of one VM's agent: the port that it connects to, and the socket that asks it.
 
     Made before the VM runs, so that a question can wait for it. A context manager.
     """
@@ -35,19 +35,19 @@ class Peer:
         gateway = str(spec.network.gateway_address.ip)
         self._listener = vm.namespace.make_socket()
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind((gateway, PEER_PORT))
+        self._listener.bind((gateway, CLIENT_PORT))
         self._listener.listen()
         self._connections: list[socket.socket] = []
         self._question = vm.namespace.make_socket(socket.SOCK_DGRAM)
         self._question.bind((gateway, 0))
         self._asked: dict[str, float] = {}
 
-    def start_witness(self, nonce: str) -> None:
+    def start_agent(self, nonce: str) -> None:
         """Start it in the guest, and wait until it is there. Raises GuestError, VMError."""
         gateway = self._listener.getsockname()[0]
-        arguments = shlex.join([gateway, str(ANSWER_PORT), str(PEER_PORT), nonce, DISK_FILE])
+        arguments = shlex.join([gateway, str(ANSWER_PORT), str(CLIENT_PORT), nonce, DISK_FILE])
         self._vm.guest.run(START.format(script=SCRIPT.read_text(), arguments=arguments), START_TIMEOUT_S)
-        self._vm.micro.console.wait_for(f"witness {nonce} is there", START_TIMEOUT_S)
+        self._vm.vmm.console.wait_for(f"agent {nonce} is there", START_TIMEOUT_S)
         self.accept(START_TIMEOUT_S)
 
     def ask(self) -> str:
@@ -57,32 +57,32 @@ class Peer:
         self._question.sendto(token.encode(), (self._guest, ANSWER_PORT))
         return token
 
-    def answer(self, token: str) -> Answer:
+    def answer(self, token: str) -> TimedSample:
         """The answer to a question. Raises GuestError if there is none in time, VMFailedError."""
         deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
         # Nothing wakes up who waits for a datagram, so in between it is looked whether the VM has failed.
         self._question.settimeout(LOOK_S)
-        while time.monotonic() < deadline_s and not self._vm.micro.failure.failed:
+        while time.monotonic() < deadline_s and not self._vm.vmm.failure.failed:
             try:
                 data = self._question.recv(65536)
             except TimeoutError:
                 continue
             got_s = time.time()
             try:
-                seen: Sighting = TypeAdapter(Sighting).validate_json(data)
+                seen: AgentSample = TypeAdapter(AgentSample).validate_json(data)
             except ValidationError:
                 continue  # whatever else of the guest sends to this port
             if seen.token == token:
-                return Answer(seen, self._asked[token], got_s)
-        self._vm.micro.failure.check("waiting for the witness's answer")
+                return TimedSample(seen, self._asked[token], got_s)
+        self._vm.vmm.failure.check("waiting for the agent's answer")
         raise GuestError(
-            f"VM {self._vm.name}: the witness does not answer within {ANSWER_TIMEOUT_S} s"
-            f"{self._vm.micro.failure.stopped()}",
+            f"VM {self._vm.name}: the agent does not answer within {ANSWER_TIMEOUT_S} s"
+            f"{self._vm.vmm.failure.stopped()}",
             "look at the guest's console: does node run in it?",
         )
 
     def accept(self, timeout_s: float) -> float | None:
-        """Wait until the witness connects; returns after how many seconds, None if it does not in time.
+        """Wait until the agent connects; returns after how many seconds, None if it does not in time.
 
         Raises VMFailedError.
         """
@@ -91,11 +91,11 @@ class Peer:
         try:
             self._connections.append(self._listener.accept()[0])
         except OSError:  # no connection in time, or the socket ended with the VM
-            self._vm.micro.failure.check("waiting for the witness to connect")
+            self._vm.vmm.failure.check("waiting for the agent to connect")
             return None
         return time.monotonic() - began_s
 
-    def __enter__(self) -> Peer:
+    def __enter__(self) -> AgentClient:
         return self
 
     def __exit__(self, *_: Any) -> None:

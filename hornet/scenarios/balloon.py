@@ -29,7 +29,7 @@ def take_and_give(vm: VM, taken_mib: int) -> Balloon:
         return int(printed)
 
     before_kib = total_kib("-gt", 0)
-    vm.micro.take_memory(taken_mib)
+    vm.vmm.set_balloon(taken_mib)
     taken_kib = total_kib("-le", before_kib - taken_mib * 1024)
-    vm.micro.take_memory(0)
+    vm.vmm.set_balloon(0)
     return Balloon(taken_mib, before_kib, taken_kib, total_kib("-ge", before_kib))

@@ -1,4 +1,4 @@
-"""A guest full of witnesses, clones of its snapshot, and one of a clone's: everything that the hazards are judged by.
+"""A guest full of agents, clones of its snapshot, and one of a clone's: everything that the hazards are judged by.
 
 All is asked for once, in a few round trips, so that each hazard can be a test of its own without a guest of its own.
 """
@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hornet.checks.hazards import hazard_probes
-from hornet.host.workspace import Home
-from hornet.scenarios.agent_client import Peer
+from hornet.host.workspace import Workspace
+from hornet.scenarios.agent_client import AgentClient
 from hornet.scenarios.page_server import page_server
 from hornet.snapshot import Bundle, Manifest
-from hornet.vm.agent import Answer, Sighting
+from hornet.vm.agent import AgentSample, TimedSample
 from hornet.vm.fleet import VM, Fleet
-from hornet.vm.probes import Facts
+from hornet.vm.probes import ProbeResults
 from hornet.vm.snapshotting import origin_of_child, take_snapshot
 
 TIMEOUT_S = 60
@@ -37,7 +37,7 @@ USE_SECRET = """
 
 @dataclass(frozen=True)
 class Parent:
-    """A VM before its snapshot, and that. canary: a secret that it had, and removed; before: its witness.
+    """A VM before its snapshot, and that. canary: a secret that it had, and removed; before: its agent.
 
     paused_s: when it stood still for sure, since 1970.
     """
@@ -45,28 +45,28 @@ class Parent:
     bundle: Bundle
     nonce: str
     canary: str
-    before: Answer
+    before: TimedSample
     paused_s: float
-    facts: Facts
+    facts: ProbeResults
     host_key: str
 
 
 @dataclass(frozen=True)
 class Clone:
-    """One VM of the snapshot, paused: its witness would be busy all the time.
+    """One VM of the snapshot, paused: its agent would be busy all the time.
 
     first: asked for before it ran, answered as soon as it did; later: some time after. resumed_s: when it was let run,
-    since 1970. frames: what its network card sent first. reconnected_s: how long its witness took for a new
+    since 1970. frames: what its network card sent first. reconnected_s: how long its agent took for a new
     connection, None if it never had one.
     """
 
     vm: VM
-    first: Answer
-    later: Answer
+    first: TimedSample
+    later: TimedSample
     resumed_s: float
     frames: list[bytes]
     reconnected_s: float | None
-    facts: Facts
+    facts: ProbeResults
     host_key: str
     console: str
 
@@ -85,12 +85,12 @@ class Grandchild:
 
     vm: VM
     sealed: Manifest
-    seen: Sighting
+    seen: AgentSample
     worked: str
 
 
 @dataclass(frozen=True)
-class Family:
+class Lineage:
     """Three generations. The first of the clones has memory of its own: it has had a snapshot taken of it."""
 
     parent: Parent
@@ -98,63 +98,63 @@ class Family:
     grandchild: Grandchild
 
 
-def raise_parent(fleet: Fleet, bundle: Bundle, home: Home) -> Parent:
-    """A clone of `bundle`, filled with witnesses; its snapshot goes to `home`, and it is removed.
+def snapshot_parent(fleet: Fleet, bundle: Bundle, workspace: Workspace) -> Parent:
+    """A clone of `bundle`, filled with agents; its snapshot goes to `home`, and it is removed.
 
     Raises GuestError, VMError, SnapshotError.
     """
     spec = fleet.spec
     nonce, canary = secrets.token_hex(8), f"canary-{secrets.token_hex(16)}"
-    vm = fleet.restore(bundle, own_memory=True)
-    with Peer(vm, spec) as peer:
-        peer.start_witness(nonce)
+    vm = fleet.restore(bundle, snapshottable=True)
+    with AgentClient(vm, spec) as agent:
+        agent.start_agent(nonce)
         with page_server(vm.namespace, str(spec.network.gateway_address.ip), f"TOKEN={canary}") as url:
             used = vm.guest.run(USE_SECRET.format(url=url), TIMEOUT_S)
         facts = vm.guest.ask(hazard_probes(spec.hazards), {"SECRET_USED": str(used.exit_code)}, TIMEOUT_S)
         host_key = vm.guest.host_key(TIMEOUT_S)
-        before = peer.answer(peer.ask())
-        child = take_snapshot(vm, home, spec, version="child", origin=origin_of_child(vm, spec))
+        before = agent.answer(agent.ask())
+        child = take_snapshot(vm, workspace, spec, version="child", origin=origin_of_child(vm, spec))
         paused_s = time.time()
     fleet.remove(vm)
     return Parent(child, nonce, canary, before, paused_s, facts, host_key)
 
 
-def raise_clone(fleet: Fleet, parent: Parent, *, own_memory: bool) -> Clone:
-    """A clone of the parent's snapshot, once that has stood still for long enough. Raises as raise_parent() does."""
+def restore_clone(fleet: Fleet, parent: Parent, *, snapshottable: bool) -> Clone:
+    """A clone of the parent's snapshot, once that has stood still for long enough. Raises as snapshot_parent() does."""
     spec = fleet.spec
     rested_s = parent.paused_s + STOOD_STILL_LIMITS * spec.hazards.max_clock_error_ms / 1000
     time.sleep(max(0.0, rested_s - time.time()))
-    ready: list[tuple[Peer, socket.socket, str, float]] = []
+    ready: list[tuple[AgentClient, socket.socket, str, float]] = []
 
     def before_resume(vm: VM) -> None:
-        peer, card = Peer(vm, spec), _listen_on_card(vm, spec.network.tap_name)
-        ready.append((peer, card, peer.ask(), time.time()))
+        agent, card = AgentClient(vm, spec), _listen_on_card(vm, spec.network.tap_name)
+        ready.append((agent, card, agent.ask(), time.time()))
 
-    vm = fleet.restore(parent.bundle, own_memory=own_memory, before_resume=before_resume)
-    peer, card, question, resumed_s = ready[0]
-    with peer, card:
-        first = peer.answer(question)
-        reconnected_s = peer.accept(spec.hazards.reconnect_timeout_s)
+    vm = fleet.restore(parent.bundle, snapshottable=snapshottable, before_resume=before_resume)
+    agent, card, question, resumed_s = ready[0]
+    with agent, card:
+        first = agent.answer(question)
+        reconnected_s = agent.accept(spec.hazards.reconnect_timeout_s)
         facts = vm.guest.ask(hazard_probes(spec.hazards), {}, TIMEOUT_S)
         host_key = vm.guest.host_key(TIMEOUT_S)
-        later = peer.answer(peer.ask())
+        later = agent.answer(agent.ask())
         frames = list(_sent_by_guest(card))
-    vm.micro.pause()
-    return Clone(vm, first, later, resumed_s, frames, reconnected_s, facts, host_key, vm.micro.console.text)
+    vm.vmm.pause()
+    return Clone(vm, first, later, resumed_s, frames, reconnected_s, facts, host_key, vm.vmm.console.text)
 
 
-def raise_grandchild(fleet: Fleet, clone: Clone, home: Home) -> Grandchild:
-    """A clone of the snapshot of a clone that has memory of its own. Raises as raise_parent() does."""
+def restore_grandchild(fleet: Fleet, clone: Clone, workspace: Workspace) -> Grandchild:
+    """A clone of the snapshot of a clone that has memory of its own. Raises as snapshot_parent() does."""
     spec, names = fleet.spec, fleet.spec.snapshot
-    clone.vm.micro.resume()
-    taken = take_snapshot(clone.vm, home, spec, version="grandchild", origin=origin_of_child(clone.vm, spec))
-    moved = Bundle(taken.directory.rename(home.root / "moved"), names)
+    clone.vm.vmm.resume()
+    taken = take_snapshot(clone.vm, workspace, spec, version="grandchild", origin=origin_of_child(clone.vm, spec))
+    moved = Bundle(taken.directory.rename(workspace.root / "moved"), names)
     sealed = moved.manifest()
     vm = fleet.restore(moved, before_resume=lambda _: shutil.rmtree(moved.directory))
-    with Peer(vm, spec) as peer:
-        seen = peer.answer(peer.ask()).seen
+    with AgentClient(vm, spec) as agent:
+        seen = agent.answer(agent.ask()).seen
     worked = vm.guest.run(WORK, TIMEOUT_S).stdout
-    vm.micro.pause()
+    vm.vmm.pause()
     return Grandchild(vm, sealed, seen, worked)
 
 

@@ -11,13 +11,13 @@ from hornet.checks.guest_kernel import kernel_probes
 from hornet.checks.guest_network import network_probes
 from hornet.checks.health import health_probes
 from hornet.checks.init_system import init_probes
-from hornet.checks.runtime_secrets import Trial, injection_probes
+from hornet.checks.runtime_secrets import SecretTrial, injection_probes
 from hornet.checks.tools import tool_probes
 from hornet.scenarios.guest_programs import compile_programs
 from hornet.scenarios.page_server import page_server, pages_server
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM
-from hornet.vm.probes import Facts, Probe
+from hornet.vm.probes import Probe, ProbeResults
 
 # Enough for every probe of a slow, emulated guest one after the other.
 FACTS_TIMEOUT_S = 240
@@ -37,7 +37,7 @@ def tools_probes(spec: Spec, tier: str) -> list[Probe]:
     return [probe for name, tool in spec.tools_of(tier).items() for probe in tool_probes(name, tool)]
 
 
-def scratch_facts(vm: VM, spec: Spec, trial: Trial) -> Facts:
+def scratch_facts(vm: VM, spec: Spec, trial: SecretTrial) -> ProbeResults:
     """What a guest says while it is put through faults and given secrets: for a VM that nobody else looks at."""
     probes = [*health_probes(spec.health, spec.network), *injection_probes(spec.secrets, trial)]
     gateway = str(spec.network.gateway_address.ip)
@@ -45,7 +45,7 @@ def scratch_facts(vm: VM, spec: Spec, trial: Trial) -> Facts:
         return vm.guest.ask(probes, {}, FACTS_TIMEOUT_S)
 
 
-def collect_facts(vm: VM, spec: Spec, probes: list[Probe]) -> Facts:
+def collect_facts(vm: VM, spec: Spec, probes: list[Probe]) -> ProbeResults:
     """Ask a guest, with a page served on its gateway for the HTTP tools. Raises GuestError."""
     nonce = secrets.token_hex(8)
     gateway = str(spec.network.gateway_address.ip)

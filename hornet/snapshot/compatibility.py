@@ -13,7 +13,7 @@ from hornet.vmm import vmm_version
 MIB = 1 << 20
 
 
-def check_fit(bundle: Bundle, lane: Lane, machine: Machine) -> None:
+def check_compatible(bundle: Bundle, lane: Lane, machine: Machine) -> None:
     """Raises SnapshotError naming everything that does not fit; what a VMM itself would say of it is hard to read."""
     origin = bundle.manifest().origin
     problems = lane_problems(origin, lane, vmm_version(lane)) + machine_problems(origin, machine)

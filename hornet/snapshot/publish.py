@@ -13,7 +13,7 @@ from hornet.errors import SnapshotError
 from hornet.host.durable import put_in_place, replace_link
 from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE
 from hornet.host.owned import MARK, remove_abandoned, work_directory
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.snapshot.bundle import Bundle
 from hornet.spec.model import SnapshotFiles
 
@@ -37,18 +37,18 @@ def publishing(target: Path, names: SnapshotFiles) -> Iterator[Bundle]:
             put_in_place(work, target)
 
 
-def production(home: Home, names: SnapshotFiles) -> Path | None:
+def production(workspace: Workspace, names: SnapshotFiles) -> Path | None:
     """The directory of the snapshot that production uses now, or None."""
-    link = home.snapshots / names.production_link
+    link = workspace.snapshots / names.production_link
     return link.resolve() if link.is_symlink() else None
 
 
-def switch_production(home: Home, bundle: Bundle) -> None:
+def switch_production(workspace: Workspace, bundle: Bundle) -> None:
     """Make `bundle` the one that production uses, by one rename of a symbolic link.
 
     Raises SnapshotError if the link's place is taken by something else, such as a copy made the guide's way.
     """
-    link = home.snapshots / bundle.names.production_link
+    link = workspace.snapshots / bundle.names.production_link
     if link.exists() and not link.is_symlink():
         raise SnapshotError(
             f"{link}: not a symbolic link", "it is a copy: move it to a version name of its own, then hornetos adopt it"

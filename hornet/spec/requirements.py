@@ -22,7 +22,7 @@ Words = Annotated[str, Field(min_length=1)]
 
 
 @dataclass(frozen=True)
-class Statement:
+class Requirement:
     """One statement of the guide.
 
     metric: the target metric whose verdict is this statement's, or None; not_covered: why nothing proves it, or "".
@@ -44,7 +44,7 @@ class _Details(Table):
 _Sections = TypeAdapter(dict[str, dict[Id, Words | _Details]])
 
 
-def load_guide(path: Path = GUIDE_PATH) -> dict[str, Statement]:
+def load_requirements(path: Path = GUIDE_PATH) -> dict[str, Requirement]:
     """Every statement by its id, in the guide's order. Raises SpecError for a file that is not as guide.toml says."""
     try:
         sections = _Sections.validate_python(read_toml(path, MAX_GUIDE_BYTES))
@@ -52,7 +52,7 @@ def load_guide(path: Path = GUIDE_PATH) -> dict[str, Statement]:
         raise SpecError(error.message, error.hint) from error
     except ValidationError as error:
         raise SpecError(f"{path}: {first_problem(error)}", "see the head of guide.toml") from error
-    statements: dict[str, Statement] = {}
+    statements: dict[str, Requirement] = {}
     for section, entries in sections.items():
         for key, entry in entries.items():
             if key in statements:
@@ -60,11 +60,11 @@ def load_guide(path: Path = GUIDE_PATH) -> dict[str, Statement]:
                     f"{path}: {key}: in {statements[key].section!r} and in {section!r}", "rename one of them"
                 )
             details = entry if isinstance(entry, _Details) else _Details(says=entry)
-            statements[key] = Statement(key, section, details.says, details.metric, details.not_covered)
+            statements[key] = Requirement(key, section, details.says, details.metric, details.not_covered)
     return statements
 
 
-def unknown_ids(guide: Mapping[str, Statement], used: Iterable[str]) -> list[str]:
+def unknown_ids(guide: Mapping[str, Requirement], used: Iterable[str]) -> list[str]:
     """One sentence for each id that the guide does not have, with the ids that look like it."""
     problems = []
     for key in dict.fromkeys(used):

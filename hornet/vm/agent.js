@@ -29,7 +29,7 @@ function connect() {
 
 function count() {
   seen.count += 1;
-  fs.writeSync(console_, `witness ${nonce} counts ${seen.count}\n`);
+  fs.writeSync(console_, `agent ${nonce} counts ${seen.count}\n`);
   fs.writeSync(disk, `${seen.count}\n`);
   fs.fsync(disk, () => {
     seen.synced = seen.count;
@@ -56,6 +56,6 @@ socket.on("message", (token, peer) => {
   };
   socket.send(JSON.stringify(answer), peer.port, peer.address);
 });
-socket.bind(answerPort, () => fs.writeSync(console_, `witness ${nonce} is there\n`));
+socket.bind(answerPort, () => fs.writeSync(console_, `agent ${nonce} is there\n`));
 connect();
 count();

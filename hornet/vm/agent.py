@@ -9,13 +9,13 @@ from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as checked
 
 SCRIPT = Path(__file__).with_name("agent.js")
-ANSWER_PORT, PEER_PORT = 7001, 7002
-DISK_FILE = "/root/witness.log"
+ANSWER_PORT, CLIENT_PORT = 7001, 7002
+DISK_FILE = "/root/agent.log"
 
 
 @checked(frozen=True, config=ConfigDict(extra="forbid"))
-class Sighting:
-    """What the witness saw and drew at one moment.
+class AgentSample:
+    """What the agent saw and drew at one moment.
 
     count: how far it has counted; synced: how far on the disk for sure; connections: how many TCP connections it has
     had; lost: how the last one that broke ended (an errno's name). wall_s: since 1970. The other values are random, as
@@ -39,9 +39,9 @@ class Sighting:
 
 
 @dataclass(frozen=True)
-class Answer:
+class TimedSample:
     """A sighting, and when the host asked for it and had it: seconds since 1970."""
 
-    seen: Sighting
+    seen: AgentSample
     asked_s: float
     got_s: float

@@ -15,11 +15,11 @@ from hornet.foreign_file import MissingFileError
 from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE, clone_file, write_private
 from hornet.host.owned import Owned, remove_abandoned
 from hornet.host.proc import is_running
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.network import HostNet, NamespacePool, VMIds, VMNamespace
 from hornet.network.ids import vms_directory
 from hornet.snapshot import Bundle
-from hornet.snapshot.compatibility import check_fit, is_frozen
+from hornet.snapshot.compatibility import check_compatible, is_frozen
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vm.guest import Guest, SshKey
@@ -44,7 +44,7 @@ class VM:
     phases_ms: dict[str, float] = field(default_factory=dict)
     owned: Owned = field(init=False)
     namespace: VMNamespace = field(init=False)
-    micro: MicroVM = field(init=False)
+    vmm: MicroVM = field(init=False)
     guest: Guest = field(init=False)
 
     @property
@@ -52,12 +52,12 @@ class VM:
         """The VM's private root file system."""
         return self.directory / "rootfs.ext4"
 
-    def evidence(self) -> str:
+    def diagnostics(self) -> str:
         """What to show when something went wrong with this VM."""
         if not hasattr(self, "micro"):
             return f"VM {self.name}: its VMM was never started"
-        state = "running" if self.micro.alive else "ended"
-        return f"VM {self.name} ({self.micro.lane}, {state}); console:\n{self.micro.console.tail()}"
+        state = "running" if self.vmm.alive else "ended"
+        return f"VM {self.name} ({self.vmm.lane}, {state}); console:\n{self.vmm.console.tail()}"
 
 
 class Fleet:
@@ -71,11 +71,11 @@ class Fleet:
     running: ClassVar[list[VM]] = []
 
     def __init__(
-        self, spec: Spec, home: Home, lane: Lane, host_net: HostNet, key: SshKey, *, check_seals: bool = True
+        self, spec: Spec, workspace: Workspace, lane: Lane, host_net: HostNet, key: SshKey, *, check_seals: bool = True
     ) -> None:
         self.check_seals = check_seals
         self.spec = spec
-        self.home = home
+        self.workspace = workspace
         self.lane = lane
         self.vms: list[VM] = []
         # VMs are started on several threads; an interrupt closes the fleet meanwhile.
@@ -83,65 +83,67 @@ class Fleet:
         self._closed = False
         self._host_net = host_net
         self.key = key
-        self._ids = VMIds(home, spec.network.max_vm_id, spec.network.namespace_name)
+        self._ids = VMIds(workspace, spec.network.max_vm_id, spec.network.namespace_name)
         self._networks = NamespacePool(host_net, self._ids)
 
     def prepare(self, count: int) -> None:
         """Make the networks of the next `count` VMs ahead of time. Raises NetworkError."""
         self._networks.fill(count)
 
-    def boot(self, kernel: Path, image: Path, *, more_boot_args: str = "", announces: bool = True) -> VM:
+    def boot(self, kernel: Path, image: Path, *, extra_boot_args: str = "", ready_signal: bool = True) -> VM:
         """Cold-boot an image, on a private copy of it, until it says on its console that sshd is ready.
 
-        more_boot_args come after those of the machine, and win over them. announces=False is for an image made
+        extra_boot_args come after those of the machine, and win over them. ready_signal=False is for an image made
         elsewhere, which says nothing there: its SSH port is waited for. Raises VMError with the console's last lines
         when it does not get there in machine.boot_timeout_s.
         """
-        boot_args = f"{self.spec.machine.boot_args} {more_boot_args} hornet.ssh_key={self.key.public_blob}"
+        boot_args = f"{self.spec.machine.boot_args} {extra_boot_args} hornet.ssh_key={self.key.public_blob}"
         vm = self._new_vm(None)
         try:
-            config = self._surround(vm, image)
+            config = self._provision(vm, image)
             self._start(vm, config, lambda: boot_vm(self.lane, config, kernel=kernel, boot_args=boot_args))
-            if not announces:
+            if not ready_signal:
                 with timed(vm.phases_ms, "sshd_ms"):
                     self._await_port(vm)
                 return vm
             for phase, line in (("userland_ms", "userland"), ("sshd_ms", "ready")):
                 with timed(vm.phases_ms, phase):
-                    vm.micro.console.wait_for(rf"^hornetos: {line} ", self.spec.machine.boot_timeout_s)
+                    vm.vmm.console.wait_for(rf"^hornetos: {line} ", self.spec.machine.boot_timeout_s)
             return vm
         except BaseException:
             self.remove(vm)
             raise
 
     def restore(
-        self, bundle: Bundle, *, own_memory: bool = False, before_resume: Callable[[VM], None] | None = None
+        self, bundle: Bundle, *, snapshottable: bool = False, before_resume: Callable[[VM], None] | None = None
     ) -> VM:
         """Restore a snapshot, on a private copy of its disk, until the guest answers on the network.
 
-        A guest that stood still for the snapshot has by then new random numbers, the time and an identity of its
-        own (see hornet/vm/restore_agent.py). own_memory=True makes a clone that can itself be snapshotted. before_resume is
-        called when everything is there and the guest does not run yet. Raises SnapshotError if the seal is broken or
-        the snapshot was not made for this lane and machine, VMError, GuestError.
+        A guest that was frozen for the snapshot has new random numbers, the time and its own identity by then (see
+        hornet/vm/restore_agent.py). snapshottable: the clone can itself be snapshotted. before_resume is called when
+        everything is in place and the guest does not run yet. Raises SnapshotError if the seal is broken or the
+        snapshot was not made for this lane and machine, VMError, GuestError.
         """
         vm = self._new_vm(bundle)
         try:
             if self.check_seals:
                 with timed(vm.phases_ms, "seal_ms"):
                     bundle.check_seal()
-                with timed(vm.phases_ms, "fit_ms"):
-                    check_fit(bundle, self.lane, self.spec.machine)
+                with timed(vm.phases_ms, "compatibility_ms"):
+                    check_compatible(bundle, self.lane, self.spec.machine)
             frozen = is_frozen(bundle)
-            config = self._surround(vm, bundle.rootfs)
+            config = self._provision(vm, bundle.rootfs)
             memory, state = bundle.memory, bundle.state
             self._start(
-                vm, config, lambda: restore_vm(self.lane, config, memory=memory, state=state, own_memory=own_memory)
+                vm,
+                config,
+                lambda: restore_vm(self.lane, config, memory=memory, state=state, snapshottable=snapshottable),
             )
             if before_resume:
                 before_resume(vm)
             with timed(vm.phases_ms, "resume_ms"):
-                vm.micro.resume()
-            refreshing = refresh(vm.micro.console) if frozen else None
+                vm.vmm.resume()
+            refreshing = refresh(vm.vmm.console) if frozen else None
             with timed(vm.phases_ms, "first_reply_ms"):
                 vm.guest.await_reply(self.spec.snapshot.restore_timeout_s)
             if refreshing:
@@ -157,7 +159,7 @@ class Fleet:
             vm.guest.await_port(self.spec.machine.boot_timeout_s)
         except GuestError as error:
             raise VMError(
-                f"VM {vm.name}: {error.message}\n{vm.micro.console.tail()}",
+                f"VM {vm.name}: {error.message}\n{vm.vmm.console.tail()}",
                 "an image made elsewhere must bring up eth0 with its address, and sshd, by itself",
             ) from error
 
@@ -168,7 +170,7 @@ class Fleet:
         if hasattr(vm, "guest"):
             vm.guest.close()
         if hasattr(vm, "micro"):
-            vm.micro.kill()
+            vm.vmm.kill()
         vm.namespace.remove()
         if hasattr(vm, "owned"):
             vm.owned.remove()
@@ -182,7 +184,7 @@ class Fleet:
         self._networks.close()
 
     def __enter__(self) -> Fleet:
-        remove_leftovers(self.home)
+        remove_leftovers(self.workspace)
         prepare(self.lane)
         return self
 
@@ -205,7 +207,7 @@ class Fleet:
         with timed(phases_ms, "namespace_ms"):
             namespace = self._networks.take()
         name = namespace.plan.namespace
-        vm = VM(namespace.vm_id, name, vms_directory(self.home) / name, parent, phases_ms)
+        vm = VM(namespace.vm_id, name, vms_directory(self.workspace) / name, parent, phases_ms)
         vm.namespace = namespace
         with self._lock:
             self.vms.append(vm)
@@ -221,7 +223,7 @@ class Fleet:
         if self._closed:
             raise VMError("no VM can be started: the run is ending")
 
-    def _surround(self, vm: VM, disk: Path) -> MachineConfig:
+    def _provision(self, vm: VM, disk: Path) -> MachineConfig:
         """What a VM needs before its VMM starts: a directory and a disk of its own, a card in its namespace."""
         remove_abandoned(vm.directory)
         try:
@@ -245,15 +247,15 @@ class Fleet:
         )
 
     def _start(self, vm: VM, config: MachineConfig, start: Any) -> None:
-        vm.micro = start()
+        vm.vmm = start()
         if vm not in self.vms:
-            vm.micro.kill()
+            vm.vmm.kill()
             raise VMError(f"VM {vm.name}: removed while it was started")
-        vm.micro.failure.on_failure(vm.namespace.close_sockets)
-        vm.guest = Guest(vm.namespace, str(self.spec.network.guest_address.ip), self.key, vm.micro.failure)
-        vm.phases_ms.update(vm.micro.phases_ms)
+        vm.vmm.failure.on_failure(vm.namespace.close_sockets)
+        vm.guest = Guest(vm.namespace, str(self.spec.network.guest_address.ip), self.key, vm.vmm.failure)
+        vm.phases_ms.update(vm.vmm.phases_ms)
         state = VMState(
-            pid=vm.micro.pid,
+            pid=vm.vmm.pid,
             owner_pid=os.getpid(),
             lane=str(self.lane),
             vm_id=vm.vm_id,
@@ -265,10 +267,10 @@ class Fleet:
         write_private(vm.directory / STATE_FILE, state.to_json())
 
 
-def running_vms(home: Home) -> dict[str, VMState]:
+def running_vms(workspace: Workspace) -> dict[str, VMState]:
     """The VMs whose VMM runs, by name. Raises VMError for a state file that the suite has not written."""
     found = {}
-    for path in sorted(vms_directory(home).glob(f"*/{STATE_FILE}")):
+    for path in sorted(vms_directory(workspace).glob(f"*/{STATE_FILE}")):
         try:
             state = read_state(path)
         except MissingFileError:

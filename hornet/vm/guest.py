@@ -20,10 +20,10 @@ from hornet.host.durable import sync, sync_tree
 from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE
 from hornet.host.owned import work_directory
 from hornet.host.proc import run
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.network import VMNamespace
 from hornet.vm.guest_script import Result, run_script
-from hornet.vm.probes import Facts, Probe, build_script, new_boundary, parse_answers
+from hornet.vm.probes import Probe, ProbeResults, build_script, new_boundary, parse_answers
 from hornet.vmm.failure import FailureSignal
 
 SSH_PORT = 22
@@ -46,9 +46,9 @@ class SshKey:
     public_blob: str
 
 
-def ssh_key(home: Home) -> SshKey:
+def ssh_key(workspace: Workspace) -> SshKey:
     """The home's key pair, made when first asked for."""
-    private = home.keys / KEY_NAME
+    private = workspace.keys / KEY_NAME
     # One at a time: two workers that make it at once would leave one of them with a key that no guest knows.
     with FileLock(private.with_suffix(".lock")):
         if private.exists() and not private.stat().st_size:
@@ -182,7 +182,7 @@ class Guest:
         with self._explained(doing), self._session(timeout_s) as channel:
             return run_script(channel, script, timeout_s)
 
-    def ask(self, probes: list[Probe], environment: dict[str, str], timeout_s: float) -> Facts:
+    def ask(self, probes: list[Probe], environment: dict[str, str], timeout_s: float) -> ProbeResults:
         """Ask all probes in one round trip."""
         boundary = new_boundary()
         return parse_answers(self.run(build_script(probes, environment, boundary), timeout_s).stdout, boundary)

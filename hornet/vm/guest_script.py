@@ -104,7 +104,7 @@ def _read(channel: paramiko.Channel, streams: tuple[_Stream, _Stream], deadline_
         now_s = time.monotonic()
         if now_s >= deadline_s:
             raise TimeoutError
-        # Asked first: what arrives after the streams were looked at must not be lost.
+        # ProbedVM first: what arrives after the streams were looked at must not be lost.
         ended = channel.eof_received or channel.closed
         if sum(stream.drain() for stream in streams):
             last_read_s = now_s

@@ -16,7 +16,7 @@ from hornet.host.artifact_store import content_key, file_sha256
 from hornet.host.durable import write_file
 from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE, open_private
 from hornet.host.owned import work_directory
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.spec.lane import LANES, Lane
 from hornet.spec.model import Spec
 from hornet.vm import kvm
@@ -46,9 +46,9 @@ _STATE = TypeAdapter(LaneState)
 MAX_PROOF_BYTES = 64 << 10
 
 
-def probe_lanes(home: Home, kernel: Path | None, spec: Spec) -> list[LaneState]:
+def probe_lanes(workspace: Workspace, kernel: Path | None, spec: Spec) -> list[LaneState]:
     """The state of every lane, best first. What was proved by booting `kernel` is kept until host or kernel change."""
-    return [_probe(lane, home, kernel, spec) for lane in LANES]
+    return [_probe(lane, workspace, kernel, spec) for lane in LANES]
 
 
 def best_lane(states: Sequence[LaneState]) -> Lane:
@@ -60,7 +60,7 @@ def best_lane(states: Sequence[LaneState]) -> Lane:
     raise HostError(f"no lane works on this host:\n  {reasons}", "install qemu-system-x86: ./hornetos host does")
 
 
-def _probe(lane: Lane, home: Home, kernel: Path | None, spec: Spec) -> LaneState:
+def _probe(lane: Lane, workspace: Workspace, kernel: Path | None, spec: Spec) -> LaneState:
     missing = _missing(lane)
     if missing:
         return LaneState(str(lane), False, missing)
@@ -69,10 +69,10 @@ def _probe(lane: Lane, home: Home, kernel: Path | None, spec: Spec) -> LaneState
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     proof = {"lane": str(lane), "vmm": vmm_version(lane), "kernel": file_sha256(kernel), "until": LAST_WORDS}
     key = content_key({**proof, "boot": boot_id})
-    kept = home.directory("cache", "lanes") / f"{key}.json"
+    kept = workspace.directory("cache", "lanes") / f"{key}.json"
     if known := _kept(kept):
         return known
-    state = _boot_to_root_mount(lane, home, kernel, spec)
+    state = _boot_to_root_mount(lane, workspace, kernel, spec)
     if state.usable is not None:
         write_file(kept, json.dumps(asdict(state)) + "\n")
     return state
@@ -95,8 +95,8 @@ def _missing(lane: Lane) -> str:
     return kvm.payload_problem() or "" if lane.accelerator == "kvm" else ""
 
 
-def _boot_to_root_mount(lane: Lane, home: Home, kernel: Path, spec: Spec) -> LaneState:
-    with work_directory(home.run, "lane", PRIVATE_DIRECTORY_MODE) as directory:
+def _boot_to_root_mount(lane: Lane, workspace: Workspace, kernel: Path, spec: Spec) -> LaneState:
+    with work_directory(workspace.run, "lane", PRIVATE_DIRECTORY_MODE) as directory:
         disk = directory / "empty"
         with open_private(disk, "xb") as file:
             file.truncate(1 << 20)

@@ -11,17 +11,17 @@ import psutil
 from hornet.errors import VMError
 from hornet.foreign_file import ForeignFileError
 from hornet.host.owned import remove_abandoned
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.vm.state import STATE_FILE, read_state
 
 # vm.json is written a moment after its VMM was started; psutil rounds to a hundredth of a second.
 CLOCK_ROUNDING_S = 1.0
 
 
-def remove_leftovers(home: Home) -> None:
+def remove_leftovers(workspace: Workspace) -> None:
     """Remove unfinished things and VM directories whose owners are dead; what belongs to a living process stays."""
-    home.remove_abandoned()
-    vms = Path(os.path.realpath(home.root), "run", "vms")
+    workspace.remove_abandoned()
+    vms = Path(os.path.realpath(workspace.root), "run", "vms")
     # A home that can't be read is named by what the command wants of it.
     with suppress(OSError):
         if os.path.realpath(vms) != str(vms):  # a link to another place

@@ -1,4 +1,4 @@
-"""Facts of a guest: many small questions asked in one SSH round trip, answered as data that checks then judge."""
+"""Probes: many small questions to a guest in one SSH round trip, answered as data that checks then judge."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProbeResult:
     """What a probe printed (standard output and error together) and its exit code; 143 or 124: time limit."""
 
     name: str
@@ -37,13 +37,13 @@ class Answer:
         return f"{self.name}: exit code {self.exit_code}, printed {shown[:400]!r}"
 
 
-class Facts(Mapping[str, Answer]):
+class ProbeResults(Mapping[str, ProbeResult]):
     """Answers by probe name. Asking for one that the guest never gave raises GuestError."""
 
-    def __init__(self, answers: Iterable[Answer]) -> None:
+    def __init__(self, answers: Iterable[ProbeResult]) -> None:
         self._answers = {answer.name: answer for answer in answers}
 
-    def __getitem__(self, name: str) -> Answer:
+    def __getitem__(self, name: str) -> ProbeResult:
         try:
             return self._answers[name]
         except KeyError:
@@ -58,9 +58,9 @@ class Facts(Mapping[str, Answer]):
     def __len__(self) -> int:
         return len(self._answers)
 
-    def with_answer(self, answer: Answer) -> Facts:
+    def with_answer(self, answer: ProbeResult) -> ProbeResults:
         """The same facts with one answer replaced: how a self-test makes an input that must be rejected."""
-        return Facts([*self._answers.values(), answer])
+        return ProbeResults([*self._answers.values(), answer])
 
 
 def new_boundary() -> str:
@@ -82,8 +82,8 @@ def build_script(probes: Iterable[Probe], environment: Mapping[str, str], bounda
     return "\n".join(lines) + "\n"
 
 
-def parse_answers(text: str, boundary: str) -> Facts:
+def parse_answers(text: str, boundary: str) -> ProbeResults:
     """Read what the script printed. An answer that was cut off is left out, so that nobody judges half of it."""
     pattern = rf"^{re.escape(boundary)} begin (\S+)\n(.*?)\n{re.escape(boundary)} end ([0-9]{{1,3}})$"
     found = re.finditer(pattern, text, re.MULTILINE | re.DOTALL)
-    return Facts(Answer(match[1], int(match[3]), match[2]) for match in found)
+    return ProbeResults(ProbeResult(match[1], int(match[3]), match[2]) for match in found)

@@ -22,7 +22,7 @@ WATCH_FILE = "/run/hornetos/watch.pid"
 
 
 @dataclass(frozen=True)
-class Order:
+class ConsoleCommand:
     """Something that the guest was told to do, and is doing."""
 
     console: Console
@@ -42,18 +42,18 @@ class Order:
             ) from error
 
 
-def freeze(console: Console) -> Order:
+def freeze(console: Console) -> ConsoleCommand:
     """Tell the guest to let all its processes stand still. Raises VMError."""
     return _order(console, "freeze", "frozen")
 
 
-def refresh(console: Console) -> Order:
+def refresh(console: Console) -> ConsoleCommand:
     """Tell the guest the time, give it a new seed, and let it go on. Raises VMError."""
     return _order(console, "refresh", "refreshed", f"{time.time():.9f}", secrets.token_hex(SEED_BYTES))
 
 
-def _order(console: Console, verb: str, done: str, *values: str) -> Order:
+def _order(console: Console, verb: str, done: str, *values: str) -> ConsoleCommand:
     token = secrets.token_hex(4)
     console.send(f"{' '.join(('hornetos', verb, token, *values))}\n")
     # Not only at the start of a line: whatever was being printed at the snapshot comes first.
-    return Order(console, verb, f"hornetos: {done} {token}")
+    return ConsoleCommand(console, verb, f"hornetos: {done} {token}")

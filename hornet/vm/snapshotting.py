@@ -10,7 +10,7 @@ from hornet.errors import SnapshotError
 from hornet.formats.ext4.verdict import judge_ext4
 from hornet.host.cpu import cpu_features_sha256, cpu_model
 from hornet.host.file_copy import clone_file
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.snapshot.bundle import Bundle
 from hornet.snapshot.manifest import Origin
 from hornet.snapshot.publish import publishing
@@ -39,7 +39,7 @@ echo "hornetos: flushed TOKEN" >/dev/console
 
 def take_snapshot(
     vm: VM,
-    home: Home,
+    workspace: Workspace,
     spec: Spec,
     *,
     version: str,
@@ -54,13 +54,13 @@ def take_snapshot(
     """
     flush(vm)
     if origin.frozen:
-        freeze(vm.micro.console).wait(spec.snapshot.freeze_timeout_s)
-    target = home.snapshots / version
+        freeze(vm.vmm.console).wait(spec.snapshot.freeze_timeout_s)
+    target = workspace.snapshots / version
     with publishing(target, spec.snapshot) as bundle:
-        vm.micro.pause()
-        vm.micro.snapshot(bundle.memory, bundle.state)
+        vm.vmm.pause()
+        vm.vmm.snapshot(bundle.memory, bundle.state)
         clone_file(vm.disk, bundle.rootfs)
-        _check_disk(bundle, home)
+        _check_disk(bundle, workspace)
         bundle.seal(version, origin)
         if before_publishing:
             before_publishing(bundle)
@@ -72,11 +72,11 @@ def flush(vm: VM) -> None:
     token = secrets.token_hex(8)
     vm.guest.run(FLUSH.replace("TOKEN", token), COMMAND_TIMEOUT_S)
     vm.guest.close()
-    vm.micro.console.wait_for(rf"hornetos: flushed {token}", COMMAND_TIMEOUT_S)
+    vm.vmm.console.wait_for(rf"hornetos: flushed {token}", COMMAND_TIMEOUT_S)
 
 
-def _check_disk(bundle: Bundle, home: Home) -> None:
-    findings = judge_ext4(bundle.rootfs, home.run).findings
+def _check_disk(bundle: Bundle, workspace: Workspace) -> None:
+    findings = judge_ext4(bundle.rootfs, workspace.run).findings
     if findings:
         raise SnapshotError(
             "the VM's disk is damaged:\n  " + "\n  ".join(map(str, findings)), "restore an older version"
@@ -85,7 +85,7 @@ def _check_disk(bundle: Bundle, home: Home) -> None:
 
 def origin_of(vm: VM, spec: Spec, *, kernel_sha256: str, tier: str, ssh_public_blob: str) -> Origin:
     """What a snapshot of this booted VM must say about where it comes from."""
-    lane, config = vm.micro.lane, vm.micro.config
+    lane, config = vm.vmm.lane, vm.vmm.config
     return Origin(
         lane=str(lane),
         vmm_version=vmm_version(lane),
@@ -110,7 +110,7 @@ def origin_of_child(vm: VM, spec: Spec) -> Origin:
         raise SnapshotError(f"VM {vm.name} was booted, not restored: it has no parent")
     sealed = vm.parent.manifest()
     here = {
-        "vmm_version": vmm_version(vm.micro.lane),
+        "vmm_version": vmm_version(vm.vmm.lane),
         "cpu_model": cpu_model(),
         "cpu_features_sha256": cpu_features_sha256(),
         "spec_sha256": spec_sha256(spec),

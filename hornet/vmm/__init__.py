@@ -33,9 +33,9 @@ def boot_vm(lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) 
     return vm
 
 
-def restore_vm(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, own_memory: bool = False) -> MicroVM:
+def restore_vm(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, snapshottable: bool = False) -> MicroVM:
     """Start a VM from a snapshot's memory and state. It is paused when this returns. Raises VMError."""
-    vm: MicroVM = _driver(lane).restore(lane, config, memory=memory, state=state, own_memory=own_memory)
+    vm: MicroVM = _driver(lane).restore(lane, config, memory=memory, state=state, snapshottable=snapshottable)
     return vm
 
 

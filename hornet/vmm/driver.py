@@ -64,7 +64,7 @@ class MicroVM(Protocol):
     def snapshot(self, memory: Path, state: Path) -> None:
         """Write the paused VM's memory and device state. The VM stays paused."""
 
-    def take_memory(self, taken_mib: int) -> None:
+    def set_balloon(self, taken_mib: int) -> None:
         """Ask the guest by its balloon to do without so much of its memory; 0 gives all back."""
 
     def reported_load_ms(self) -> float | None:

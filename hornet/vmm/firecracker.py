@@ -110,7 +110,7 @@ class FirecrackerVM:
         self.call("PUT", "/snapshot/load", body)
         self._memory = [Path(memory.name)]
 
-    def take_memory(self, taken_mib: int) -> None:
+    def set_balloon(self, taken_mib: int) -> None:
         self.call("PATCH", "/balloon", {"amount_mib": taken_mib})
 
     def reported_load_ms(self) -> float:
@@ -238,10 +238,12 @@ def _set_up(vm: FirecrackerVM, kernel: str, boot_args: str) -> None:
         vm.give_up(error)
 
 
-def restore(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, own_memory: bool = False) -> FirecrackerVM:
+def restore(
+    lane: Lane, config: MachineConfig, *, memory: Path, state: Path, snapshottable: bool = False
+) -> FirecrackerVM:
     """Start a VM from a snapshot; it is paused when this returns: resume() lets it run.
 
-    memory is mapped private, so that clones share its pages. own_memory makes no difference here: any clone can be
+    memory is mapped private, so that clones share its pages. snapshottable makes no difference here: any clone can be
     snapshotted again. Raises VMError.
     """
     with open_given(memory) as ram, open_given(state) as stream:

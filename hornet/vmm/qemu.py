@@ -60,10 +60,10 @@ class QemuVM:
         arguments: Sequence[str],
         files: Mapping[str, int],
         fds: Sequence[int] = (),
-        own_memory: BinaryIO | None = None,
+        snapshottable: BinaryIO | None = None,
     ) -> None:
         """files: descriptors of what it opens by name; fds: of what it finds by number."""
-        self._own_memory = own_memory
+        self._own_memory = snapshottable
         self.lane = lane
         self.config = config
         self.phases_ms: dict[str, float] = {}
@@ -106,11 +106,11 @@ class QemuVM:
 
         Raises VMError for a clone with private memory: its pages live in no file.
         """
-        own_memory = self._own_memory
-        if not own_memory:
+        snapshottable = self._own_memory
+        if not snapshottable:
             raise VMError(
                 f"VM {self.config.name}: its memory is a private clone of a snapshot's and can't be saved",
-                "restore the VM with own_memory=True",
+                "restore the VM with snapshottable=True",
             )
         self._prepare_migration()
         with open_private(state, "wb") as stream:
@@ -118,7 +118,7 @@ class QemuVM:
             self._qmp.execute("migrate", {"uri": "fd:state"})
             self._qmp.wait_migration(MIGRATION_TIMEOUT_S)
         # What the guest freed is zero (init_on_free) and need not take room.
-        clone_file(Path(f"/proc/self/fd/{own_memory.fileno()}"), memory)
+        clone_file(Path(f"/proc/self/fd/{snapshottable.fileno()}"), memory)
         run(["fallocate", "--dig-holes", memory], timeout_s=MIGRATION_TIMEOUT_S)
 
     def load(self, state_fd: int) -> None:
@@ -130,7 +130,7 @@ class QemuVM:
         except HornetError as error:
             self._give_up(error)
 
-    def take_memory(self, taken_mib: int) -> None:
+    def set_balloon(self, taken_mib: int) -> None:
         self._qmp.execute("balloon", {"value": (self.config.memory_mib - taken_mib) << 20})
 
     def reported_load_ms(self) -> None:
@@ -183,16 +183,16 @@ def boot(lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> 
         return _with_own_memory(lane, config, arguments, {KERNEL: stream.fileno()}, [], _make_memory(config))
 
 
-def restore(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, own_memory: bool = False) -> QemuVM:
+def restore(lane: Lane, config: MachineConfig, *, memory: Path, state: Path, snapshottable: bool = False) -> QemuVM:
     """Start a VM from a snapshot; it is paused when this returns: resume() lets it run.
 
-    memory is mapped private, so that clones share its pages and it never changes. own_memory=True copies it
+    memory is mapped private, so that clones share its pages and it never changes. snapshottable=True copies it
     instead, which costs time and space and allows a snapshot of the clone. Raises VMError.
     """
     arguments = ["-incoming", "defer", "-S"]
     with open_given(state) as stream, open_given(memory) as ram:
         fds = [stream.fileno()]
-        if own_memory:
+        if snapshottable:
             vm = _with_own_memory(lane, config, arguments, {}, fds, _make_memory(config, ram))
         else:
             # Opened for reading only: nothing that the guest or a subverted QEMU does can change it.

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from hornet.procedures.judge_image import ImageProblems
-from hornet_fixtures.assertions import holds
+from hornet_fixtures.assertions import assert_no_problems
 
 # Each case carries the statement of its rule, if the guide has it, as in guide("file-healthcheck").
 pytestmark = pytest.mark.conformance
 
 
 def test_it_is_as_the_rule_says(file_rule: str, image_problems: ImageProblems) -> None:
-    holds(image_problems[f"file.{file_rule}"])
+    assert_no_problems(image_problems[f"file.{file_rule}"])

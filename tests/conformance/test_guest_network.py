@@ -6,8 +6,8 @@ import pytest
 
 from hornet.checks import guest_network
 from hornet.spec.model import Spec
-from hornet.vm.probes import Facts
-from hornet_fixtures.assertions import holds
+from hornet.vm.probes import ProbeResults
+from hornet_fixtures.assertions import assert_no_problems
 from hornet_fixtures.requirement_markers import check_cases
 
 pytestmark = pytest.mark.conformance
@@ -24,5 +24,5 @@ CHECKS = {
 
 
 @pytest.mark.parametrize("check", check_cases(CHECKS))
-def test_the_network_is_as_specified(check, spec: Spec, facts: Facts) -> None:
-    holds(check(spec.network, facts))
+def test_the_network_is_as_specified(check, spec: Spec, facts: ProbeResults) -> None:
+    assert_no_problems(check(spec.network, facts))

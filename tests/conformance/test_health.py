@@ -6,8 +6,8 @@ import pytest
 
 from hornet.checks import health
 from hornet.spec.model import Spec
-from hornet_fixtures.assertions import holds
-from hornet_fixtures.guests import Scratch
+from hornet_fixtures.assertions import assert_no_problems
+from hornet_fixtures.guests import MutableVM
 from hornet_fixtures.requirement_markers import check_cases
 
 pytestmark = pytest.mark.conformance
@@ -21,5 +21,5 @@ CHECKS = {
 
 
 @pytest.mark.parametrize("check", check_cases(CHECKS))
-def test_the_health_check_tells(check, spec: Spec, scratch: Scratch) -> None:
-    holds(check(spec.health, scratch.facts))
+def test_the_health_check_tells(check, spec: Spec, mutable_vm: MutableVM) -> None:
+    assert_no_problems(check(spec.health, mutable_vm.facts))

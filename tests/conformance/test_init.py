@@ -6,11 +6,11 @@ import pytest
 
 from hornet.checks.init_system import init_problems
 from hornet.spec.model import Spec, Tier
-from hornet.vm.probes import Facts
-from hornet_fixtures.assertions import holds
+from hornet.vm.probes import ProbeResults
+from hornet_fixtures.assertions import assert_no_problems
 
-pytestmark = [pytest.mark.conformance, pytest.mark.guide("tier-init")]
+pytestmark = [pytest.mark.conformance, pytest.mark.requirement("tier-init")]
 
 
-def test_the_tiers_init_brought_it_up(spec: Spec, tier: Tier, facts: Facts) -> None:
-    holds(init_problems(tier.init, spec.inits[tier.init], facts))
+def test_the_tiers_init_brought_it_up(spec: Spec, tier: Tier, facts: ProbeResults) -> None:
+    assert_no_problems(init_problems(tier.init, spec.inits[tier.init], facts))

@@ -8,8 +8,8 @@ from hornet.checks import boot, read_only
 from hornet.host.artifact_store import file_sha256
 from hornet.scenarios.probe_sets import FACTS_TIMEOUT_S
 from hornet.spec.model import Spec
-from hornet_fixtures.assertions import holds
-from hornet_fixtures.guests import Hardened
+from hornet_fixtures.assertions import assert_no_problems
+from hornet_fixtures.guests import ReadOnlyRootVM
 from hornet_fixtures.requirement_markers import check_cases
 
 pytestmark = pytest.mark.conformance
@@ -19,16 +19,18 @@ CHECKS = {read_only.read_only_problems: ["root-read-only"], read_only.tmpfs_prob
 
 
 @pytest.mark.parametrize("check", check_cases(CHECKS))
-def test_the_root_is_read_only(check, spec: Spec, hardened: Hardened) -> None:
-    holds(check(spec.read_only_root, hardened.facts))
+def test_the_root_is_read_only(check, spec: Spec, read_only_root_vm: ReadOnlyRootVM) -> None:
+    assert_no_problems(check(spec.read_only_root, read_only_root_vm.facts))
 
 
-@pytest.mark.guide("root-read-only")
-def test_nothing_reached_the_disk(hardened: Hardened) -> None:
-    hardened.vm.guest.run("sync", FACTS_TIMEOUT_S)
-    holds(read_only.disk_problems(hardened.disk_before_sha256, file_sha256(hardened.vm.disk)))
+@pytest.mark.requirement("root-read-only")
+def test_nothing_reached_the_disk(read_only_root_vm: ReadOnlyRootVM) -> None:
+    read_only_root_vm.vm.guest.run("sync", FACTS_TIMEOUT_S)
+    assert_no_problems(
+        read_only.disk_problems(read_only_root_vm.disk_before_sha256, file_sha256(read_only_root_vm.vm.disk))
+    )
 
 
-@pytest.mark.guide("trouble-console")
-def test_the_console_is_clean(hardened: Hardened, spec: Spec) -> None:
-    holds(boot.line_problems(spec.boot, hardened.vm.micro.console.text))
+@pytest.mark.requirement("trouble-console")
+def test_the_console_is_clean(read_only_root_vm: ReadOnlyRootVM, spec: Spec) -> None:
+    assert_no_problems(boot.line_problems(spec.boot, read_only_root_vm.vm.vmm.console.text))

@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 
 from hornet.procedures.judge_image import ImageProblems
-from hornet_fixtures.assertions import holds
+from hornet_fixtures.assertions import assert_no_problems
 
-# Each case carries the mark of its removal, as in guide("removed-perl"); a tier's `keeps` have no case.
+# Each case carries the mark of its removal, as in requirement("removed-perl"); a tier's `keeps` have no case.
 pytestmark = pytest.mark.conformance
 
 
 def test_it_is_not_there(removal_check: str, image_problems: ImageProblems) -> None:
-    holds(image_problems[removal_check])
+    assert_no_problems(image_problems[removal_check])
 
 
 def test_every_script_has_its_interpreter(image_problems: ImageProblems) -> None:
-    holds(image_problems["leftover.interpreter"])
+    assert_no_problems(image_problems["leftover.interpreter"])
 
 
 def test_every_program_has_its_libraries(image_problems: ImageProblems) -> None:
-    holds(image_problems["leftover.library"])
+    assert_no_problems(image_problems["leftover.library"])

@@ -7,29 +7,29 @@ import pytest
 from hornet.checks import baked_secrets, runtime_secrets
 from hornet.checks.catalog import label
 from hornet.procedures.judge_image import REMNANT, ImageProblems
-from hornet_fixtures.assertions import holds
-from hornet_fixtures.guests import Scratch
+from hornet_fixtures.assertions import assert_no_problems
+from hornet_fixtures.guests import MutableVM
 from hornet_fixtures.requirement_markers import check_cases
 
 pytestmark = pytest.mark.conformance
 
 
-@pytest.mark.guide("no-baked-secrets")
+@pytest.mark.requirement("no-baked-secrets")
 @pytest.mark.parametrize("check", [label(check) for check in baked_secrets.CHECKS])
 def test_the_image_holds_no_secret(check: str, image_problems: ImageProblems) -> None:
-    holds(image_problems[f"secret.{check}"])
+    assert_no_problems(image_problems[f"secret.{check}"])
 
 
-@pytest.mark.guide("no-baked-secrets")
+@pytest.mark.requirement("no-baked-secrets")
 def test_deleted_files_left_no_secret(image_problems: ImageProblems) -> None:
-    holds(image_problems[REMNANT])
+    assert_no_problems(image_problems[REMNANT])
 
 
 @pytest.mark.parametrize("check", check_cases(dict.fromkeys(runtime_secrets.CHECKS, ("secrets-injected",))))
-def test_secrets_come_at_run_time(check, scratch: Scratch) -> None:
-    holds(check(scratch.trial, scratch.facts))
+def test_secrets_come_at_run_time(check, mutable_vm: MutableVM) -> None:
+    assert_no_problems(check(mutable_vm.trial, mutable_vm.facts))
 
 
-@pytest.mark.guide("secrets-injected")
-def test_the_disk_never_saw_them(scratch: Scratch) -> None:
-    holds(runtime_secrets.disk_problems(scratch.trial, scratch.vm.disk))
+@pytest.mark.requirement("secrets-injected")
+def test_the_disk_never_saw_them(mutable_vm: MutableVM) -> None:
+    assert_no_problems(runtime_secrets.disk_problems(mutable_vm.trial, mutable_vm.vm.disk))

@@ -9,24 +9,24 @@ import pytest
 from hornet.checks import sizes
 from hornet.host.artifact_store import file_sha256
 from hornet.spec.model import Spec, Tier
-from hornet_fixtures.assertions import holds
+from hornet_fixtures.assertions import assert_no_problems
 from hornet_fixtures.under_test import Image
 
 pytestmark = pytest.mark.conformance
 
 
-@pytest.mark.guide("tier-size", "target-rootfs-size")
+@pytest.mark.requirement("tier-size", "target-rootfs-size")
 def test_the_image_is_within_its_tier(tier: Tier, tier_name: str, image: Image, record, artifacts) -> None:
     found_mb = sizes.size_mb(image.path)
     record("rootfs_size", found_mb, "MB", dimensions={"tier": tier_name})
     known = image.manifest or {"tier": tier_name, "sha256": file_sha256(image.path)}
     artifacts("rootfs", {**known, "size_mb": found_mb})
-    holds(sizes.rootfs_size_problems(tier, found_mb, image.manifest.get("components_mb", {})))
+    assert_no_problems(sizes.rootfs_size_problems(tier, found_mb, image.manifest.get("components_mb", {})))
 
 
-@pytest.mark.guide("target-kernel-size")
+@pytest.mark.requirement("target-kernel-size")
 def test_the_kernel_is_within_its_target(spec: Spec, kernel: Path, record, artifacts) -> None:
     found_mb = sizes.size_mb(kernel)
     record("kernel_size", found_mb, "MB")
     artifacts("kernel", {"size_mb": found_mb, "sha256": file_sha256(kernel)})
-    holds(sizes.kernel_size_problems(spec.kernel, found_mb))
+    assert_no_problems(sizes.kernel_size_problems(spec.kernel, found_mb))

@@ -45,11 +45,11 @@ class Command:
 
 
 def _kernel(world: World) -> Path:
-    return next(world.home.glob("build/kernel/*/vmlinux"))
+    return next(world.workspace.glob("build/kernel/*/vmlinux"))
 
 
 def _snapshot(world: World) -> Path:
-    return next(path.parent for path in world.home.glob(f"snapshots/[!.]*/{MANIFEST_FILE}"))
+    return next(path.parent for path in world.workspace.glob(f"snapshots/[!.]*/{MANIFEST_FILE}"))
 
 
 def _sound_image(world: World) -> None:
@@ -78,7 +78,7 @@ def _wrong_config(world: World) -> None:
 
 def _unproved_lane(world: World) -> None:
     """The lane that works everywhere: others may take their whole time limit to be found unusable."""
-    for proof in world.home.glob("cache/lanes/*.json"):
+    for proof in world.workspace.glob("cache/lanes/*.json"):
         if json.loads(proof.read_text())["lane"] == "qemu/tcg":
             proof.unlink()
 
@@ -136,7 +136,7 @@ def _new_version(world: World) -> list[str | Path]:
 
 def _new_version_again(world: World) -> list[str | Path]:
     """What was published stays published."""
-    there = (world.home / "snapshots/faults-v2").exists()
+    there = (world.workspace / "snapshots/faults-v2").exists()
     return [*HORNETOS, "validate", "faults-v2"] if there else _new_version(world)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from tests.faults.tally import TALLY
 from tests.faults.world import what_is_hidden
 
@@ -39,7 +39,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Not a fixture: a kernel would be built before it could say that nothing can be judged."""
-    hidden = what_is_hidden(Home.from_env().root)
+    hidden = what_is_hidden(Workspace.from_env().root)
     for item in items if hidden else ():
         if {"drawn", "small_home"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.skip(reason=f"not judged: {hidden}"))

@@ -122,7 +122,7 @@ def stop_vmm(running: Running) -> None:
 
 
 def kill_sshd(running: Running) -> None:
-    states = sorted(running.world.home.glob("run/vms/*/vm.json"))
+    states = sorted(running.world.workspace.glob("run/vms/*/vm.json"))
     if not states:
         raise Missed("no VM")
     state = json.loads(running.chance.choice(states).read_text())
@@ -159,7 +159,7 @@ def make_read_only(running: Running) -> None:
     """The kernel refuses while a file is open for writing: then a little later."""
     deadline_s = time.monotonic() + READ_ONLY_TRIES_S
     while subprocess.run(
-        ["mount", "-o", "remount,ro,bind", running.world.home], stderr=subprocess.DEVNULL, check=False
+        ["mount", "-o", "remount,ro,bind", running.world.workspace], stderr=subprocess.DEVNULL, check=False
     ).returncode:
         if time.monotonic() > deadline_s or running.process.poll() is not None:
             raise Missed("files are always open for writing")
@@ -167,7 +167,7 @@ def make_read_only(running: Running) -> None:
 
 
 def make_writable(world: World) -> None:
-    run("mount", "-o", "remount,rw,bind", world.home)
+    run("mount", "-o", "remount,rw,bind", world.workspace)
 
 
 def cut_power(running: Running) -> None:

@@ -91,7 +91,7 @@ def _judge_words(ended: Ended) -> list[str]:
 
 
 def _of_python_itself(text: str) -> bool:
-    """An interrupt before the first line of the project, which nobody can hear then."""
+    """An interrupt before the first line of the project, which nothing can handle yet."""
     ours = text.replace(str(CHECKOUT / "hornet_cli/__main__.py"), "")
     return text.rstrip().endswith("KeyboardInterrupt") and f"{CHECKOUT}/hornet" not in ours
 

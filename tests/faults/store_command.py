@@ -14,7 +14,7 @@ def make_artifact() -> None:
     """Pack a tree, wait, unpack it, all in the artifact's work directory."""
     from hornet.host.artifact_store import Store
     from hornet.host.proc import run
-    from hornet.host.workspace import CHECKOUT, Home
+    from hornet.host.workspace import CHECKOUT, Workspace
 
     def build(work: Path) -> None:
         log = work / "build.log"
@@ -22,7 +22,7 @@ def make_artifact() -> None:
         run(["sh", "-c", "sleep 0.3 & sleep 0.3; wait; echo waited"], timeout_s=STEP_TIMEOUT_S, log=log)
         run(["tar", "-C", work, "-xf", work / "tree.tar"], timeout_s=STEP_TIMEOUT_S, log=log)
 
-    made = Store(Home.from_env()).get_or_build("faults", {"of": "tests/faults"}, build)
+    made = Store(Workspace.from_env()).get_or_build("faults", {"of": "tests/faults"}, build)
     print(f"made {made}")
 
 

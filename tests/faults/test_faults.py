@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hornet.host.facts import require_root
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.snapshot import Bundle
 from tests.faults.commands import Command
 from tests.faults.faults import NONE
@@ -32,8 +32,8 @@ SHOWN_LINES = 30
 class Controls:
     """Each command once without a fault: how long it takes, and that the oracle has no complaint then."""
 
-    def __init__(self, home: Path) -> None:
-        self._home = home
+    def __init__(self, workspace: Path) -> None:
+        self._home = workspace
         self._duration_s: dict[str, float] = {}
 
     def duration_s(self, command: Command) -> float:
@@ -47,14 +47,14 @@ class Controls:
 
 
 @pytest.fixture(scope="session")
-def controls(home: Home, bundle: Bundle) -> Controls:
+def controls(workspace: Workspace, bundle: Bundle) -> Controls:
     """On this home; a kernel, an image and a snapshot are built if it has none."""
     require_root()
-    return Controls(home.root)
+    return Controls(workspace.root)
 
 
 def test_a_fault_leaves_nothing_and_no_lie(
-    drawn: int | str, controls: Controls, home: Home, run_directory: Path, pytestconfig: pytest.Config
+    drawn: int | str, controls: Controls, workspace: Workspace, run_directory: Path, pytestconfig: pytest.Config
 ) -> None:
     if isinstance(drawn, str):
         plan = Plan.parse(drawn)
@@ -63,7 +63,7 @@ def test_a_fault_leaves_nothing_and_no_lie(
         plan = draw(chance, controls.duration_s, pytestconfig.getoption("fault_command"))
     if plan.fault.on_ext4 and not loop_devices_work():
         pytest.skip("not judged: a power cut needs a disk that is a file, and this host has no loop devices")
-    result = play(plan, home.root)
+    result = play(plan, workspace.root)
     TALLY.count(plan, result.missed)
     with (run_directory / "faults.jsonl").open("a") as log:
         log.write(json.dumps(asdict(result)) + "\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hornet.host.facts import require_root
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from tests.faults.commands import COMMANDS
 from tests.faults.plan import Plan, draw
 from tests.faults.shams import SHAMS
@@ -19,10 +19,10 @@ from tests.faults.trial import play
 
 
 @pytest.fixture(scope="module")
-def small_home(home: Home) -> Iterator[Path]:
+def small_home(workspace: Workspace) -> Iterator[Path]:
     """A home with one artifact; not in /tmp, which the fault test covers."""
     require_root()
-    with tempfile.TemporaryDirectory(prefix="faults-", dir=home.root) as directory:
+    with tempfile.TemporaryDirectory(prefix="faults-", dir=workspace.root) as directory:
         kernel = Path(directory, "build/kernel/k")
         kernel.mkdir(parents=True)
         (kernel / "vmlinux").write_text("a kernel")

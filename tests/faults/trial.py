@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 
-from hornet.host.workspace import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Workspace
 from tests.faults import oracle, shams  # noqa: F401  the shams are commands too
 from tests.faults.faults import Missed, Running
 from tests.faults.plan import Plan
@@ -55,9 +55,9 @@ class Result:
     problems: list[str] = field(default_factory=list)
 
 
-def play(plan: Plan, home: Path) -> Result:
+def play(plan: Plan, workspace: Path) -> Result:
     """Play a fault in a new world, from outside. Raises RuntimeError if the world itself fails."""
-    environment = {**os.environ, "HORNET_HOME": str(home), "PYTHONPATH": str(CHECKOUT)}
+    environment = {**os.environ, "HORNET_HOME": str(workspace), "PYTHONPATH": str(CHECKOUT)}
     done = subprocess.run(
         world_argv("tests.faults.trial", str(plan)),
         cwd=CHECKOUT,
@@ -78,7 +78,7 @@ def play(plan: Plan, home: Path) -> Result:
 
 def _play_here(plan: Plan) -> Result:
     """In the world: this process is its first."""
-    world = World(Home.from_env().root, on_ext4=plan.fault.on_ext4)
+    world = World(Workspace.from_env().root, on_ext4=plan.fault.on_ext4)
     world.enter()
     plan.command.prepare(world)
     world.note()
@@ -144,8 +144,12 @@ def _has_come(running: Running, event: str) -> bool:
         return running.vmm() is not None
     if event == "child":
         return bool(running.descendants())
-    home = running.world.home
-    return any((home / "run").glob("*")) or any(home.glob("build/*/*.tmp-*")) or any(home.glob("snapshots/.*.tmp-*"))
+    workspace = running.world.workspace
+    return (
+        any((workspace / "run").glob("*"))
+        or any(workspace.glob("build/*/*.tmp-*"))
+        or any(workspace.glob("snapshots/.*.tmp-*"))
+    )
 
 
 def _start(world: World, argv: Sequence[str | Path], settings: dict[str, object]) -> subprocess.Popen[bytes]:

@@ -35,10 +35,10 @@ MAY_STAY = (RUN_NETNS, DISK / "upper/run/vms", DISK / "upper/run/ids.lock")
 UNFINISHED = re.compile(r"\.tmp-|\.new$")
 
 
-def what_is_hidden(home: Path) -> str | None:
+def what_is_hidden(workspace: Path) -> str | None:
     """Why no world can be made: what it needs lies where it puts empty directories. None if it can."""
     for path in COVERED:
-        for needed in (home, CHECKOUT):
+        for needed in (workspace, CHECKOUT):
             if needed.is_relative_to(path):
                 return f"{needed}: the fault test covers {path}; keep the checkout and HORNET_HOME elsewhere"
     return None
@@ -48,7 +48,7 @@ def what_is_hidden(home: Path) -> str | None:
 class World:
     """home: HORNET_HOME. environment: of the commands that run here. nothing: /dev/null, also where it is missing."""
 
-    home: Path
+    workspace: Path
     on_ext4: bool = False
     environment: dict[str, str] = field(default_factory=dict)
     nothing: int = -1
@@ -58,16 +58,16 @@ class World:
 
     def enter(self) -> None:
         """Furnish the namespaces that this process has been started in."""
-        if hidden := what_is_hidden(self.home):
+        if hidden := what_is_hidden(self.workspace):
             raise SystemExit(hidden)
         mount("-t", "tmpfs", "-o", "size=6g", "scratch", SCRATCH)
         for path in (DISK, INPUTS, LOWER):
             path.mkdir()
-        mount("--bind", self.home, LOWER)
+        mount("--bind", self.workspace, LOWER)
         self.nothing = os.open("/dev/null", os.O_RDWR)
         self.mount_disk()
         self.boot()
-        self.environment = {**os.environ, "HORNET_HOME": str(self.home), "PYTHONPATH": str(CHECKOUT)}
+        self.environment = {**os.environ, "HORNET_HOME": str(self.workspace), "PYTHONPATH": str(CHECKOUT)}
         self.environment["PYTHONDONTWRITEBYTECODE"] = "1"
         self.environment.pop("PYTEST_CURRENT_TEST", None)
 
@@ -94,11 +94,11 @@ class World:
             (upper / "run").mkdir()
             os.setxattr(upper / "run", "trusted.overlay.opaque", b"y")
         layers = f"lowerdir={LOWER},upperdir={upper},workdir={work}"
-        mount("-t", "overlay", "-o", layers, "home", self.home)
+        mount("-t", "overlay", "-o", layers, "home", self.workspace)
 
     def shut_down(self) -> None:
         """Without the network of before, its names, and the home."""
-        for path in (self.home, "/run", "/tmp", DISK):
+        for path in (self.workspace, "/run", "/tmp", DISK):
             run("umount", "--recursive", "--lazy", path)
 
     def note(self) -> None:
@@ -130,7 +130,7 @@ class World:
         """Finished directories that were not there before: kind is build/* or snapshots."""
         made = (path for path in (DISK / "upper").glob(f"{kind}/*") if path.is_dir())
         relative = (path.relative_to(DISK / "upper") for path in made if not UNFINISHED.search(path.name))
-        return [self.home / path for path in relative if not (LOWER / path).exists() and not path.suffix]
+        return [self.workspace / path for path in relative if not (LOWER / path).exists() and not path.suffix]
 
 
 def run(*words: str | Path) -> None:

@@ -155,12 +155,12 @@ class FreshMachine:
         target = self.root / SUITE.lstrip("/")
         ignored = shutil.ignore_patterns(".git", ".hornet", ".tox", "__pycache__", ".*_cache", "*.egg-info")
         shutil.copytree(CHECKOUT, target, symlinks=True, ignore=ignored)
-        home = self.root / HOME.lstrip("/")
-        for path in [home, *home.rglob("*")]:
+        workspace = self.root / HOME.lstrip("/")
+        for path in [workspace, *workspace.rglob("*")]:
             os.chown(path, USER_ID, USER_ID, follow_symlinks=False)
             if not path.is_symlink():
                 path.chmod(path.stat().st_mode & ~int(UMASK, 8))
-        home.chmod(0o700)
+        workspace.chmod(0o700)
 
 
 def kept_environment() -> dict[str, str]:

@@ -13,7 +13,7 @@ import pytest
 
 from hornet.host.facts import require_root
 from hornet.host.progress import Progress
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from tests.fresh.fresh_machine import HOME, NEWEST, RELEASES, SUITE, FreshMachine, Outcome
 
 SELF_TEST_TIMEOUT_S = 1500
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(2 * WHOLE_TIMEOUT_S)
 
 
 @pytest.fixture
-def new_machine(home: Home) -> Iterator[Callable[[str], FreshMachine]]:
+def new_machine(workspace: Workspace) -> Iterator[Callable[[str], FreshMachine]]:
     """Makes machines, which are removed with the test."""
     require_root()
     made: list[FreshMachine] = []
@@ -32,8 +32,8 @@ def new_machine(home: Home) -> Iterator[Callable[[str], FreshMachine]]:
     def make(release: str) -> FreshMachine:
         root = Path(tempfile.mkdtemp(prefix=f"hornet-fresh-{release}-"))
         root.chmod(0o755)
-        made.append(FreshMachine(root, home.cache / "fresh" / release))
-        return FreshMachine.make(release, root, home.cache / "fresh" / release)
+        made.append(FreshMachine(root, workspace.cache / "fresh" / release))
+        return FreshMachine.make(release, root, workspace.cache / "fresh" / release)
 
     yield make
     for machine in made:

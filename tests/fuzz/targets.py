@@ -44,8 +44,8 @@ from hornet.results.run import Run, _note_artifacts
 from hornet.snapshot.manifest import FileSeal, Manifest, parse_manifest
 from hornet.spec.lane import lane_named
 from hornet.spec.model import SPEC_PATH, Spec, build_spec, load_spec
-from hornet.spec.requirements import load_guide
-from hornet.vm.probes import Answer, parse_answers
+from hornet.spec.requirements import load_requirements
+from hornet.vm.probes import ProbeResult, parse_answers
 from hornet.vm.state import VMState, parse_state
 from reports.generate import _component_sizes
 from reports.page import _render
@@ -272,7 +272,7 @@ def _overlay_samples() -> Iterable[bytes]:
 
 
 # The guide is the project's own: read once, so that inputs are tried a hundred times a second, not ten.
-reports.summary.load_guide = cache(load_guide)
+reports.summary.load_requirements = cache(load_requirements)
 _REPORT = TypeAdapter(Report)
 _EARLIER = Run(Path("earlier"), records=synthetic_run.records())
 
@@ -350,7 +350,7 @@ def _guest(data: bytes) -> None:
     """The name of a probe on the first line, then what a guest answers to it: every check is held against that."""
     name, _, output = data.decode("utf-8", "replace").partition("\n")
     good = good_facts(_spec())
-    facts = good.with_answer(Answer(name if name in good else "boot.kernel_log", 0, output))
+    facts = good.with_answer(ProbeResult(name if name in good else "boot.kernel_log", 0, output))
     for check in guest_checks(_spec()).values():
         check(facts)
 

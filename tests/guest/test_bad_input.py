@@ -12,7 +12,7 @@ import pytest
 from hornet.errors import HornetError, VMError
 from hornet.host.file_copy import clone_file
 from hornet.host.proc import run
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.network import HostNet, netns
 from hornet.network.ids import vms_directory
 from hornet.spec.lane import Lane
@@ -37,11 +37,11 @@ def own_net(spec: Spec) -> Iterator[HostNet]:
 def hasty(spec: Spec, lane: Lane, own_net: HostNet, key: SshKey, tmp_path: Path) -> Iterator[Fleet]:
     """An impatient fleet in a home of its own."""
     machine = spec.machine.model_copy(update={"boot_timeout_s": LIMIT_S})
-    home = Home(tmp_path / "home")
-    with Fleet(spec.model_copy(update={"machine": machine}), home, lane, own_net, key) as fleet:
+    workspace = Workspace(tmp_path / "home")
+    with Fleet(spec.model_copy(update={"machine": machine}), workspace, lane, own_net, key) as fleet:
         others = vmms()
         yield fleet
-        assert not list(vms_directory(home).glob("*")), "a VM's directory was left behind"
+        assert not list(vms_directory(workspace).glob("*")), "a VM's directory was left behind"
         assert vmms() == others, "a VMM was left behind"
         left = [name for name in os.listdir(netns.RUN_NETNS) if name.startswith(own_net.prefix)]
         assert left == [own_net.namespace], "a namespace was left behind"
@@ -103,14 +103,14 @@ def test_a_disk_that_is_full(hasty: Fleet, kernel: Path, image: Image, tmp_path:
     small = tmp_path / "small"
     small.mkdir()
     run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", small], timeout_s=20)
-    roomy = hasty.home
+    roomy = hasty.workspace
     try:
-        hasty.home = Home(small)
+        hasty.workspace = Workspace(small)
         with pytest.raises(HornetError) as caught:
             hasty.boot(kernel, image.path)
         assert "No space left on device" in caught.value.message
         assert "free space" in caught.value.hint
-        assert not list(vms_directory(hasty.home).iterdir())
+        assert not list(vms_directory(hasty.workspace).iterdir())
     finally:
-        hasty.home = roomy
+        hasty.workspace = roomy
         run(["umount", small], timeout_s=20)

@@ -14,15 +14,15 @@ import pytest
 from hornet.checks import read_only, runtime_secrets
 from hornet.checks.catalog import guest_checks, hardened_checks, scratch_checks
 from hornet.checks.health import health_probes
-from hornet.checks.runtime_secrets import Trial, injection_probes
-from hornet.host.workspace import Home
+from hornet.checks.runtime_secrets import SecretTrial, injection_probes
+from hornet.host.workspace import Workspace
 from hornet.procedures.judge_image import REMNANT, judge_image
 from hornet.scenarios.page_server import pages_server
 from hornet.scenarios.probe_sets import FACTS_TIMEOUT_S, collect_facts, guest_probes, tools_probes
 from hornet.snapshot import Bundle
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
-from hornet.vm.probes import Facts, Probe
+from hornet.vm.probes import Probe, ProbeResults
 
 pytestmark = pytest.mark.guest
 
@@ -171,7 +171,7 @@ def assert_exactly(found: dict[str, list[str]], wanted: dict[str, str]) -> None:
     assert {name: problems for name, problems in found.items() if wanted[name] not in "\n".join(problems)} == {}
 
 
-def broken_facts(vm: VM, spec: Spec, probes: list[Probe], damages: list[Damage]) -> Facts:
+def broken_facts(vm: VM, spec: Spec, probes: list[Probe], damages: list[Damage]) -> ProbeResults:
     """Break, ask and heal in one round trip: meanwhile the guest may be out of reach."""
     breaks = [Probe(f"break.{number}", damage.break_script) for number, damage in enumerate(damages)]
     heals = [Probe(f"heal.{number}", damage.heal_script) for number, damage in enumerate(damages)]
@@ -194,7 +194,7 @@ def test_a_broken_guest(damages: list[Damage], victim: VM, spec: Spec, tier_name
 
     checks = {name: check for name, check in guest_checks(spec).items() if asked(name)}
 
-    def failing(facts: Facts) -> dict[str, list[str]]:
+    def failing(facts: ProbeResults) -> dict[str, list[str]]:
         return {name: problems for name, check in checks.items() if (problems := check(facts))}
 
     assert_exactly(failing(broken_facts(victim, spec, probes, damages)), expected(damages))
@@ -202,12 +202,12 @@ def test_a_broken_guest(damages: list[Damage], victim: VM, spec: Spec, tier_name
     assert_exactly(healed, expected([damage for damage in damages if not damage.heal_script]))
 
 
-def test_a_broken_image(victim: VM, spec: Spec, tier_name: str, home: Home) -> None:
+def test_a_broken_image(victim: VM, spec: Spec, tier_name: str, workspace: Workspace) -> None:
     """Changed from inside, as the guide wants it; its disk is judged without the VM."""
     script = "\n".join(["set -e", *(damage.break_script for damage in IMAGE_DAMAGES), "sync"])
     assert victim.guest.run(script, FACTS_TIMEOUT_S).exit_code == 0
-    victim.micro.pause()
-    problems = judge_image(victim.disk, spec, spec.tier(tier_name).keeps, home.run)
+    victim.vmm.pause()
+    problems = judge_image(victim.disk, spec, spec.tier(tier_name).keeps, workspace.run)
     found = {name: problems[name] for name in problems if name != REMNANT and problems[name]}
     assert_exactly(found, expected(IMAGE_DAMAGES))
 
@@ -227,7 +227,9 @@ def test_a_health_check_that_always_says_the_same(victim: VM, spec: Spec) -> Non
         forge = Probe("forge", f"printf '#!/bin/sh\\n%s\\n' '{script}' >{spec.health.script}")
         facts = victim.guest.ask([forge, *health_probes(spec.health, spec.network)], {}, FACTS_TIMEOUT_S)
         checks = {
-            name: check for name, check in scratch_checks(spec, Trial(1, "")).items() if name.startswith("health.")
+            name: check
+            for name, check in scratch_checks(spec, SecretTrial(1, "")).items()
+            if name.startswith("health.")
         }
         found = {name: problems for name, check in checks.items() if (problems := check(facts))}
         assert_exactly(found, wanted)
@@ -243,7 +245,7 @@ exec "$@"
 
 
 def test_secrets_that_are_not_looked_after(victim: VM, spec: Spec) -> None:
-    trial = Trial(victim.vm_id, "fedcba9876543210")
+    trial = SecretTrial(victim.vm_id, "fedcba9876543210")
     probes = [
         Probe("forge", f"cat >{spec.secrets.command} <<'END'\n{CARELESS}END\n"),
         *injection_probes(spec.secrets, trial),

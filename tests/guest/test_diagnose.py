@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from hornet.errors import VMError
 from hornet.host.proc import run
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.network import HostNet
 from hornet.procedures.diagnose import State, Step, find_vm, observe, walk
 from hornet.snapshot import Bundle
@@ -57,9 +57,9 @@ def doomed(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
     fleet.remove(vm)
 
 
-def diagnose(vm: VM, home: Home, spec: Spec, key: SshKey | None = None) -> dict[str, Step]:
+def diagnose(vm: VM, workspace: Workspace, spec: Spec, key: SshKey | None = None) -> dict[str, Step]:
     """The steps by name."""
-    known = find_vm(home, spec, vm.name)
+    known = find_vm(workspace, spec, vm.name)
     return {step.name: step for step in walk(known.place, observe(replace(known, key=key) if key else known))}
 
 
@@ -88,82 +88,86 @@ FAULTS = {
 }
 
 
-@pytest.mark.guide("trouble-bridge", "trouble-tap", "trouble-nat")
+@pytest.mark.requirement("trouble-bridge", "trouble-tap", "trouble-nat")
 @pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS)
 def test_a_broken_network_is_named_and_the_printed_commands_repair_it(
-    faults: dict[str, str], patient: VM, home: Home, spec: Spec, host_net: HostNet
+    faults: dict[str, str], patient: VM, workspace: Workspace, spec: Spec, host_net: HostNet
 ) -> None:
     names = {"ns": patient.namespace.name, "host": host_net.namespace, "veth": patient.namespace.plan.host_veth}
     for command in faults.values():
         shell(command.format(**names))
-    steps = diagnose(patient, home, spec)
+    steps = diagnose(patient, workspace, spec)
     assert causes(steps) == list(faults)
     for name in faults:
         repaired = CliRunner().invoke(app, shlex.split(steps[name].command)[1:])
         assert repaired.exit_code == 0, repaired.output
-    assert causes(diagnose(patient, home, spec)) == []
+    assert causes(diagnose(patient, workspace, spec)) == []
 
 
-@pytest.mark.guide("trouble-console")
-def test_sshd_that_does_not_start_is_named_with_what_the_console_says(patient: VM, home: Home, spec: Spec) -> None:
+@pytest.mark.requirement("trouble-console")
+def test_sshd_that_does_not_start_is_named_with_what_the_console_says(
+    patient: VM, workspace: Workspace, spec: Spec
+) -> None:
     # Nothing can run what /dev/null covers; the session that is open goes on.
     kill = 'for p in $(pidof sshd); do grep -q "^PPid:.$(pidof supervise-daemon)$" /proc/$p/status && kill $p; done'
     patient.guest.run(f"mount --bind /dev/null /usr/sbin/sshd; {kill}", GUEST_TIMEOUT_S)
-    patient.micro.console.wait_for("failed to exec `/usr/sbin/sshd'", GUEST_TIMEOUT_S)
-    steps = diagnose(patient, home, spec)
+    patient.vmm.console.wait_for("failed to exec `/usr/sbin/sshd'", GUEST_TIMEOUT_S)
+    steps = diagnose(patient, workspace, spec)
     assert causes(steps) == ["sshd"]
     assert "failed to exec `/usr/sbin/sshd'" in steps["sshd"].seen
     patient.guest.run("umount /usr/sbin/sshd", GUEST_TIMEOUT_S)
     patient.guest.close()
     patient.guest.wait_ready(GUEST_TIMEOUT_S)
-    assert causes(diagnose(patient, home, spec)) == []
+    assert causes(diagnose(patient, workspace, spec)) == []
 
 
-def test_a_key_that_the_guest_refuses_is_named(patient: VM, home: Home, spec: Spec, tmp_path: Path) -> None:
-    steps = diagnose(patient, home, spec, ssh_key(Home(tmp_path)))
+def test_a_key_that_the_guest_refuses_is_named(patient: VM, workspace: Workspace, spec: Spec, tmp_path: Path) -> None:
+    steps = diagnose(patient, workspace, spec, ssh_key(Workspace(tmp_path)))
     assert causes(steps) == ["login"]
     assert "does not accept the key" in steps["login"].seen
 
 
-@pytest.mark.guide("trouble-disk-full")
-def test_a_full_disk_is_named_with_what_takes_the_space(patient: VM, home: Home, spec: Spec) -> None:
+@pytest.mark.requirement("trouble-disk-full")
+def test_a_full_disk_is_named_with_what_takes_the_space(patient: VM, workspace: Workspace, spec: Spec) -> None:
     fill = "d=/root; touch $d/filler 2>/dev/null || d=/tmp; dd if=/dev/zero of=$d/filler bs=64k 2>/dev/null; sync"
     patient.guest.run(fill, GUEST_TIMEOUT_S)
-    steps = diagnose(patient, home, spec)
+    steps = diagnose(patient, workspace, spec)
     assert causes(steps) == ["disk space"]
     assert re.search(r"/(root|tmp) \d+ MiB", steps["disk space"].seen)
     patient.guest.run("rm -f /root/filler /tmp/filler; sync", GUEST_TIMEOUT_S)
-    assert causes(diagnose(patient, home, spec)) == []
+    assert causes(diagnose(patient, workspace, spec)) == []
 
 
-@pytest.mark.guide("trouble-ext4", "trouble-console")
-def test_damage_to_the_disk_and_the_panic_after_it_are_named(doomed: VM, home: Home, spec: Spec) -> None:
+@pytest.mark.requirement("trouble-ext4", "trouble-console")
+def test_damage_to_the_disk_and_the_panic_after_it_are_named(doomed: VM, workspace: Workspace, spec: Spec) -> None:
     blocks = run(["debugfs", "-R", "blocks /etc/hornetos", doomed.disk], timeout_s=COMMAND_TIMEOUT_S).output
     block = int(re.findall(r"^(\d+)", blocks, re.MULTILINE)[0])
     with doomed.disk.open("r+b") as disk:
         os.pwrite(disk.fileno(), b"\xff" * 4096, block * 4096)
     doomed.guest.run("echo 3 >/proc/sys/vm/drop_caches; ls /etc/hornetos", GUEST_TIMEOUT_S)
-    steps = diagnose(doomed, home, spec)
+    steps = diagnose(doomed, workspace, spec)
     assert causes(steps) == ["ext4"]
     assert "changed after the snapshot" in steps["ext4"].cause
     assert "new-version" in steps["ext4"].fix
 
     trigger = "(sleep 0.2; echo 1 >/sys/fs/ext4/vda/trigger_fs_error) >/dev/null 2>&1 &"
     doomed.guest.run(f"mount -o remount,errors=panic /; {trigger}", GUEST_TIMEOUT_S)
-    doomed.micro.console.wait_for("panic forced after error", GUEST_TIMEOUT_S)
-    steps = diagnose(doomed, home, spec)
+    doomed.vmm.console.wait_for("panic forced after error", GUEST_TIMEOUT_S)
+    steps = diagnose(doomed, workspace, spec)
     assert causes(steps)[0] == "console"
     assert "Kernel panic - not syncing: EXT4-fs" in steps["console"].seen
 
 
-@pytest.mark.guide("trouble-namespace")
-def test_a_namespace_that_is_gone_and_a_vmm_that_is_gone_are_named(doomed: VM, home: Home, spec: Spec) -> None:
+@pytest.mark.requirement("trouble-namespace")
+def test_a_namespace_that_is_gone_and_a_vmm_that_is_gone_are_named(
+    doomed: VM, workspace: Workspace, spec: Spec
+) -> None:
     shell(f"ip netns delete {doomed.namespace.name}")
-    steps = diagnose(doomed, home, spec)
+    steps = diagnose(doomed, workspace, spec)
     assert causes(steps) == ["namespace"]
     assert steps["guest"].state is State.UNSEEN
-    doomed.micro.kill()
-    assert causes(diagnose(doomed, home, spec))[0] == "VMM"
+    doomed.vmm.kill()
+    assert causes(diagnose(doomed, workspace, spec))[0] == "VMM"
 
 
 @contextmanager
@@ -182,7 +186,7 @@ def booting(fleet: Fleet, kernel: Path, image: Path) -> Iterator[VM]:
     try:
         vm = _started(fleet)
         yield vm
-        os.kill(vm.micro.pid, signal.SIGKILL)
+        os.kill(vm.vmm.pid, signal.SIGKILL)
     finally:
         thread.join(GUEST_TIMEOUT_S)
     assert failures
@@ -196,7 +200,7 @@ def _started(fleet: Fleet) -> VM:
     return fleet.vms[0]
 
 
-@pytest.mark.guide("trouble-console")
+@pytest.mark.requirement("trouble-console")
 @pytest.mark.parametrize(
     ("boot_args", "said", "words"),
     [("quiet", "", "stayed silent"), ("loglevel=7", "Run /bin/cat as init", "init said nothing")],
@@ -206,7 +210,7 @@ def test_a_boot_that_stands_still_is_named(
     said: str,
     words: str,
     spec: Spec,
-    home: Home,
+    workspace: Workspace,
     lane: Lane,
     host_net: HostNet,
     key: SshKey,
@@ -215,18 +219,18 @@ def test_a_boot_that_stands_still_is_named(
 ) -> None:
     args = spec.machine.boot_args.replace("quiet loglevel=4", f"{boot_args} init=/bin/cat")
     machine = spec.machine.model_copy(update={"boot_args": args})
-    stuck = Fleet(spec.model_copy(update={"machine": machine}), home, lane, host_net, key)
+    stuck = Fleet(spec.model_copy(update={"machine": machine}), workspace, lane, host_net, key)
     with stuck, booting(stuck, kernel, image.path) as vm:
-        vm.micro.console.wait_for(said, GUEST_TIMEOUT_S)
-        steps = diagnose(vm, home, spec)
+        vm.vmm.console.wait_for(said, GUEST_TIMEOUT_S)
+        steps = diagnose(vm, workspace, spec)
     assert causes(steps) == ["console", "guest"]
     assert words in steps["console"].seen
 
 
 def test_the_command_tells_the_same_as_text_and_as_json(
-    patient: VM, monkeypatch: pytest.MonkeyPatch, home: Home
+    patient: VM, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
 ) -> None:
-    monkeypatch.setenv("HORNET_HOME", str(home.root))
+    monkeypatch.setenv("HORNET_HOME", str(workspace.root))
     shell(f"ip -n {patient.namespace.name} link set tap0 nomaster")
     text = CliRunner().invoke(app, ["diagnose", patient.name])
     shell(f"ip -n {patient.namespace.name} link set tap0 master br-vm")

@@ -12,9 +12,9 @@ import pytest
 
 from hornet.errors import GuestError, HornetError
 from hornet.host.proc import run
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.network import HostNet
-from hornet.scenarios.agent_client import Peer
+from hornet.scenarios.agent_client import AgentClient
 from hornet.snapshot import Bundle
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
@@ -43,7 +43,7 @@ def doomed(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
 
 
 def kill_vmm(vm: VM) -> None:
-    os.kill(vm.micro.pid, signal.SIGKILL)
+    os.kill(vm.vmm.pid, signal.SIGKILL)
 
 
 def killed(waiting: Future[object], vm: VM) -> str:
@@ -56,24 +56,24 @@ def killed(waiting: Future[object], vm: VM) -> str:
     return error.message
 
 
-WAITS: dict[str, Callable[[VM, Peer], object]] = {
-    "a script": lambda vm, peer: vm.guest.run("echo begun >/dev/console; sleep 60", WAIT_S),
-    "a line": lambda vm, peer: vm.micro.console.wait_for("never printed", WAIT_S),
-    "an answer": lambda vm, peer: peer.answer("never asked"),
-    "a connection": lambda vm, peer: peer.accept(WAIT_S),
+WAITS: dict[str, Callable[[VM, AgentClient], object]] = {
+    "a script": lambda vm, agent: vm.guest.run("echo begun >/dev/console; sleep 60", WAIT_S),
+    "a line": lambda vm, agent: vm.vmm.console.wait_for("never printed", WAIT_S),
+    "an answer": lambda vm, agent: agent.answer("never asked"),
+    "a connection": lambda vm, agent: agent.accept(WAIT_S),
 }
 
 
 @pytest.mark.parametrize("wait", WAITS)
 def test_a_killed_vmm_ends_every_wait_with_its_last_words(wait: str, doomed: VM, spec: Spec) -> None:
     doomed.guest.run("echo these are the last words >/dev/console", WAIT_S)
-    with Peer(doomed, spec) as peer, ThreadPoolExecutor(1) as pool:
-        said = killed(pool.submit(WAITS[wait], doomed, peer), doomed)
-        assert f"its VMM (process {doomed.micro.pid}) was killed by SIGKILL" in said
+    with AgentClient(doomed, spec) as agent, ThreadPoolExecutor(1) as pool:
+        said = killed(pool.submit(WAITS[wait], doomed, agent), doomed)
+        assert f"its VMM (process {doomed.vmm.pid}) was killed by SIGKILL" in said
         assert "these are the last words" in said
-        for later in [*WAITS.values(), lambda vm, peer: vm.micro.pause(), lambda vm, peer: vm.guest.host_key(WAIT_S)]:
+        for later in [*WAITS.values(), lambda vm, agent: vm.vmm.pause(), lambda vm, agent: vm.guest.host_key(WAIT_S)]:
             with pytest.raises(VMFailedError, match="SIGKILL"):
-                later(doomed, peer)
+                later(doomed, agent)
 
 
 PAUSED_WAITS: dict[str, Callable[[VM], object]] = {
@@ -86,7 +86,7 @@ PAUSED_WAITS: dict[str, Callable[[VM], object]] = {
 
 @pytest.mark.parametrize("wait", PAUSED_WAITS)
 def test_a_vmm_killed_while_its_guest_stands_still(wait: str, doomed: VM) -> None:
-    doomed.micro.pause()
+    doomed.vmm.pause()
     with ThreadPoolExecutor(1) as pool:
         assert "SIGKILL" in killed(pool.submit(PAUSED_WAITS[wait], doomed), doomed)
 
@@ -102,7 +102,7 @@ def test_a_vmm_killed_in_a_boot(fleet: Fleet, kernel: Path, image: Image) -> Non
         booting = pool.submit(fleet.boot, kernel, image.path)
         while not (found := [vm for vm in fleet.vms if vm not in before and hasattr(vm, "guest")]):
             assert not booting.done()
-        found[0].micro.console.wait_for("hornetos: userland", WAIT_S)
+        found[0].vmm.console.wait_for("hornetos: userland", WAIT_S)
         kill_vmm(found[0])
         error = booting.exception(NOTICED_S)
     assert isinstance(error, VMFailedError)
@@ -112,41 +112,41 @@ def test_a_vmm_killed_in_a_boot(fleet: Fleet, kernel: Path, image: Image) -> Non
 def test_a_vmm_killed_in_a_snapshot(
     fleet: Fleet, bundle: Bundle, spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    vm = fleet.restore(bundle, own_memory=True)
-    pause = vm.micro.pause
+    vm = fleet.restore(bundle, snapshottable=True)
+    pause = vm.vmm.pause
 
     def pause_and_die() -> None:
         pause()
         kill_vmm(vm)
 
-    monkeypatch.setattr(vm.micro, "pause", pause_and_die)
+    monkeypatch.setattr(vm.vmm, "pause", pause_and_die)
     with pytest.raises(VMFailedError, match="SIGKILL"):
-        take_snapshot(vm, Home(tmp_path), spec, version="child", origin=origin_of_child(vm, spec))
-    assert not [path for path in Home(tmp_path).snapshots.iterdir() if not path.name.endswith(".lock")]
+        take_snapshot(vm, Workspace(tmp_path), spec, version="child", origin=origin_of_child(vm, spec))
+    assert not [path for path in Workspace(tmp_path).snapshots.iterdir() if not path.name.endswith(".lock")]
     fleet.remove(vm)
 
 
 def test_a_vmm_killed_while_it_saves_its_state(fleet: Fleet, bundle: Bundle) -> None:
     """QEMU tells the end of a migration by an event only, and then never does."""
-    vm = fleet.restore(bundle, own_memory=True)
+    vm = fleet.restore(bundle, snapshottable=True)
     with ThreadPoolExecutor(1) as pool:
-        assert isinstance(vm.micro, QemuVM)
-        assert "SIGKILL" in killed(pool.submit(vm.micro._qmp.wait_migration, WAIT_S), vm)
+        assert isinstance(vm.vmm, QemuVM)
+        assert "SIGKILL" in killed(pool.submit(vm.vmm._qmp.wait_migration, WAIT_S), vm)
     fleet.remove(vm)
 
 
 def test_a_stopped_vmm_is_named_by_the_timeout(doomed: VM) -> None:
     doomed.guest.run("true", WAIT_S)
-    os.kill(doomed.micro.pid, signal.SIGSTOP)
+    os.kill(doomed.vmm.pid, signal.SIGSTOP)
     for wait in (
         lambda: doomed.guest.run("true", 1),
         lambda: doomed.guest.await_port(1),
         lambda: doomed.guest.await_reply(1),
-        lambda: doomed.micro.console.wait_for("never printed", 1),
+        lambda: doomed.vmm.console.wait_for("never printed", 1),
     ):
-        with pytest.raises(HornetError, match=rf"process {doomed.micro.pid}\) is stopped \(state T\)"):
+        with pytest.raises(HornetError, match=rf"process {doomed.vmm.pid}\) is stopped \(state T\)"):
             wait()
-    os.kill(doomed.micro.pid, signal.SIGCONT)
+    os.kill(doomed.vmm.pid, signal.SIGCONT)
     assert doomed.guest.run("echo alive", WAIT_S).stdout == "alive\n"
 
 
@@ -203,12 +203,12 @@ def test_a_flood_on_the_console_is_bounded_and_others_do_not_notice(fleet: Fleet
     )
     other = fleet.restore(bundle)
     other.guest.run("echo still heard >/dev/console", WAIT_S)
-    other.micro.console.wait_for("still heard", WAIT_S)
+    other.vmm.console.wait_for("still heard", WAIT_S)
     fleet.remove(other)
     assert doomed.guest.run("echo still there >/dev/console; echo alive", WAIT_S).stdout == "alive\n"
-    doomed.micro.console.wait_for("still there", WAIT_S)
-    assert len(doomed.micro.console.text) < HEAD_CHARS + TAIL_CHARS + 100
-    assert doomed.micro.console.path.stat().st_size <= FILE_MAX_BYTES
+    doomed.vmm.console.wait_for("still there", WAIT_S)
+    assert len(doomed.vmm.console.text) < HEAD_CHARS + TAIL_CHARS + 100
+    assert doomed.vmm.console.path.stat().st_size <= FILE_MAX_BYTES
 
 
 # --- A full disk ------------------------------------------------------------------------------------------------------
@@ -224,9 +224,9 @@ def cramped(spec: Spec, lane: Lane, key: SshKey, bundle: Bundle, tmp_path: Path)
     try:
         with (
             HostNet.private(spec.network, f"hornet-{os.getpid()}-full-") as net,
-            Fleet(spec, Home(tmp_path / "home"), lane, net, key) as fleet,
+            Fleet(spec, Workspace(tmp_path / "home"), lane, net, key) as fleet,
         ):
-            fleet.home = Home(small)
+            fleet.workspace = Workspace(small)
             yield fleet
     finally:
         run(["umount", small], timeout_s=20)
@@ -240,4 +240,4 @@ def test_a_full_disk_below_a_vm_is_named_at_once(cramped: Fleet, bundle: Bundle)
     assert "No space left on device" in caught.value.message
     assert caught.value.hint.startswith("free space in ")
     with pytest.raises(VMFailedError, match="0 MB free"):
-        vm.micro.console.wait_for("never printed", WAIT_S)
+        vm.vmm.console.wait_for("never printed", WAIT_S)

@@ -18,7 +18,7 @@ import pytest
 from hornet.errors import GuestError, VMError
 from hornet.host.file_copy import clone_file
 from hornet.host.proc import run
-from hornet.host.workspace import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Workspace
 from hornet.network import HostNet
 from hornet.results.junit import read_junit
 from hornet.spec.lane import Lane
@@ -53,7 +53,7 @@ def changed_image(image: Path, target: Path, files: dict[str, str]) -> Path:
 @pytest.fixture(scope="module")
 def foreign_key(tmp_path_factory: pytest.TempPathFactory) -> SshKey:
     """The key of the team that made the image."""
-    return ssh_key(Home(tmp_path_factory.mktemp("team")))
+    return ssh_key(Workspace(tmp_path_factory.mktemp("team")))
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +72,8 @@ def hasty(
 ) -> Iterator[tuple[Fleet, float]]:
     """An impatient fleet, and when it was made."""
     machine = spec.machine.model_copy(update={"boot_timeout_s": LIMIT_S})
-    home = Home(tmp_path / "home")
-    with Fleet(spec.model_copy(update={"machine": machine}), home, lane, host_net, foreign_key) as fleet:
+    workspace = Workspace(tmp_path / "home")
+    with Fleet(spec.model_copy(update={"machine": machine}), workspace, lane, host_net, foreign_key) as fleet:
         yield fleet, time.monotonic()
 
 
@@ -100,9 +100,9 @@ def test_it_is_judged_by_the_required_tier(
 def test_a_key_that_it_does_not_accept_is_named(
     foreign: Path, kernel: Path, spec: Spec, lane: Lane, host_net: HostNet, tmp_path: Path
 ) -> None:
-    other = ssh_key(Home(tmp_path / "other"))
-    with Fleet(spec, Home(tmp_path / "home"), lane, host_net, other) as fleet:
-        vm = fleet.boot(kernel, foreign, announces=False)
+    other = ssh_key(Workspace(tmp_path / "other"))
+    with Fleet(spec, Workspace(tmp_path / "home"), lane, host_net, other) as fleet:
+        vm = fleet.boot(kernel, foreign, ready_signal=False)
         with pytest.raises(GuestError, match=r"does not accept the key .*other(.|\n)*--ssh-key"):
             vm.guest.wait_ready(LIMIT_S)
 
@@ -113,7 +113,7 @@ def test_one_without_sshd_ends_in_time_with_what_its_console_says(
     mute = changed_image(foreign, tmp_path / "mute.ext4", {"/etc/ssh/sshd_config": "NoSuchOption yes\n"})
     fleet, began_s = hasty
     with pytest.raises(VMError, match=r"waiting for SSH \(port 22\)(.|\n)*NoSuchOption(.|\n)*by itself"):
-        fleet.boot(kernel, mute, announces=False)
+        fleet.boot(kernel, mute, ready_signal=False)
     assert time.monotonic() - began_s < 3 * LIMIT_S
     assert not fleet.vms
 
@@ -124,7 +124,7 @@ def test_one_that_never_boots_is_not_waited_for(kernel: Path, hasty: tuple[Fleet
     os.truncate(empty, 4 << 20)
     fleet, _ = hasty
     with pytest.raises(VMError, match=r"Kernel panic.*noticed while waiting for port 22"):
-        fleet.boot(kernel, empty, announces=False)
+        fleet.boot(kernel, empty, ready_signal=False)
     assert not fleet.vms
 
 

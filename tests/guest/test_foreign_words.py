@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import VMError
-from hornet.host.workspace import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Workspace
 from hornet.snapshot import Bundle
 from hornet.vm.fleet import VM, Fleet
 from tests.support.foreign_words import HOSTILE, assert_obeyed_by_nobody
@@ -31,11 +31,11 @@ def say(where: str) -> str:
     return "\n".join(f"printf '%s\\n' {shlex.quote(word)} >{where}" for word in SAID)
 
 
-def hornetos(home: Home, *words: object) -> subprocess.CompletedProcess[bytes]:
+def hornetos(workspace: Workspace, *words: object) -> subprocess.CompletedProcess[bytes]:
     ended = subprocess.run(
         [sys.executable, "-m", "hornet_cli", *map(str, words)],
         cwd=CHECKOUT,
-        env={**os.environ, "HORNET_HOME": str(home.root), "PYTHONPATH": str(CHECKOUT)},
+        env={**os.environ, "HORNET_HOME": str(workspace.root), "PYTHONPATH": str(CHECKOUT)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=TIMEOUT_S,
@@ -53,24 +53,24 @@ def talker(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
     assert (
         vm.guest.run(f"{say('/dev/console')}\n{say('/dev/kmsg')}\necho the end >/dev/console", LIMIT_S).exit_code == 0
     )
-    vm.micro.console.wait_for("^the end$", LIMIT_S)
+    vm.vmm.console.wait_for("^the end$", LIMIT_S)
     yield vm
     fleet.remove(vm)
 
 
-def test_the_console(talker: VM, home: Home) -> None:
-    console = talker.micro.console
+def test_the_console(talker: VM, workspace: Workspace) -> None:
+    console = talker.vmm.console
     assert b"\x1b[2J" in console.path.read_bytes(), "evidence stays as it came"
     with pytest.raises(VMError) as caught:
         console.wait_for("^never$", 0.1)
     assert r"\x1b[2J" in str(caught.value)
     assert_obeyed_by_nobody(str(caught.value))
-    assert hornetos(home, "diagnose", talker.name).returncode in (0, 1)
+    assert hornetos(workspace, "diagnose", talker.name).returncode in (0, 1)
 
 
-def test_a_script_in_the_guest(bundle: Bundle, home: Home, tmp_path: Path) -> None:
-    own = Home(tmp_path / "home")
-    shutil.copytree(home.keys, own.root / "keys")
+def test_a_script_in_the_guest(bundle: Bundle, workspace: Workspace, tmp_path: Path) -> None:
+    own = Workspace(tmp_path / "home")
+    shutil.copytree(workspace.keys, own.root / "keys")
     script = tmp_path / "script"
     script.write_text(f"{say('/dev/stdout')}\n{say('/dev/stderr')}\nexit 3\n")
     ended = hornetos(own, "new-version", bundle.directory, "v1.1", "--script", script)

@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from hornet.host.proc import is_running
-from hornet.host.workspace import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Workspace
 from hornet.network import netns
-from hornet.scenarios.agent_client import Peer
+from hornet.scenarios.agent_client import AgentClient
 from hornet.snapshot import Bundle
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet, running_vms
@@ -40,8 +40,8 @@ ASKED_AHEAD = """
 import threading, time
 from hornet.vm.fleet import Fleet
 
-def test_hang(begun_facts, begun_hardened):
-    while WAITED_FOR and not begun_facts.done() and not any(hasattr(vm, "micro") for vm in Fleet.running):
+def test_hang(facts_future, read_only_root_future):
+    while WAITED_FOR and not facts_future.done() and not any(hasattr(vm, "micro") for vm in Fleet.running):
         time.sleep(0.01)
     print("THERE", flush=True)
     threading.Event().wait(60)
@@ -73,11 +73,11 @@ def a_run(directory: Path, test: str, *options: str) -> Iterator[tuple[subproces
         yield process, argv
 
 
-def assert_nothing_is_left(process: subprocess.Popen[str], home: Home, vmms: list[psutil.Process]) -> None:
+def assert_nothing_is_left(process: subprocess.Popen[str], workspace: Workspace, vmms: list[psutil.Process]) -> None:
     _, there = psutil.wait_procs(vmms, timeout=5)
     assert not [vmm for vmm in there if is_running(vmm.pid)], "a VMM outlived its owner"
     assert not [name for name in os.listdir(netns.RUN_NETNS) if name.startswith(f"hornet-{process.pid}-")]
-    assert process.pid not in [vm.owner_pid for vm in running_vms(home).values()]
+    assert process.pid not in [vm.owner_pid for vm in running_vms(workspace).values()]
 
 
 def vmms_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -85,7 +85,9 @@ def vmms_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_an_interrupted_run_leaves_nothing(by: signal.Signals, bundle: Bundle, home: Home, tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_nothing(
+    by: signal.Signals, bundle: Bundle, workspace: Workspace, tmp_path: Path
+) -> None:
     """A killed one can't clean up: the next run does it."""
     with a_run(tmp_path, WITH_A_VM, f"--snapshot={bundle.directory}") as (process, argv):
         vmms = vmms_of(process)
@@ -96,11 +98,13 @@ def test_an_interrupted_run_leaves_nothing(by: signal.Signals, bundle: Bundle, h
         calm = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
         again = subprocess.run(argv, cwd=tmp_path, env=calm, capture_output=True, text=True, timeout=120, check=False)
         assert again.returncode == 0, again.stdout
-    assert_nothing_is_left(process, home, vmms)
+    assert_nothing_is_left(process, workspace, vmms)
 
 
 @pytest.mark.parametrize("waited_for", [False, True], ids=["at once", "with a VM"])
-def test_what_was_begun_ahead_ends_with_the_run(waited_for: bool, bundle: Bundle, home: Home, tmp_path: Path) -> None:
+def test_what_was_begun_ahead_ends_with_the_run(
+    waited_for: bool, bundle: Bundle, workspace: Workspace, tmp_path: Path
+) -> None:
     """Other threads are starting VMs and asking them when the signal comes."""
     test = ASKED_AHEAD.replace("WAITED_FOR", str(waited_for))
     with a_run(tmp_path, test) as (process, _):
@@ -108,25 +112,25 @@ def test_what_was_begun_ahead_ends_with_the_run(waited_for: bool, bundle: Bundle
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=END_TIMEOUT_S)
     assert process.returncode == 130
-    assert_nothing_is_left(process, home, vmms)
+    assert_nothing_is_left(process, workspace, vmms)
 
 
 # What a thread may be waiting for when its VM is removed: each for a minute, if nobody tells it.
-WAITS: dict[str, Callable[[VM, Peer], object]] = {
-    "a reply": lambda vm, peer: vm.guest.await_reply(WAIT_S),
-    "a port": lambda vm, peer: vm.guest.await_port(WAIT_S),
-    "a command": lambda vm, peer: vm.guest.run("true", WAIT_S),
-    "a witness": lambda vm, peer: peer.answer(peer.ask()),
-    "a connection": lambda vm, peer: peer.accept(WAIT_S),
+WAITS: dict[str, Callable[[VM, AgentClient], object]] = {
+    "a reply": lambda vm, agent: vm.guest.await_reply(WAIT_S),
+    "a port": lambda vm, agent: vm.guest.await_port(WAIT_S),
+    "a command": lambda vm, agent: vm.guest.run("true", WAIT_S),
+    "an agent": lambda vm, agent: agent.answer(agent.ask()),
+    "a connection": lambda vm, agent: agent.accept(WAIT_S),
 }
 
 
 @pytest.mark.parametrize("wait", WAITS)
 def test_whoever_waits_for_a_vm_that_is_removed_is_told(wait: str, fleet: Fleet, bundle: Bundle, spec: Spec) -> None:
     vm = fleet.restore(bundle)
-    vm.micro.pause()  # so that nothing answers
-    with Peer(vm, spec) as peer, ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(WAITS[wait], vm, peer)
+    vm.vmm.pause()  # so that nothing answers
+    with AgentClient(vm, spec) as agent, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(WAITS[wait], vm, agent)
         with pytest.raises(TimeoutError):
             waiting.result(0.5)
         fleet.remove(vm)

@@ -11,7 +11,7 @@ import pytest
 from hornet.errors import HornetError
 from hornet.formats.ext4.symptoms import log_symptoms
 from hornet.formats.ext4.verdict import judge_ext4
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.network import HostNet
 from hornet.snapshot import Bundle
 from hornet.spec.lane import Lane
@@ -22,7 +22,7 @@ from hornet.vm.snapshotting import origin_of_child, take_snapshot
 from tests.support import mutations
 from tests.support.mutations import MUTATIONS, Subject
 
-pytestmark = [pytest.mark.guest, pytest.mark.guide("wrong-approach-corrupts", "trouble-ext4")]
+pytestmark = [pytest.mark.guest, pytest.mark.requirement("wrong-approach-corrupts", "trouble-ext4")]
 
 VICTIM = "/opt/hornetos/healthcheck.sh"
 TIMEOUT_S = 90
@@ -45,21 +45,21 @@ dmesg
 
 
 @pytest.fixture(scope="module")
-def reckless(spec: Spec, home: Home, lane: Lane, host_net: HostNet, key: SshKey) -> Iterator[Fleet]:
+def reckless(spec: Spec, workspace: Workspace, lane: Lane, host_net: HostNet, key: SshKey) -> Iterator[Fleet]:
     """A fleet that checks no seal."""
-    with Fleet(spec, home, lane, host_net, key, check_seals=False) as fleet:
+    with Fleet(spec, workspace, lane, host_net, key, check_seals=False) as fleet:
         yield fleet
 
 
 @pytest.fixture(scope="module")
 def other(reckless: Fleet, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
     """Another version: the next one of the same image."""
-    home = Home(tmp_path_factory.mktemp("other"))
-    vm = reckless.restore(bundle, own_memory=True)
+    workspace = Workspace(tmp_path_factory.mktemp("other"))
+    vm = reckless.restore(bundle, snapshottable=True)
     vm.guest.run(MAKE_ANOTHER, TIMEOUT_S)
-    yield take_snapshot(vm, home, reckless.spec, version="other", origin=origin_of_child(vm, reckless.spec))
+    yield take_snapshot(vm, workspace, reckless.spec, version="other", origin=origin_of_child(vm, reckless.spec))
     reckless.remove(vm)
-    shutil.rmtree(home.root)
+    shutil.rmtree(workspace.root)
 
 
 @pytest.fixture
@@ -99,5 +99,5 @@ def symptoms(vm: VM) -> str:
 
 
 def disk_after(vm: VM, work: Path) -> str:
-    vm.micro.pause()
+    vm.vmm.pause()
     return "sound" if judge_ext4(vm.disk, work).sound else "damaged"

@@ -11,7 +11,7 @@ import pytest
 from builders.rootfs.baseline import NAME, build_baseline
 from builders.snapshots import build_snapshot
 from hornet.host.progress import Progress
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.network import HostNet
 from hornet.procedures.slim import slim_snapshot
 from hornet.snapshot import Bundle
@@ -38,7 +38,7 @@ def fleet_with(
     fleets: list[Fleet] = []
 
     def make(slim: dict[str, Any]) -> Fleet:
-        fleets.append(Fleet(overlaid(spec, slim), Home(tmp_path / "home"), lane, host_net, key))
+        fleets.append(Fleet(overlaid(spec, slim), Workspace(tmp_path / "home"), lane, host_net, key))
         return fleets[-1]
 
     yield make
@@ -53,7 +53,7 @@ USES = {
 }
 
 
-@pytest.mark.guide("phase1-removals", "phase1-snapshot", "phase1-backup")
+@pytest.mark.requirement("phase1-removals", "phase1-snapshot", "phase1-backup")
 def test_a_removal_is_measured_and_a_new_snapshot_has_it(
     fleet_with: Callable[[dict[str, Any]], Fleet], bundle: Bundle, progress: Progress
 ) -> None:
@@ -72,7 +72,7 @@ def test_a_removal_is_measured_and_a_new_snapshot_has_it(
     bundle.check_full()
 
 
-@pytest.mark.guide("phase1-tools")
+@pytest.mark.requirement("phase1-tools")
 def test_a_broken_tool_is_named_and_nothing_is_published(
     fleet_with: Callable[[dict[str, Any]], Fleet], bundle: Bundle, progress: Progress
 ) -> None:
@@ -81,21 +81,28 @@ def test_a_broken_tool_is_named_and_nothing_is_published(
     report = slim_snapshot(fleet, bundle, progress, version="slim")
     assert any("no 'git' in the guest's PATH" in problem for problem in report.tool_problems)
     assert report.snapshot is None
-    assert not list(fleet.home.snapshots.iterdir())
+    assert not list(fleet.workspace.snapshots.iterdir())
     assert fleet.vms == []
 
 
 @pytest.mark.slow
-@pytest.mark.guide("phase1-restore", "phase1-removals", "phase1-tools", "phase1-savings")
+@pytest.mark.requirement("phase1-restore", "phase1-removals", "phase1-tools", "phase1-savings")
 def test_phase_1_of_the_guide_on_the_baseline(
-    spec: Spec, home: Home, lane: Lane, host_net: HostNet, key: SshKey, kernel: Path, progress: Progress, tmp_path: Path
+    spec: Spec,
+    workspace: Workspace,
+    lane: Lane,
+    host_net: HostNet,
+    key: SshKey,
+    kernel: Path,
+    progress: Progress,
+    tmp_path: Path,
 ) -> None:
     machine = spec.machine.model_copy(update={"memory_mib": spec.rootfs.baseline.memory_mib})
     spec = spec.model_copy(update={"machine": machine})
-    image = build_baseline(spec, home, progress).image
-    with Fleet(spec, home, lane, host_net, key) as fleet:
+    image = build_baseline(spec, workspace, progress).image
+    with Fleet(spec, workspace, lane, host_net, key) as fleet:
         base = build_snapshot(fleet, progress, kernel=kernel, image=image, tier=NAME)
-        fleet.home = Home(tmp_path)
+        fleet.workspace = Workspace(tmp_path)
         report = slim_snapshot(fleet, base, progress, version="phase1")
     assert report.tool_problems == []
     assert report.saved_mb / report.before.used_mb > 0.25, "the guide saves 26 %"

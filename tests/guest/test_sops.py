@@ -13,7 +13,7 @@ import pytest
 
 from hornet.errors import SnapshotError
 from hornet.host.file_copy import clone_file
-from hornet.host.workspace import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Workspace
 from hornet.network.ownership import leftovers
 from hornet.procedures.validate import STEPS
 from hornet.snapshot import Bundle, open_bundle
@@ -26,15 +26,15 @@ TIMEOUT_S = 400
 
 
 @pytest.fixture
-def own_home(home: Home, tmp_path: Path) -> Home:
+def own_home(workspace: Workspace, tmp_path: Path) -> Workspace:
     """A home with the key that the guest accepts, and nothing else."""
-    own = Home(tmp_path / "home")
-    shutil.copytree(home.keys, own.root / "keys")
+    own = Workspace(tmp_path / "home")
+    shutil.copytree(workspace.keys, own.root / "keys")
     return own
 
 
-def start(home: Home, *arguments: object) -> subprocess.Popen[str]:
-    environment = {**os.environ, "HORNET_HOME": str(home.root), "PYTHONPATH": str(CHECKOUT)}
+def start(workspace: Workspace, *arguments: object) -> subprocess.Popen[str]:
+    environment = {**os.environ, "HORNET_HOME": str(workspace.root), "PYTHONPATH": str(CHECKOUT)}
     argv = [sys.executable, "-u", "-m", "hornet_cli", *map(str, arguments)]
     return subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -44,10 +44,10 @@ def finish(process: subprocess.Popen[str]) -> str:
     return output
 
 
-@pytest.mark.guide("sop-new-version", "change-inside-vm", "correct-workflow", "sop-rollback")
-@pytest.mark.guide("sop-validate-ssh", "sop-validate-tools")
+@pytest.mark.requirement("sop-new-version", "change-inside-vm", "correct-workflow", "sop-rollback")
+@pytest.mark.requirement("sop-validate-ssh", "sop-validate-tools")
 def test_a_new_version_is_changed_inside_the_vm_validated_and_published(
-    own_home: Home, bundle: Bundle, fleet: Fleet, spec: Spec, tmp_path: Path
+    own_home: Workspace, bundle: Bundle, fleet: Fleet, spec: Spec, tmp_path: Path
 ) -> None:
     script = tmp_path / "change.sh"
     script.write_text("set -e\necho 1.1 >/etc/hornetos-version\nrm /opt/hornetos/healthcheck.sh\n")
@@ -91,9 +91,9 @@ def test_a_new_version_is_changed_inside_the_vm_validated_and_published(
     assert switched.returncode == 0
 
 
-@pytest.mark.guide("files-three")
+@pytest.mark.requirement("files-three")
 def test_three_files_without_a_manifest_are_adopted_and_restored(
-    own_home: Home, bundle: Bundle, fleet: Fleet, tmp_path: Path
+    own_home: Workspace, bundle: Bundle, fleet: Fleet, tmp_path: Path
 ) -> None:
     directory = tmp_path / "elsewhere"
     directory.mkdir()

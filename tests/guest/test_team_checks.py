@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hornet.checks import guest_kernel, tools
-from hornet.host.workspace import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Workspace
 from hornet.procedures.judge_image import judge_image
 from hornet.scenarios.probe_sets import collect_facts
 from hornet.spec.model import Spec, load_spec
@@ -38,25 +38,25 @@ team = ["MMU"]
 """
 
 
-def problems(spec: Spec, vm: VM, image: Image, home: Home) -> dict[str, list[str]]:
+def problems(spec: Spec, vm: VM, image: Image, workspace: Workspace) -> dict[str, list[str]]:
     """What the checks find of the team's own rules."""
     sed = spec.tools["sed"]
     facts = collect_facts(vm, spec, [*tools.tool_probes("sed", sed), *guest_kernel.kernel_probes()])
     found = {check.__name__: check("sed", sed, facts) for check in tools.CHECKS}
-    in_image = judge_image(image.path, spec, (), home.run)
+    in_image = judge_image(image.path, spec, (), workspace.run)
     found |= {name: in_image[f"file.{name}"] for name in ("os_release", "no_compiler_cache")}
     return {**found, "flags": guest_kernel.running_config_problems(spec.kernel, facts)}
 
 
-def test_the_example_holds_on_the_built_image(restored_vm: VM, image: Image, home: Home) -> None:
-    found = problems(load_spec(overlays=[EXAMPLE]), restored_vm, image, home)
+def test_the_example_holds_on_the_built_image(restored_vm: VM, image: Image, workspace: Workspace) -> None:
+    found = problems(load_spec(overlays=[EXAMPLE]), restored_vm, image, workspace)
     assert {name: lines for name, lines in found.items() if lines} == {}
 
 
-def test_each_of_its_rules_can_fail(restored_vm: VM, image: Image, home: Home, tmp_path: Path) -> None:
+def test_each_of_its_rules_can_fail(restored_vm: VM, image: Image, workspace: Workspace, tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_text(BROKEN)
-    found = problems(load_spec(overlays=[EXAMPLE, broken]), restored_vm, image, home)
+    found = problems(load_spec(overlays=[EXAMPLE, broken]), restored_vm, image, workspace)
     assert {name: len(lines) for name, lines in found.items()} == {
         "presence_problems": 1,
         "version_problems": 1,

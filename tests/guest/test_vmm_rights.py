@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hornet.host.artifact_store import file_sha256
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.scenarios.balloon import WAIT
 from hornet.snapshot import Bundle
 from hornet.spec.lane import QEMU_KVM, QEMU_TCG
@@ -44,15 +44,15 @@ def no_umask() -> Iterator[None]:
 
 
 def status(vm: VM) -> dict[str, str]:
-    lines = Path(f"/proc/{vm.micro.pid}/status").read_text().splitlines()
+    lines = Path(f"/proc/{vm.vmm.pid}/status").read_text().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def open_files(vm: VM) -> list[tuple[str, int]]:
     """What the VMM has open: path and flags of each descriptor."""
     found = []
-    for link in Path(f"/proc/{vm.micro.pid}/fd").iterdir():
-        info = Path(f"/proc/{vm.micro.pid}/fdinfo/{link.name}").read_text()
+    for link in Path(f"/proc/{vm.vmm.pid}/fd").iterdir():
+        info = Path(f"/proc/{vm.vmm.pid}/fdinfo/{link.name}").read_text()
         flags = re.search(r"^flags:\s*([0-7]+)$", info, re.MULTILINE)
         assert flags
         found.append((str(link.readlink()), int(flags[1], 8)))
@@ -104,12 +104,12 @@ def test_a_balloon_in_a_clone_leaves_the_snapshot_as_it_is(bundle: Bundle, fleet
     # Frees pages that the snapshot's memory holds; what it holds no page for is a hole already.
     vm.guest.run("echo 3 >/proc/sys/vm/drop_caches", TIMEOUT_S)
     had_kib = int(vm.guest.run("sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo", TIMEOUT_S).stdout)
-    private_mb = memory_split(vm.micro.pid, [copy.memory]).guest_private
-    vm.micro.take_memory(TAKEN_MIB)
+    private_mb = memory_split(vm.vmm.pid, [copy.memory]).guest_private
+    vm.vmm.set_balloon(TAKEN_MIB)
     limit_kib = had_kib - TAKEN_MIB * 1024
     script = WAIT.replace("OPERATOR", "-le").replace("LIMIT", str(limit_kib))
     assert int(vm.guest.run(script, TIMEOUT_S).stdout) <= limit_kib
-    assert memory_split(vm.micro.pid, [copy.memory]).guest_private < private_mb, "the host gets no memory back"
+    assert memory_split(vm.vmm.pid, [copy.memory]).guest_private < private_mb, "the host gets no memory back"
     assert (vm.directory / "vmm.log").read_text() == ""
     fleet.remove(vm)
     assert file_sha256(copy.memory) == before
@@ -118,8 +118,8 @@ def test_a_balloon_in_a_clone_leaves_the_snapshot_as_it_is(bundle: Bundle, fleet
 def test_files_of_vms_and_snapshots_are_private(
     no_umask: None, bundle: Bundle, fleet: Fleet, spec: Spec, tmp_path: Path
 ) -> None:
-    vm = fleet.restore(bundle, own_memory=True)
-    made = take_snapshot(vm, Home(tmp_path), spec, version="v1.1", origin=origin_of_child(vm, spec))
+    vm = fleet.restore(bundle, snapshottable=True)
+    made = take_snapshot(vm, Workspace(tmp_path), spec, version="v1.1", origin=origin_of_child(vm, spec))
     for directory in (vm.directory, made.directory):
         assert directory.stat().st_mode & 0o777 == 0o700
         assert {path.name: path.stat().st_mode & 0o777 for path in directory.iterdir()} == dict.fromkeys(

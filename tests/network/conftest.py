@@ -6,18 +6,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.network import HostNet, VMIds, VMNamespace
 from hornet.spec.model import Spec
-from tests.support.network_lab import Internet, Lab, StandIn, attach
+from tests.support.network_lab import FakeGuest, Internet, Lab, attach
 
 STAND_INS = 3
 
 
 @pytest.fixture(scope="session")
-def vms(pytestconfig: pytest.Config, spec: Spec, home: Home, host_net: HostNet) -> Iterator[list[VMNamespace]]:
+def vms(
+    pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, host_net: HostNet
+) -> Iterator[list[VMNamespace]]:
     """As many VMs as --network-scale says, all at once."""
-    ids = VMIds(home, spec.network.max_vm_id)
+    ids = VMIds(workspace, spec.network.max_vm_id)
     count = max(STAND_INS, pytestconfig.getoption("network_scale"))
     made = host_net.create_many([ids.take() for _ in range(count)])
     yield made
@@ -25,7 +27,7 @@ def vms(pytestconfig: pytest.Config, spec: Spec, home: Home, host_net: HostNet) 
 
 
 @pytest.fixture(scope="session")
-def guests(vms: list[VMNamespace]) -> Iterator[list[StandIn]]:
+def guests(vms: list[VMNamespace]) -> Iterator[list[FakeGuest]]:
     """Stand-in guests in the first few of them."""
     made = [attach(vm) for vm in vms[:STAND_INS]]
     yield made
@@ -43,6 +45,6 @@ def internet(pytestconfig: pytest.Config, host_net: HostNet) -> Iterator[Interne
 
 
 @pytest.fixture(scope="session")
-def lab(host_net: HostNet, internet: Internet, guests: list[StandIn]) -> Lab:
+def lab(host_net: HostNet, internet: Internet, guests: list[FakeGuest]) -> Lab:
     """Two of the guests, as attacker and victim."""
     return Lab(host_net, internet, *guests[:2])

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from hornet.spec.model import Spec
-from tests.support.attacks import ETH_IPV4, SENTINEL, Wire, echo_request
-from tests.support.network_lab import SITE, SITE_NAME, UPLINK, Lab, StandIn, ask_site, look_up
+from tests.support.attacks import ETH_IPV4, SENTINEL, PacketSocket, echo_request
+from tests.support.network_lab import SITE, SITE_NAME, UPLINK, FakeGuest, Lab, ask_site, look_up
 
 pytestmark = pytest.mark.network
 
@@ -20,18 +20,18 @@ IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
 HEADER_BYTES = 20 + 8  # IPv4 and ICMP
 
 
-@pytest.mark.guide("host-nat", "tool-network")
+@pytest.mark.requirement("host-nat", "tool-network")
 def test_the_world_sees_the_host_and_the_host_sees_the_namespace(lab: Lab) -> None:
     """Guest → 10.0.N.1 at the host's end of the veth → the uplink's address outside."""
     plan = lab.a.vm.plan
-    with lab.host.run(lambda: Wire(plan.host_veth)) as veth:
+    with lab.host.run(lambda: PacketSocket(plan.host_veth)) as veth:
         assert lab.a.run(ask_site) == str(UPLINK.ip)
         frames = veth.until(b"GET / HTTP")
     senders = {socket.inet_ntoa(frame[26:30]) for frame in frames if frame[12:14] == ETH_IPV4}
     assert senders - {str(SITE)} == {str(plan.namespace_address.ip)}
 
 
-def test_all_guests_at_once(lab: Lab, guests: list[StandIn]) -> None:
+def test_all_guests_at_once(lab: Lab, guests: list[FakeGuest]) -> None:
     """The same address and the same ports in each: the translations keep them apart."""
 
     def from_one_port() -> str:
@@ -46,7 +46,7 @@ def test_all_guests_at_once(lab: Lab, guests: list[StandIn]) -> None:
         assert set(pool.map(lambda guest: guest.run(from_one_port), guests)) == {str(UPLINK.ip)}
 
 
-@pytest.mark.guide("guest-dns")
+@pytest.mark.requirement("guest-dns")
 def test_each_name_server_answers(lab: Lab, spec: Spec) -> None:
     for server in spec.network.dns:
         assert lab.a.run(lambda server=server: look_up(SITE_NAME, str(server))) == str(SITE)
@@ -61,10 +61,10 @@ def test_full_packets_pass_and_longer_ones_are_refused(lab: Lab) -> None:
     assert caught.value.errno == errno.EMSGSIZE
 
 
-def test_a_bulk_transfer_arrives_as_it_was_sent(guests: list[StandIn], lab: Lab) -> None:
+def test_a_bulk_transfer_arrives_as_it_was_sent(guests: list[FakeGuest], lab: Lab) -> None:
     """From several guests at once, each with its own bytes."""
 
-    def send(guest: StandIn) -> bool:
+    def send(guest: FakeGuest) -> bool:
         data = hashlib.shake_128(guest.name.encode()).digest(BULK_BYTES)
         return guest.run(lambda: ask_site("POST", data)) == hashlib.sha256(data).hexdigest()
 
@@ -73,7 +73,7 @@ def test_a_bulk_transfer_arrives_as_it_was_sent(guests: list[StandIn], lab: Lab)
 
 
 def _mtu(interface: str) -> int:
-    with Wire(interface) as wire:
+    with PacketSocket(interface) as wire:
         return wire.mtu
 
 

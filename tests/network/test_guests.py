@@ -12,7 +12,7 @@ from hornet.network.reconcile import vm_problems
 from hornet.snapshot import Bundle
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
-from hornet_fixtures.assertions import holds
+from hornet_fixtures.assertions import assert_no_problems
 from tests.support.attacks import tcp_server
 from tests.support.network_lab import SITE_NAME, UPLINK, Internet
 
@@ -30,7 +30,7 @@ def clones(fleet: Fleet, bundle: Bundle) -> Iterator[list[VM]]:
         fleet.remove(vm)
 
 
-@pytest.mark.guide("same-address", "portable-snapshots", "address-guest")
+@pytest.mark.requirement("same-address", "portable-snapshots", "address-guest")
 def test_one_snapshot_runs_twice_with_one_address(clones: list[VM], spec: Spec, host_net: HostNet) -> None:
     """Each keeps what only it was told, and both say that they are 10.0.0.2."""
     words = {vm.name: secrets.token_hex(8) for vm in clones}
@@ -40,10 +40,10 @@ def test_one_snapshot_runs_twice_with_one_address(clones: list[VM], spec: Spec, 
         answer = vm.guest.run("cat /run/word; ip -o -4 addr show dev eth0", TIMEOUT_S).stdout
         assert words[vm.name] in answer
         assert f"inet {spec.network.guest_address} " in answer
-    holds([it for found in vm_problems(host_net, [vm.vm_id for vm in clones]).values() for it in found])
+    assert_no_problems([it for found in vm_problems(host_net, [vm.vm_id for vm in clones]).values() for it in found])
 
 
-@pytest.mark.guide("host-nat", "guest-dns", "tool-network", "sop-validate-network")
+@pytest.mark.requirement("host-nat", "guest-dns", "tool-network", "sop-validate-network")
 def test_a_guest_reaches_the_internet_by_name(clones: list[VM], internet: Internet) -> None:
     """Name server, both MASQUERADEs and back, with the guest's own resolver and its own wget."""
     for vm in clones:
@@ -51,7 +51,7 @@ def test_a_guest_reaches_the_internet_by_name(clones: list[VM], internet: Intern
         assert result.stdout == str(UPLINK.ip), result
 
 
-@pytest.mark.guide("tenants-isolated")
+@pytest.mark.requirement("tenants-isolated")
 def test_a_guest_does_not_reach_the_other(clones: list[VM], host_net: HostNet) -> None:
     """Nor the host's services: the guest's own tools try every address that the other, or the host, might have."""
     a, b = clones
@@ -66,4 +66,4 @@ def test_a_guest_does_not_reach_the_other(clones: list[VM], host_net: HostNet) -
             f"timeout 1 {FETCH.format(target)} && echo ' from {target}'\n" for target in [gateway, *targets]
         )
         heard = a.guest.run(script, TIMEOUT_S).stdout
-        holds([f"{a.name} reached {line}" for line in heard.splitlines()])
+        assert_no_problems([f"{a.name} reached {line}" for line in heard.splitlines()])

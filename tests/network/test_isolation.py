@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from hornet.spec.model import Spec
-from hornet_fixtures.assertions import holds
+from hornet_fixtures.assertions import assert_no_problems
 from tests.support import isolation
 from tests.support.network_lab import Lab
 
-pytestmark = [pytest.mark.network, pytest.mark.guide("tenants-isolated")]
+pytestmark = [pytest.mark.network, pytest.mark.requirement("tenants-isolated")]
 
 WAYS = [
     isolation.other_vms_by_routes,
@@ -28,8 +28,8 @@ WAYS = [
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 def test_a_vm_does_not_reach(way: Callable[[Lab], list[str]], lab: Lab) -> None:
-    holds(way(lab))
+    assert_no_problems(way(lab))
 
 
 def test_a_vm_does_not_reach_secrets_of_others(lab: Lab, spec: Spec) -> None:
-    holds(isolation.secrets_of_others(lab, spec.secrets.port))
+    assert_no_problems(isolation.secrets_of_others(lab, spec.secrets.port))

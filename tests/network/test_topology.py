@@ -7,35 +7,37 @@ import pytest
 from hornet.host.proc import run
 from hornet.network import HostNet, VMNamespace
 from hornet.network.reconcile import host_problems, vm_problems
-from hornet_fixtures.assertions import holds
-from tests.support.attacks import CONTROL_S, hear, ping_all, tcp_server
-from tests.support.network_lab import StandIn
+from hornet_fixtures.assertions import assert_no_problems
+from tests.support.attacks import CONTROL_S, ping_all, read_banner, tcp_server
+from tests.support.network_lab import FakeGuest
 
 pytestmark = pytest.mark.network
 
 
-@pytest.mark.guide(
+@pytest.mark.requirement(
     "namespace-parts", "host-routes", "address-formula", "address-host-veth", "address-namespace-veth",
     "address-bridge", "gateway-fixed", "tier-scale",
 
     "trouble-bridge", "trouble-tap", "trouble-namespace", "trouble-nat",
 )  # fmt: skip
 def test_each_vm_has_the_guides_topology(host_net: HostNet, vms: list[VMNamespace]) -> None:
-    holds([problem for found in vm_problems(host_net, [vm.vm_id for vm in vms]).values() for problem in found])
+    assert_no_problems(
+        [problem for found in vm_problems(host_net, [vm.vm_id for vm in vms]).values() for problem in found]
+    )
 
 
-@pytest.mark.guide("host-nat", "trouble-nat")
+@pytest.mark.requirement("host-nat", "trouble-nat")
 def test_the_host_forwards_and_translates(host_net: HostNet, vms: list[VMNamespace]) -> None:
-    holds(host_problems(host_net))
+    assert_no_problems(host_problems(host_net))
 
 
 def test_iproute2_sees_them(vms: list[VMNamespace]) -> None:
     listed = run(["ip", "netns", "list"], timeout_s=20).output
-    holds([f"{vm.name} is not in `ip netns list`" for vm in vms if vm.name not in listed.split()])
+    assert_no_problems([f"{vm.name} is not in `ip netns list`" for vm in vms if vm.name not in listed.split()])
 
 
-@pytest.mark.guide("same-address", "address-guest")
-def test_the_same_address_is_a_different_guest_in_each_namespace(host_net: HostNet, guests: list[StandIn]) -> None:
+@pytest.mark.requirement("same-address", "address-guest")
+def test_the_same_address_is_a_different_guest_in_each_namespace(host_net: HostNet, guests: list[FakeGuest]) -> None:
     """All are asked while all answer: 10.0.0.2 of namespace N is guest N, and the host itself has no such neighbour."""
     address, port = str(host_net.network.guest_address.ip), 7007
     with (
@@ -43,26 +45,26 @@ def test_the_same_address_is_a_different_guest_in_each_namespace(host_net: HostN
         tcp_server(guests[1].run, address, guests[1].name, port),
         tcp_server(guests[2].run, address, guests[2].name, port),
     ):
-        heard = [guest.vm.run(lambda: hear(address, port, CONTROL_S)) for guest in guests]
+        heard = [guest.vm.run(lambda: read_banner(address, port, CONTROL_S)) for guest in guests]
         assert heard == [guest.name for guest in guests]
-        assert host_net.run(lambda: hear(address, port, 0.5)) is None
+        assert host_net.run(lambda: read_banner(address, port, 0.5)) is None
 
 
-@pytest.mark.guide("host-routes", "tier-scale")
+@pytest.mark.requirement("host-routes", "tier-scale")
 def test_the_host_reaches_all_at_once(host_net: HostNet, vms: list[VMNamespace]) -> None:
     """Each answers, however many there are: none falls out of the kernel's table of neighbours."""
     addresses = {str(vm.plan.namespace_address.ip) for vm in vms}
     silent = addresses - host_net.run(lambda: ping_all(addresses))
-    holds([f"{address} does not answer the host" for address in sorted(silent)])
+    assert_no_problems([f"{address} does not answer the host" for address in sorted(silent)])
 
 
-@pytest.mark.guide("host-routes")
+@pytest.mark.requirement("host-routes")
 def test_the_host_reaches_vm_n_and_only_vm_n(host_net: HostNet, vms: list[VMNamespace]) -> None:
     """Each of some VMs says its name at 10.0.N.1; asked from the host, N's address gives N's name."""
     some = [vms[0], vms[len(vms) // 2], vms[-1]]
     for vm in some:
         address = str(vm.plan.namespace_address.ip)
         with tcp_server(vm.run, address, vm.name) as port:
-            assert host_net.run(lambda: hear(address, port, CONTROL_S)) == vm.name  # noqa: B023
+            assert host_net.run(lambda: read_banner(address, port, CONTROL_S)) == vm.name  # noqa: B023
             others = [str(it.plan.namespace_address.ip) for it in some if it is not vm]
-            assert [host_net.run(lambda: hear(other, port, CONTROL_S)) for other in others] == [None, None]  # noqa: B023
+            assert [host_net.run(lambda: read_banner(other, port, CONTROL_S)) for other in others] == [None, None]  # noqa: B023

@@ -51,7 +51,7 @@ def test_memory_of_clones(
     if state == "worked":
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda vm: work(vm, spec), clones))
-    splits = [memory_split(vm.micro.pid, [bundle.memory]).parts_mb for vm in clones]
+    splits = [memory_split(vm.vmm.pid, [bundle.memory]).parts_mb for vm in clones]
     dimensions = {"clones": len(clones), "state": state}
     measured = Record.of_runs(METRIC, splits, unit="MB", lane=str(lane), host=host, dimensions=dimensions)
     append_record(run_directory, measured)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.network import HostNet, NamespacePool, VMIds, VMNamespace, netns, rtnl
 from hornet.network.assemble import interface_exists
 from hornet.network.rtnl import Rtnl
@@ -23,7 +23,7 @@ from hornet.network.state import read_facts
 from hornet.results.records import Record
 from hornet.spec.model import Spec
 from tests.support import iproute2_baselines
-from tests.support.attacks import CONTROL_S, hear, tcp_server
+from tests.support.attacks import CONTROL_S, read_banner, tcp_server
 from tests.support.network_lab import SITE, Internet, attach
 
 pytestmark = pytest.mark.perf
@@ -194,7 +194,7 @@ def test_connections_through_nat(own_host: HostNet, sizes: list[int], record: Ca
             samples = []
             for _ in range(CONNECTIONS):
                 began_s = time.perf_counter()
-                assert hear(str(SITE), port, CONTROL_S) == "hello"
+                assert read_banner(str(SITE), port, CONTROL_S) == "hello"
                 samples.append((time.perf_counter() - began_s) * 1000)
             return samples
 
@@ -209,7 +209,7 @@ def test_connections_through_nat(own_host: HostNet, sizes: list[int], record: Ca
 def test_a_pool_hands_out_in_under_a_millisecond(
     own_host: HostNet, tmp_path: Path, record: Callable[..., Record]
 ) -> None:
-    pool = NamespacePool(own_host, VMIds(Home(tmp_path), own_host.plan.largest_id))
+    pool = NamespacePool(own_host, VMIds(Workspace(tmp_path), own_host.plan.largest_id))
     pool.fill(POOL_SIZE)
     samples, taken = [], []
     for _ in range(POOL_SIZE):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hornet.host.owned import work_directory
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.results.records import Record
 from hornet.snapshot import Bundle
 from hornet.spec.model import Spec
@@ -26,9 +26,9 @@ MOST_COLD_SHARE = 0.05
 
 
 @pytest.fixture(scope="module")
-def own_bundle(bundle: Bundle, home: Home) -> Iterator[Bundle]:
+def own_bundle(bundle: Bundle, workspace: Workspace) -> Iterator[Bundle]:
     """A copy of the snapshot: pages that other clones have mapped would stay in the page cache."""
-    with work_directory(home.run, "perf") as directory:
+    with work_directory(workspace.run, "perf") as directory:
         yield bundle.copied_to(directory)
 
 
@@ -49,7 +49,7 @@ def test_restore(
     prepare = page_cache.drop if page_cache == "cold" else page_cache.warm
 
     def set_up() -> None:
-        fleet.prepare(1)  # made ahead, as in production; docs/network.md says what it costs
+        fleet.preallocate_networks(1)  # made ahead, as in production; docs/network.md says what it costs
         prepare(own_bundle.files)
         if page_cache == "cold":
             share = page_cache.resident_share(own_bundle.files)
@@ -66,7 +66,7 @@ def test_restore(
     def tear_down() -> None:
         vm = running.pop()
         phases.append(vm.phases_ms)
-        load_ms = vm.micro.reported_load_ms()
+        load_ms = vm.vmm.reported_load_ms()
         reported.extend([{"load_ms": load_ms}] if load_ms is not None else [])
         fleet.remove(vm)
 

@@ -28,28 +28,28 @@ def pytest_collection_modifyitems(items):
     items.sort(key=place_in_line)
 
 @pytest.fixture(scope="session")
-def begun_family():
+def lineage_future():
     log("family")
     raise OSError("no clone answers")
 
 @pytest.fixture(scope="session")
-def begun_facts():
+def facts_future():
     log("facts")
     future = Future()
     future.set_result("Linux")
     return future
 
 @pytest.fixture(scope="session")
-def begun_hardened():
+def read_only_root_future():
     log("hardened")
 """
 TESTS = """
 from conftest import log
 
-def test_facts(begun_facts):
-    assert begun_facts.result() == "Linux"
+def test_facts(facts_future):
+    assert facts_future.result() == "Linux"
 
-def test_family(begun_family):
+def test_family(lineage_future):
     pass
 
 def test_file():

@@ -21,7 +21,7 @@ from builders.rootfs.toolbox import build_toolbox
 from hornet.errors import BuildError, SpecError
 from hornet.host.artifact_store import Store
 from hornet.host.progress import Progress
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.spec.model import Spec, load_spec
 from tests.support.apk_samples import Key, Package, alpine_base, write_repository
 
@@ -60,7 +60,7 @@ class Mirror:
 @pytest.fixture(scope="module")
 def base() -> Path:
     try:
-        return alpine_base(Store(Home.from_env()))
+        return alpine_base(Store(Workspace.from_env()))
     except subprocess.CalledProcessError as error:
         pytest.skip(f"no Alpine base to try apk with: {error.stderr.decode().strip()[-200:]}")
 
@@ -102,25 +102,25 @@ def packages_of(base: Path) -> list[Package]:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home")
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "home")
 
 
-def borrow(home: Home) -> None:
+def borrow(workspace: Workspace) -> None:
     """What is the same for every build comes from this machine's own store."""
-    store = Store(Home.from_env())
+    store = Store(Workspace.from_env())
     toolbox = build_toolbox(SPEC, store, QUIET).tree.parent
     layers = fetch_layers({name: it for name, it in SPEC.rootfs.npm.items() if "standard" in it.tiers}, store, QUIET)
     for layer in (toolbox, *layers.values()):
         # Not shutil.copytree(): a tree of packages has device nodes, and it would read /dev/full to no end.
-        subprocess.run(["cp", "-a", layer, home.directory("build", layer.parent.name)], check=True, timeout=300)
+        subprocess.run(["cp", "-a", layer, workspace.directory("build", layer.parent.name)], check=True, timeout=300)
 
 
 @pytest.fixture
-def image(mirror: Mirror, home: Home, tmp_path: Path) -> Path:
+def image(mirror: Mirror, workspace: Workspace, tmp_path: Path) -> Path:
     """The tree of a whole image."""
-    borrow(home)
-    built = build_rootfs(mirror.spec(), home, QUIET, tier="standard", distro="alpine")
+    borrow(workspace)
+    built = build_rootfs(mirror.spec(), workspace, QUIET, tier="standard", distro="alpine")
     assert built.manifest["distro"] == "alpine 3.19"
     assert built.manifest["packages"]["musl"] == "1.0-r0"
     assert built.manifest["components_mb"]["busybox"] > 0.5
@@ -132,8 +132,10 @@ def image(mirror: Mirror, home: Home, tmp_path: Path) -> Path:
     return tree
 
 
-@pytest.mark.guide("alpine-base", "alpine-claude", "alpine-network", "alpine-ssh", "alpine-openrc", "alpine-cleanup")
-@pytest.mark.guide("guest-interfaces")
+@pytest.mark.requirement(
+    "alpine-base", "alpine-claude", "alpine-network", "alpine-ssh", "alpine-openrc", "alpine-cleanup"
+)
+@pytest.mark.requirement("guest-interfaces")
 def test_an_image_is_as_the_guide_says(image: Path, mirror: Mirror) -> None:
     interfaces = (image / "etc/network/interfaces").read_text()
     assert "address 10.0.0.2\n    netmask 255.255.255.0\n    gateway 10.0.0.1\n" in interfaces
@@ -148,88 +150,88 @@ def test_an_image_is_as_the_guide_says(image: Path, mirror: Mirror) -> None:
     assert (image / "etc/apk/repositories").read_text() == f"{mirror.directory}/v3.19/main\n"
 
 
-@pytest.mark.guide("alpine-packages")
-def test_packages_are_installed_once_and_again_when_the_mirror_changes(mirror: Mirror, home: Home) -> None:
-    store, spec = Store(home), mirror.spec()
+@pytest.mark.requirement("alpine-packages")
+def test_packages_are_installed_once_and_again_when_the_mirror_changes(mirror: Mirror, workspace: Workspace) -> None:
+    store, spec = Store(workspace), mirror.spec()
     first = fetch_layer(spec, "standard", store, QUIET)
     assert fetch_layer(spec, "standard", store, QUIET) == first
     mirror.write([*mirror.packages, Package("new")])
     assert fetch_layer(spec, "standard", store, QUIET) != first
 
 
-def test_a_package_that_was_changed_is_refused(mirror: Mirror, home: Home) -> None:
+def test_a_package_that_was_changed_is_refused(mirror: Mirror, workspace: Workspace) -> None:
     (package,) = mirror.directory.rglob("openssh-server-*.apk")
     content = bytearray(package.read_bytes())
     content[-30] ^= 1
     package.write_bytes(content)
     with pytest.raises(BuildError, match=r"openssh-server-1\.0-r0: "):
-        fetch_layer(mirror.spec(), "standard", Store(home), QUIET)
-    assert not list((home.build / "packages").glob("*/inputs.json"))
+        fetch_layer(mirror.spec(), "standard", Store(workspace), QUIET)
+    assert not list((workspace.build / "packages").glob("*/inputs.json"))
 
 
-def test_an_index_that_nobody_trusted_signed_is_refused(mirror: Mirror, home: Home) -> None:
+def test_an_index_that_nobody_trusted_signed_is_refused(mirror: Mirror, workspace: Workspace) -> None:
     mirror.write(mirror.packages, index_key=mirror.foreign)
     with pytest.raises(BuildError, match="UNTRUSTED signature"):
-        fetch_layer(mirror.spec(), "standard", Store(home), QUIET)
+        fetch_layer(mirror.spec(), "standard", Store(workspace), QUIET)
 
 
-def test_a_package_that_nobody_trusted_signed_is_refused(mirror: Mirror, home: Home) -> None:
+def test_a_package_that_nobody_trusted_signed_is_refused(mirror: Mirror, workspace: Workspace) -> None:
     swapped = next(package for package in mirror.packages if package.name == "openssh-server")
     (path,) = mirror.directory.rglob("openssh-server-*.apk")
     # The signed index vouches for a package by its hash: another content needs a signature of its own.
     path.write_bytes(replace(swapped, files={"etc/init.d/sshd": b"#!/bin/evil\n"}).content(mirror.foreign))
     with pytest.raises(BuildError, match="openssh-server"):
-        fetch_layer(mirror.spec(), "standard", Store(home), QUIET)
+        fetch_layer(mirror.spec(), "standard", Store(workspace), QUIET)
 
 
-def test_a_package_that_the_mirror_lacks_is_named(mirror: Mirror, home: Home) -> None:
+def test_a_package_that_the_mirror_lacks_is_named(mirror: Mirror, workspace: Workspace) -> None:
     with pytest.raises(BuildError, match="nodejs"):
-        fetch_layer(mirror.spec(packages={"standard": ["nodejs"]}), "standard", Store(home), QUIET)
+        fetch_layer(mirror.spec(packages={"standard": ["nodejs"]}), "standard", Store(workspace), QUIET)
 
 
-def test_an_openrc_without_the_guides_line_is_named(mirror: Mirror, home: Home) -> None:
+def test_an_openrc_without_the_guides_line_is_named(mirror: Mirror, workspace: Workspace) -> None:
     mirror.write(
         [
             replace(package, files={**package.files, "etc/rc.conf": b"none\n"}) if package.name == "openrc" else package
             for package in mirror.packages
         ]
     )
-    borrow(home)
+    borrow(workspace)
     with pytest.raises(BuildError, match='no line #rc_sys=""'):
-        build_rootfs(mirror.spec(), home, QUIET, tier="standard", distro="alpine")
+        build_rootfs(mirror.spec(), workspace, QUIET, tier="standard", distro="alpine")
 
 
-def test_a_service_that_no_package_brought_is_named(mirror: Mirror, home: Home) -> None:
-    borrow(home)
+def test_a_service_that_no_package_brought_is_named(mirror: Mirror, workspace: Workspace) -> None:
+    borrow(workspace)
     with pytest.raises(BuildError, match="no service 'chronyd'"):
-        build_rootfs(mirror.spec(services={"boot": ["chronyd"]}), home, QUIET, tier="standard", distro="alpine")
+        build_rootfs(mirror.spec(services={"boot": ["chronyd"]}), workspace, QUIET, tier="standard", distro="alpine")
 
 
-def test_a_mirror_that_is_none_is_named(mirror: Mirror, home: Home, tmp_path: Path) -> None:
+def test_a_mirror_that_is_none_is_named(mirror: Mirror, workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"APKINDEX\.tar\.gz: no such file"):
-        fetch_layer(mirror.spec(mirror=str(tmp_path / "nowhere")), "standard", Store(home), QUIET)
+        fetch_layer(mirror.spec(mirror=str(tmp_path / "nowhere")), "standard", Store(workspace), QUIET)
     with pytest.raises(BuildError) as caught:
-        fetch_layer(mirror.spec(mirror="http://127.0.0.1:1"), "standard", Store(home), QUIET)
+        fetch_layer(mirror.spec(mirror="http://127.0.0.1:1"), "standard", Store(workspace), QUIET)
     assert "rootfs.alpine.mirror" in caught.value.hint
 
 
-def test_a_tier_without_a_list_is_named(mirror: Mirror, home: Home) -> None:
+def test_a_tier_without_a_list_is_named(mirror: Mirror, workspace: Workspace) -> None:
     with pytest.raises(SpecError, match="no list for tier 'micro'"):
-        fetch_layer(mirror.spec(), "micro", Store(home), QUIET)
+        fetch_layer(mirror.spec(), "micro", Store(workspace), QUIET)
 
 
-def test_a_minirootfs_is_unpacked_and_its_pin_decides(mirror: Mirror, home: Home, tmp_path: Path) -> None:
+def test_a_minirootfs_is_unpacked_and_its_pin_decides(mirror: Mirror, workspace: Workspace, tmp_path: Path) -> None:
     archive = tmp_path / "minirootfs.tar.gz"
     subprocess.run(["tar", "-C", mirror.minirootfs, "-czf", archive, "."], check=True, timeout=60)
     digest = subprocess.run(["sha512sum", archive], check=True, capture_output=True, text=True).stdout.split()[0]
     pinned = mirror.spec(minirootfs=archive.as_uri(), minirootfs_sha512=digest)
-    assert (fetch_layer(pinned, "standard", Store(home), QUIET) / "tree/bin/busybox").exists()
+    assert (fetch_layer(pinned, "standard", Store(workspace), QUIET) / "tree/bin/busybox").exists()
     for wrong in ("0" * 128, None):
         spec = mirror.spec(minirootfs=archive.as_uri(), minirootfs_sha512=wrong)
         with pytest.raises((BuildError, SpecError), match=r"SHA-512 is|minirootfs_sha512 is missing"):
-            fetch_layer(spec, "standard", Store(Home(tmp_path / "other")), QUIET)
+            fetch_layer(spec, "standard", Store(Workspace(tmp_path / "other")), QUIET)
 
 
-def test_a_directory_that_is_no_minirootfs_is_named(mirror: Mirror, home: Home, tmp_path: Path) -> None:
+def test_a_directory_that_is_no_minirootfs_is_named(mirror: Mirror, workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="no lib/ld-musl"):
-        fetch_layer(mirror.spec(minirootfs=str(tmp_path)), "standard", Store(home), QUIET)
+        fetch_layer(mirror.spec(minirootfs=str(tmp_path)), "standard", Store(workspace), QUIET)

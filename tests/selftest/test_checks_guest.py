@@ -10,7 +10,7 @@ from hornet.checks import boot
 from hornet.checks.catalog import guest_checks
 from hornet.scenarios.probe_sets import guest_probes, tools_probes
 from hornet.spec.model import load_spec
-from hornet.vm.probes import Facts
+from hornet.vm.probes import ProbeResults
 from tests.support.guest_samples import BAD_LINES, KERNEL_LOG, Mutation, good_facts, guest_mutations
 
 SPEC = load_spec()
@@ -19,7 +19,7 @@ GOOD = good_facts(SPEC)
 MUTATIONS = list(guest_mutations(SPEC))
 
 
-def failing(facts: Facts) -> dict[str, list[str]]:
+def failing(facts: ProbeResults) -> dict[str, list[str]]:
     found = {name: check(facts) for name, check in CHECKS.items()}
     return {name: problems for name, problems in found.items() if problems}
 

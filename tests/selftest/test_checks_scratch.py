@@ -12,7 +12,7 @@ from hornet.checks import health, read_only, runtime_secrets
 from hornet.checks.balloon import Balloon, balloon_problems
 from hornet.checks.catalog import hardened_checks, scratch_checks
 from hornet.spec.model import load_spec
-from hornet.vm.probes import Facts
+from hornet.vm.probes import ProbeResults
 from tests.support.guest_samples import Mutation
 from tests.support.scratch_samples import (
     TRIAL,
@@ -24,11 +24,11 @@ from tests.support.scratch_samples import (
 
 SPEC = load_spec()
 CHECKS = {**scratch_checks(SPEC, TRIAL), **hardened_checks(SPEC)}
-GOOD = Facts([*good_scratch_facts(SPEC).values(), *good_hardened_facts(SPEC).values()])
+GOOD = ProbeResults([*good_scratch_facts(SPEC).values(), *good_hardened_facts(SPEC).values()])
 MUTATIONS = [*scratch_mutations(SPEC), *hardened_mutations(SPEC)]
 
 
-def failing(facts: Facts) -> set[str]:
+def failing(facts: ProbeResults) -> set[str]:
     return {name for name, check in CHECKS.items() if check(facts)}
 
 

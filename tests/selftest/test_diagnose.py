@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hornet.errors import GuestError, VMError
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.network import AddressPlan
 from hornet.network.ids import vms_directory
 from hornet.network.state import Link, NetFacts, Route
@@ -239,25 +239,25 @@ STATE = VMState(
 def test_a_state_file_that_the_suite_has_not_written_is_named(
     change: dict[str, Any], named: str, tmp_path: Path
 ) -> None:
-    home = Home(tmp_path)
-    file = vms_directory(home) / "vm3" / STATE_FILE
+    workspace = Workspace(tmp_path)
+    file = vms_directory(workspace) / "vm3" / STATE_FILE
     file.parent.mkdir(parents=True)
     file.write_text(json.dumps({**STATE.model_dump(), **change}))
-    for read in (lambda: find_vm(home, SPEC, "vm3"), lambda: running_vms(home)):
+    for read in (lambda: find_vm(workspace, SPEC, "vm3"), lambda: running_vms(workspace)):
         with pytest.raises(VMError, match=named) as caught:
             read()
         assert str(file) in caught.value.message
 
 
 def test_an_unknown_vm_is_a_clear_error_that_names_the_known_ones(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    known = vms_directory(home) / "vm3"
+    workspace = Workspace(tmp_path)
+    known = vms_directory(workspace) / "vm3"
     known.mkdir(parents=True)
     with pytest.raises(VMError, match=r"vm3: is being started"):
-        find_vm(home, SPEC, "vm3")
+        find_vm(workspace, SPEC, "vm3")
     (known / STATE_FILE).write_text(STATE.to_json())
     with pytest.raises(VMError, match=r"vm9: there is no such VM(.|\n)*vm3"):
-        find_vm(home, SPEC, "vm9")
+        find_vm(workspace, SPEC, "vm9")
 
 
 def test_what_du_does_not_print_is_left_out() -> None:

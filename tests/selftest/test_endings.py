@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from hornet.host.interrupts import CLEAN_UP_S
-from hornet.host.workspace import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Workspace
 from tests.support import kernel_samples
 
 START_TIMEOUT_S, END_TIMEOUT_S = 150, 60
@@ -123,9 +123,9 @@ def test_a_build_that_a_signal_ends_leaves_nothing(number: signal.Signals, mark:
     """A killed one can't clean up: the next command does it."""
     tree = kernel_samples.write_tree(tmp_path / "tree")
     (tree / "Makefile").write_text("%:\n\tsleep 1000\n\nall:\n")
-    home = Home(tmp_path / "home")
+    workspace = Workspace(tmp_path / "home")
     argv = [sys.executable, "-m", "hornet_cli", "build", "kernel", "--source", str(tree)]
-    with started(argv, mark, HORNET_HOME=str(home.root)) as process:
+    with started(argv, mark, HORNET_HOME=str(workspace.root)) as process:
         await_marked(mark, "sleep", 1)
         process.send_signal(number)
         _, said = process.communicate(timeout=END_TIMEOUT_S)
@@ -135,10 +135,12 @@ def test_a_build_that_a_signal_ends_leaves_nothing(number: signal.Signals, mark:
         assert said.splitlines()[-1] == f"hornetos: {WORDS[number]}"
         assert "Traceback" not in said
     else:
-        assert list((home.build / "kernel").glob("*.tmp-*"))
+        assert list((workspace.build / "kernel").glob("*.tmp-*"))
         again = [sys.executable, "-m", "hornet_cli", "net", "list", "--private", "hornet-none-"]
-        subprocess.run(again, env={**os.environ, "HORNET_HOME": str(home.root)}, cwd=CHECKOUT, check=True, timeout=60)
-    assert not list((home.build / "kernel").glob("*.tmp-*"))
+        subprocess.run(
+            again, env={**os.environ, "HORNET_HOME": str(workspace.root)}, cwd=CHECKOUT, check=True, timeout=60
+        )
+    assert not list((workspace.build / "kernel").glob("*.tmp-*"))
 
 
 WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}

@@ -39,7 +39,7 @@ NOBODY = "65534"
 class Places:
     """home: with two sealed snapshots and a run; unsealed: three files without a manifest; image: a sound ext4."""
 
-    home: Path
+    workspace: Path
     unsealed: Path
     image: Path
 
@@ -47,12 +47,12 @@ class Places:
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     base = tmp_path_factory.mktemp("places")
-    home = base / "home"
-    bundles = [bundle_samples.make_bundle(home / "snapshots" / f"v{number}.0", seed=number) for number in (1, 2)]
-    synthetic.make_run(home / "reports" / "latest")
+    workspace = base / "home"
+    bundles = [bundle_samples.make_bundle(workspace / "snapshots" / f"v{number}.0", seed=number) for number in (1, 2)]
+    synthetic.make_run(workspace / "reports" / "latest")
     unsealed = shutil.copytree(bundles[0].directory, base / "unsealed")
     (unsealed / MANIFEST_FILE).unlink()
-    return Places(home, unsealed, shutil.copy(bundles[0].rootfs, base / "sound.ext4"))
+    return Places(workspace, unsealed, shutil.copy(bundles[0].rootfs, base / "sound.ext4"))
 
 
 # What is done to HORNET_HOME, which has files beside it, in a mount namespace of its own before commands run there.
@@ -123,7 +123,7 @@ def assert_not_done(ended: subprocess.CompletedProcess[str], *, as_json: bool = 
 # Runs each command in a fork of one process, which has read all the modules.
 MANY = """
 import json, os, sys
-import hornet_cli.app, hornet_cli.main, hornet.ext4.verdict, hornet.validation, reports.plot
+import hornet_cli.app, hornet_cli.main, hornet.formats.ext4.verdict, hornet.procedures.validate, reports.plot
 ended = []
 for number, words in enumerate(json.loads(sys.argv[1])):
     with open(f"{sys.argv[2]}/{number}.out", "w+") as out, open(f"{sys.argv[2]}/{number}.err", "w+") as err:
@@ -144,7 +144,7 @@ def run_many(
 ) -> list[subprocess.CompletedProcess[str]]:
     """How each command ends; `work` is a directory for what they print."""
     words = json.dumps([command(line, places) for line in commands])
-    ran = run([*prefix, PYTHON, "-c", MANY, words, work], **{"HORNET_HOME": str(places.home), **environment})
+    ran = run([*prefix, PYTHON, "-c", MANY, words, work], **{"HORNET_HOME": str(places.workspace), **environment})
     assert ran.returncode == 0, ran.stderr
     return [subprocess.CompletedProcess(*each) for each in json.loads(ran.stdout)]
 
@@ -387,7 +387,7 @@ def test_an_interrupt_is_130(tmp_path: Path) -> None:
 
 def shell(line: str, places: Places) -> subprocess.CompletedProcess[str]:
     line = line.replace("hornetos", f"{shlex.quote(PYTHON)} -m hornet_cli")
-    return run(["bash", "-o", "pipefail", "-c", line], HORNET_HOME=str(places.home))
+    return run(["bash", "-o", "pipefail", "-c", line], HORNET_HOME=str(places.workspace))
 
 
 @pytest.mark.parametrize("words", ["--help", "gate latest", "capacity latest"])

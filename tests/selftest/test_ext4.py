@@ -23,7 +23,7 @@ from hornet.formats.ext4.symptoms import log_symptoms, rule_for
 from hornet.formats.ext4.verdict import Ext4Verdict, judge_ext4
 from hornet.host.artifact_store import file_sha256
 from hornet.host.file_copy import copy_into
-from hornet.vm.probes import Answer, Facts
+from hornet.vm.probes import ProbeResult, ProbeResults
 from hornet_cli.app import app
 from tests.support import ext4_samples as samples
 
@@ -163,7 +163,7 @@ def test_nothing_that_e2fsck_finds_read_only_is_missed(clean: Path, tmp_path: Pa
     assert found["verdict"] >= found["-fn"] > found["-n"], found
 
 
-@pytest.mark.guide("corruption-symptoms")
+@pytest.mark.requirement("corruption-symptoms")
 @pytest.mark.parametrize(
     ("message", "kind"),
     [
@@ -294,8 +294,8 @@ def test_the_command_says_it_in_json(clean: Path, image: Path, tmp_path: Path) -
     assert json.loads(missing.output)["verdict"] == "not judged"
 
 
-def guest_facts(log: str, walk_exit_code: int = 0, log_exit_code: int = 0) -> Facts:
-    return Facts([Answer("disk.walk", walk_exit_code, ""), Answer("disk.log", log_exit_code, log)])
+def guest_facts(log: str, walk_exit_code: int = 0, log_exit_code: int = 0) -> ProbeResults:
+    return ProbeResults([ProbeResult("disk.walk", walk_exit_code, ""), ProbeResult("disk.log", log_exit_code, log)])
 
 
 def test_a_guest_that_sees_damage_is_rejected() -> None:

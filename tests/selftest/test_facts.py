@@ -1,4 +1,4 @@
-"""Facts: what the guest prints comes back as it was; half an answer is no answer."""
+"""What the guest prints comes back unchanged; half an answer is no answer."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornet.errors import GuestError
-from hornet.vm.probes import Answer, Facts, Probe, build_script, new_boundary, parse_answers
+from hornet.vm.probes import Probe, ProbeResult, ProbeResults, build_script, new_boundary, parse_answers
 
 printable = st.text(st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=40)
 
 
-def ask(probes: list[Probe], **environment: str) -> Facts:
+def ask(probes: list[Probe], **environment: str) -> ProbeResults:
     boundary = new_boundary()
     script = build_script(probes, environment, boundary)
     output = subprocess.run(["sh"], input=script, capture_output=True, text=True, timeout=60, check=False).stdout
@@ -30,7 +30,7 @@ def test_every_answer_comes_back_with_its_exit_code(expected: list[tuple[str, in
     ]
     facts = ask(probes)
     for i, (text, code) in enumerate(expected):
-        assert facts[f"p{i}"] == Answer(f"p{i}", code, text.replace("'", ""))
+        assert facts[f"p{i}"] == ProbeResult(f"p{i}", code, text.replace("'", ""))
 
 
 def test_environment_and_both_streams() -> None:

@@ -37,7 +37,7 @@ from hornet.results.junit import read_junit
 from hornet.results.records import read_records
 from hornet.snapshot.manifest import Manifest
 from hornet.spec.model import load_spec
-from hornet.spec.requirements import load_guide
+from hornet.spec.requirements import load_requirements
 from hornet.vm.guest import read_public_key, read_ssh_key
 from hornet.vm.state import read_state
 from tests.support.kernel_samples import pack_bzimage
@@ -92,7 +92,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "an image": lambda path: judge_ext4(path, path.parent),
     "a spec": load_spec,
     "an overlay": lambda path: load_spec(overlays=[path]),
-    "a guide": load_guide,
+    "a guide": load_requirements,
     "a state file": read_state,
     "benchmarks": lambda path: read_benchmarks(path, "run"),
     "test results": read_junit,

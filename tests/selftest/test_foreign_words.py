@@ -38,19 +38,19 @@ ANY_TEXT = st.text(st.characters(exclude_categories=())) | st.sampled_from(sorte
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
-def run(argv: list[str], home: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
+def run(argv: list[str], workspace: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         argv,
         cwd=CHECKOUT,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "HORNET_HOME": str(home), **environment},
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "HORNET_HOME": str(workspace), **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=120,
     )
 
 
-def hornetos(*words: str, home: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
-    ended = run([sys.executable, "-m", "hornet_cli", *words], home, **environment)
+def hornetos(*words: str, workspace: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    ended = run([sys.executable, "-m", "hornet_cli", *words], workspace, **environment)
     assert_obeyed_by_nobody(ended.stdout)
     assert_obeyed_by_nobody(ended.stderr)
     assert b"Traceback" not in ended.stderr
@@ -235,7 +235,7 @@ def test_a_picture_draws_a_formula_as_the_text_that_it_is() -> None:
 @pytest.mark.parametrize("command", ["report", "gate", "capacity"])
 def test_what_the_commands_say_of_a_run(command: str, tmp_path: Path) -> None:
     run_directory = hostile_run(tmp_path / "reports" / "run\x1b[31m\u202e", A_NAME)
-    ended = hornetos(command, str(run_directory), home=tmp_path)
+    ended = hornetos(command, str(run_directory), workspace=tmp_path)
     assert ended.returncode in (0, 1, 2)
     assert b"\\x1b]0;owned" in ended.stdout + ended.stderr or command == "report"
 
@@ -256,7 +256,7 @@ def test_a_label_in_a_superblock(label: str, tmp_path: Path) -> None:
     ext4_samples.run("tune2fs", "-L", label, image)
     ext4_samples.debugfs(image, "clri /d5/sub/file")
     for words in (["ext4", str(image)], ["ext4", "--json", str(image)]):
-        ended = hornetos(*words, home=tmp_path)
+        ended = hornetos(*words, workspace=tmp_path)
         assert ended.returncode == 1
     assert json.loads(ended.stdout)["superblock"]["volume_name"] == label
 
@@ -265,7 +265,7 @@ def test_a_label_changed_under_a_snapshot(tmp_path: Path) -> None:
     bundle = bundle_samples.make_bundle(tmp_path / "snapshots" / "v1.0")
     ext4_samples.run("tune2fs", "-L", "\x1b[2Jx\u202ey", bundle.rootfs)
     for words in (["validate", "v1.0"], ["rollback", "v1.0"]):
-        ended = hornetos(*words, home=tmp_path)
+        ended = hornetos(*words, workspace=tmp_path)
         assert ended.returncode == 1
         assert rb"\x1b[2Jx\u202ey" in ended.stdout
 
@@ -275,7 +275,7 @@ def test_a_manifest(tmp_path: Path) -> None:
     origin = bundle_samples.ORIGIN.model_copy(update={"lane": A_NAME, "tier": A_NAME})
     bundle.seal("v1.0", origin)
     assert_obeyed_by_nobody((bundle.directory / "manifest.json").read_bytes())
-    ended = hornetos("validate", "v1.0", home=tmp_path)
+    ended = hornetos("validate", "v1.0", workspace=tmp_path)
     assert ended.returncode == 2
     assert b"unknown lane" in ended.stderr
 
@@ -284,7 +284,7 @@ def test_what_adopt_is_told(tmp_path: Path) -> None:
     bundle = bundle_samples.make_bundle(tmp_path / "v1.0")
     (bundle.directory / "manifest.json").unlink()
     words = ["--lane", "qemu/tcg", "--tier", "standard", "--vmm-version", EVERYTHING.replace("\x00", "")]
-    assert hornetos("adopt", str(bundle.directory), *words, home=tmp_path).returncode == 0
+    assert hornetos("adopt", str(bundle.directory), *words, workspace=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize("word", [EVERYTHING, EVERYTHING.replace("\n", " ")], ids=["lines", "a line"])
@@ -293,7 +293,7 @@ def test_a_kernel_configuration(word: str, tmp_path: Path) -> None:
     text = f"#\n# Linux/x86_64 6.1.9 {word} Kernel Configuration\n#\nCONFIG_TUN={word}\nCONFIG_BRIDGE=y\n"
     config.write_bytes(gzip.compress(text.encode()))
     for words in (["kconfig", str(config)], ["kconfig", "--json", str(config)]):
-        assert hornetos(*words, home=tmp_path).returncode in (1, 2)
+        assert hornetos(*words, workspace=tmp_path).returncode in (1, 2)
 
 
 def test_a_name_on_the_command_line(tmp_path: Path) -> None:
@@ -306,17 +306,17 @@ def test_a_name_on_the_command_line(tmp_path: Path) -> None:
         [f"--{word}"],
         ["--overlay", word, "gate"],
     ):
-        assert hornetos(*words, home=tmp_path).returncode == 2
+        assert hornetos(*words, workspace=tmp_path).returncode == 2
 
 
 def test_a_name_that_is_no_text(tmp_path: Path) -> None:
-    ended = hornetos("kconfig", os.fsdecode(b"\xff\xfe\x1b[31m"), home=tmp_path)
+    ended = hornetos("kconfig", os.fsdecode(b"\xff\xfe\x1b[31m"), workspace=tmp_path)
     assert rb"\udcff\udcfe\x1b[31m" in ended.stderr
 
 
 def test_a_terminal_that_knows_only_ascii(tmp_path: Path) -> None:
     run_directory = synthetic.make_run(tmp_path / "run")
-    ended = hornetos("report", str(run_directory), home=tmp_path, PYTHONIOENCODING="ascii")
+    ended = hornetos("report", str(run_directory), workspace=tmp_path, PYTHONIOENCODING="ascii")
     assert ended.returncode == 0
     assert ended.stdout.isascii()
 
@@ -326,18 +326,18 @@ def test_a_terminal_that_knows_only_ascii(tmp_path: Path) -> None:
 SAMPLE = """
 import sys, logging, pytest
 from hornet.errors import GuestError
-from hornet_fixtures.assertions import holds
+from hornet_fixtures.assertions import assert_no_problems
 
 WORD = {word!r}
 
-def test_holds(): holds([WORD, WORD])
+def test_holds(): assert_no_problems([WORD, WORD])
 def test_assert(): assert WORD == ""
 def test_assert_message(): assert not WORD, WORD
 def test_error(): raise GuestError(WORD, WORD)
 def test_exception(): raise ValueError(WORD)
 def test_skip(): pytest.skip(WORD)
 @pytest.mark.xfail(reason=WORD)
-def test_xfail(): holds([WORD])
+def test_xfail(): assert_no_problems([WORD])
 def test_captured():
     print(WORD.encode(errors="replace").decode())
     sys.stderr.write(WORD.encode(errors="replace").decode())

@@ -13,7 +13,7 @@ from hornet.host.workspace import CHECKOUT
 from hornet.results.coverage import Check, Takes, coverage, coverage_page, coverage_problems
 from hornet.results.junit import read_junit
 from hornet.spec.model import load_spec
-from hornet.spec.requirements import Statement, load_guide, unknown_ids
+from hornet.spec.requirements import Requirement, load_requirements, unknown_ids
 
 
 def write(path: Path, text: str) -> Path:
@@ -22,7 +22,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_the_guide_loads_and_names_metrics_tools_and_removals_of_the_spec() -> None:
-    guide, spec = load_guide(), load_spec()
+    guide, spec = load_requirements(), load_spec()
     assert {statement.metric for statement in guide.values() if statement.metric} == set(spec.metrics)
     assert {tool.guide or f"tool-{name}" for name, tool in spec.tools.items()} <= set(guide)
     assert {f"removed-{name}" for name in spec.removals} <= set(guide)
@@ -41,11 +41,11 @@ def test_the_guide_loads_and_names_metrics_tools_and_removals_of_the_spec() -> N
 )
 def test_a_wrong_guide_is_refused(text: str, named: str, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=named):
-        load_guide(write(tmp_path / "guide.toml", text))
+        load_requirements(write(tmp_path / "guide.toml", text))
 
 
 def test_an_unknown_id_is_named_with_those_that_look_like_it() -> None:
-    (problem,) = unknown_ids(load_guide(), ["file-three", "files-three"])
+    (problem,) = unknown_ids(load_requirements(), ["file-three", "files-three"])
     assert "'file-three'" in problem
     assert "files-three" in problem
 
@@ -59,10 +59,10 @@ def run_pytest(directory: Path, source: str, *options: str) -> subprocess.Comple
 
 SAMPLE = """
 import pytest
-pytestmark = pytest.mark.guide("files-three")
+pytestmark = pytest.mark.requirement("files-three")
 @pytest.fixture
 def lane(): return "qemu/tcg"
-@pytest.mark.guide("files-atomic")
+@pytest.mark.requirement("files-atomic")
 def test_a(lane): pass
 def test_b(): assert False
 """
@@ -88,7 +88,7 @@ def check(test: str, *ids: str, takes: Takes = Takes.NO_VM) -> Check:
 
 
 GUIDE = {
-    key: Statement(key, "Section", f"says {key}", metric, reason)
+    key: Requirement(key, "Section", f"says {key}", metric, reason)
     for key, metric, reason in [("a", None, ""), ("b", "cold_boot", ""), ("c", None, "no such machine")]
 }
 
@@ -124,7 +124,10 @@ def test_tests_are_collected_with_their_ids_and_what_they_take(tmp_path: Path) -
     write(module, SAMPLE)
     write(tmp_path / "conftest.py", 'pytest_plugins = ["hornet_fixtures.plugin"]')
     # In a process of its own: pytest does not run within pytest.
-    script = f"from hornet_fixtures.requirement_markers import *; print(collect_checks(Path({str(module.parents[1])!r}), ['micro']))"
+    script = (
+        "from hornet_fixtures.requirement_markers import *; "
+        f"print(collect_checks(Path({str(module.parents[1])!r}), ['micro']))"
+    )
     words = [sys.executable, "-c", script]
     done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr

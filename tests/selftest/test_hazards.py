@@ -13,14 +13,14 @@ from hornet.checks import hazards
 from hornet.checks.clones import disk_problems, sharing_problems
 from hornet.checks.first_packets import first_packet_problems
 from hornet.spec.model import load_spec
-from hornet.vm.agent import Answer, Sighting
+from hornet.vm.agent import AgentSample, TimedSample
 from hornet.vm.memory import MemorySplit
-from hornet.vm.probes import Answer as Fact
-from hornet.vm.probes import Facts
+from hornet.vm.probes import ProbeResults
+from hornet.vm.probes import ProbeResult as Fact
 
 SPEC = load_spec()
 NETWORK = SPEC.network
-BEFORE = Sighting(
+BEFORE = AgentSample(
     token="t",
     nonce="n",
     pid=7,
@@ -55,8 +55,8 @@ def test_equal_and_missing_values_are_named() -> None:
     assert problems == ["boot_id: vm2 has none", "boot_id: parent, vm1 have the same, a"]
 
 
-def seeds(text: str) -> Facts:
-    return Facts([Fact("hazard.seeds", 0, text)])
+def seeds(text: str) -> ProbeResults:
+    return ProbeResults([Fact("hazard.seeds", 0, text)])
 
 
 def test_a_shared_seed_file_is_named() -> None:
@@ -78,9 +78,9 @@ def test_a_wrong_clock_is_named(wall_s: float, named: str | None) -> None:
 
 @pytest.mark.parametrize(("passed_s", "named"), [(2.0, None), (-0.1, "went back"), (9.0, "ran for 4.000 s at most")])
 def test_a_monotonic_clock_that_jumps_is_named(passed_s: float, named: str | None) -> None:
-    before = Answer(BEFORE, asked_s=100, got_s=101)
+    before = TimedSample(BEFORE, asked_s=100, got_s=101)
     seen = dataclasses.replace(AFTER, monotonic_s=BEFORE.monotonic_s + passed_s)
-    after = Answer(seen, asked_s=107, got_s=110)
+    after = TimedSample(seen, asked_s=107, got_s=110)
     problems = hazards.monotonic_problems("vm1", before, after, stood_still_s=6, limit_ms=1000)
     assert [named in problem for problem in problems] == ([True] if named else [])
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 
 
-@pytest.mark.guide("directory-structure")
+@pytest.mark.requirement("directory-structure")
 def test_images_snapshots_and_builds_lie_below_one_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HORNET_HOME", str(tmp_path))
-    home = Home.from_env()
+    workspace = Workspace.from_env()
     for name in ("images", "snapshots", "build"):
-        assert getattr(home, name) == tmp_path / name
+        assert getattr(workspace, name) == tmp_path / name
         assert (tmp_path / name).is_dir()

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from hornet.checks.host_readiness import host_problems, host_remarks
 from hornet.errors import HostError
 from hornet.host.facts import REQUIRED_TOOLS, TOOLS, host_facts, with_sudo
-from hornet.host.workspace import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Workspace
 from hornet.vm.lanes import LaneState, _kept, best_lane
 from hornet_cli.app import app
 
@@ -86,7 +86,7 @@ def test_the_best_lane_is_the_first_that_works() -> None:
 
 
 def test_the_facts_of_this_host_are_what_the_judges_read(tmp_path: Path) -> None:
-    facts = host_facts(Home(tmp_path))
+    facts = host_facts(Workspace(tmp_path))
     assert set(GOOD) <= set(facts)
     assert set(facts["tools"]) == set(TOOLS)
     json.dumps(facts)
@@ -98,8 +98,8 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("HORNET_HOME", str(tmp_path))
 
     def run(*options: str, lanes: list[LaneState] = LANES, facts: dict[str, Any] = GOOD) -> Any:
-        monkeypatch.setattr("hornet.vm.lanes.probe_lanes", lambda home, kernel, spec: lanes)
-        monkeypatch.setattr("hornet.host.facts.host_facts", lambda home: facts)
+        monkeypatch.setattr("hornet.vm.lanes.probe_lanes", lambda workspace, kernel, spec: lanes)
+        monkeypatch.setattr("hornet.host.facts.host_facts", lambda workspace: facts)
         return CliRunner().invoke(app, ["host", *options])
 
     return run

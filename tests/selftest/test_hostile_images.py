@@ -16,7 +16,7 @@ import pytest
 from hornet.errors import Ext4Error
 from hornet.formats.ext4.verdict import judge_ext4
 from hornet.host.checkout_owner import give_to_owner
-from hornet.host.workspace import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Workspace
 from hornet.procedures.judge_image import judge_image
 from hornet.spec.model import load_spec
 from tests.support import ext4_samples as samples
@@ -44,18 +44,18 @@ exit $code
 
 def written_by(command: str, tmp_path: Path) -> tuple[int, list[str], str]:
     """Exit code of a command, every path that it wrote outside of its own home, and what it said."""
-    view, home = tmp_path / "view", tmp_path / "home"
+    view, workspace = tmp_path / "view", tmp_path / "home"
     view.mkdir()
-    home.mkdir()
+    workspace.mkdir()
     environment = {
         **os.environ,
-        "HORNET_HOME": str(home),
+        "HORNET_HOME": str(workspace),
         "PYTHONPATH": str(CHECKOUT),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "TMPDIR": str(home),
+        "TMPDIR": str(workspace),
     }
     # The command does it at its end, and a change of owner counts as written here.
-    give_to_owner(Home.from_env())
+    give_to_owner(Workspace.from_env())
     words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", OVERLAY, "sh", view, f"{command} >&2"]
     done = subprocess.run(
         words, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment, cwd="/"
@@ -139,9 +139,10 @@ ATTACKS: dict[str, tuple[Callable[[Path, Path], None], bool]] = {
     "names with dots and slashes": (dots, False),
 }
 JUDGE = (
-    "import sys; from pathlib import Path; from hornet.host.workspace import Home; from hornet.spec.model import load_spec; "
+    "import sys; from pathlib import Path; from hornet.host.workspace import Workspace; "
+    "from hornet.spec.model import load_spec; "
     "from hornet.procedures.judge_image import judge_image; "
-    "judge_image(Path(sys.argv[1]), load_spec(), (), Home.from_env().run)"
+    "judge_image(Path(sys.argv[1]), load_spec(), (), Workspace.from_env().run)"
 )
 
 

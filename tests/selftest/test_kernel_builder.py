@@ -24,7 +24,7 @@ from builders.kernel.source import find_source
 from hornet.errors import BuildError, CommandError, HornetError, HostError, SpecError
 from hornet.formats.kconfig import KernelConfig, read_config
 from hornet.host.progress import Progress
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.spec.model import Spec, load_spec
 from tests.support.kernel_samples import MAIN, Load, Sample, write_tree
 
@@ -154,8 +154,8 @@ def test_every_flag_of_every_group_is_verified() -> None:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    return Home(tmp_path / "home")
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "home")
 
 
 @pytest.fixture
@@ -190,10 +190,10 @@ def http_mirror(mirror: tuple[Path, str]) -> Iterator[str]:
 
 
 def test_a_pinned_archive_comes_from_a_mirror_over_http(
-    mirror: tuple[Path, str], http_mirror: str, home: Home, tmp_path: Path
+    mirror: tuple[Path, str], http_mirror: str, workspace: Workspace, tmp_path: Path
 ) -> None:
     spec = spec_with(http_mirror, mirror[1])
-    source = find_source(spec, home, QUIET, None)
+    source = find_source(spec, workspace, QUIET, None)
     for name in ("first", "second, without the mirror"):
         directory = tmp_path / name
         directory.mkdir()
@@ -202,20 +202,20 @@ def test_a_pinned_archive_comes_from_a_mirror_over_http(
         (mirror[0] / "v6.x/linux-6.1.99.tar.xz").unlink(missing_ok=True)
 
 
-def test_a_wrong_archive_is_refused_and_not_kept(mirror: tuple[Path, str], home: Home) -> None:
+def test_a_wrong_archive_is_refused_and_not_kept(mirror: tuple[Path, str], workspace: Workspace) -> None:
     spec = spec_with(f"file://{mirror[0]}", "0" * 64)
     with pytest.raises(BuildError, match=f"SHA-256 is {mirror[1]}, the spec pins 0000"):
-        build_kernel(spec, home, QUIET)
-    assert_nothing_left(home)
-    assert list((home.cache / "kernel").iterdir()) == []
+        build_kernel(spec, workspace, QUIET)
+    assert_nothing_left(workspace)
+    assert list((workspace.cache / "kernel").iterdir()) == []
 
 
 @pytest.mark.parametrize("url", ["file:///nowhere", "http://127.0.0.1:1"])
-def test_an_unreachable_mirror_is_named(url: str, home: Home) -> None:
+def test_an_unreachable_mirror_is_named(url: str, workspace: Workspace) -> None:
     with pytest.raises(BuildError, match=f"{url}/v6.x/linux-6.1.99.tar.xz") as caught:
-        build_kernel(spec_with(url, "0" * 64), home, QUIET)
+        build_kernel(spec_with(url, "0" * 64), workspace, QUIET)
     assert "kernel_org_mirror" in caught.value.hint
-    assert_nothing_left(home)
+    assert_nothing_left(workspace)
 
 
 @pytest.fixture
@@ -248,21 +248,21 @@ def apt_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("apt_repository")
-def test_a_debian_package_that_is_not_installed_comes_from_apt(home: Home) -> None:
+def test_a_debian_package_that_is_not_installed_comes_from_apt(workspace: Workspace) -> None:
     spec = spec_from({"kind": "debian", "package": "linux-source-9.9", "suite": "bookworm"})
-    assert find_source(spec, home, QUIET, None).identity["version"] == "1:9.9.1-2"
-    assert build_kernel(spec, home, QUIET).version == "6.1.99"
+    assert find_source(spec, workspace, QUIET, None).identity["version"] == "1:9.9.1-2"
+    assert build_kernel(spec, workspace, QUIET).version == "6.1.99"
 
 
 @pytest.mark.usefixtures("apt_repository")
-def test_a_debian_package_that_nobody_knows_is_named(home: Home, tmp_path: Path) -> None:
+def test_a_debian_package_that_nobody_knows_is_named(workspace: Workspace, tmp_path: Path) -> None:
     """Neither the host's apt nor the suite that is said to have it: here a mirror that is not there."""
     spec = spec_from({"kind": "debian", "package": "linux-source-9.8", "suite": "bookworm"})
     debian = spec.rootfs.debian.model_copy(update={"mirror": f"file://{tmp_path}/mirror"})
     spec = spec.model_copy(update={"rootfs": spec.rootfs.model_copy(update={"debian": debian})})
     with pytest.raises(BuildError, match=r"linux-source-9\.8"):
-        build_kernel(spec, home, QUIET)
-    assert not list((home.cache / "kernel").glob("linux-source-9.8-bookworm"))
+        build_kernel(spec, workspace, QUIET)
+    assert not list((workspace.cache / "kernel").glob("linux-source-9.8-bookworm"))
 
 
 def test_a_source_without_pin_is_no_source(tmp_path: Path) -> None:
@@ -272,15 +272,15 @@ def test_a_source_without_pin_is_no_source(tmp_path: Path) -> None:
         load_spec(overlays=[overlay])
 
 
-def test_an_unknown_source_lists_the_known_ones(home: Home) -> None:
+def test_an_unknown_source_lists_the_known_ones(workspace: Workspace) -> None:
     with pytest.raises(SpecError, match="neither a kernel source") as caught:
-        build_kernel(SPEC, home, QUIET, source="gentoo")
+        build_kernel(SPEC, workspace, QUIET, source="gentoo")
     assert all(name in caught.value.hint for name in SPEC.kernel.sources)
 
 
-def test_a_local_tree_is_known_by_its_content(home: Home, tmp_path: Path) -> None:
+def test_a_local_tree_is_known_by_its_content(workspace: Workspace, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "tree")
-    identity = lambda: find_source(SPEC, home, QUIET, str(tree)).identity  # noqa: E731
+    identity = lambda: find_source(SPEC, workspace, QUIET, str(tree)).identity  # noqa: E731
     before = identity()
     (tree / ".git").mkdir()
     (tree / ".git/HEAD").write_text("x")
@@ -292,19 +292,19 @@ def test_a_local_tree_is_known_by_its_content(home: Home, tmp_path: Path) -> Non
 # --- the whole build, with a miniature kernel ------------------------------------------------------------------------
 
 
-def assert_nothing_left(home: Home) -> None:
-    kernels = home.build / "kernel"
+def assert_nothing_left(workspace: Workspace) -> None:
+    kernels = workspace.build / "kernel"
     assert [path for path in kernels.iterdir() if path.is_dir() and not path.name.endswith(".failed")] == []
 
 
-def build(home: Home, tree: Path, spec: Spec = SPEC) -> KernelArtifact:
-    return build_kernel(spec, home, QUIET, source=str(tree))
+def build(workspace: Workspace, tree: Path, spec: Spec = SPEC) -> KernelArtifact:
+    return build_kernel(spec, workspace, QUIET, source=str(tree))
 
 
-@pytest.mark.guide("kernel-build")
-def test_a_kernel_is_built_once_and_the_same_elsewhere(home: Home, tmp_path: Path) -> None:
+@pytest.mark.requirement("kernel-build")
+def test_a_kernel_is_built_once_and_the_same_elsewhere(workspace: Workspace, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "tree")
-    built = build(home, tree)
+    built = build(workspace, tree)
     assert built.version == "6.1.99"
     assert read_config(built.config)["VIRTIO_BLK"] == "y"
     assert built.vmlinux.stat().st_size < 10_000, "1 MiB of alignment is gone"
@@ -317,86 +317,90 @@ def test_a_kernel_is_built_once_and_the_same_elsewhere(home: Home, tmp_path: Pat
     ]
     assert not (tree / ".config").exists(), "the original tree is left alone"
     times = {path: path.stat().st_mtime_ns for path in built.directory.iterdir()}
-    assert build(home, tree) == built
+    assert build(workspace, tree) == built
     assert {path: path.stat().st_mtime_ns for path in built.directory.iterdir()} == times
-    other = build(Home(tmp_path / "other" / "home"), tree)
+    other = build(Workspace(tmp_path / "other" / "home"), tree)
     assert other.key == built.key
     assert other.vmlinux.read_bytes() == built.vmlinux.read_bytes()
 
 
-def test_another_flag_makes_another_kernel(home: Home, tmp_path: Path) -> None:
+def test_another_flag_makes_another_kernel(workspace: Workspace, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "tree")
     overlay = tmp_path / "team.toml"
     overlay.write_text('[kernel.extras]\nmine = ["SWAP"]\n')
-    assert build(home, tree).key != build(home, tree, load_spec(overlays=[overlay])).key
+    assert build(workspace, tree).key != build(workspace, tree, load_spec(overlays=[overlay])).key
 
 
-def test_a_flag_that_the_kernel_drops_fails_the_build(home: Home, tmp_path: Path) -> None:
+def test_a_flag_that_the_kernel_drops_fails_the_build(workspace: Workspace, tmp_path: Path) -> None:
     overlay = tmp_path / "team.toml"
     overlay.write_text('[kernel.extras]\nmine = ["DROPPED"]\n')
     with pytest.raises(BuildError, match="CONFIG_DROPPED: expected y, found absent"):
-        build(home, write_tree(tmp_path / "tree"), load_spec(overlays=[overlay]))
-    assert_nothing_left(home)
+        build(workspace, write_tree(tmp_path / "tree"), load_spec(overlays=[overlay]))
+    assert_nothing_left(workspace)
 
 
-def test_a_compiler_error_is_shown_and_its_log_kept(home: Home, tmp_path: Path) -> None:
+def test_a_compiler_error_is_shown_and_its_log_kept(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="#error broken"):
-        build(home, write_tree(tmp_path / "tree", main="#error broken\n"))
-    assert_nothing_left(home)
-    [log] = (home.build / "kernel").glob("*.failed/build.log")
+        build(workspace, write_tree(tmp_path / "tree", main="#error broken\n"))
+    assert_nothing_left(workspace)
+    [log] = (workspace.build / "kernel").glob("*.failed/build.log")
     assert "#error broken" in log.read_text()
 
 
-def test_a_kernel_that_does_not_load_is_not_published(home: Home, tmp_path: Path) -> None:
+def test_a_kernel_that_does_not_load_is_not_published(workspace: Workspace, tmp_path: Path) -> None:
     without_note = MAIN.replace("8, 18\\n", "8, 17\\n").replace("BUILDER", '"tree"')
     assert without_note != MAIN.replace("BUILDER", '"tree"')
     with pytest.raises(BuildError, match="no PVH note"):
-        build(home, write_tree(tmp_path / "tree", main=without_note))
-    assert_nothing_left(home)
+        build(workspace, write_tree(tmp_path / "tree", main=without_note))
+    assert_nothing_left(workspace)
 
 
-def test_a_patch_that_does_not_fit_is_named(home: Home, tmp_path: Path) -> None:
+def test_a_patch_that_does_not_fit_is_named(workspace: Workspace, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "tree")
     (tree / "init/Kconfig").write_text("config OTHER\n")
     with pytest.raises(CommandError, match=r"expert-without-debug-kernel\.patch"):
-        build(home, tree)
-    assert_nothing_left(home)
+        build(workspace, tree)
+    assert_nothing_left(workspace)
 
 
-def test_an_interrupted_build_leaves_nothing(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_build_leaves_nothing(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(builders.kernel, "squeeze", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        build(home, write_tree(tmp_path / "tree"))
-    assert_nothing_left(home)
+        build(workspace, write_tree(tmp_path / "tree"))
+    assert_nothing_left(workspace)
 
 
-def test_missing_tools_and_their_packages_are_named(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tools_and_their_packages_are_named(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(HostError, match="gcc, ld, make") as caught:
-        build_kernel(SPEC, home, QUIET)
+        build_kernel(SPEC, workspace, QUIET)
     assert "binutils" in caught.value.hint
 
 
-def test_a_full_disk_is_found_before_the_work(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_found_before_the_work(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(builders.kernel, "NEEDED_BYTES", 1 << 60)
     with pytest.raises(HornetError, match="MB free, a kernel build takes"):
-        build(home, write_tree(tmp_path / "tree"))
-    assert_nothing_left(home)
+        build(workspace, write_tree(tmp_path / "tree"))
+    assert_nothing_left(workspace)
 
 
 # --- progress --------------------------------------------------------------------------------------------------------
 
 
-def test_compiling_shows_the_share_that_is_done(home: Home) -> None:
-    log = home.build / "kernel/0123/build.log"
+def test_compiling_shows_the_share_that_is_done(workspace: Workspace) -> None:
+    log = workspace.build / "kernel/0123/build.log"
     log.parent.mkdir(parents=True)
     log.write_text("  CC      init/main.o\n  AS      arch/entry.o\n  AR      built-in.a\n  CC      mm/slab.o\n" * 10)
-    assert expected_objects(home) == 30
+    assert expected_objects(workspace) == 30
     progress = Progress(io.StringIO())
-    compiled = CompileProgress(progress, expected_objects(home))
+    compiled = CompileProgress(progress, expected_objects(workspace))
     for _ in range(6):
         compiled("  CC      mm/slab.o")
         compiled("  AR      mm/built-in.a")

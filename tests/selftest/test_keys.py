@@ -9,31 +9,32 @@ from pathlib import Path
 
 import pytest
 
-from hornet.host.workspace import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Workspace
 from hornet.vm.guest import read_ssh_key, ssh_key
 
-MAKE = "import sys; from pathlib import Path; from hornet.vm.guest import ssh_key; from hornet.host.workspace import Home\n"
-MAKE += "print(ssh_key(Home(Path(sys.argv[1]))).public_blob)"
+MAKE = "import sys; from pathlib import Path; from hornet.vm.guest import ssh_key\n"
+MAKE += "from hornet.host.workspace import Workspace\n"
+MAKE += "print(ssh_key(Workspace(Path(sys.argv[1]))).public_blob)"
 
 
 def test_a_key_is_made_once(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    made = ssh_key(home)
-    assert ssh_key(home) == made
+    workspace = Workspace(tmp_path)
+    made = ssh_key(workspace)
+    assert ssh_key(workspace) == made
     assert made.private_path.stat().st_mode & 0o777 == 0o600
     assert made.private_path.with_suffix(".pub").read_text().split()[1] == made.public_blob
-    assert not list(home.keys.glob("*.tmp-*"))
+    assert not list(workspace.keys.glob("*.tmp-*"))
 
 
 @pytest.mark.parametrize("lost", ["private", "public", "both"])
 def test_a_key_that_a_power_cut_has_emptied_is_replaced(lost: str, tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    made = ssh_key(home)
+    workspace = Workspace(tmp_path)
+    made = ssh_key(workspace)
     if lost != "public":
         os.truncate(made.private_path, 0)
     if lost != "private":
         os.truncate(made.private_path.with_suffix(".pub"), 0)
-    now = ssh_key(home)
+    now = ssh_key(workspace)
     assert read_ssh_key(now.private_path) == now
     assert (now == made) == (lost == "public"), "a private key that is whole is kept: guests know it"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import CommandError, HostError, VMError
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.spec.lane import lane_named
 from hornet.spec.model import load_spec
 from hornet.vm import lanes
@@ -33,7 +33,7 @@ def test_only_a_verdict_is_remembered(name: str, tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(lanes, "vmm_version", lambda lane: "1")
     monkeypatch.setattr(lanes, "_missing", lambda lane: "")
     (tmp_path / "vmlinux").write_bytes(b"a kernel")
-    home = Home(tmp_path / "home")
-    state = lanes._probe(lane_named("qemu/tcg"), home, tmp_path / "vmlinux", load_spec())
+    workspace = Workspace(tmp_path / "home")
+    state = lanes._probe(lane_named("qemu/tcg"), workspace, tmp_path / "vmlinux", load_spec())
     assert state.usable is usable
-    assert bool(list(home.root.glob("cache/lanes/*.json"))) == (usable is not None)
+    assert bool(list(workspace.root.glob("cache/lanes/*.json"))) == (usable is not None)

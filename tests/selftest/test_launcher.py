@@ -14,10 +14,10 @@ from hornet.host.workspace import CHECKOUT
 LAUNCHER = CHECKOUT / "hornetos"
 
 
-def launch(home: Path | str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def launch(workspace: Path | str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [LAUNCHER, *words],
-        env={**os.environ, "HORNET_HOME": str(home), "LC_ALL": "C", **environment},
+        env={**os.environ, "HORNET_HOME": str(workspace), "LC_ALL": "C", **environment},
         capture_output=True,
         text=True,
         timeout=120,
@@ -38,8 +38,8 @@ def finished(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
-def everything(home: Path) -> list[tuple[str, int]]:
-    return sorted((str(path), path.lstat().st_mtime_ns) for path in [home, *home.rglob("*")])
+def everything(workspace: Path) -> list[tuple[str, int]]:
+    return sorted((str(path), path.lstat().st_mtime_ns) for path in [workspace, *workspace.rglob("*")])
 
 
 def test_nothing_is_set_up_twice(finished: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from hornet.errors import NetworkError
 from hornet.host.proc import run
-from hornet.host.workspace import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Workspace
 from hornet.network import HostNet, NamespacePool, VMIds, netns, nft, tap
 from hornet.network.ownership import take_inventory
 from hornet.network.reconcile import vm_problems
@@ -128,7 +128,7 @@ def test_the_kernels_limit_names_k(prefix: str) -> None:
 
 
 def test_a_pool_hands_out_finished_ones(host: HostNet, tmp_path: Path) -> None:
-    ids = VMIds(Home(tmp_path), 10)
+    ids = VMIds(Workspace(tmp_path), 10)
     pool = NamespacePool(host, ids)
     pool.fill(3)
     assert len(pool) == 3
@@ -144,7 +144,7 @@ def test_a_pool_hands_out_finished_ones(host: HostNet, tmp_path: Path) -> None:
 
 def test_a_pool_that_can_not_be_filled_gives_its_ids_back(host: HostNet, tmp_path: Path) -> None:
     in_namespace(host.namespace or "", "ip link add veth-vm2-br type bridge")
-    ids = VMIds(Home(tmp_path), 10)
+    ids = VMIds(Workspace(tmp_path), 10)
     with pytest.raises(NetworkError, match="VM 2, number 2 of 3"):
         NamespacePool(host, ids).fill(3)
     assert ids.take() == 1

@@ -130,7 +130,7 @@ def test_decoys_stay_as_they_are(host: HostNet) -> None:
         netns.remove(foreign)
 
 
-@pytest.mark.guide("cleanup")
+@pytest.mark.requirement("cleanup")
 def test_leftovers_of_dead_runs_only(prefix: str) -> None:
     with subprocess.Popen([sys.executable, "-c", MAKE_FOREVER, f"{prefix}x-"], env=IN_CHECKOUT) as dead:
         dead.kill()
@@ -187,7 +187,7 @@ DAMAGE = {
 }
 
 
-@pytest.mark.guide(
+@pytest.mark.requirement(
     "namespace-parts", "host-routes", "trouble-bridge", "trouble-tap", "trouble-namespace", "trouble-nat"
 )
 def test_check_names_each_damage_and_up_repairs_it(prefix: str) -> None:
@@ -232,7 +232,7 @@ def test_what_is_added_is_not_taken_for_right(command: str, said: str, prefix: s
         hornetos_net(prefix, "down")
 
 
-@pytest.mark.guide("cleanup", "phase1-environment")
+@pytest.mark.requirement("cleanup", "phase1-environment")
 def test_remains_are_listed_and_removed(prefix: str) -> None:
     """A name unmounted as if state were lost, and one that a killed process had only half made."""
     hornetos_net(prefix, "up", "--count", "3")

@@ -11,7 +11,7 @@ from hornet.host.proc import run
 from hornet.network import HostNet, netns
 from hornet.spec.model import load_spec
 from tests.support import isolation
-from tests.support.attacks import hear, tcp_server
+from tests.support.attacks import read_banner, tcp_server
 from tests.support.network_lab import Lab, attach, private_lab
 
 SPEC = load_spec()
@@ -75,7 +75,7 @@ def test_a_target_that_is_not_there_proves_nothing(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(isolation, "WORD", "")
     with private_lab(SPEC.network, f"hornet-{os.getpid()}-mute-") as lab:
         (problem,) = isolation.other_vms_by_routes(lab)[:1]
-        assert "nothing is proved: the host, who may, does not hear the server either" in problem
+        assert "nothing is proved: the host, who may, does not read_banner the server either" in problem
 
 
 def test_a_service_that_is_allowed_is_reached_and_no_other() -> None:
@@ -85,7 +85,7 @@ def test_a_service_that_is_allowed_is_reached_and_no_other() -> None:
         try:
             address = str(guest.vm.plan.host_address.ip)
             with tcp_server(host.run, "0.0.0.0", "open", 9000), tcp_server(host.run, "0.0.0.0", "closed", 9001):
-                assert guest.run(lambda: hear(address, 9000, 5)) == "open"
-                assert guest.run(lambda: hear(address, 9001, 0.5)) is None
+                assert guest.run(lambda: read_banner(address, 9000, 5)) == "open"
+                assert guest.run(lambda: read_banner(address, 9001, 0.5)) is None
         finally:
             guest.remove()

@@ -27,7 +27,7 @@ def changed(**values: Any) -> Network:
     return Network.model_validate({**NETWORK.model_dump(), **values})
 
 
-@pytest.mark.guide("address-formula", "address-host-veth", "address-namespace-veth")
+@pytest.mark.requirement("address-formula", "address-host-veth", "address-namespace-veth")
 def test_the_formula_of_the_guide() -> None:
     for n in range(1, 256):
         plan = PLAN.for_vm(n)
@@ -37,7 +37,7 @@ def test_the_formula_of_the_guide() -> None:
         assert (plan.namespace, plan.namespace_veth, plan.host_veth) == (f"vm{n}", f"veth-vm{n}", f"veth-vm{n}-br")
 
 
-@pytest.mark.guide("tier-scale")
+@pytest.mark.requirement("tier-scale")
 def test_it_goes_on_where_the_formula_ends() -> None:
     assert str(PLAN.for_vm(256).subnet) == "10.1.0.0/24"
     assert str(PLAN.for_vm(1000).subnet) == "10.3.232.0/24"

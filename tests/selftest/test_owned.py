@@ -13,7 +13,7 @@ import pytest
 
 from hornet.errors import HostError
 from hornet.host.owned import Owned, is_owned, remove_abandoned, work_directory
-from hornet.host.workspace import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Workspace
 from hornet.network import VMIds
 from hornet.network.ids import vms_directory
 from hornet.vm.leftovers import remove_leftovers
@@ -99,16 +99,16 @@ def test_what_is_mounted_in_it_is_not_emptied(tmp_path: Path) -> None:
 
 
 def test_a_deleted_lock_file_frees_no_id_of_a_living_vm(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    ids = VMIds(home, 10)
+    workspace = Workspace(tmp_path)
+    ids = VMIds(workspace, 10)
     assert ids.take() == 1
-    with Owned.directory(vms_directory(home) / "vm1"):
-        (home.run / "ids.lock").unlink()
-        other = VMIds(home, 10)
+    with Owned.directory(vms_directory(workspace) / "vm1"):
+        (workspace.run / "ids.lock").unlink()
+        other = VMIds(workspace, 10)
         assert not other.try_take(1)
         assert other.take() == 2
-        remove_leftovers(home)
-        assert (home.run / "vms/vm1").is_dir()
+        remove_leftovers(workspace)
+        assert (workspace.run / "vms/vm1").is_dir()
         assert ids.take() == 3, "the first owner uses the new file as well"
     assert not other.try_take(1), "and holds its ids in it"
 
@@ -121,8 +121,8 @@ def test_a_deleted_lock_file_frees_no_id_of_a_living_vm(tmp_path: Path) -> None:
 def test_an_unlocked_vm_directory_stays_only_while_its_vmm_runs(
     pid: str, older_s: float, stays: bool, tmp_path: Path
 ) -> None:
-    home = Home(tmp_path)
-    directory = home.directory("run", "vms") / "vm1"
+    workspace = Workspace(tmp_path)
+    directory = workspace.directory("run", "vms") / "vm1"
     directory.mkdir()
     with subprocess.Popen(["true"]) as dead:
         pass
@@ -140,7 +140,7 @@ def test_an_unlocked_vm_directory_stays_only_while_its_vmm_runs(
     path = directory / "vm.json"
     path.write_text("{" if pid == "damaged" else state.to_json())
     os.utime(path, (path.stat().st_mtime - older_s,) * 2)
-    remove_leftovers(home)
+    remove_leftovers(workspace)
     assert directory.is_dir() == stays
 
 
@@ -149,15 +149,15 @@ def test_vms_behind_a_planted_link_stay(tmp_path: Path) -> None:
     (elsewhere / "vm1").mkdir(parents=True)
     (tmp_path / "home/run").mkdir(parents=True)
     (tmp_path / "home/run/vms").symlink_to(elsewhere)
-    remove_leftovers(Home(tmp_path / "home"))
+    remove_leftovers(Workspace(tmp_path / "home"))
     assert (elsewhere / "vm1").is_dir()
 
 
 def test_a_living_owner_keeps_its_vm_when_run_is_deleted(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    mine = Owned.directory(vms_directory(home) / "vm1")
+    workspace = Workspace(tmp_path)
+    mine = Owned.directory(vms_directory(workspace) / "vm1")
     mine.path.rmdir()
-    with Owned.directory(vms_directory(home) / "vm1") as others:
+    with Owned.directory(vms_directory(workspace) / "vm1") as others:
         mine.remove()
         assert others.path.is_dir(), "it is another VM's by now"
 
@@ -167,48 +167,48 @@ LEAD_ELSEWHERE = ["run", "run/vms", "build", "build/kernel", "cache", "cache/lan
 
 @pytest.mark.parametrize("place", LEAD_ELSEWHERE)
 def test_a_planted_link_is_refused_by_name(place: str, tmp_path: Path) -> None:
-    elsewhere, home = tmp_path / "etc", Home(tmp_path / "home")
+    elsewhere, workspace = tmp_path / "etc", Workspace(tmp_path / "home")
     elsewhere.mkdir()
-    link = home.root / place
+    link = workspace.root / place
     link.parent.mkdir(parents=True)
     for target in (elsewhere, tmp_path / "missing"):
         link.symlink_to(target)
         with pytest.raises(HostError, match=rf"{place}: a symbolic link to .*\n.*remove the link"):
-            home.directory(*place.split("/"))
+            workspace.directory(*place.split("/"))
         link.unlink()
     assert not list(elsewhere.iterdir())
 
 
 def test_a_planted_link_in_the_place_of_a_run_or_a_snapshot_is_refused(tmp_path: Path) -> None:
-    home = Home(tmp_path / "home")
+    workspace = Workspace(tmp_path / "home")
     for place in ("reports", "snapshots"):
-        (home.directory(place) / "v1").symlink_to(tmp_path)
+        (workspace.directory(place) / "v1").symlink_to(tmp_path)
         with pytest.raises(HostError, match=f"{place}/v1: a symbolic link"):
-            home.path(place, "v1")
-        assert home.path(place, "v2") == home.root / place / "v2"
+            workspace.path(place, "v1")
+        assert workspace.path(place, "v2") == workspace.root / place / "v2"
 
 
 def test_directories_of_others_are_refused(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    home.run.chmod(0o777)
+    workspace = Workspace(tmp_path)
+    workspace.run.chmod(0o777)
     with pytest.raises(HostError, match="run: everybody may write there"):
-        _ = home.run
+        _ = workspace.run
     (tmp_path / "run").chmod(0o755)
     os.chown(tmp_path / "run", 12345, 0)
     with pytest.raises(HostError, match="run: belongs to user 12345, not to root"):
-        _ = home.run
+        _ = workspace.run
     os.chown(tmp_path, 12345, 0)
-    assert home.run.is_dir(), "the owner of HORNET_HOME may own what is in it"
+    assert workspace.run.is_dir(), "the owner of HORNET_HOME may own what is in it"
 
 
 def test_the_home_itself_may_be_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     monkeypatch.setenv("HORNET_HOME", str(tmp_path / "link"))
-    assert Home.from_env().run == tmp_path / "real/run"
+    assert Workspace.from_env().run == tmp_path / "real/run"
 
 
 def test_a_file_in_the_place_of_a_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "run").touch()
     with pytest.raises(HostError, match="run: not a directory"):
-        _ = Home(tmp_path).run
+        _ = Workspace(tmp_path).run

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hornet.host.checkout_owner import give_to_owner
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 
 OWNER = 12345
 
@@ -39,13 +39,13 @@ def owner(path: Path) -> int:
 
 
 def test_byte_code_caches_and_reports_are_the_owners(checkout: Path) -> None:
-    give_to_owner(Home(checkout / ".hornet"), checkout)
+    give_to_owner(Workspace(checkout / ".hornet"), checkout)
     for name in ("hornet", "hornet/__pycache__/file", ".pytest_cache/file", ".hornet/reports/1/file", ".hornet/run"):
         assert owner(checkout / name) == OWNER, name
 
 
 def test_keys_vms_and_history_stay_roots(checkout: Path) -> None:
-    give_to_owner(Home(checkout / ".hornet"), checkout)
+    give_to_owner(Workspace(checkout / ".hornet"), checkout)
     for name in (".hornet/keys", ".hornet/keys/file", ".hornet/run/vms", ".hornet/run/vms/file", ".git/file"):
         assert owner(checkout / name) == 0, name
 
@@ -57,20 +57,20 @@ def test_no_link_leads_out_of_the_checkout(checkout: Path, tmp_path: Path) -> No
     (checkout / "link").symlink_to(outside / "file")
     (checkout / "directory link").symlink_to(outside / "directory")
     (checkout / "hard link").hardlink_to(outside / "file")
-    give_to_owner(Home(checkout / ".hornet"), checkout)
+    give_to_owner(Workspace(checkout / ".hornet"), checkout)
     assert owner(checkout / "link") == OWNER, "the link itself"
     assert [owner(path) for path in (outside, outside / "file", outside / "directory")] == [0, 0, 0]
 
 
 def test_what_is_another_users_stays_theirs(checkout: Path) -> None:
     os.chown(checkout / "hornet", OWNER + 1, OWNER + 1)
-    give_to_owner(Home(checkout / ".hornet"), checkout)
+    give_to_owner(Workspace(checkout / ".hornet"), checkout)
     assert owner(checkout / "hornet") == OWNER + 1
 
 
 def test_a_home_elsewhere_is_not_the_checkouts_owners(checkout: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "swarm/reports"
     elsewhere.mkdir(parents=True)
-    give_to_owner(Home(tmp_path / "swarm"), checkout)
+    give_to_owner(Workspace(tmp_path / "swarm"), checkout)
     assert owner(elsewhere) == 0
     assert owner(checkout / ".hornet/keys/file") == 0

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from hornet.host.artifact_store import Store
-from hornet.host.workspace import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Workspace
 from hornet.snapshot import open_bundle, production
 from tests.support import ext4_samples
 from tests.support.bundle_samples import NAMES
@@ -34,14 +34,14 @@ from pathlib import Path
 sys.path.insert(0, "tests/selftest")
 from tests.support.bundle_samples import NAMES, ORIGIN, fill
 from hornet.host import durable
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.snapshot import open_bundle, publishing, switch_production
 from hornet.host.artifact_store import Store
 
 root, first, last = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 if "UNSYNCED" in os.environ:
     durable.sync_tree = durable.sync = os.fsync = lambda *_: None
-home = Home(root)
+home = Workspace(root)
 
 def build(number):
     def fill(work):
@@ -103,12 +103,12 @@ def test_what_is_published_is_whole_after_a_power_cut(image: Path, tmp_path: Pat
         assert [process.stdout.readline() for _ in range(2)] == ["1\n", "2\n"]
         after = cut_power(image, tmp_path / "after")
     with ext4_samples.mounted(after) as disk:
-        home = Home(disk)
+        workspace = Workspace(disk)
         for number in (1, 2):
-            artifact = Store(home).get_or_build("kernel", {"number": number}, no_build)
+            artifact = Store(workspace).get_or_build("kernel", {"number": number}, no_build)
             assert (artifact / "vmlinux").read_bytes() == kernel_of(number)
-            open_bundle(home.snapshots / f"v{number}", NAMES).check_full()
-        assert production(home, NAMES) == disk.resolve() / "snapshots/v2"
+            open_bundle(workspace.snapshots / f"v{number}", NAMES).check_full()
+        assert production(workspace, NAMES) == disk.resolve() / "snapshots/v2"
 
 
 def test_without_syncing_the_same_power_cut_leaves_empty_files_and_the_store_notices(
@@ -130,7 +130,7 @@ def test_without_syncing_the_same_power_cut_leaves_empty_files_and_the_store_not
         assert vmlinux.stat().st_size == 0, "as it was before files were synced"
         said: list[str] = []
         built: list[Path] = []
-        Store(Home(disk), said.append).get_or_build("kernel", {"number": 1}, built.append)
+        Store(Workspace(disk), said.append).get_or_build("kernel", {"number": 1}, built.append)
         assert len(built) == 1
         assert "built again" in said[0]
 
@@ -145,19 +145,19 @@ def test_a_power_cut_at_any_moment_leaves_whole_things_or_none(number: int, imag
         process.send_signal(signal.SIGSTOP)
         after = cut_power(image, tmp_path / "after")
     with ext4_samples.mounted(after) as disk:
-        home = Home(disk)
-        home.remove_abandoned()
+        workspace = Workspace(disk)
+        workspace.remove_abandoned()
         assert not list(disk.glob("*/*/*.tmp-*"))
         assert not list(disk.glob("*/.*.tmp-*"))
         artifacts = [path for path in disk.glob("build/kernel/*") if path.is_dir()]
         assert artifacts, f"HORNET_TEST_SEED={SEED}"
         for artifact in range(1, 25):
-            store = Store(home)
+            store = Store(workspace)
             if store.path("kernel", {"number": artifact}).exists():
                 found = store.get_or_build("kernel", {"number": artifact}, no_build)
                 assert (found / "vmlinux").read_bytes() == kernel_of(artifact)
-        for snapshot in home.snapshots.glob("v*"):
+        for snapshot in workspace.snapshots.glob("v*"):
             open_bundle(snapshot, NAMES).check_full()
-        used = production(home, NAMES)
+        used = production(workspace, NAMES)
         assert used
         assert used.is_dir()

@@ -11,7 +11,7 @@ import pytest
 
 from hornet.errors import HostError
 from hornet.host.file_copy import clone_file, open_private, write_private
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.snapshot import publishing
 from hornet.vm.fleet import running_vms
 from tests.support import bundle_samples
@@ -30,27 +30,27 @@ def mode(path: Path) -> int:
 
 @pytest.mark.parametrize("name", ["run", "keys"])
 def test_directories_of_a_home_are_private(name: str, tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    assert mode(getattr(home, name)) == 0o700
+    workspace = Workspace(tmp_path)
+    assert mode(getattr(workspace, name)) == 0o700
     (tmp_path / name).chmod(0o755)
-    assert mode(getattr(home, name)) == 0o700, "one made by an older version"
+    assert mode(getattr(workspace, name)) == 0o700, "one made by an older version"
 
 
 def test_no_directory_of_a_home_is_writable_by_everybody(tmp_path: Path) -> None:
-    assert mode(Home(tmp_path).snapshots) == 0o755
-    assert Home(tmp_path).snapshots.is_dir(), "one that is would be refused from then on"
+    assert mode(Workspace(tmp_path).snapshots) == 0o755
+    assert Workspace(tmp_path).snapshots.is_dir(), "one that is would be refused from then on"
 
 
 def test_whoever_may_not_see_the_vms_is_told_so() -> None:
     """Told that there are none, they would believe it."""
     with tempfile.TemporaryDirectory() as reachable:
         Path(reachable).chmod(0o755)
-        home = Home(Path(reachable))
-        assert running_vms(home) == {}
+        workspace = Workspace(Path(reachable))
+        assert running_vms(workspace) == {}
         os.seteuid(65534)
         try:
             with pytest.raises(HostError, match="Permission denied"):
-                running_vms(home)
+                running_vms(workspace)
         finally:
             os.seteuid(0)
 

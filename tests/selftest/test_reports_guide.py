@@ -8,47 +8,49 @@ import pytest
 
 from hornet.results.junit import Case
 from hornet.results.records import Record
-from hornet.results.requirements import StatementVerdict, guide_sentence, statement_rows
+from hornet.results.requirements import RequirementVerdict, requirement_rows, requirements_sentence
 from hornet.results.verdict import Judgement, judge
 from hornet.spec.model import load_spec
-from hornet.spec.requirements import Statement
+from hornet.spec.requirements import Requirement
 
 SPEC = load_spec()
-PLAIN = Statement("files", "Anatomy", "three files")
+PLAIN = Requirement("files", "Anatomy", "three files")
 
 
 def case(outcome: Any, message: str = "", ids: tuple[str, ...] = ("files",), lane: str | None = "qemu/tcg") -> Case:
     return Case("conformance/test_x", "test_one[a]", outcome, message, "", 0.1, ids, lane)
 
 
-def verdict(*cases: Case, statement: Statement = PLAIN, judgements: list[Judgement] | None = None) -> StatementVerdict:
-    (row,) = statement_rows([statement], judgements or [], cases)
+def verdict(
+    *cases: Case, statement: Requirement = PLAIN, judgements: list[Judgement] | None = None
+) -> RequirementVerdict:
+    (row,) = requirement_rows([statement], judgements or [], cases)
     return row.verdict
 
 
 @pytest.mark.parametrize(
     ("cases", "expected"),
     [
-        ([], StatementVerdict.NOT_RUN),
-        ([case("passed", ids=("other",))], StatementVerdict.NOT_RUN),
-        ([case("passed"), case("passed")], StatementVerdict.HOLDS),
-        ([case("passed"), case("failed", "missing")], StatementVerdict.FAILS),
-        ([case("passed"), case("skipped", "not judged: no mirror")], StatementVerdict.PARTLY),
-        ([case("skipped", "not judged: no mirror")], StatementVerdict.UNJUDGED),
-        ([case("skipped"), case("failed", "missing")], StatementVerdict.FAILS),
+        ([], RequirementVerdict.NOT_RUN),
+        ([case("passed", ids=("other",))], RequirementVerdict.NOT_RUN),
+        ([case("passed"), case("passed")], RequirementVerdict.HOLDS),
+        ([case("passed"), case("failed", "missing")], RequirementVerdict.FAILS),
+        ([case("passed"), case("skipped", "not judged: no mirror")], RequirementVerdict.PARTLY),
+        ([case("skipped", "not judged: no mirror")], RequirementVerdict.UNJUDGED),
+        ([case("skipped"), case("failed", "missing")], RequirementVerdict.FAILS),
     ],
 )
-def test_the_verdict_of_a_statement_is_that_of_its_checks(cases: list[Case], expected: StatementVerdict) -> None:
+def test_the_verdict_of_a_statement_is_that_of_its_checks(cases: list[Case], expected: RequirementVerdict) -> None:
     assert verdict(*cases) is expected
 
 
 def test_a_statement_that_nothing_covers_says_why() -> None:
-    (row,) = statement_rows([Statement("x", "A", "says", not_covered="no such machine")], [], [])
-    assert (row.verdict, row.reason) == (StatementVerdict.NOT_COVERED, "no such machine")
+    (row,) = requirement_rows([Requirement("x", "A", "says", not_covered="no such machine")], [], [])
+    assert (row.verdict, row.reason) == (RequirementVerdict.NOT_COVERED, "no such machine")
 
 
 def test_a_row_names_each_test_once_with_its_lane_and_the_reason() -> None:
-    (row,) = statement_rows([PLAIN], [], [case("passed"), case("failed", "vm.mem: missing", lane=None)])
+    (row,) = requirement_rows([PLAIN], [], [case("passed"), case("failed", "vm.mem: missing", lane=None)])
     assert row.checks == ["conformance/test_x::test_one"]
     assert row.lanes == ["qemu/tcg"]
     assert "vm.mem: missing" in row.reason
@@ -57,26 +59,26 @@ def test_a_row_names_each_test_once_with_its_lane_and_the_reason() -> None:
 @pytest.mark.parametrize(
     ("lane", "value", "expected"),
     [
-        ("qemu/tcg", 1.0, StatementVerdict.UNJUDGED),
-        ("qemu/kvm", 1.0, StatementVerdict.HOLDS),
-        ("qemu/kvm", 1e6, StatementVerdict.FAILS),
+        ("qemu/tcg", 1.0, RequirementVerdict.UNJUDGED),
+        ("qemu/kvm", 1.0, RequirementVerdict.HOLDS),
+        ("qemu/kvm", 1e6, RequirementVerdict.FAILS),
     ],
 )
 def test_a_target_has_its_metrics_verdict_though_its_test_passed(
-    lane: str, value: float, expected: StatementVerdict
+    lane: str, value: float, expected: RequirementVerdict
 ) -> None:
     record = Record(name="cold_boot", value=value, unit="ms", direction="lower", lane=lane, host={})
-    statement = Statement("boot", "Targets", "boots fast", metric="cold_boot")
+    statement = Requirement("boot", "Targets", "boots fast", metric="cold_boot")
     judgements = judge(SPEC, [record])
     assert verdict(case("passed", ids=("boot",)), statement=statement, judgements=judgements) is expected
 
 
 def test_a_target_that_was_not_measured_has_no_verdict() -> None:
-    statement = Statement("boot", "Targets", "boots fast", metric="cold_boot")
+    statement = Requirement("boot", "Targets", "boots fast", metric="cold_boot")
     passed = case("passed", ids=("boot",))
-    assert verdict(passed, statement=statement, judgements=judge(SPEC, [])) is StatementVerdict.NOT_RUN
+    assert verdict(passed, statement=statement, judgements=judge(SPEC, [])) is RequirementVerdict.NOT_RUN
 
 
 def test_the_sentence_counts_every_statement_once() -> None:
-    rows = statement_rows([PLAIN, Statement("b", "A", "b"), Statement("c", "A", "c")], [], [case("passed")])
-    assert guide_sentence(rows) == "Of the guide's 3 statements 1 hold; no check ran: 2."
+    rows = requirement_rows([PLAIN, Requirement("b", "A", "b"), Requirement("c", "A", "c")], [], [case("passed")])
+    assert requirements_sentence(rows) == "Of the guide's 3 statements 1 hold; no check ran: 2."

@@ -24,7 +24,7 @@ from hornet.checks.sizes import guide_comparison, rootfs_size_problems
 from hornet.errors import BuildError, SpecError
 from hornet.host.artifact_store import Store, file_sha256
 from hornet.host.progress import Progress
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.spec.model import load_spec
 
 SPEC = load_spec()
@@ -133,7 +133,7 @@ def test_an_unknown_tier_or_distro_lists_the_known_ones(tmp_path: Path) -> None:
         ({"tier": "micro", "distro": "arch"}, "debian, alpine"),
     ):
         with pytest.raises(SpecError) as caught:
-            build_rootfs(SPEC, Home(tmp_path), QUIET, **values)
+            build_rootfs(SPEC, Workspace(tmp_path), QUIET, **values)
         assert known in caught.value.hint
 
 
@@ -194,7 +194,7 @@ def test_a_tar_links_what_is_equal_but_not_in_a_tree_that_packages_made(tmp_path
 
 
 def test_an_image_repeats_to_the_byte_and_leaves_the_room_that_was_asked_for(tmp_path: Path) -> None:
-    toolbox = build_toolbox(SPEC, Store(Home.from_env()), QUIET)
+    toolbox = build_toolbox(SPEC, Store(Workspace.from_env()), QUIET)
     digests = set()
     for name in ("one", "two"):
         root = content(tmp_path / name)

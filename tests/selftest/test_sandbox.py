@@ -15,7 +15,7 @@ import pytest
 
 from hornet.errors import HostError, SandboxError
 from hornet.formats.ext4.examine import examine
-from hornet.host.workspace import CHECKOUT, Home
+from hornet.host.workspace import CHECKOUT, Workspace
 from hornet.sandbox import MAX_ANSWER_BYTES, START_S, Limits, confined
 from tests.support.namespace_samples import in_user_namespace
 
@@ -44,7 +44,7 @@ def test_each_piece_of_work_is_another_user() -> None:
 
 def test_work_sees_nothing_of_the_host(tmp_path: Path) -> None:
     for path in (
-        Home.from_env().root / "keys",
+        Workspace.from_env().root / "keys",
         tmp_path,
         CHECKOUT / "tests",
         Path("/root"),

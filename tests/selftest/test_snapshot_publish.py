@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import SnapshotError
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.snapshot import Bundle, open_bundle, production, publishing, switch_production
 from hornet.snapshot.manifest import MANIFEST_FILE
 from tests.support import bundle_samples
@@ -89,20 +89,20 @@ def test_a_publication_killed_at_any_step_is_whole_or_not_there(parts: Bundle, t
 
 
 def test_a_switch_of_production_killed_at_any_step_is_done_or_not(parts: Bundle, tmp_path: Path) -> None:
-    home = Home(tmp_path)
+    workspace = Workspace(tmp_path)
     for version in ("v1.0", "v2.0"):
-        publish(parts, home.snapshots / version)
-    old, new = (open_bundle(home.snapshots / version, NAMES) for version in ("v1.0", "v2.0"))
+        publish(parts, workspace.snapshots / version)
+    old, new = (open_bundle(workspace.snapshots / version, NAMES) for version in ("v1.0", "v2.0"))
     seen = set()
     for step in range(1, MOST_STEPS):
-        switch_production(home, old)
-        killed = killed_at(step, lambda: switch_production(home, new))
-        seen.add(production(home, NAMES))
+        switch_production(workspace, old)
+        killed = killed_at(step, lambda: switch_production(workspace, new))
+        seen.add(production(workspace, NAMES))
         if not killed:
             break
     assert not killed
     assert seen == {old.directory, new.directory}
-    assert production(home, NAMES) == new.directory
+    assert production(workspace, NAMES) == new.directory
 
 
 def interrupt(bundle: Bundle) -> None:
@@ -140,11 +140,11 @@ def test_a_version_is_never_published_twice(parts: Bundle, tmp_path: Path) -> No
 
 
 def test_a_copy_in_the_place_of_the_production_link_is_kept(parts: Bundle, tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    publish(parts, home.snapshots / "v1.0")
-    copy = home.snapshots / NAMES.production_link
+    workspace = Workspace(tmp_path)
+    publish(parts, workspace.snapshots / "v1.0")
+    copy = workspace.snapshots / NAMES.production_link
     copy.mkdir()
     with pytest.raises(SnapshotError, match="not a symbolic link"):
-        switch_production(home, open_bundle(home.snapshots / "v1.0", NAMES))
+        switch_production(workspace, open_bundle(workspace.snapshots / "v1.0", NAMES))
     assert copy.is_dir()
-    assert production(home, NAMES) is None
+    assert production(workspace, NAMES) is None

@@ -100,7 +100,7 @@ def test_a_missing_file_a_link_and_a_device_are_named(name: str, bundle: Bundle,
     both_seals_refuse(bundle, rf"{name}: not a plain file")
 
 
-@pytest.mark.guide("files-atomic")
+@pytest.mark.requirement("files-atomic")
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_of_another_version_is_refused(name: str, bundle: Bundle, tmp_path: Path) -> None:
     other = bundle_samples.make_bundle(tmp_path / "v2.0", seed=3)
@@ -108,7 +108,7 @@ def test_a_file_of_another_version_is_refused(name: str, bundle: Bundle, tmp_pat
     both_seals_refuse(bundle, name)
 
 
-@pytest.mark.guide("rootfs-never-changed")
+@pytest.mark.requirement("rootfs-never-changed")
 def test_a_mount_on_the_host_is_told_with_its_time_and_place(bundle: Bundle) -> None:
     with ext4_samples.mounted(bundle.rootfs) as root:
         (root / "big").unlink()

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hornet.errors import HornetError, SnapshotError
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.snapshot import Bundle, open_bundle, production
 from hornet.snapshot.manifest import MANIFEST_FILE
 from hornet.vm.state import STATE_FILE, VMState
@@ -28,29 +28,29 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
 
 
 @pytest.fixture
-def home(made: list[Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+def workspace(made: list[Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """A home with two versions, v1.0 in production."""
-    home = Home(tmp_path)
+    workspace = Workspace(tmp_path)
     monkeypatch.setenv("HORNET_HOME", str(tmp_path))
     for bundle in made:
-        shutil.copytree(bundle.directory, home.snapshots / bundle.directory.name)
+        shutil.copytree(bundle.directory, workspace.snapshots / bundle.directory.name)
     assert cli("rollback", "v1.0").exit_code == 0
-    return home
+    return workspace
 
 
 def cli(*arguments: str | Path):
     return CliRunner().invoke(app, list(map(str, arguments)))
 
 
-def in_production(home: Home) -> str:
-    found = production(home, NAMES)
+def in_production(workspace: Workspace) -> str:
+    found = production(workspace, NAMES)
     assert found
     return found.name
 
 
-def note_running_vm(home: Home, name: str, snapshot: Path, pid: int) -> None:
+def note_running_vm(workspace: Workspace, name: str, snapshot: Path, pid: int) -> None:
     """What a fleet notes of a VM of its own."""
-    directory = home.run / "vms" / name
+    directory = workspace.run / "vms" / name
     directory.mkdir(parents=True)
     state = VMState(
         pid=pid,
@@ -65,13 +65,13 @@ def note_running_vm(home: Home, name: str, snapshot: Path, pid: int) -> None:
     (directory / STATE_FILE).write_text(state.to_json())
 
 
-def test_rollback_switches_and_lists_who_still_runs_another(home: Home) -> None:
-    note_running_vm(home, "vm1", home.snapshots / "v1.0", os.getpid())
-    note_running_vm(home, "vm2", home.snapshots / "v2.0", os.getpid())
-    note_running_vm(home, "vm3", home.snapshots / "v1.0", pid=2**22)
+def test_rollback_switches_and_lists_who_still_runs_another(workspace: Workspace) -> None:
+    note_running_vm(workspace, "vm1", workspace.snapshots / "v1.0", os.getpid())
+    note_running_vm(workspace, "vm2", workspace.snapshots / "v2.0", os.getpid())
+    note_running_vm(workspace, "vm3", workspace.snapshots / "v1.0", pid=2**22)
     result = cli("rollback", "v2.0")
     assert result.exit_code == 0, result.output
-    assert in_production(home) == "v2.0"
+    assert in_production(workspace) == "v2.0"
     assert "production: v2.0 (before: v1.0)" in result.output
     assert "still runs another version: vm1: v1.0" in result.output
     assert "vm2" not in result.output, "it runs the version chosen"
@@ -87,24 +87,24 @@ def take_seal_off(directory: Path) -> None:
 
 
 @pytest.mark.parametrize(("damage", "why"), [(break_seal, "vm.mem: SHA-256"), (take_seal_off, "never sealed")])
-def test_rollback_refuses_what_is_not_sealed(damage: Callable[[Path], None], why: str, home: Home) -> None:
-    damage(home.snapshots / "v2.0")
+def test_rollback_refuses_what_is_not_sealed(damage: Callable[[Path], None], why: str, workspace: Workspace) -> None:
+    damage(workspace.snapshots / "v2.0")
     result = cli("rollback", "v2.0")
     assert result.exit_code == 1
     assert why in result.output
     assert "production stays as it is: v1.0" in result.output
-    assert in_production(home) == "v1.0"
+    assert in_production(workspace) == "v1.0"
 
 
-def test_rollback_to_what_is_not_there(home: Home) -> None:
+def test_rollback_to_what_is_not_there(workspace: Workspace) -> None:
     assert isinstance(cli("rollback", "v9.9").exception, SnapshotError)
-    assert in_production(home) == "v1.0"
+    assert in_production(workspace) == "v1.0"
 
 
-def test_adopt_seals_the_three_files_as_they_are(home: Home) -> None:
-    directory = home.snapshots / "v2.0"
+def test_adopt_seals_the_three_files_as_they_are(workspace: Workspace) -> None:
+    directory = workspace.snapshots / "v2.0"
     take_seal_off(directory)
-    kernel = home.root / "vmlinux"
+    kernel = workspace.root / "vmlinux"
     kernel.write_bytes(b"a kernel")
     options = ["--lane", "firecracker/kvm", "--tier", "standard", "--vmm-version", "1.7.0", "--kernel", kernel]
     result = cli("adopt", directory, *options)
@@ -118,8 +118,8 @@ def test_adopt_seals_the_three_files_as_they_are(home: Home) -> None:
 
 
 @pytest.mark.parametrize(("mode", "said"), [(0o755, True), (0o700, False)])
-def test_adopt_says_when_others_may_read_the_memory(mode: int, said: bool, home: Home) -> None:
-    directory = home.snapshots / "v2.0"
+def test_adopt_says_when_others_may_read_the_memory(mode: int, said: bool, workspace: Workspace) -> None:
+    directory = workspace.snapshots / "v2.0"
     take_seal_off(directory)
     directory.chmod(mode)
     options = ["--lane", "firecracker/kvm", "--tier", "standard", "--vmm-version", "1.7.0"]
@@ -148,9 +148,9 @@ def cut_memory(directory: Path) -> None:
     ids=["damaged disk", "sealed already", "memory cut off", "unknown lane", "unknown tier"],
 )
 def test_adopt_refuses(
-    prepare: Callable[[Path], None], options: dict[str, str], exit_code: int, why: str, home: Home
+    prepare: Callable[[Path], None], options: dict[str, str], exit_code: int, why: str, workspace: Workspace
 ) -> None:
-    directory = home.snapshots / "v2.0"
+    directory = workspace.snapshots / "v2.0"
     prepare(directory)
     before = (directory / MANIFEST_FILE).exists()
     given = {"--lane": "firecracker/kvm", "--tier": "standard", "--vmm-version": "1.7.0", **options}
@@ -164,9 +164,9 @@ def test_adopt_refuses(
     ("damage", "failed"), [(break_seal, "[2/9] seal"), (lambda d: (d / "vm.mem").unlink(), "[1/9] snapshot files")]
 )
 def test_validate_says_which_step_failed_and_runs_no_guest(
-    damage: Callable[[Path], object], failed: str, home: Home
+    damage: Callable[[Path], object], failed: str, workspace: Workspace
 ) -> None:
-    damage(home.snapshots / "v2.0")
+    damage(workspace.snapshots / "v2.0")
     result = cli("validate", "v2.0")
     assert result.exit_code == 1
     assert f"FAIL    {failed}" in result.output
@@ -175,8 +175,8 @@ def test_validate_says_which_step_failed_and_runs_no_guest(
 
 
 @pytest.mark.parametrize("command", ["validate", "new-version"])
-def test_a_snapshot_that_is_not_there(command: str, home: Home) -> None:
-    script = home.root / "script"
+def test_a_snapshot_that_is_not_there(command: str, workspace: Workspace) -> None:
+    script = workspace.root / "script"
     script.write_text("true")
     extra = ["v3.0", "--script", script] if command == "new-version" else []
     result = cli(command, "v9.9", *extra)
@@ -186,7 +186,7 @@ def test_a_snapshot_that_is_not_there(command: str, home: Home) -> None:
 
 
 @pytest.mark.parametrize("target", ["v2.0", "../v3.0", ".hidden", "hornetos-production", ""])
-def test_new_version_refuses_a_name_before_it_does_anything(target: str, home: Home) -> None:
-    script = home.root / "script"
+def test_new_version_refuses_a_name_before_it_does_anything(target: str, workspace: Workspace) -> None:
+    script = workspace.root / "script"
     script.write_text("true")
     assert isinstance(cli("new-version", "v1.0", target, "--script", script).exception, SnapshotError)

@@ -14,7 +14,7 @@ from builders.rootfs.toolbox import Toolbox
 from builders.toolchain import toolchain
 from hornet.host.artifact_store import Store, content_key
 from hornet.host.progress import Progress
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.spec.model import load_spec
 from hornet.spec.rootfs import Debian
 
@@ -123,6 +123,6 @@ def test_a_newer_package_is_another_key(tmp_path: Path, monkeypatch: pytest.Monk
         if newer:
             write_versions({"openssl": "3.0.2"}, tmp_path / newer)
         with pytest.raises(KeyboardInterrupt):
-            build_rootfs(load_spec(), Home(tmp_path), Progress(io.StringIO()), tier="standard")
+            build_rootfs(load_spec(), Workspace(tmp_path), Progress(io.StringIO()), tier="standard")
     assert keys[0] == keys[1]
     assert len(set(keys)) == 3

@@ -15,7 +15,7 @@ import pytest
 from hornet.errors import BuildError
 from hornet.host.artifact_store import INPUTS_FILE, Store
 from hornet.host.owned import Owned
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 
 INPUTS = {"recipe": 1, "names": ["a", "b"]}
 
@@ -23,8 +23,8 @@ INPUTS = {"recipe": 1, "names": ["a", "b"]}
 class Builder:
     """Counts how often it builds, and what the store says of the reason."""
 
-    def __init__(self, home: Home) -> None:
-        self.home = home
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
         self.said: list[str] = []
         self.built = 0
 
@@ -37,12 +37,12 @@ class Builder:
         (work / "empty").mkdir()
 
     def get(self) -> Path:
-        return Store(self.home, self.said.append).get_or_build("kernel", INPUTS, self)
+        return Store(self.workspace, self.said.append).get_or_build("kernel", INPUTS, self)
 
 
 @pytest.fixture
 def builder(tmp_path: Path) -> Builder:
-    return Builder(Home(tmp_path))
+    return Builder(Workspace(tmp_path))
 
 
 def edit_same_size(path: Path) -> None:
@@ -122,8 +122,8 @@ def test_a_failed_build_leaves_its_logs_until_it_succeeds(builder: Builder) -> N
         raise BuildError("the compiler failed")
 
     with pytest.raises(BuildError):
-        Store(builder.home).get_or_build("kernel", INPUTS, fail)
-    [kept] = (builder.home.build / "kernel").glob("*.failed")
+        Store(builder.workspace).get_or_build("kernel", INPUTS, fail)
+    [kept] = (builder.workspace.build / "kernel").glob("*.failed")
     assert (kept / "build.log").read_text() == "error: no such file\n"
     assert not list(kept.parent.glob("*.tmp-*"))
     builder.get()
@@ -139,12 +139,12 @@ def test_a_deleted_lock_file_costs_work_and_nothing_else(builder: Builder) -> No
         started.set()
         published.wait(20)
 
-    store = Store(builder.home, builder.said.append)
+    store = Store(builder.workspace, builder.said.append)
     found: list[Path] = []
     thread = threading.Thread(target=lambda: found.append(store.get_or_build("kernel", INPUTS, slow)))
     thread.start()
     started.wait(20)
-    [lock] = (builder.home.build / "kernel").glob("*.lock")
+    [lock] = (builder.workspace.build / "kernel").glob("*.lock")
     lock.unlink()
     artifact = builder.get()
     published.set()
@@ -154,12 +154,12 @@ def test_a_deleted_lock_file_costs_work_and_nothing_else(builder: Builder) -> No
 
 
 def test_what_killed_builds_of_any_key_left_is_removed_and_the_work_of_living_ones_stays(builder: Builder) -> None:
-    parent = builder.home.directory("build", "rootfs")
+    parent = builder.workspace.directory("build", "rootfs")
     dead = parent / "0123456789abcdef.tmp-00000000"
     dead.mkdir()
     (dead / "rootfs.ext4").touch()
     with Owned.work_directory(parent, "fedcba9876543210") as alive:
-        builder.home.remove_abandoned()
+        builder.workspace.remove_abandoned()
         assert not dead.exists()
         assert alive.path.is_dir()
     assert not alive.path.exists()
@@ -169,6 +169,6 @@ def test_a_planted_link_is_not_followed_when_leftovers_are_removed(builder: Buil
     elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
     (elsewhere / "x.tmp-00000000").mkdir(parents=True)
     (tmp_path / "run").symlink_to(elsewhere)
-    builder.home.remove_abandoned()
+    builder.workspace.remove_abandoned()
     assert (elsewhere / "x.tmp-00000000").is_dir()
     shutil.rmtree(elsewhere)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hornet.host.artifact_store import file_sha256
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet_fixtures.tiers import built_tier, judged_tier
 from hornet_fixtures.under_test import kernel_of_snapshot
 from tests.support import bundle_samples
@@ -61,14 +61,14 @@ def test_what_can_not_be_judged_is_a_usage_error(options: dict[str, str], named:
 
 
 def test_the_kernel_of_a_snapshot_is_its_own_or_none(tmp_path: Path) -> None:
-    home = Home(tmp_path)
-    vmlinux = home.build / "kernel" / "key" / "vmlinux"
+    workspace = Workspace(tmp_path)
+    vmlinux = workspace.build / "kernel" / "key" / "vmlinux"
     vmlinux.parent.mkdir(parents=True)
     vmlinux.write_bytes(b"kernel")
     booted = file_sha256(vmlinux)
-    assert kernel_of_snapshot(home, booted, None) == vmlinux
-    assert kernel_of_snapshot(home, None, vmlinux) == vmlinux
+    assert kernel_of_snapshot(workspace, booted, None) == vmlinux
+    assert kernel_of_snapshot(workspace, None, vmlinux) == vmlinux
     with pytest.raises(pytest.UsageError, match="not the kernel that the snapshot has booted"):
-        kernel_of_snapshot(home, "0" * 64, vmlinux)
+        kernel_of_snapshot(workspace, "0" * 64, vmlinux)
     with pytest.raises(pytest.skip.Exception, match=r"not judged: .*--kernel=FILE"):
-        kernel_of_snapshot(home, "0" * 64, None)
+        kernel_of_snapshot(workspace, "0" * 64, None)

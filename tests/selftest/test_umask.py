@@ -12,7 +12,7 @@ import pytest
 
 from hornet.host.artifact_store import Store
 from hornet.host.umask import build_umask
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def test_an_artifacts_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
         (work / "file").touch()
         subprocess.run(["touch", work / "by a child"], check=True)
 
-    artifact = Store(Home(tmp_path)).get_or_build("kind", {}, build)
+    artifact = Store(Workspace(tmp_path)).get_or_build("kind", {}, build)
     modes = {name: (artifact / name).stat().st_mode & 0o777 for name in ("directory", "file", "by a child")}
     assert modes == {"directory": 0o755, "file": 0o644, "by a child": 0o644}
     assert umask_now() == 0o077

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hornet.results.records import Record
-from hornet.results.verdict import Verdict, judge, judge_record, readable
+from hornet.results.verdict import Verdict, format_significant, judge, judge_record
 from hornet.spec.model import load_spec
 
 SPEC = load_spec()
@@ -33,7 +33,7 @@ def measured(key: str, value: float, **changes: Any) -> Record:
         ("cold_boot", 501.0, "qemu/kvm", Verdict.MISSES),
         ("cold_boot", 0.1, "qemu/tcg", Verdict.EMULATED),
         ("cold_boot", 9999.0, "qemu/tcg", Verdict.EMULATED),
-        ("cold_boot", 0.1, None, Verdict.UNFIT),
+        ("cold_boot", 0.1, None, Verdict.INVALID_RECORD),
         ("ram_per_vm", 100.0, "qemu/tcg", Verdict.MEETS),
     ],
 )
@@ -44,7 +44,7 @@ def test_each_verdict(key: str, value: float, lane: str | None, expected: Verdic
 @pytest.mark.parametrize("changes", [{"unit": "bytes"}, {"direction": "higher"}])
 def test_a_record_in_another_unit_or_direction_is_not_judged(changes: dict[str, Any]) -> None:
     judgement = judge_record(SPEC, "rootfs_size", measured("rootfs_size", 1.0, **changes))
-    assert judgement.verdict is Verdict.UNFIT
+    assert judgement.verdict is Verdict.INVALID_RECORD
     assert not judgement.verdict.judged
 
 
@@ -72,5 +72,5 @@ def test_the_size_of_a_tier_is_held_against_that_tier() -> None:
 
 @given(st.floats(min_value=1e-3, max_value=1e6), st.floats(min_value=1e-3, max_value=1e6))
 def test_a_shown_value_lies_on_the_side_of_the_limit_where_the_value_lies(value: float, limit: float) -> None:
-    shown = float(readable(value, limit))
+    shown = float(format_significant(value, limit))
     assert (shown > limit, shown < limit) == (value > limit, value < limit) or abs(value - limit) < 1e-9 * limit

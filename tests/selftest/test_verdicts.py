@@ -21,7 +21,7 @@ SAMPLE = """
 import os, time, pytest
 from hornet.errors import BrokenSnapshotError, GuestError
 from hornet.formats.image_tree import ImageTree
-from hornet_fixtures.assertions import holds
+from hornet_fixtures.assertions import assert_no_problems
 
 @pytest.fixture
 def guest():
@@ -33,13 +33,13 @@ def untidy():
     raise OSError("could not be removed")
 
 def check_that_breaks():
-    holds([{}["missing"]])
+    assert_no_problems([{}["missing"]])
 
 def assert_elsewhere():
     import unittest
     unittest.TestCase().assertTrue(False)
 
-def test_failed_by_a_check(): holds(["vm1: no sshd"])
+def test_failed_by_a_check(): assert_no_problems(["vm1: no sshd"])
 def test_failed_by_an_assertion(): assert os.sep == "x"
 def test_failed_by_what_was_not_refused():
     with pytest.raises(OSError):
@@ -133,9 +133,9 @@ def test_the_exit_code_of_the_projects_tests(commands: str, code: int, tmp_path:
 
 
 @pytest.mark.parametrize("home", ["/dev/null", "/proc/1/nowhere"])
-def test_a_run_without_a_place_for_its_results_is_a_usage_error(home: str) -> None:
+def test_a_run_without_a_place_for_its_results_is_a_usage_error(workspace: str) -> None:
     words = [sys.executable, "-m", "pytest", "-q", "tests/conformance/test_files.py"]
-    environment = {**os.environ, "HORNET_HOME": home}
+    environment = {**os.environ, "HORNET_HOME": workspace}
     ended = subprocess.run(words, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=120)
     assert ended.returncode == pytest.ExitCode.USAGE_ERROR
     assert "HORNET_HOME" in ended.stderr

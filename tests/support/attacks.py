@@ -18,13 +18,13 @@ from itertools import product
 
 from hornet.network import VMNamespace
 from hornet.vm.guest import ECHO_REQUEST
-from tests.support.network_lab import StandIn
+from tests.support.network_lab import FakeGuest
 
 # Runs a function where an attacker is.
 Attacker = Callable[[Callable[[], str | None]], str | None]
 
 # What is not dropped arrives within a millisecond here; a loaded machine gets this long.
-PATIENCE_S = 0.4
+NEGATIVE_TIMEOUT_S = 0.4
 CONTROL_S = 10.0
 ETH_P_ALL = 0x0003
 ETH_IPV4, ETH_ARP, ETH_IPV6 = b"\x08\x00", b"\x08\x06", b"\x86\xdd"
@@ -60,7 +60,7 @@ def tcp_server(
         thread.join()
 
 
-def hear(address: str, port: int, timeout_s: float) -> str | None:
+def read_banner(address: str, port: int, timeout_s: float) -> str | None:
     """What a TCP server says, asked from the calling thread's namespace; None if it can't be reached in time."""
     try:
         with socket.create_connection((address, port), timeout_s) as connection:
@@ -74,7 +74,7 @@ def ping_all(addresses: Iterable[str]) -> set[str]:
     wanted = set(addresses)
     answered: set[str] = set()
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
-        raw.settimeout(PATIENCE_S)
+        raw.settimeout(NEGATIVE_TIMEOUT_S)
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         for address in wanted:
             raw.sendto(ECHO_REQUEST, (address, 0))
@@ -90,7 +90,7 @@ def connect_to(attackers: dict[str, Attacker], targets: dict[str, str], port: in
     """Try a TCP port of every target from every attacker, all at once; whoever is heard is a problem."""
 
     def attempt(who: str, what: str) -> str | None:
-        heard = attackers[who](lambda: hear(targets[what], port, PATIENCE_S))
+        heard = attackers[who](lambda: read_banner(targets[what], port, NEGATIVE_TIMEOUT_S))
         return f"{who} reached {what} at {targets[what]}:{port} and heard {heard!r}" if heard is not None else None
 
     with ThreadPoolExecutor(len(attackers) * len(targets)) as pool:
@@ -146,7 +146,7 @@ def arp_request(mac: bytes, sender: str, target: str) -> bytes:
     return BROADCAST + mac + ETH_ARP + struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + body + ATTACK
 
 
-class Wire:
+class PacketSocket:
     """Everything that passes an interface of the calling thread's namespace, and a way to send frames into it."""
 
     def __init__(self, interface: str) -> None:
@@ -158,7 +158,7 @@ class Wire:
             "i", fcntl.ioctl(self._socket, 0x8921, struct.pack("16s16x", interface.encode())), 16
         )[0]
 
-    def __enter__(self) -> Wire:
+    def __enter__(self) -> PacketSocket:
         return self
 
     def __exit__(self, *reason: object) -> None:
@@ -176,7 +176,7 @@ class Wire:
         return seen
 
 
-def leaving(guest: StandIn, frames: list[bytes]) -> list[bytes]:
+def leaving(guest: FakeGuest, frames: list[bytes]) -> list[bytes]:
     """Frames of an attack that a guest sends and that leave its namespace, seen at the host's end of the veth.
 
     An allowed ping follows them on the same path: when that is seen, all that came before it has been seen too.
@@ -186,7 +186,10 @@ def leaving(guest: StandIn, frames: list[bytes]) -> list[bytes]:
     source, host = str(network.guest_address.ip), str(vm.plan.host_address.ip)
     ping = to_gateway(vm, ipv4(source, host, socket.IPPROTO_ICMP, echo_request(SENTINEL)))
     card = network.guest_interface
-    with vm.host.run(lambda: Wire(vm.plan.host_veth)) as outside, guest.run(lambda: Wire(card)) as inside:
+    with (
+        vm.host.run(lambda: PacketSocket(vm.plan.host_veth)) as outside,
+        guest.run(lambda: PacketSocket(card)) as inside,
+    ):
         for frame in [*frames, ping]:
             inside.send(frame)
         return [frame for frame in outside.until(SENTINEL) if ATTACK in frame]

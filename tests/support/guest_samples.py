@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from hornet.formats.kconfig import format_config
 from hornet.spec.model import Spec
-from hornet.vm.probes import Answer, Facts
+from hornet.vm.probes import ProbeResult, ProbeResults
 
 # What each tool prints about its version, and what it must not be taken for.
 VERSIONS = {
@@ -53,16 +53,16 @@ class Mutation:
     outputs: Mapping[str, str] = field(default_factory=dict)
     exit_codes: Mapping[str, int] = field(default_factory=dict)
 
-    def applied_to(self, facts: Facts) -> Facts:
+    def applied_to(self, facts: ProbeResults) -> ProbeResults:
         """The facts with these answers replaced."""
         for name in {*self.outputs, *self.exit_codes}:
             old = facts[name]
             output, exit_code = self.outputs.get(name, old.output), self.exit_codes.get(name, old.exit_code)
-            facts = facts.with_answer(Answer(name, exit_code, output))
+            facts = facts.with_answer(ProbeResult(name, exit_code, output))
         return facts
 
 
-def good_facts(spec: Spec) -> Facts:
+def good_facts(spec: Spec) -> ProbeResults:
     """What a guest that is as the spec says would answer."""
     network = spec.network
     outputs = {
@@ -90,7 +90,7 @@ def good_facts(spec: Spec) -> Facts:
         outputs[f"tool.{name}.version"] = f"{VERSIONS[name][0]}\n"
         if tool.use:
             outputs[f"tool.{name}.use"] = ""
-    return Facts(Answer(name, 0, output) for name, output in outputs.items())
+    return ProbeResults(ProbeResult(name, 0, output) for name, output in outputs.items())
 
 
 def config_text(spec: Spec, **changed: str) -> str:

@@ -18,20 +18,20 @@ from tests.support.attacks import (
     SENTINEL,
     SYN,
     Attacker,
-    Wire,
+    PacketSocket,
     arp_request,
     connect_to,
     echo_request,
-    hear,
     ipv4,
     ipv6,
     leaving,
+    read_banner,
     stray_segment,
     tcp_server,
     to_gateway,
     udp,
 )
-from tests.support.network_lab import DNS_PORT, HTTP_PORT, SITE, UPLINK, Lab, StandIn, route
+from tests.support.network_lab import DNS_PORT, HTTP_PORT, SITE, UPLINK, FakeGuest, Lab, route
 
 EVERYWHERE = "0.0.0.0"
 WORD = "here I am"
@@ -43,7 +43,7 @@ def other_vms_by_routes(lab: Lab) -> list[str]:
     """VM a, and even root in its namespace, asks what runs in VM b's namespace, at each address it might have."""
     b = lab.b.vm.plan
     with tcp_server(lab.b.vm.run, EVERYWHERE, WORD) as port:
-        control = lab.host.run(lambda: hear(str(b.namespace_address.ip), port, CONTROL_S))
+        control = lab.host.run(lambda: read_banner(str(b.namespace_address.ip), port, CONTROL_S))
         targets = {"VM b": str(b.namespace_address.ip), "VM b's host end": str(b.host_address.ip)}
         return _silent("the host", control) + connect_to(_attackers(lab.a), targets, port)
 
@@ -52,7 +52,7 @@ def other_guests(lab: Lab) -> list[str]:
     """What guest b offers at its address is heard in its namespace only: guest a has the same address itself."""
     guest = str(lab.host.network.guest_address.ip)
     with tcp_server(lab.b.run, EVERYWHERE, WORD) as port:
-        control = lab.b.vm.run(lambda: hear(guest, port, CONTROL_S))
+        control = lab.b.vm.run(lambda: read_banner(guest, port, CONTROL_S))
         attackers: dict[str, Attacker] = {
             **_attackers(lab.a),
             "the host": lab.host.run,
@@ -65,7 +65,7 @@ def services_of_the_host(lab: Lab) -> list[str]:
     """VM a asks what listens on the host, at every address that the host has."""
     ends = {name: str(guest.vm.plan.host_address.ip) for name, guest in (("a", lab.a), ("b", lab.b))}
     with tcp_server(lab.host.run, EVERYWHERE, WORD) as port:
-        control = lab.internet.run(lambda: hear(str(UPLINK.ip), port, CONTROL_S))
+        control = lab.internet.run(lambda: read_banner(str(UPLINK.ip), port, CONTROL_S))
         targets = {
             "the host's uplink": str(UPLINK.ip),
             **{f"the host's end of {name}": end for name, end in ends.items()},
@@ -77,7 +77,7 @@ def secrets_of_others(lab: Lab, port: int) -> list[str]:
     """VM b's secrets are served on its gateway; VM a asks there, where it has a gateway of that address itself."""
     gateway, b = str(lab.host.network.gateway_address.ip), lab.b.vm.plan
     with tcp_server(lab.b.vm.run, EVERYWHERE, "secret of b", port):
-        control = lab.b.run(lambda: hear(gateway, port, CONTROL_S))
+        control = lab.b.run(lambda: read_banner(gateway, port, CONTROL_S))
         targets = {"b's gateway": gateway, "VM b": str(b.namespace_address.ip), "b's host end": str(b.host_address.ip)}
         return _silent("guest b", control) + connect_to(_attackers(lab.a), targets, port)
 
@@ -87,7 +87,7 @@ def vms_from_outside(lab: Lab) -> list[str]:
     a = lab.a.vm.plan
     lab.internet.run(lambda: route(a.subnet, UPLINK.ip, "upstream"))
     with tcp_server(lab.a.vm.run, EVERYWHERE, WORD) as port:
-        control = lab.host.run(lambda: hear(str(a.namespace_address.ip), port, CONTROL_S))
+        control = lab.host.run(lambda: read_banner(str(a.namespace_address.ip), port, CONTROL_S))
         targets = {"VM a": str(a.namespace_address.ip)}
         return _silent("the host", control) + connect_to({"the Internet": lab.internet.run}, targets, port)
 
@@ -121,9 +121,9 @@ def spoofing_namespace(lab: Lab) -> list[str]:
     forged = ipv4(str(lab.b.vm.plan.namespace_address.ip), site, socket.IPPROTO_UDP, udp(4242, DNS_PORT, ATTACK))
     honest = ipv4(str(a.namespace_address.ip), site, socket.IPPROTO_ICMP, echo_request(SENTINEL))
     with (
-        lab.internet.run(lambda: Wire("upstream")) as outside,
-        lab.host.run(lambda: Wire(a.host_veth)) as far_end,
-        lab.a.vm.run(lambda: Wire(a.namespace_veth)) as near_end,
+        lab.internet.run(lambda: PacketSocket("upstream")) as outside,
+        lab.host.run(lambda: PacketSocket(a.host_veth)) as far_end,
+        lab.a.vm.run(lambda: PacketSocket(a.namespace_veth)) as near_end,
     ):
         for packet in (forged, honest):
             near_end.send(far_end.mac + near_end.mac + ETH_IPV4 + packet)
@@ -143,8 +143,8 @@ def neighbours_by_broadcast(lab: Lab) -> list[str]:
     ]
     frames = [arp_request(mac, sender, target) for sender, target in claims]
     with (
-        lab.b.vm.run(lambda: Wire(network.bridge_name)) as bridge,
-        lab.b.run(lambda: Wire(network.guest_interface)) as card,
+        lab.b.vm.run(lambda: PacketSocket(network.bridge_name)) as bridge,
+        lab.b.run(lambda: PacketSocket(network.guest_interface)) as card,
     ):
         left = [f"an ARP request left VM a: {frame.hex()}" for frame in leaving(lab.a, frames)]
         ping = ipv4(guest, gateway, socket.IPPROTO_ICMP, echo_request(SENTINEL))
@@ -162,10 +162,10 @@ def around_by_ipv6(lab: Lab) -> list[str]:
     return left + [f"VM a's namespace has the IPv6 address {address}" for address in addresses]
 
 
-def _attackers(guest: StandIn) -> dict[str, Attacker]:
+def _attackers(guest: FakeGuest) -> dict[str, Attacker]:
     """A guest, and root in its namespace, which is more than a guest may ever be."""
     return {"guest a": guest.run, "root in namespace a": lambda work: enter(guest.vm.name, work)}
 
 
 def _silent(who: str, heard: str | None) -> list[str]:
-    return [] if heard else [f"nothing is proved: {who}, who may, does not hear the server either"]
+    return [] if heard else [f"nothing is proved: {who}, who may, does not read_banner the server either"]

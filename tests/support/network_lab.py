@@ -39,7 +39,7 @@ CHUNK_BYTES = 1 << 16
 
 
 @dataclass(frozen=True)
-class StandIn:
+class FakeGuest:
     """A namespace with a guest's card, address and routes, joined to a VM's bridge: a guest without a VMM."""
 
     vm: VMNamespace
@@ -54,7 +54,7 @@ class StandIn:
         netns.remove(self.name)
 
 
-def attach(vm: VMNamespace) -> StandIn:
+def attach(vm: VMNamespace) -> FakeGuest:
     """Join a stand-in guest to a VM's bridge."""
     network = vm.host.network
     name = f"{vm.name}-guest"
@@ -81,7 +81,7 @@ def attach(vm: VMNamespace) -> StandIn:
         os.close(vm_fd)
     vm.run(inside_vm)
     netns.enter(name, lambda: _await_reply(str(network.gateway_address.ip)))
-    return StandIn(vm, name)
+    return FakeGuest(vm, name)
 
 
 def _await_reply(address: str) -> None:
@@ -166,8 +166,8 @@ class Lab:
 
     host: HostNet
     internet: Internet
-    a: StandIn
-    b: StandIn
+    a: FakeGuest
+    b: FakeGuest
 
 
 @contextmanager

@@ -5,23 +5,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from hornet.checks.runtime_secrets import REFUSED, Trial
+from hornet.checks.runtime_secrets import REFUSED, SecretTrial
 from hornet.spec.model import Spec
-from hornet.vm.probes import Answer, Facts
+from hornet.vm.probes import ProbeResult, ProbeResults
 from tests.support.guest_samples import Mutation
 
-TRIAL = Trial(7, "0123456789abcdef")
+TRIAL = SecretTrial(7, "0123456789abcdef")
 
 
-def good_scratch_facts(spec: Spec) -> Facts:
+def good_scratch_facts(spec: Spec) -> ProbeResults:
     """What a guest that passes every trial would say."""
     well, ill = f"{spec.health.healthy}\n", f"{spec.health.unhealthy}\nbecause\n"
     given = hashlib.sha256(TRIAL.secret.encode()).hexdigest()
-    answers = [Answer("health.well", 0, well), Answer("health.again", 0, well)]
-    answers += [Answer(f"health.{cause}", 1, ill) for cause in ("ssh", "network", "disk")]
-    answers += [Answer(f"secrets.{vm_id}", 1, "no usable secrets\n") for vm_id in REFUSED]
-    answers += [Answer("secrets.given", 0, f"{given}  -\n"), Answer("secrets.left", 1, "ls: /x: No such file\n")]
-    return Facts(answers)
+    answers = [ProbeResult("health.well", 0, well), ProbeResult("health.again", 0, well)]
+    answers += [ProbeResult(f"health.{cause}", 1, ill) for cause in ("ssh", "network", "disk")]
+    answers += [ProbeResult(f"secrets.{vm_id}", 1, "no usable secrets\n") for vm_id in REFUSED]
+    answers += [
+        ProbeResult("secrets.given", 0, f"{given}  -\n"),
+        ProbeResult("secrets.left", 1, "ls: /x: No such file\n"),
+    ]
+    return ProbeResults(answers)
 
 
 def scratch_mutations(spec: Spec) -> Iterator[Mutation]:
@@ -43,14 +46,14 @@ def scratch_mutations(spec: Spec) -> Iterator[Mutation]:
     yield _mutation("a secret was run", "injection.left", "secrets.left", "/hornet-injected\n", 0)
 
 
-def good_hardened_facts(spec: Spec) -> Facts:
+def good_hardened_facts(spec: Spec) -> ProbeResults:
     """What a guest with a read-only root would say."""
     rule = spec.read_only_root
     mounts = "".join(f"tmpfs {path} tmpfs rw 0 0\n" for path in rule.tmpfs)
-    answers = [Answer("root.mounts", 0, f"/dev/root / ext4 ro 0 0\n{mounts}")]
-    answers += [Answer(f"root.write:{path}", 1, "sh: Read-only file system\n") for path in rule.read_only]
-    answers += [Answer(f"root.write:{path}", 0, "") for path in rule.tmpfs]
-    return Facts(answers)
+    answers = [ProbeResult("root.mounts", 0, f"/dev/root / ext4 ro 0 0\n{mounts}")]
+    answers += [ProbeResult(f"root.write:{path}", 1, "sh: Read-only file system\n") for path in rule.read_only]
+    answers += [ProbeResult(f"root.write:{path}", 0, "") for path in rule.tmpfs]
+    return ProbeResults(answers)
 
 
 def hardened_mutations(spec: Spec) -> Iterator[Mutation]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from hornet.errors import GuestError, VMError
 from hornet.foreign_file import ForeignFileError, MissingFileError, open_foreign
 from hornet.host.proc import is_running
-from hornet.host.workspace import Home
+from hornet.host.workspace import Workspace
 from hornet.network import HostNet, VMNamespace, netns, nft
 from hornet.network.ids import vms_directory
 from hornet.network.state import NetFacts, read_facts, rules_as_listed
@@ -48,15 +48,15 @@ class KnownVM:
     key: SshKey
 
 
-def find_vm(home: Home, spec: Spec, name: str) -> KnownVM:
+def find_vm(workspace: Workspace, spec: Spec, name: str) -> KnownVM:
     """The VM of that name. Raises VMError, naming those that there are, if it is not there or still being made."""
-    directory = vms_directory(home) / name
+    directory = vms_directory(workspace) / name
     try:
         state = read_state(directory / STATE_FILE)
     except MissingFileError:
-        known = sorted(path.parent.name for path in vms_directory(home).glob(f"*/{STATE_FILE}"))
+        known = sorted(path.parent.name for path in vms_directory(workspace).glob(f"*/{STATE_FILE}"))
         what = "is being started" if directory.is_dir() else "there is no such VM"
-        raise VMError(f"VM {name}: {what}", f"VMs of {home.root}: {', '.join(known) or 'none'}") from None
+        raise VMError(f"VM {name}: {what}", f"VMs of {workspace.root}: {', '.join(known) or 'none'}") from None
     network, private = spec.network, state.private_host
     host = HostNet.private(network, private) if private else HostNet.machine(network)
     namespace = host.vm(state.vm_id)
