@@ -13,9 +13,11 @@ class HornetError(Exception):
 
     `message` names the thing, the value found and what was expected; `hint` is the next step. Both may quote what
     comes from outside: what a terminal would obey in it becomes visible here, for every place that shows an error.
+    `timed_out`: a time limit of the suite ended the wait. That answers no question: a busy machine does it too.
     """
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", *, timed_out: bool = False) -> None:
+        self.timed_out = timed_out
         self.message = printable(message, LIMIT_CHARACTERS)
         self.hint = printable(hint, LIMIT_CHARACTERS)
         super().__init__(self.message)

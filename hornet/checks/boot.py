@@ -50,7 +50,7 @@ def entropy_problems(boot: Boot, facts: ProbeResults) -> list[str]:
         problems.append(f"the kernel's log has no line {boot.random_ready!r}: random numbers never became ready")
     elif userland and ready.start() > userland.start():
         problems.append(f"{ready[0]!r} stands behind {userland[0]!r}: the first programs had to wait for entropy")
-    answer = facts["boot.random"]
+    answer = facts.ended_or_not("boot.random")
     if answer.output.strip() != str(RANDOM_BYTES):
         problems.append(f"reading {RANDOM_BYTES} bytes of /dev/random: {answer}")
     return problems

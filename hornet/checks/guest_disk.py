@@ -11,10 +11,23 @@ def disk_probes() -> list[Probe]:
     return [Probe("disk.walk", "find / -xdev -size 0 >/dev/null", 60), Probe("disk.log", "dmesg")]
 
 
+def walk_problems(facts: ProbeResults) -> list[str]:
+    """Files that can't be looked at."""
+    walk = facts["disk.walk"]
+    return [] if walk.ok else [f"a walk over all files failed: {walk}"]
+
+
+def log_problems(facts: ProbeResults) -> list[str]:
+    """Damage in the log of the guest's kernel."""
+    log = facts["disk.log"]
+    if not log.ok:
+        return [f"the kernel's log can't be read: {log}"]
+    return [str(finding) for finding in log_symptoms(log.output)]
+
+
+CHECKS = (walk_problems, log_problems)
+
+
 def disk_symptom_problems(facts: ProbeResults) -> list[str]:
     """Damage that the guest's kernel met: in its log, or by files that can't be looked at."""
-    walk = facts["disk.walk"]
-    unreadable = [] if walk.ok else [f"a walk over all files failed: {walk}"]
-    if not facts["disk.log"].ok:
-        return [*unreadable, f"the kernel's log can't be read: {facts['disk.log']}"]
-    return unreadable + [str(finding) for finding in log_symptoms(facts["disk.log"].output)]
+    return [problem for check in CHECKS for problem in check(facts)]

@@ -18,7 +18,7 @@ def network_probes(network: Network) -> list[Probe]:
         Probe("net.route", "ip route show default || ip route"),
         Probe("net.dns", "cat /etc/resolv.conf"),
         Probe("net.hostname", "hostname"),
-        Probe("net.gateway", f"ping -c 1 -W 2 {gateway}"),
+        Probe("net.gateway", f"ping -c 1 -W 10 {gateway}"),
     ]
 
 
@@ -70,9 +70,15 @@ def gateway_problems(network: Network, facts: ProbeResults) -> list[str]:
     return [] if answer.ok else [f"the gateway {network.gateway_address.ip} does not answer: {answer}"]
 
 
+# Silence for as long as CONNECT_TIMEOUT_S is a verdict: no connection. A slow guest that has one may take longer.
+CONNECT_TIMEOUT_S = 45
+EGRESS_TIMEOUT_S = 60
+
+
 def egress_probe(network: Network) -> Probe:
     """What the guide's own network test asks for, by HTTPS with a checked certificate."""
-    return Probe("net.egress", f"curl -sS -o /dev/null -w '%{{http_code}}' --max-time 15 {network.egress_url}", 20)
+    curl = f"curl -sS -o /dev/null -w '%{{http_code}}' --connect-timeout {CONNECT_TIMEOUT_S} {network.egress_url}"
+    return Probe("net.egress", curl, EGRESS_TIMEOUT_S)
 
 
 def egress_problems(network: Network, facts: ProbeResults) -> list[str]:

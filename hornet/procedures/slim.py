@@ -106,7 +106,7 @@ def _working(vm: VM, spec: Spec) -> set[str]:
     """The uses that succeed in the guest."""
     probes = [Probe(name, use.script, USE_TIMEOUT_S) for name, use in spec.slim.uses.items()]
     facts = collect_facts(vm, spec, probes)
-    return {name for name in spec.slim.uses if facts[name].ok}
+    return {name for name in spec.slim.uses if facts.ended_or_not(name).ok}
 
 
 def _remove(vm: VM, title: str, paths: list[str]) -> Saving:

@@ -7,8 +7,9 @@ the damage is done in silence (guide: The Golden Rule).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,7 @@ from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.scenarios.probe_sets import collect_facts
 from hornet.snapshot import Bundle, open_bundle
-from hornet.spec.model import Spec, Tool
+from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
 from hornet.vm.probes import ProbeResults
 from hornet.vmm.failure import VMFailedError
@@ -55,7 +56,9 @@ def file_steps(directory: Path, spec: Spec, workspace: Workspace, *, full: bool,
         yield _not_passed(FILES, error)
         return
     yield Step(FILES, "PASS", [f"{path.name} {path.stat().st_size / 1e6:.1f} MB" for path in bundle.files])
-    yield _judged(SEAL, lambda: _check_seal(bundle, full, progress), "every byte" if full else "superblock and stat")
+    yield _judged(
+        SEAL, lambda: _check_seal(bundle, full, progress), note="every byte" if full else "superblock and stat"
+    )
     yield _judged(FILE_SYSTEM, lambda: _disk_problems(bundle.rootfs, workspace))
 
 
@@ -90,29 +93,48 @@ def _facts_steps(vm: VM, spec: Spec, tier: str, egress: bool) -> Iterator[Step]:
     except HornetError as error:
         yield from (_not_passed(name, error) for name in (TOOLS, NETWORK, KERNEL, SYMPTOMS))
         return
-    yield _judged(TOOLS, lambda: _tool_problems(wanted, facts), ", ".join(tool.title for tool in wanted.values()))
+    yield from judge_facts(facts, spec, tier, egress=egress)
+
+
+def judge_facts(facts: ProbeResults, spec: Spec, tier: str, *, egress: bool) -> Iterator[Step]:
+    """The steps that what a guest says of itself decides."""
+    wanted, network = spec.tools_of(tier), spec.network
+    titles = ", ".join(tool.title for tool in wanted.values())
+    yield _judged(
+        TOOLS,
+        *(partial(check, name, tool, facts) for name, tool in wanted.items() for check in tools.CHECKS),
+        note=titles,
+    )
     checks = (*guest_network.CHECKS, guest_network.egress_problems) if egress else guest_network.CHECKS
-    note = f"{spec.network.egress_url} answers" if egress else "up to the gateway; --host-network asks the Internet too"
-    yield _judged(NETWORK, lambda: [problem for check in checks for problem in check(spec.network, facts)], note)
+    note = f"{network.egress_url} answers" if egress else "up to the gateway; --host-network asks the Internet too"
+    yield _judged(NETWORK, *(partial(check, network, facts) for check in checks), note=note)
     yield _judged(KERNEL, lambda: guest_kernel.running_config_problems(spec.kernel, facts))
-    yield _judged(SYMPTOMS, lambda: guest_disk.disk_symptom_problems(facts))
+    yield _judged(SYMPTOMS, *(partial(check, facts) for check in guest_disk.CHECKS))
 
 
-def _judged(name: str, problems_of: Callable[[], list[str]], note: str = "") -> Step:
-    """PASS if there are no problems."""
-    try:
-        problems = problems_of()
-    except HornetError as error:
-        return _not_passed(name, error)
-    return Step(name, "FAIL", problems) if problems else Step(name, "PASS", [note] if note else [])
+def _judged(name: str, *checks: Callable[[], list[str]], note: str = "") -> Step:
+    """PASS if no check has problems. A problem is a FAIL, also where another check could not be judged."""
+    problems: list[str] = []
+    unanswered: list[Step] = []
+    for check in checks:
+        try:
+            problems += check()
+        except HornetError as error:
+            unanswered.append(_not_passed(name, error))
+    lines = list(dict.fromkeys([*problems, *(line for step in unanswered for line in step.lines)]))
+    if problems or any(step.verdict == "FAIL" for step in unanswered):
+        return Step(name, "FAIL", lines)
+    if unanswered:
+        return Step(name, "NOT JUDGED", lines)
+    return Step(name, "PASS", [note] if note else [])
 
 
 def _not_passed(name: str, error: HornetError) -> Step:
-    """A broken seal, and a VM or a guest that does not do what it is told, are verdicts; any other error is none.
+    """A broken seal, and a VM or a guest that does not do what it is told, are verdicts; any other error is not.
 
-    Nor is a VM that the host has ended.
+    Nor is a VM that the host has ended, or one that a time limit of ours did not wait for.
     """
-    judged = isinstance(error, BrokenSnapshotError | VMError | GuestError)
+    judged = isinstance(error, BrokenSnapshotError | VMError | GuestError) and not error.timed_out
     by_host = isinstance(error, VMFailedError) and error.by_host
     return Step(name, "FAIL" if judged and not by_host else "NOT JUDGED", [str(error)])
 
@@ -128,11 +150,6 @@ def _check_seal(bundle: Bundle, full: bool, progress: Progress) -> list[str]:
 
 def _disk_problems(image: Path, workspace: Workspace) -> list[str]:
     return [str(finding) for finding in judge_ext4(image, workspace.run).findings]
-
-
-def _tool_problems(wanted: Mapping[str, Tool], facts: ProbeResults) -> list[str]:
-    checks = (tools.presence_problems, tools.version_problems, tools.use_problems)
-    return [problem for name, tool in wanted.items() for check in checks for problem in check(name, tool, facts)]
 
 
 def _work_and_judge(vm: VM, fleet: Fleet) -> list[str]:

@@ -161,6 +161,7 @@ class Fleet:
             raise VMError(
                 f"VM {vm.name}: {error.message}\n{vm.vmm.console.tail()}",
                 "an image made elsewhere must bring up eth0 with its address, and sshd, by itself",
+                timed_out=error.timed_out,
             ) from error
 
     def remove(self, vm: VM) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import paramiko
 from fabric import Config, Connection
@@ -136,6 +139,8 @@ class Guest:
                             f"{self._who()}: timed out after {timeout_s:g} s waiting for SSH (port {SSH_PORT}), last "
                             f"seen: {error}{self._failure.stopped()}",
                             "look at the guest's console: did it boot, does sshd run, has eth0 its address?",
+                            # A guest that refuses connections is not too slow to answer.
+                            timed_out=not isinstance(error, ConnectionRefusedError),
                         ) from error
                     # A refused connection comes back at once: sshd is not there yet.
                     time.sleep(RETRY_S)
@@ -164,6 +169,7 @@ class Guest:
         raise GuestError(
             f"{self._who()}: does not answer a ping within {timeout_s:g} s{self._failure.stopped()}",
             "look at the guest's console: does it run, has eth0 its address?",
+            timed_out=True,
         )
 
     def wait_ready(self, timeout_s: float) -> None:
@@ -211,15 +217,15 @@ class Guest:
                 raise self._failure.error(doing) from error
             if isinstance(error, GuestError | NetworkError):
                 raise
-            if isinstance(error, paramiko.AuthenticationException):
+            timed_out = _is_timeout(error)
+            if isinstance(error, paramiko.AuthenticationException) and not timed_out:
                 raise GuestError(
                     f"{self._who()}: {USER} does not accept the key {self._key.private_path}: {error}",
                     "name the private key that the guest accepts (pytest: --ssh-key=FILE)",
                 ) from error
             said = str(error) or type(error).__name__
-            raise GuestError(
-                f"{self._who()}: {said} ({doing}){self._failure.stopped()}", "look at the guest's console"
-            ) from error
+            message = f"{self._who()}: {said} ({doing}){self._failure.stopped()}"
+            raise GuestError(message, "look at the guest's console", timed_out=timed_out) from error
 
     def _session(self, timeout_s: float) -> paramiko.Channel:
         session: paramiko.Channel = self._open(timeout_s).client.get_transport().open_session(timeout=timeout_s)
@@ -240,10 +246,17 @@ class Guest:
                     "allow_agent": False,
                     "banner_timeout": timeout_s,
                     "auth_timeout": timeout_s,
+                    "transport_factory": partial(_Transport, timeout_s),
                 },
             )
             connection.client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
-            connection.open()
+            try:
+                connection.open()
+            except EOFError:
+                transport = connection.client.get_transport()
+                if transport and transport.packetizer.handshake_timed_out():
+                    raise TimeoutError(f"timed out after {timeout_s:g} s in the SSH handshake") from None
+                raise
             self._connection = connection
         return self._connection
 
@@ -252,6 +265,27 @@ class Guest:
 
     def _who(self) -> str:
         return f"guest {self._address} in namespace {self._namespace.name}"
+
+
+class _Transport(paramiko.Transport):
+    """Paramiko's own limit for the handshake is 15 s, and looks like the end of the connection."""
+
+    def __init__(self, handshake_timeout_s: float, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.handshake_timeout = handshake_timeout_s
+
+
+def _is_timeout(error: BaseException) -> bool:
+    """Whether a time limit of ours ended it, or the kernel's for the answer to an ARP request (EHOSTUNREACH).
+
+    Paramiko has no type of its own for that: a late banner has a TimeoutError as its context, a late answer to a
+    channel or a login only the word.
+    """
+    if isinstance(error, TimeoutError) or getattr(error, "errno", None) == errno.EHOSTUNREACH:
+        return True
+    return isinstance(error, paramiko.SSHException) and (
+        isinstance(error.__context__, TimeoutError) or "timeout" in str(error).lower()
+    )
 
 
 def _is_echo_reply(packet: bytes) -> bool:

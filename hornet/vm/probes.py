@@ -10,6 +10,23 @@ from dataclasses import dataclass
 
 from hornet.errors import GuestError
 
+# Runs a command with a time limit in seconds, and sets hornet_end to its exit code, with `limit N` if that ended it.
+# GNU's timeout exits with 124 then, BusyBox's with 143; a command may do so by itself, but not that late.
+# A guest without `timeout` still answers; the SSH call around the whole script is bounded anyway.
+LIMIT = """
+limit() {
+  hornet_limit=$1; shift
+  read -r hornet_began hornet_rest </proc/uptime
+  if command -v timeout >/dev/null 2>&1; then timeout "$hornet_limit" "$@"; else "$@"; fi
+  hornet_end=$?
+  read -r hornet_now hornet_rest </proc/uptime
+  case $hornet_end in 124 | 143)
+    if test $((${hornet_now%%.*} - ${hornet_began%%.*})) -ge "$hornet_limit"; then
+      hornet_end="$hornet_end limit $hornet_limit"
+    fi
+  esac
+}"""
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -22,11 +39,15 @@ class Probe:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a probe printed (standard output and error together) and its exit code; 143 or 124: time limit."""
+    """What a probe printed (standard output and error together) and its exit code.
+
+    limit_s: the time limit that ended it, or None if it ended by itself.
+    """
 
     name: str
     exit_code: int
     output: str
+    limit_s: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -38,12 +59,23 @@ class ProbeResult:
 
 
 class ProbeResults(Mapping[str, ProbeResult]):
-    """Answers by probe name. Asking for one that the guest never gave raises GuestError."""
+    """Answers by probe name. Raises GuestError for one that the guest never gave, or not within the time limit."""
 
     def __init__(self, answers: Iterable[ProbeResult]) -> None:
         self._answers = {answer.name: answer for answer in answers}
 
     def __getitem__(self, name: str) -> ProbeResult:
+        answer = self.ended_or_not(name)
+        if answer.limit_s is not None:
+            raise GuestError(
+                f"{name}: not done within {answer.limit_s} s; it had printed {answer.output.strip()[-400:]!r}",
+                "is the host busy? try again when it is not",
+                timed_out=True,
+            )
+        return answer
+
+    def ended_or_not(self, name: str) -> ProbeResult:
+        """An answer also if the time limit ended the probe: for what must not take that long."""
         try:
             return self._answers[name]
         except KeyError:
@@ -71,19 +103,21 @@ def new_boundary() -> str:
 def build_script(probes: Iterable[Probe], environment: Mapping[str, str], boundary: str) -> str:
     """One shell script that runs every probe and marks where each answer begins and ends."""
     lines = [f"export {key}={shlex.quote(value)}" for key, value in environment.items()]
-    # A guest without `timeout` still answers; the SSH call around the whole script is bounded anyway.
-    lines.append('limit() { if command -v timeout >/dev/null 2>&1; then timeout "$@"; else shift; "$@"; fi; }')
+    lines.append(LIMIT)
     for probe in probes:
         lines += [
             f"echo '{boundary} begin {probe.name}'",
             f"limit {probe.timeout_s} sh -c {shlex.quote(probe.script)} </dev/null 2>&1",
-            f'printf "\\n%s\\n" "{boundary} end $?"',
+            f'printf "\\n%s\\n" "{boundary} end $hornet_end"',
         ]
     return "\n".join(lines) + "\n"
 
 
 def parse_answers(text: str, boundary: str) -> ProbeResults:
     """Read what the script printed. An answer that was cut off is left out, so that nobody judges half of it."""
-    pattern = rf"^{re.escape(boundary)} begin (\S+)\n(.*?)\n{re.escape(boundary)} end ([0-9]{{1,3}})$"
+    mark = re.escape(boundary)
+    pattern = rf"^{mark} begin (\S+)\n(.*?)\n{mark} end ([0-9]{{1,3}})(?: limit ([0-9]{{1,5}}))?$"
     found = re.finditer(pattern, text, re.MULTILINE | re.DOTALL)
-    return ProbeResults(ProbeResult(match[1], int(match[3]), match[2]) for match in found)
+    return ProbeResults(
+        ProbeResult(match[1], int(match[3]), match[2], int(match[4]) if match[4] else None) for match in found
+    )

@@ -39,6 +39,7 @@ class ConsoleCommand:
             raise VMError(
                 f"the guest was told to {self.verb} and did not answer: {error.message}",
                 "does /etc/hornetos/watch run in it?",
+                timed_out=error.timed_out,
             ) from error
 
 

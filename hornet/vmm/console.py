@@ -110,6 +110,7 @@ class Console:
             f"VM {self._failure.vm_name}: timed out after {timeout_s:g} s waiting for {pattern!r} on the console"
             f"{self._failure.stopped()}; last output:\n{self.tail()}",
             f"read {self.path}",
+            timed_out=True,
         )
 
     def close(self) -> None:

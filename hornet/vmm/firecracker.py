@@ -151,10 +151,12 @@ class FirecrackerVM:
         except (OSError, http.client.HTTPException, VMError) as error:
             if not isinstance(error, VMError | TimeoutError) and self.failure.wait(END_TIMEOUT_S):
                 raise self.failure.error(f"asking Firecracker to {method} {path}") from error
-            stopped = self.failure.stopped() if isinstance(error, TimeoutError) else ""
+            timed_out = isinstance(error, TimeoutError)
+            stopped = self.failure.stopped() if timed_out else ""
             raise VMError(
                 f"VM {self.config.name}: {method} {path}: {error}{stopped}\n  VMM log: {log_tail(self._log)}",
                 f"read {self._log}",
+                timed_out=timed_out,
             ) from error
 
     def give_up(self, error: HornetError) -> None:
@@ -182,6 +184,7 @@ class FirecrackerVM:
                             f"VM {self.config.name}: timed out after {START_TIMEOUT_S:g} s waiting for Firecracker's "
                             f"API{self.failure.stopped()}\n{last_words(self.console, self._log)}",
                             f"read {self._log}",
+                            timed_out=True,
                         ) from error
                     time.sleep(POLL_S)
         finally:

@@ -168,9 +168,8 @@ class QemuVM:
         self.kill()
         if isinstance(error, VMFailedError):
             raise error
-        raise VMError(
-            f"{error.message}\n  VMM log: {log_tail(self._log)}", error.hint or f"read {self._log}"
-        ) from error
+        message = f"{error.message}\n  VMM log: {log_tail(self._log)}"
+        raise VMError(message, error.hint or f"read {self._log}", timed_out=error.timed_out) from error
 
 
 def boot(lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> QemuVM:

@@ -125,7 +125,8 @@ class Qmp:
             raise self._failure.error(f"asking QEMU to {what}") from error
         except TimeoutError as error:
             stopped = self._failure.stopped()
-            raise VMError(f"VM {self._vm_name}: no answer to QMP {what} within {timeout_s:g} s{stopped}") from error
+            message = f"VM {self._vm_name}: no answer to QMP {what} within {timeout_s:g} s{stopped}"
+            raise VMError(message, timed_out=True) from error
         except (QMPError, EOFError, OSError) as error:
             if not isinstance(error, ExecuteError) and self._failure.wait(END_TIMEOUT_S):
                 raise self._failure.error(f"asking QEMU to {what}") from error

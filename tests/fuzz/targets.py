@@ -375,5 +375,8 @@ TARGETS = {
     "facts": Target(_facts, _facts_samples),
     "benchmarks": Target(_benchmarks, _benchmark_samples),
     "guest": Target(_guest, _guest_samples),
-    "answers": Target(_answers, lambda: [f"{BOUNDARY} begin a.b\nout\n{BOUNDARY} end 0\n".encode()]),
+    "answers": Target(
+        _answers,
+        lambda: [f"{BOUNDARY} begin a.b\nout\n{BOUNDARY} end {end}\n".encode() for end in ("0", "124 limit 20")],
+    ),
 }

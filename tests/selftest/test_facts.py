@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -40,8 +42,28 @@ def test_environment_and_both_streams() -> None:
 
 def test_a_probe_that_hangs_is_ended_and_the_next_one_answers() -> None:
     facts = ask([Probe("hangs", "sleep 60", timeout_s=1), Probe("next", "echo here")])
-    assert facts["hangs"].exit_code == 124
+    assert facts.ended_or_not("hangs") == ProbeResult("hangs", 124, "", limit_s=1)
     assert facts["next"].ok
+
+
+@pytest.mark.parametrize("code", [124, 143])
+def test_a_probe_that_its_time_limit_ended_has_no_answer(code: int, tmp_path: Path) -> None:
+    """GNU's timeout exits with 124, BusyBox's with 143."""
+    timeout = tmp_path / "timeout"
+    timeout.write_text(f'#!/bin/sh\nsleep "$1"\nexit {code}\n')
+    timeout.chmod(0o755)
+    facts = ask([Probe("hangs", "echo begun", timeout_s=1)], PATH=f"{tmp_path}:{os.environ['PATH']}")
+    assert facts.ended_or_not("hangs").exit_code == code
+    with pytest.raises(GuestError, match="hangs: not done within 1 s") as caught:
+        facts["hangs"]
+    assert caught.value.timed_out
+
+
+@pytest.mark.parametrize("script", ["exit 124", "exit 143", "kill -TERM $$"])
+def test_a_probe_that_fails_early_has_an_answer(script: str) -> None:
+    answer = ask([Probe("fails", script, timeout_s=5)])["fails"]
+    assert answer.exit_code in (124, 143)
+    assert not answer.ok
 
 
 def test_an_answer_that_was_cut_off_is_not_judged() -> None:

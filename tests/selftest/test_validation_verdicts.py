@@ -1,0 +1,228 @@
+"""`hornetos validate`: each step holds, does not hold, or could not be judged. A time limit of ours decides nothing."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from hornet.errors import GuestError, HornetError, VMError
+from hornet.procedures import validate
+from hornet.procedures.validate import KERNEL, NETWORK, RESTORE, SYMPTOMS, TOOLS, Step, judge_facts
+from hornet.spec.model import Spec
+from hornet.vm.guest import Guest, SshKey
+from hornet.vm.probes import ProbeResult, ProbeResults
+from hornet.vm.restore_agent import ConsoleCommand
+from hornet.vmm.console import Console
+from hornet.vmm.failure import FailureSignal
+from hornet.vmm.qmp import Qmp
+from hornet_cli.app import app
+from tests.support import bundle_samples
+from tests.support.guest_samples import good_facts
+
+STEPS = (TOOLS, NETWORK, KERNEL, SYMPTOMS)
+# Probes, the step that they are of, and an answer to another probe of that step that does not hold.
+PROBES = [
+    ("tool.git.use", TOOLS, ProbeResult("tool.node.version", 0, "v18.20.0")),
+    ("tool.git.where", TOOLS, ProbeResult("tool.git.use", 1, "")),
+    ("tool.claude.version", TOOLS, ProbeResult("tool.claude.where", 0, "missing claude")),
+    ("net.gateway", NETWORK, ProbeResult("net.hostname", 0, "other")),
+    ("net.egress", NETWORK, ProbeResult("net.gateway", 1, "")),
+    (
+        "disk.walk",
+        SYMPTOMS,
+        ProbeResult("disk.log", 0, "EXT4-fs error (device vda): ext4_lookup: deleted inode referenced: 12"),
+    ),
+    ("disk.log", SYMPTOMS, ProbeResult("disk.walk", 1, "")),
+]
+LIMIT_S = 0.3
+
+
+def timed_out(name: str) -> ProbeResult:
+    return ProbeResult(name, 124, "begun", limit_s=115)
+
+
+def verdicts(facts: ProbeResults, spec: Spec) -> dict[str, Step]:
+    return {step.name: step for step in judge_facts(facts, spec, "standard", egress=True)}
+
+
+@pytest.fixture
+def facts(spec: Spec) -> ProbeResults:
+    return good_facts(spec).with_answer(ProbeResult("net.egress", 0, "200"))
+
+
+def test_a_guest_as_it_should_be_passes(facts: ProbeResults, spec: Spec) -> None:
+    assert {step.verdict for step in verdicts(facts, spec).values()} == {"PASS"}
+
+
+@pytest.mark.parametrize(("probe", "step"), [("kernel.config", KERNEL), *(case[:2] for case in PROBES)])
+def test_a_probe_that_timed_out_is_not_judged(probe: str, step: str, facts: ProbeResults, spec: Spec) -> None:
+    found = verdicts(facts.with_answer(timed_out(probe)), spec)
+    assert {name: found[name].verdict for name in STEPS} == {**dict.fromkeys(STEPS, "PASS"), step: "NOT JUDGED"}
+    assert "not done within 115 s" in "".join(found[step].lines)
+
+
+@pytest.mark.parametrize(("probe", "step", "broken"), PROBES, ids=[probe for probe, *_ in PROBES])
+def test_a_problem_is_a_failure_beside_a_timeout_too(
+    probe: str, step: str, broken: ProbeResult, facts: ProbeResults, spec: Spec
+) -> None:
+    found = verdicts(facts.with_answer(timed_out(probe)).with_answer(broken), spec)
+    assert {name: found[name].verdict for name in STEPS} == {**dict.fromkeys(STEPS, "PASS"), step: "FAIL"}
+    assert any("not done within 115 s" in line for line in found[step].lines)
+    assert len(found[step].lines) >= 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "word", "exit_code"),
+    [
+        ([], "holds", 0),
+        ([ProbeResult("tool.git.use", 1, "no")], "does not hold", 1),
+        ([timed_out("tool.git.use")], "could not be judged", 2),
+        ([timed_out("tool.git.use"), ProbeResult("net.hostname", 0, "other")], "does not hold", 1),
+    ],
+)
+def test_the_command_says_which_of_three(
+    answers: list[ProbeResult],
+    word: str,
+    exit_code: int,
+    facts: ProbeResults,
+    spec: Spec,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for answer in answers:
+        facts = facts.with_answer(answer)
+    bundle = bundle_samples.make_bundle(tmp_path / "v1.0", seed=1)
+    monkeypatch.setenv("HORNET_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("hornet_cli.validate.running_fleet", lambda *_, **__: nullcontext())
+    monkeypatch.setattr(validate, "guest_steps", lambda *_, **__: judge_facts(facts, spec, "standard", egress=True))
+    monkeypatch.setattr(validate, "_disk_problems", lambda *_: [])
+    monkeypatch.setattr(validate, "STEPS", (*validate.FILE_STEPS, *STEPS))
+    result = CliRunner().invoke(app, ["validate", str(bundle.directory)])
+    assert f"validation: {word}\n" in result.output
+    assert result.exit_code == exit_code
+
+
+class Network:
+    """A VM's namespace whose guest is a socket of this process."""
+
+    name = "vm1"
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._address = address
+
+    def connect(self, _address: str, _port: int, timeout_s: float) -> socket.socket:
+        return socket.create_connection(self._address, timeout_s)
+
+    def make_socket(self, _kind: int, _protocol: int) -> socket.socket:
+        """What is sent there goes nowhere."""
+        unanswered = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        unanswered.bind(("127.0.0.1", 0))
+        return unanswered
+
+
+@contextmanager
+def server(answer: bytes | None) -> Iterator[Network]:
+    """Accepts connections and says this, or nothing; answer None: ends them."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        kept = []
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                if answer is None:
+                    connection.close()
+                    continue
+                connection.sendall(answer)
+                kept.append(connection)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield Network(listening.getsockname())
+        listening.shutdown(socket.SHUT_RDWR)
+        for connection in kept:
+            connection.close()
+
+
+def guest_of(network: Network, tmp_path: Path) -> Guest:
+    return Guest(network, "127.0.0.1", SshKey(tmp_path / "id", "A" * 60))  # type: ignore[arg-type]
+
+
+def verdict_of(error: HornetError) -> str:
+    return validate._not_passed(RESTORE, error).verdict
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        (b"", "NOT JUDGED"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "NOT JUDGED"),
+        (None, "FAIL"),
+        (b"HTTP/1.1 400 Bad Request\r\n" * 200, "FAIL"),
+    ],
+    ids=["silent", "no key exchange", "ends the connection", "no SSH"],
+)
+def test_a_slow_ssh_server_is_not_judged(answer: bytes | None, verdict: str, tmp_path: Path) -> None:
+    with server(answer) as network, pytest.raises(GuestError) as caught:
+        guest_of(network, tmp_path).run("true", LIMIT_S)
+    assert verdict_of(caught.value) == verdict, caught.value
+
+
+def test_a_guest_that_refuses_connections_fails(tmp_path: Path) -> None:
+    with server(None) as network:
+        closed = network
+    with pytest.raises(GuestError, match="timed out") as caught:
+        guest_of(closed, tmp_path).await_port(LIMIT_S)
+    assert verdict_of(caught.value) == "FAIL"
+
+
+def test_a_port_that_says_nothing_is_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def silence(*_: object) -> socket.socket:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(Network, "connect", silence)
+    with pytest.raises(GuestError, match="timed out") as caught:
+        guest_of(Network(("127.0.0.1", 1)), tmp_path).await_port(LIMIT_S)
+    assert verdict_of(caught.value) == "NOT JUDGED"
+
+
+def test_no_reply_to_a_ping_is_not_judged(tmp_path: Path) -> None:
+    with pytest.raises(GuestError, match="ping") as caught:
+        guest_of(Network(("127.0.0.1", 1)), tmp_path).await_reply(LIMIT_S)
+    assert verdict_of(caught.value) == "NOT JUDGED"
+
+
+def test_a_silent_restore_agent_is_not_judged(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        console = Console(tmp_path / "console.log", ours, FailureSignal("vm1"))
+        with pytest.raises(VMError, match="timed out") as caught:
+            ConsoleCommand(console, "refresh", "never").wait(LIMIT_S)
+        console.close()
+    assert verdict_of(caught.value) == "NOT JUDGED"
+
+
+def test_a_vmm_that_does_not_answer_is_not_judged() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        qmp = Qmp(ours, FailureSignal("vm1"), lambda _: None)
+        with pytest.raises(VMError, match="no answer to QMP connect") as caught:
+            qmp.connect(LIMIT_S)
+    assert verdict_of(caught.value) == "NOT JUDGED"
+
+
+def test_work_that_takes_too_long_is_not_judged() -> None:
+    def run(*_: object) -> None:
+        raise GuestError("timed out after 60 s", timed_out=True)
+
+    vm = SimpleNamespace(guest=SimpleNamespace(run=run))
+    step = validate._judged(validate.DISK_AFTER, lambda: validate._work_and_judge(vm, SimpleNamespace()))  # type: ignore[arg-type]
+    assert step.verdict == "NOT JUDGED"
