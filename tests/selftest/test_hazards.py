@@ -15,8 +15,8 @@ from hornet.checks.first_packets import first_packet_problems
 from hornet.spec.model import load_spec
 from hornet.vm.agent import AgentSample, TimedSample
 from hornet.vm.memory import MemorySplit
-from hornet.vm.probes import ProbeResults
 from hornet.vm.probes import ProbeResult as Fact
+from hornet.vm.probes import ProbeResults
 
 SPEC = load_spec()
 NETWORK = SPEC.network

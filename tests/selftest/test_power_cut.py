@@ -31,7 +31,6 @@ SIZE_MIB = 48
 WORK = """
 import os, sys
 from pathlib import Path
-sys.path.insert(0, "tests/selftest")
 from tests.support.bundle_samples import NAMES, ORIGIN, fill
 from hornet.host import durable
 from hornet.host.workspace import Workspace

@@ -132,7 +132,7 @@ def test_the_exit_code_of_the_projects_tests(commands: str, code: int, tmp_path:
     assert ended.returncode == code, ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize("home", ["/dev/null", "/proc/1/nowhere"])
+@pytest.mark.parametrize("workspace", ["/dev/null", "/proc/1/nowhere"])
 def test_a_run_without_a_place_for_its_results_is_a_usage_error(workspace: str) -> None:
     words = [sys.executable, "-m", "pytest", "-q", "tests/conformance/test_files.py"]
     environment = {**os.environ, "HORNET_HOME": workspace}
