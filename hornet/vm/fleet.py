@@ -54,7 +54,7 @@ class VM:
 
     def diagnostics(self) -> str:
         """What to show when something went wrong with this VM."""
-        if not hasattr(self, "micro"):
+        if not hasattr(self, "vmm"):
             return f"VM {self.name}: its VMM was never started"
         state = "running" if self.vmm.alive else "ended"
         return f"VM {self.name} ({self.vmm.lane}, {state}); console:\n{self.vmm.console.tail()}"
@@ -86,7 +86,7 @@ class Fleet:
         self._ids = VMIds(workspace, spec.network.max_vm_id, spec.network.namespace_name)
         self._networks = NamespacePool(host_net, self._ids)
 
-    def prepare(self, count: int) -> None:
+    def preallocate_networks(self, count: int) -> None:
         """Make the networks of the next `count` VMs ahead of time. Raises NetworkError."""
         self._networks.fill(count)
 
@@ -170,7 +170,7 @@ class Fleet:
             return
         if hasattr(vm, "guest"):
             vm.guest.close()
-        if hasattr(vm, "micro"):
+        if hasattr(vm, "vmm"):
             vm.vmm.kill()
         vm.namespace.remove()
         if hasattr(vm, "owned"):

@@ -41,7 +41,7 @@ import threading, time
 from hornet.vm.fleet import Fleet
 
 def test_hang(facts_future, read_only_root_future):
-    while WAITED_FOR and not facts_future.done() and not any(hasattr(vm, "micro") for vm in Fleet.running):
+    while WAITED_FOR and not facts_future.done() and not any(hasattr(vm, "vmm") for vm in Fleet.running):
         time.sleep(0.01)
     print("THERE", flush=True)
     threading.Event().wait(60)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from hornet.host.owned import work_directory
+from hornet.host.page_cache import drop, resident_share, warm
 from hornet.host.workspace import Workspace
 from hornet.results.records import Record
 from hornet.snapshot import Bundle
@@ -46,13 +47,13 @@ def test_restore(
     running: list[VM] = []
     phases: list[dict[str, float]] = []
     reported: list[dict[str, float]] = []
-    prepare = page_cache.drop if page_cache == "cold" else page_cache.warm
+    prepare = drop if page_cache == "cold" else warm
 
     def set_up() -> None:
         fleet.preallocate_networks(1)  # made ahead, as in production; docs/network.md says what it costs
         prepare(own_bundle.files)
         if page_cache == "cold":
-            share = page_cache.resident_share(own_bundle.files)
+            share = resident_share(own_bundle.files)
             assert share <= MOST_COLD_SHARE, (
                 f"{share:.0%} of the snapshot is still in the page cache: not a cold restore"
             )

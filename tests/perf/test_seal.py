@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hornet.host.page_cache import drop, warm
 from hornet.results.records import Record
 from hornet.snapshot import Bundle
 
@@ -32,7 +33,7 @@ def test_full_seal(
     page_cache: str, benchmark: Any, bundle: Bundle, describe: Callable[..., None], record: Callable[..., Record]
 ) -> None:
     describe("seal_check", seal="full", page_cache=page_cache)
-    prepare = page_cache.drop if page_cache == "cold" else page_cache.warm
+    prepare = drop if page_cache == "cold" else warm
     benchmark.pedantic(bundle.check_full, setup=lambda: prepare(bundle.files), rounds=3)
     dimensions = {"seal": "full", "page_cache": page_cache}
     record("seal_check", benchmark.stats.stats.median * 1000, "ms", dimensions=dimensions)
