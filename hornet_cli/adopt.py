@@ -7,12 +7,10 @@ from typing import Annotated
 
 import typer
 
-from hornet.errors import SnapshotError
 from hornet.spec.lane import lane_named
 from hornet_cli.context import settings
 from hornet_cli.ext4 import as_text
-
-MIB = 1 << 20
+from hornet_cli.printer import say
 
 
 def adopt(
@@ -35,58 +33,26 @@ def adopt(
     ] = False,
     ssh_key: Annotated[Path | None, typer.Option(help="The public key that its guest accepts.")] = None,
 ) -> None:
-    """Judge the file system, then bind the files as they are now to each other, this CPU and this VMM.
+    """Judge the file system, then bind the files in their current state to each other, this CPU and this VMM.
 
-    Run it on the machine on which the snapshot was taken, before anybody else touches it: what happened before can't
-    be known. Its guest is reached with the key in HORNET_HOME/keys. Exit code 1 if the file system is damaged.
+    Run it on the machine that took the snapshot, before anything else touches the files: earlier changes cannot be
+    detected. Its guest is reached with the key in HORNET_HOME/keys. Exit code 1 if the file system is damaged.
     """
-    from hornet.formats.ext4.verdict import judge_ext4
-    from hornet.host.artifact_store import file_sha256
-    from hornet.host.cpu import cpu_features_sha256, cpu_model
-    from hornet.snapshot import Origin, open_bundle
-    from hornet.snapshot.manifest import MANIFEST_FILE
-    from hornet.vm.guest import read_public_key
-    from hornet.vm.snapshotting import spec_sha256
-    from hornet.vmm import vmm_version as installed_version
+    from hornet.procedures.adopt import Provenance, judge_before_adopting
+    from hornet.procedures.adopt import adopt as seal
+    from hornet.snapshot import open_bundle
 
     mine = settings(ctx)
     mine.spec.tier(tier)
     bundle = open_bundle(directory, mine.spec.snapshot)
-    if (bundle.directory / MANIFEST_FILE).exists():
-        raise SnapshotError(
-            f"{bundle.directory / MANIFEST_FILE}: there already", f"check it: hornetos validate {directory}"
-        )
-    verdict = judge_ext4(bundle.rootfs, mine.workspace.run)
-    print(as_text(verdict))
+    verdict = judge_before_adopting(bundle, mine.workspace)
+    say(as_text(verdict))
     if not verdict.sound:
         raise typer.Exit(1)
-    origin = Origin(
-        lane=str(lane_named(lane)),
-        vmm_version=vmm_version or installed_version(lane_named(lane)),
-        cpu_model=cpu_model(),
-        cpu_features_sha256=cpu_features_sha256(),
-        memory_mib=_memory_mib(bundle.memory),
-        vcpus=vcpus,
-        kernel_sha256=file_sha256(kernel) if kernel else None,
-        kernel_release=None,
-        tier=tier,
-        spec_sha256=spec_sha256(mine.spec),
-        ssh_public_blob=read_public_key(ssh_key) if ssh_key else None,
-        parent=None,
-        adopted=True,
-        frozen=frozen,
-    )
-    with mine.progress.step("adopt", f"reading every byte of {bundle.directory.name}"):
-        bundle.seal(bundle.directory.name, origin)
+    provenance = Provenance(lane_named(lane), tier, vcpus, vmm_version, kernel, frozen, ssh_key)
+    origin = seal(bundle, provenance, mine.spec, mine.progress)
     for name, value in origin.model_dump().items():
-        print(f"  {name}: {'not known' if value is None else value}")
+        say(f"  {name}: {'not known' if value is None else value}")
     if bundle.open_to_others:
-        print(f"other users may read what its guest had in memory: chmod -R go= {directory}")
-    print(f"sealed as it is now; whether it was changed before, nobody can tell. Next: hornetos validate {directory}")
-
-
-def _memory_mib(memory: Path) -> int:
-    size_bytes = memory.stat().st_size
-    if size_bytes % MIB:
-        raise SnapshotError(f"{memory}: {size_bytes} bytes, not whole MiB", "copy it again: it was cut off")
-    return size_bytes // MIB
+        say(f"other users may read the guest's memory: chmod -R go= {directory}")
+    say(f"sealed in its current state; earlier changes cannot be detected\n  next: hornetos validate {directory}")

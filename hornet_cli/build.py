@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hornet_cli.context import Settings, settings
-from hornet_cli.fleet import LaneName, fleet
+from hornet_cli.fleet import LaneName, choose_lane, fleet
+from hornet_cli.printer import say
 
 if TYPE_CHECKING:
     from builders.rootfs import RootfsArtifact
@@ -38,7 +39,7 @@ def build_the_kernel(ctx: typer.Context, source: Source = None) -> None:
     published = mine.workspace.images / PUBLISHED_KERNEL
     replace_link(published, Path("..") / built.vmlinux.relative_to(mine.workspace.root))
     size_mb = built.vmlinux.stat().st_size / 1_000_000
-    typer.echo(f"kernel: Linux {built.version}, {size_mb:.2f} MB, {published} → {built.vmlinux}")
+    say(f"kernel: Linux {built.version}, {size_mb:.2f} MB, {published} → {built.vmlinux}")
 
 
 @build.command("rootfs")
@@ -71,9 +72,9 @@ def build_the_snapshot(
     kernel = build_kernel(mine.spec, mine.workspace, mine.progress, source=source).vmlinux
     (image,) = _images(mine, [tier] if tier else [], distro)
     name = image.manifest["tier"]
-    with fleet(mine, kernel, lane) as vms:
+    with fleet(mine, choose_lane(mine, kernel, lane)) as vms:
         bundle = build_snapshot(vms, mine.progress, kernel=kernel, image=image.image, tier=name)
-    typer.echo(f"snapshot: {name}, {bundle.directory}")
+    say(f"snapshot: {name}, {bundle.directory}")
 
 
 def _images(mine: Settings, tiers: Sequence[str], distro: str) -> list[RootfsArtifact]:
@@ -99,7 +100,7 @@ def _show(mine: Settings, image: RootfsArtifact) -> None:
     from hornet.checks.sizes import guide_comparison
 
     found = image.manifest
-    typer.echo(
+    say(
         f"{found['tier']} from {found['distro']}: {found['size_mb']:.1f} MB, {found['used_mb']:.1f} of them used, "
         f"{image.image}"
     )
@@ -108,4 +109,4 @@ def _show(mine: Settings, image: RootfsArtifact) -> None:
     for row in guide_comparison(found["components_mb"], found.get("guide_components", {}), guide_mb):
         allowed = f"guide {row.guide_mb:g}" if row.guide_mb is not None else ""
         parts = f"({', '.join(row.parts)})" if row.parts != (row.name,) else ""
-        typer.echo(f"  {row.found_mb:7.2f} MB  {row.name:<24} {allowed:<11} {parts}".rstrip())
+        say(f"  {row.found_mb:7.2f} MB  {row.name:<24} {allowed:<11} {parts}".rstrip())

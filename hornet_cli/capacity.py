@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from hornet_cli.context import settings
+from hornet_cli.printer import say, show
 from hornet_cli.report import RunName, run_directory
 
 
@@ -29,7 +30,6 @@ def capacity(
     from hornet.results.run import load_run
     from hornet.results.verdict import format_significant
     from hornet.spec.model import Capacity
-    from hornet_cli.console import PlainConsole
 
     mine = settings(ctx)
     given = {"host_memory_mb": memory_mb, "host_reserved_mb": reserved_mb, "work_mb": work_mb or None}
@@ -47,9 +47,6 @@ def capacity(
         name = f"{plan.lane}{' (emulated)' if plan.emulated else ''}\n  {plan.label}"
         split = (format_significant(plan.footprint.private_mb), format_significant(plan.footprint.shared_mb))
         table.add_row(name, *split, *(str(count) for _, count in plan.vms))
-    console = PlainConsole()
-    console.print(
-        f"VMs on a host of {host.host_memory_mb:g} MB, {host.host_reserved_mb:g} of them reserved for itself,"
-    )
-    console.print("by what an agent's work adds to each; private memory per VM and shared memory of all in MB\n")
-    console.print(table)
+    say(f"VMs on a host of {host.host_memory_mb:g} MB, {host.host_reserved_mb:g} of them reserved for itself,")
+    say("by what an agent's work adds to each; private memory per VM and shared memory of all in MB\n")
+    show(table)

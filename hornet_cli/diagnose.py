@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import Annotated
 
 import typer
 
 from hornet_cli.context import settings
+from hornet_cli.printer import say, say_json
 
 
 def diagnose(
@@ -31,16 +31,16 @@ def diagnose(
     bad = [step for step in steps if step.state is State.BAD]
     unseen = [step.name for step in steps if step.state is State.UNSEEN]
     if as_json:
-        print(json.dumps({"vm": vm, "steps": [dataclasses.asdict(step) for step in steps]}, indent=2))
+        say_json({"vm": vm, "steps": [dataclasses.asdict(step) for step in steps]})
     else:
         signs = {State.GOOD: "✓", State.BAD: "✗", State.UNSEEN: "?"}
         for step in steps:
-            print(f"{signs[step.state]} {step.name + ':':<11} {step.seen}")
+            say(f"{signs[step.state]} {step.name + ':':<11} {step.seen}")
             if step.state is State.BAD:
-                print(f"    cause: {step.cause}\n    fix:   {step.fix}")
+                say(f"    cause: {step.cause}\n    fix:   {step.fix}")
                 if step.command:
-                    print(f"           {step.command}")
+                    say(f"           {step.command}")
         found = f"begin with {bad[0].name}" if bad else "nothing wrong was found"
-        print(f"\n{vm}: {found}" + (f"; not looked at: {', '.join(unseen)}" if unseen else ""))
+        say(f"\n{vm}: {found}" + (f"; not looked at: {', '.join(unseen)}" if unseen else ""))
     if bad or unseen:
         raise typer.Exit(1 if bad else 2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +11,7 @@ import typer
 from hornet.errors import HornetError
 from hornet.formats.ext4.verdict import SHOWN_MESSAGES, TIME_LIMIT_S, Ext4Verdict, judge_ext4
 from hornet_cli.context import settings
+from hornet_cli.printer import say, say_json
 
 
 def ext4(
@@ -31,10 +31,13 @@ def ext4(
         verdict = judge_ext4(file, settings(ctx).workspace.run, time_limit)
     except HornetError as error:
         if as_json:
-            print(json.dumps({"file": str(file), "verdict": "not judged", "reason": error.message, "next": error.hint}))
+            say_json({"file": str(file), "verdict": "not judged", "reason": error.message, "next": error.hint})
             raise typer.Exit(2) from error
         raise
-    print(json.dumps(verdict.as_data(), indent=2) if as_json else as_text(verdict))
+    if as_json:
+        say_json(verdict.as_data())
+    else:
+        say(as_text(verdict))
     if not verdict.sound:
         raise typer.Exit(1)
 

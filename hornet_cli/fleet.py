@@ -1,8 +1,9 @@
-"""The VMs of a command: in the best lane of this host, behind a private network that plays the host."""
+"""What commands that run VMs share: the fleet with its network, its lane, and how a snapshot is named."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hornet.errors import SnapshotError
+from hornet.spec.lane import Lane, lane_named
 from hornet_cli.context import Settings
 
 if TYPE_CHECKING:
@@ -20,35 +23,59 @@ LaneName = Annotated[
     str | None,
     typer.Option(help="firecracker/kvm, qemu/kvm or qemu/tcg (default: the best that works here)."),
 ]
+HostNetwork = Annotated[
+    bool,
+    typer.Option("--host-network", help="Use the machine's own network, with the guide's names, not a private one."),
+]
+NoSeal = Annotated[
+    bool, typer.Option("--no-seal", help="Restore without checking the seal: against the golden rule, for experiments.")
+]
+SnapshotName = Annotated[str, typer.Argument(help="A version below HORNET_HOME/snapshots, or a directory.")]
 
 
 @contextmanager
-def fleet(mine: Settings, kernel: Path, lane: str | None, spec: Spec | None = None) -> Iterator[Fleet]:
-    """VMs for one command; all are gone when it ends. spec: in place of the settings' own.
+def fleet(
+    mine: Settings, lane: Lane, *, spec: Spec | None = None, host_network: bool = False, check_seals: bool = True
+) -> Iterator[Fleet]:
+    """VMs for one command; they and their network are gone when it ends. spec: in place of the settings' own.
 
-    Raises HostError without root, for an unknown lane, or if no lane works with this kernel.
+    Raises HostError without root.
     """
-    from hornet.errors import HostError
     from hornet.host.facts import require_root
     from hornet.network import HostNet
     from hornet.network.ownership import remove_leftovers
-    from hornet.spec.lane import LANES
+    from hornet.snapshot.bundle import UNSEALED_WARNING
     from hornet.vm.fleet import Fleet
     from hornet.vm.guest import ssh_key
+
+    require_root()
+    if not check_seals:
+        print(UNSEALED_WARNING, file=sys.stderr)
+    used = spec or mine.spec
+    remove_leftovers(used.network)
+    net = HostNet.machine(used.network) if host_network else HostNet.private(used.network, f"hornet-{os.getpid()}-")
+    with net, Fleet(used, mine.workspace, lane, net, ssh_key(mine.workspace), check_seals=check_seals) as vms:
+        yield vms
+
+
+def choose_lane(mine: Settings, kernel: Path, name: str | None) -> Lane:
+    """The named lane, or the best one that this host proves with this kernel. Raises HostError."""
+    from hornet.host.facts import require_root
     from hornet.vm.lanes import best_lane, probe_lanes
 
     require_root()
-    remove_leftovers(mine.spec.network)
-    used = spec or mine.spec
-    if lane is None:
-        chosen = best_lane(probe_lanes(mine.workspace, kernel, used))
-    else:
-        named = {str(known): known for known in LANES}
-        if lane not in named:
-            raise HostError(f"unknown lane {lane!r}", f"use one of: {', '.join(named)}")
-        chosen = named[lane]
-    with (
-        HostNet.private(used.network, f"hornet-{os.getpid()}-") as net,
-        Fleet(used, mine.workspace, chosen, net, ssh_key(mine.workspace)) as vms,
-    ):
-        yield vms
+    return lane_named(name) if name else best_lane(probe_lanes(mine.workspace, kernel, mine.spec))
+
+
+def snapshot_directory(mine: Settings, name: str) -> Path:
+    """The directory of a snapshot given by its version or by its path. Raises SnapshotError if there is none."""
+    from hornet.snapshot.manifest import MANIFEST_FILE
+
+    version = mine.workspace.snapshots / name
+    if "/" not in name and name != mine.spec.snapshot.production_link:
+        mine.workspace.path("snapshots", name)  # no link to another place
+    found = version if version.is_dir() else Path(name)
+    if not found.is_dir():
+        known = ", ".join(sorted(path.parent.name for path in mine.workspace.snapshots.glob(f"[!.]*/{MANIFEST_FILE}")))
+        raise SnapshotError(f"{name}: no such snapshot", f"name a directory, or one of: {known or 'none here yet'}")
+    return found

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from hornet_cli.context import settings
+from hornet_cli.printer import say
 from hornet_cli.report import RunName, run_directory
 
 
@@ -34,6 +35,6 @@ def gate(
         ("missing from the run", found.problems),
     ):
         for sentence in sentences:
-            typer.echo(f"{heading}: {sentence}")
-    typer.echo(f"gate: run {found.name} {decision.outcome}")
+            say(f"{heading}: {sentence}")
+    say(f"gate: run {found.name} {decision.outcome}")
     raise typer.Exit(decision.outcome.exit_code)

@@ -8,6 +8,7 @@ import typer
 
 from hornet.host.workspace import CHECKOUT
 from hornet_cli.context import settings
+from hornet_cli.printer import say
 
 PAGE = CHECKOUT / "docs" / "guide-coverage.md"
 
@@ -32,16 +33,16 @@ def guide(
         statement = entry.statement
         if statement.section != section:
             section = statement.section
-            print(f"\n{section}")
-        print(f"  {statement.id}: {statement.says}" + (f" ({entry.takes})" if entry.takes else ""))
+            say(f"\n{section}")
+        say(f"  {statement.id}: {statement.says}" + (f" ({entry.takes})" if entry.takes else ""))
         for line in entry.tests or [f"not covered: {statement.not_covered or '?'}"]:
-            print(f"    {line}")
-    print()
+            say(f"    {line}")
+    say()
     problems = coverage_problems(covered)
     if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page:
         problems.append(f"{PAGE.relative_to(CHECKOUT)}: out of date; run `hornetos guide --write` and commit the page")
     for problem in problems:
-        print(f"problem: {problem}")
-    print(f"guide: {sum(bool(entry.tests) for entry in covered)} of {len(covered)} statements have checks")
+        say(f"problem: {problem}")
+    say(f"guide: {sum(bool(entry.tests) for entry in covered)} of {len(covered)} statements have checks")
     if problems:
         raise typer.Exit(1)

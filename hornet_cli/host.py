@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ import typer
 
 from hornet.host.workspace import Workspace
 from hornet_cli.context import settings
+from hornet_cli.printer import say, say_json, show
 
 
 def host(
@@ -41,12 +41,12 @@ def host(
     states = [dataclasses.asdict(state) for state in lanes]
     if as_json:
         shown = {"host": facts, "lanes": states, "kernel": str(kernel) if kernel else None}
-        print(json.dumps({**shown, "problems": problems, "remarks": remarks}, indent=2))
+        say_json({**shown, "problems": problems, "remarks": remarks})
     else:
         _print_tables(facts, states, REQUIRED_TOOLS)
         for heading, sentences in (("problem", problems), ("note", remarks)):
             for sentence in sentences:
-                print(f"{heading}: {sentence}")
+                say(f"{heading}: {sentence}")
     if problems:
         raise typer.Exit(1)
 
@@ -59,8 +59,6 @@ def _newest_kernel(workspace: Workspace) -> Path | None:
 def _print_tables(facts: dict[str, Any], lanes: Sequence[dict[str, Any]], required_tools: Sequence[str]) -> None:
     from rich.table import Table
     from rich.text import Text
-
-    from hornet_cli.console import PlainConsole
 
     words = {
         True: Text("✓ works", "green"),
@@ -79,7 +77,6 @@ def _print_tables(facts: dict[str, Any], lanes: Sequence[dict[str, Any]], requir
     for key, value in facts.items():
         if key not in ("tools", "packages"):
             fact_table.add_row(Text(key, "dim"), ("yes" if value else "no") if isinstance(value, bool) else str(value))
-    console = PlainConsole()
     for table in (fact_table, tool_table, lane_table):
-        console.print(table)
-        console.print()
+        show(table)
+        say()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +10,7 @@ import typer
 
 from hornet.formats.kconfig import FlagVerdict, check_flags, read_config, version_key
 from hornet_cli.context import settings
+from hornet_cli.printer import say, say_json
 
 
 def kconfig(
@@ -36,22 +36,21 @@ def kconfig(
         boot_args=boot_args,
     )
     if as_json:
-        print(_as_json(file, version, verdicts))
+        say_json(_as_data(file, version, verdicts))
     else:
         _print_table(file, version, verdicts)
     if not all(verdict.ok for verdict in verdicts):
         raise typer.Exit(1)
 
 
-def _as_json(file: Path, version: str | None, verdicts: list[FlagVerdict]) -> str:
-    summary = {
+def _as_data(file: Path, version: str | None, verdicts: list[FlagVerdict]) -> dict[str, object]:
+    return {
         "file": str(file),
         "bytes": file.stat().st_size,
         "kernel_version": version,
         "ok": all(verdict.ok for verdict in verdicts),
         "flags": [dataclasses.asdict(verdict) for verdict in verdicts],
     }
-    return json.dumps(summary, indent=2)
 
 
 def _print_table(file: Path, version: str | None, verdicts: list[FlagVerdict]) -> None:
@@ -59,9 +58,7 @@ def _print_table(file: Path, version: str | None, verdicts: list[FlagVerdict]) -
     for verdict in verdicts:
         mark = "ok  " if verdict.ok else "FAIL"
         flags = f"expected {verdict.expected}  found {verdict.found:<6}"
-        print(f"{mark}  {'CONFIG_' + verdict.symbol:<{width}}  {flags}  {verdict.reason}")
+        say(f"{mark}  {'CONFIG_' + verdict.symbol:<{width}}  {flags}  {verdict.reason}")
     wrong = sum(not verdict.ok for verdict in verdicts)
     known = f"Linux {version}" if version else "a kernel of unknown version (say it with --kernel-version)"
-    print(
-        f"{file}: {known}: {len(verdicts) - wrong} of {len(verdicts)} flags hold" + (f", {wrong} do not" * bool(wrong))
-    )
+    say(f"{file}: {known}: {len(verdicts) - wrong} of {len(verdicts)} flags hold" + (f", {wrong} do not" * bool(wrong)))

@@ -9,6 +9,7 @@ import typer
 from hornet.host.facts import require_root
 from hornet.network import HostNet
 from hornet_cli.context import settings
+from hornet_cli.printer import say
 
 net = typer.Typer(
     help="""Networks for VMs that all are 10.0.0.2.
@@ -44,7 +45,7 @@ def up(ctx: typer.Context, count: Count = 1, first: First = 1, private: Private 
 
     changes = bring_up(_host(ctx, private), range(first, first + count))
     unchanged = count - len(changes.made) - len(changes.repaired)
-    typer.echo(f"{len(changes.made)} made, {len(changes.repaired)} repaired, {unchanged} were right already")
+    say(f"{len(changes.made)} made, {len(changes.repaired)} repaired, {unchanged} were right already")
 
 
 @net.command()
@@ -71,8 +72,8 @@ def down(
     if count is None:
         host.remove_host_side()
         for name in [] if private else remove_leftovers(host.network):
-            typer.echo(f"removed {name}, left by a test run that was killed")
-    typer.echo(f"{len(found.vm_ids)} VM networks removed")
+            say(f"removed {name}, left by a test run that was killed")
+    say(f"{len(found.vm_ids)} VM networks removed")
 
 
 @net.command("list")
@@ -85,17 +86,17 @@ def show(ctx: typer.Context, private: Private = None) -> None:
     for vm_id in found.vm_ids:
         vm = host.vm(vm_id)
         end = vm.plan.host_veth if vm.plan.host_veth in found.host_ends else "no interface on the host"
-        typer.echo(f"{vm.name}  {vm.plan.subnet}  {end}")
+        say(f"{vm.name}  {vm.plan.subnet}  {end}")
     for name in found.orphans(host):
-        typer.echo(f"{name}  an interface on the host without its namespace")
+        say(f"{name}  an interface on the host without its namespace")
     for name in found.empty_names:
-        typer.echo(f"{name}  a name without a namespace")
+        say(f"{name}  a name without a namespace")
     if found.rules:
-        typer.echo("table inet hornetos  the host's rules")
+        say("table inet hornetos  the host's rules")
     for pid, names in ({} if private else leftovers(host.network)).items():
-        typer.echo(f"{', '.join(names)}  left by process {pid}, which is dead")
+        say(f"{', '.join(names)}  left by process {pid}, which is dead")
     if not found.vm_ids:
-        typer.echo("no VM networks")
+        say("no VM networks")
 
 
 @net.command()
@@ -111,9 +112,9 @@ def check(ctx: typer.Context, count: Count = 1, first: First = 1, private: Priva
     by_vm = vm_problems(host, range(first, first + count)) if not (private and problems) else {}
     problems += [problem for found in by_vm.values() for problem in found]
     for problem in problems:
-        typer.echo(problem)
+        say(problem)
     right = sum(not found for found in by_vm.values())
-    typer.echo(f"{right} of {count} VM networks are right")
+    say(f"{right} of {count} VM networks are right")
     if problems:
         raise typer.Exit(1)
 

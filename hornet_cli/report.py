@@ -9,6 +9,7 @@ import typer
 
 from hornet.host.workspace import Workspace
 from hornet_cli.context import settings
+from hornet_cli.printer import say, show
 
 RunName = Annotated[str, typer.Argument(help="A run below HORNET_HOME/reports, or the path of a run directory.")]
 
@@ -27,8 +28,6 @@ def report(
     ] = None,
 ) -> None:
     """Write report.html, report.md and report.json of a run, and show its verdicts."""
-
-    from hornet_cli.console import PlainConsole
     from reports import build_report, verdict_table
     from reports.terminal import as_table
 
@@ -36,6 +35,5 @@ def report(
     directory = run_directory(mine.workspace, run)
     before = run_directory(mine.workspace, baseline) if baseline else None
     paths = build_report(directory, mine.spec, baseline=before)
-    console = PlainConsole()
-    console.print(as_table(verdict_table(directory, mine.spec)))
-    console.print(f"\nreport: {paths.html}", soft_wrap=True)
+    show(as_table(verdict_table(directory, mine.spec)))
+    say(f"\nreport: {paths.html}")

@@ -1,4 +1,4 @@
-"""`hornetos rollback VERSION`: choose the snapshot that production uses (guide: SOP 3), back or forward."""
+"""`hornetos rollback VERSION`: choose the snapshot that production uses (guide: SOP 3), backward or forward."""
 
 from __future__ import annotations
 
@@ -9,37 +9,32 @@ import typer
 
 from hornet.errors import BrokenSnapshotError
 from hornet_cli.context import settings
+from hornet_cli.printer import say
 
 
 def rollback(
     ctx: typer.Context,
     version: Annotated[str, typer.Argument(help="A version below HORNET_HOME/snapshots.")],
 ) -> None:
-    """Switch production to a version at once, by one rename; every byte of it is checked before.
+    """Switch production to a version with one rename, after every byte of the version was checked.
 
-    Production is a symbolic link (the spec's snapshot.production_link). VMs that run go on with what they were restored
-    from, and are listed; none is ended. Exit code 0 if production uses the version now, 1 if its seal is broken, 2 if
-    it could not be done.
+    Production is a symbolic link (the spec's snapshot.production_link). VMs that run another version go on and are
+    listed; none is ended. Exit code 0 if production uses the version now, 1 if its seal is broken, 2 if the switch
+    could not be done.
     """
-    from hornet.snapshot import open_bundle, production, switch_production
-    from hornet.vm.fleet import running_vms
+    from hornet.procedures.rollback import roll_back
+    from hornet.snapshot import production
 
     mine = settings(ctx)
-    names = mine.spec.snapshot
-    bundle = open_bundle(mine.workspace.path("snapshots", Path(version).name), names)
     try:
-        with mine.progress.step("rollback", f"checking every byte of {bundle.directory.name}"):
-            bundle.check_full(mine.progress)
+        done = roll_back(mine.workspace, mine.spec.snapshot, version, mine.progress)
     except BrokenSnapshotError as error:
-        print(f"{error}\nproduction stays as it is: {_name(production(mine.workspace, names))}")
+        say(f"{error}\nproduction is unchanged: {_name(production(mine.workspace, mine.spec.snapshot))}")
         raise typer.Exit(1) from error
-    old, running = production(mine.workspace, names), running_vms(mine.workspace)
-    switch_production(mine.workspace, bundle)
-    print(f"production: {bundle.directory.name} (before: {_name(old)})")
-    for name, state in running.items():
-        if state.snapshot != str(bundle.directory):
-            other = Path(state.snapshot).name if state.snapshot else "booted from an image"
-            print(f"still runs another version: {name}: {other}, VMM process {state.pid}, of {state.owner_pid}")
+    say(f"production: {done.now.directory.name} (before: {_name(done.before)})")
+    for name, state in done.others.items():
+        other = Path(state.snapshot).name if state.snapshot else "booted from an image"
+        say(f"still runs another version: {name}: {other}, VMM process {state.pid}, owned by process {state.owner_pid}")
 
 
 def _name(directory: Path | None) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from hornet_cli.context import Settings, settings
+from hornet_cli.printer import say, show
 from hornet_cli.subprocesses import call
 
 # What networks cost as VMs grow in number takes minutes, and does not depend on kernel and image.
@@ -67,8 +68,6 @@ def _build(mine: Settings, tier: str) -> None:
 
 
 def _report(mine: Settings, directory: Path, baseline: str | None) -> None:
-
-    from hornet_cli.console import PlainConsole
     from hornet_cli.report import run_directory
     from reports import build_report, publish_latest, verdict_table
     from reports.terminal import as_table
@@ -76,7 +75,6 @@ def _report(mine: Settings, directory: Path, baseline: str | None) -> None:
     before = run_directory(mine.workspace, baseline) if baseline else None
     paths = build_report(directory, mine.spec, baseline=before)
     publish_latest(directory)
-    console = PlainConsole()
-    console.print()
-    console.print(as_table(verdict_table(directory, mine.spec)))
-    console.print(f"\nreport: {paths.html}", soft_wrap=True)
+    say()
+    show(as_table(verdict_table(directory, mine.spec)))
+    say(f"\nreport: {paths.html}")

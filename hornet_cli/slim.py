@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hornet_cli.context import settings
-from hornet_cli.fleet import LaneName, fleet
+from hornet_cli.fleet import LaneName, choose_lane, fleet
+from hornet_cli.printer import say, say_json
 
 if TYPE_CHECKING:
     from hornet.procedures.slim import SlimReport
@@ -45,7 +45,7 @@ def slim(
         machine = spec.machine.model_copy(update={"memory_mib": spec.rootfs.baseline.memory_mib})
         spec = spec.model_copy(update={"machine": machine})
     kernel = build_kernel(mine.spec, mine.workspace, mine.progress).vmlinux
-    with fleet(mine, kernel, lane, spec) as vms:
+    with fleet(mine, choose_lane(mine, kernel, lane), spec=spec) as vms:
         if snapshot:
             base = open_bundle(snapshot, spec.snapshot)
         else:
@@ -54,7 +54,7 @@ def slim(
         report = slim_snapshot(vms, base, mine.progress, version=name)
     if as_json:
         shown = {**dataclasses.asdict(report), "snapshot": str(report.snapshot.directory) if report.snapshot else None}
-        typer.echo(json.dumps(shown, indent=2))
+        say_json(shown)
     else:
         _show(report)
     raise typer.Exit(1 if report.tool_problems else 0)
@@ -62,16 +62,16 @@ def slim(
 
 def _show(report: SlimReport) -> None:
     share = report.saved_mb / report.before.used_mb
-    typer.echo(f"{'':<28} {'before':>9} {'after':>9}")
-    typer.echo(f"{'used, MB':<28} {report.before.used_mb:9.1f} {report.after.used_mb:9.1f}")
-    typer.echo(f"{'available, MB':<28} {report.before.available_mb:9.1f} {report.after.available_mb:9.1f}")
-    typer.echo(f"saved {report.saved_mb:.1f} MB ({share:.0%}):")
+    say(f"{'':<28} {'before':>9} {'after':>9}")
+    say(f"{'used, MB':<28} {report.before.used_mb:9.1f} {report.after.used_mb:9.1f}")
+    say(f"{'available, MB':<28} {report.before.available_mb:9.1f} {report.after.available_mb:9.1f}")
+    say(f"saved {report.saved_mb:.1f} MB ({share:.0%}):")
     for saving in report.savings:
-        typer.echo(f"  {saving.saved_mb:7.1f} MB  {saving.title}")
+        say(f"  {saving.saved_mb:7.1f} MB  {saving.title}")
     for title in report.broken:
-        typer.echo(f"does not work any more: {title}")
+        say(f"does not work any more: {title}")
     for title in report.never_worked:
-        typer.echo(f"did not work before either: {title}")
+        say(f"did not work before either: {title}")
     for problem in report.tool_problems:
-        typer.echo(f"a tool is broken: {problem}")
-    typer.echo(f"snapshot: {report.snapshot.directory}" if report.snapshot else "no snapshot was taken")
+        say(f"a tool is broken: {problem}")
+    say(f"snapshot: {report.snapshot.directory}" if report.snapshot else "no snapshot was taken")

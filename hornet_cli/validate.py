@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hornet.spec.lane import lane_named
-from hornet_cli.context import Settings, settings
-from hornet_cli.vms import HostNetwork, NoSeal, running_fleet, snapshot_directory
+from hornet_cli.context import settings
+from hornet_cli.fleet import HostNetwork, NoSeal, SnapshotName, fleet, snapshot_directory
+from hornet_cli.printer import say
 
 if TYPE_CHECKING:
     from hornet.procedures.validate import Step
 
-SnapshotName = Annotated[str, typer.Argument(help="A version below HORNET_HOME/snapshots, or a directory.")]
 Full = Annotated[bool, typer.Option("--full", help="Check every byte of the files, not only what a change must touch.")]
+WORDS = {"PASS": ("holds", 0), "FAIL": ("does not hold", 1), "NOT JUDGED": ("could not be judged", 2)}
 
 
 def validate(
@@ -31,39 +29,25 @@ def validate(
     Exit code 0 if every step passes, 1 if one fails, 2 if the snapshot could not be judged. Nothing is changed: the
     restored VM works on a private copy.
     """
+    from hornet.procedures.validate import outcome, validate_steps
+
     mine = settings(ctx)
-    verdicts = set()
-    for step in steps(mine, snapshot, full=full, no_seal=no_seal, host_network=host_network):
+    steps = []
+    for step in validate_steps(
+        snapshot_directory(mine, snapshot),
+        mine.spec,
+        mine.workspace,
+        lambda lane: fleet(mine, lane, host_network=host_network, check_seals=not no_seal),
+        full=full,
+        check_seal=not no_seal,
+        egress=host_network,
+        progress=mine.progress,
+    ):
         show(step)
-        verdicts.add(step.verdict)
-    word, code = ("holds", 0) if verdicts == {"PASS"} else ("could not be judged", 2)
-    if "FAIL" in verdicts:
-        word, code = "does not hold", 1
-    print("validation:", word)
+        steps.append(step)
+    word, code = WORDS[outcome(steps)]
+    say(f"validation: {word}")
     raise typer.Exit(code)
-
-
-def steps(mine: Settings, snapshot: str, *, full: bool, no_seal: bool, host_network: bool) -> Iterator[Step]:
-    """Every step, as soon as it is known; none of the guest where a broken seal forbids the restore."""
-    from hornet.procedures.validate import FILES, SEAL, STEPS, Step, file_steps, guest_steps
-    from hornet.snapshot import open_bundle
-
-    directory = snapshot_directory(mine, snapshot)
-    done, failed = set(), set()
-    for step in file_steps(directory, mine.spec, mine.workspace, full=full, progress=mine.progress):
-        yield step
-        done.add(step.name)
-        failed |= {step.name} if step.verdict != "PASS" else set()
-    forbidding = failed & ({FILES} if no_seal else {FILES, SEAL})
-    if not forbidding:
-        bundle = open_bundle(directory, mine.spec.snapshot)
-        lane = lane_named(bundle.manifest().origin.lane)
-        with running_fleet(mine, lane, host_network=host_network, no_seal=no_seal) as fleet:
-            for step in guest_steps(bundle, fleet, egress=host_network):
-                yield step
-                done.add(step.name)
-    why = f"the step {forbidding.pop()!r} did not pass" if forbidding else "the restore did not pass"
-    yield from (Step(name, "NOT RUN", [why]) for name in STEPS if name not in done)
 
 
 def show(step: Step) -> None:
@@ -72,7 +56,6 @@ def show(step: Step) -> None:
 
     below = step.verdict in ("FAIL", "NOT JUDGED")
     note = f": {'; '.join(step.lines)}" if step.lines and not below else ""
-    print(f"{step.verdict:<7} [{STEPS.index(step.name) + 1}/{len(STEPS)}] {step.name}{note}")
+    say(f"{step.verdict:<7} [{STEPS.index(step.name) + 1}/{len(STEPS)}] {step.name}{note}")
     for line in step.lines if below else []:
-        print("        " + line.replace("\n", "\n        "))
-    sys.stdout.flush()
+        say("        " + line.replace("\n", "\n        "))

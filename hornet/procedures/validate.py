@@ -7,7 +7,8 @@ the damage is done in silence (guide: The Golden Rule).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.scenarios.probe_sets import collect_facts
 from hornet.snapshot import Bundle, open_bundle
+from hornet.spec.lane import Lane, lane_named
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
 from hornet.vm.probes import ProbeResults
@@ -46,6 +48,45 @@ class Step:
     name: str
     verdict: Literal["PASS", "FAIL", "NOT JUDGED", "NOT RUN"]
     lines: list[str]
+
+
+def validate_steps(
+    directory: Path,
+    spec: Spec,
+    workspace: Workspace,
+    fleet_in: Callable[[Lane], AbstractContextManager[Fleet]],
+    *,
+    full: bool,
+    check_seal: bool,
+    egress: bool,
+    progress: Progress,
+) -> Iterator[Step]:
+    """Every step, as soon as its verdict is known. Without an intact seal the guest's steps are NOT RUN.
+
+    fleet_in: makes the VMs, in the lane that took the snapshot. check_seal=False restores despite a broken seal.
+    """
+    done: dict[str, Step] = {}
+    for step in file_steps(directory, spec, workspace, full=full, progress=progress):
+        done[step.name] = step
+        yield step
+    needed = (FILES, SEAL) if check_seal else (FILES,)
+    blocking = next((name for name in needed if name in done and done[name].verdict != "PASS"), None)
+    if blocking is None:
+        bundle = open_bundle(directory, spec.snapshot)
+        with fleet_in(lane_named(bundle.manifest().origin.lane)) as fleet:
+            for step in guest_steps(bundle, fleet, egress=egress):
+                done[step.name] = step
+                yield step
+    why = f"the step {blocking!r} did not pass" if blocking else "the restore did not pass"
+    yield from (Step(name, "NOT RUN", [why]) for name in STEPS if name not in done)
+
+
+def outcome(steps: Collection[Step]) -> Literal["PASS", "FAIL", "NOT JUDGED"]:
+    """The verdict on the snapshot: a step that fails decides; otherwise one without a verdict does."""
+    verdicts = {step.verdict for step in steps}
+    if "FAIL" in verdicts:
+        return "FAIL"
+    return "PASS" if verdicts == {"PASS"} else "NOT JUDGED"
 
 
 def file_steps(directory: Path, spec: Spec, workspace: Workspace, *, full: bool, progress: Progress) -> Iterator[Step]:

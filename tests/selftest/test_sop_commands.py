@@ -92,7 +92,7 @@ def test_rollback_refuses_what_is_not_sealed(damage: Callable[[Path], None], why
     result = cli("rollback", "v2.0")
     assert result.exit_code == 1
     assert why in result.output
-    assert "production stays as it is: v1.0" in result.output
+    assert "production is unchanged: v1.0" in result.output
     assert in_production(workspace) == "v1.0"
 
 
@@ -140,8 +140,8 @@ def cut_memory(directory: Path) -> None:
     ("prepare", "options", "exit_code", "why"),
     [
         (damage_disk, {}, 1, "DAMAGED"),
-        (lambda directory: None, {}, 2, "there already"),
-        (cut_memory, {}, 2, "not whole MiB"),
+        (lambda directory: None, {}, 2, "exists already"),
+        (cut_memory, {}, 2, "expected whole MiB"),
         (take_seal_off, {"--lane": "vmware/esx"}, 2, "unknown lane"),
         (take_seal_off, {"--tier": "huge"}, 2, "unknown tier"),
     ],

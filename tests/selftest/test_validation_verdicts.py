@@ -100,7 +100,7 @@ def test_the_command_says_which_of_three(
         facts = facts.with_answer(answer)
     bundle = bundle_samples.make_bundle(tmp_path / "v1.0", seed=1)
     monkeypatch.setenv("HORNET_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr("hornet_cli.validate.running_fleet", lambda *_, **__: nullcontext())
+    monkeypatch.setattr("hornet_cli.validate.fleet", lambda *_, **__: nullcontext())
     monkeypatch.setattr(validate, "guest_steps", lambda *_, **__: judge_facts(facts, spec, "standard", egress=True))
     monkeypatch.setattr(validate, "_disk_problems", lambda *_: [])
     monkeypatch.setattr(validate, "STEPS", (*validate.FILE_STEPS, *STEPS))

@@ -1,0 +1,41 @@
+"""Choose the snapshot that production uses (guide: SOP 3), backward or forward, by one rename."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hornet.host.progress import Progress
+from hornet.host.workspace import Workspace
+from hornet.snapshot import Bundle, open_bundle, production, switch_production
+from hornet.spec.model import SnapshotFiles
+from hornet.vm.fleet import running_vms
+from hornet.vm.state import VMState
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """A finished switch: production uses `now` and used `before`, None if it used nothing.
+
+    others: VMs, by name, that still run another version; none of them is ended.
+    """
+
+    before: Path | None
+    now: Bundle
+    others: Mapping[str, VMState]
+
+
+def roll_back(workspace: Workspace, names: SnapshotFiles, version: str, progress: Progress) -> Rollback:
+    """Check every byte of a version below HORNET_HOME/snapshots, then switch production to it.
+
+    Raises SnapshotError if there is no such version, BrokenSnapshotError if its seal is broken or missing. Production
+    stays as it is then.
+    """
+    bundle = open_bundle(workspace.path("snapshots", Path(version).name), names)
+    with progress.step("rollback", f"checking every byte of {bundle.directory.name}"):
+        bundle.check_full(progress)
+    before, running = production(workspace, names), running_vms(workspace)
+    switch_production(workspace, bundle)
+    others = {name: state for name, state in running.items() if state.snapshot != str(bundle.directory)}
+    return Rollback(before, bundle, others)

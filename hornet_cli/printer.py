@@ -1,0 +1,26 @@
+"""The one printer of the commands: lines, tables and JSON (see terminal.py for what may reach a terminal)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def say(text: str = "") -> None:
+    """Print a line. It is flushed, so that it is seen at once in a file or a pipe as well."""
+    print(text, flush=True)
+
+
+def say_json(data: Any) -> None:
+    """Print data for other programs."""
+    say(json.dumps(data, indent=2))
+
+
+def show(table: RenderableType) -> None:
+    """Print a table."""
+    from hornet_cli.console import PlainConsole
+
+    PlainConsole().print(table)
