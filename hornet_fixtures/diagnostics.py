@@ -41,7 +41,7 @@ def pytest_runtest_makereport(
         if isinstance(error, HornetError):
             # An expected error says all that there is to know; frames of the suite would bury it.
             report.longrepr = str(shown_before or error)
-        if report.when == "call" and call.excinfo and not is_verdict(call.excinfo, item):
+        if report.when == "call" and call.excinfo and not is_verdict(call.excinfo, item.path):
             # pytest knows errors only outside of a test's call.
             report.when = "setup"
         for vm in () if shown_before else Fleet.running:
@@ -77,16 +77,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = NOT_JUDGED_EXIT_CODE
 
 
-def is_verdict(found: pytest.ExceptionInfo[BaseException], item: pytest.Item) -> bool:
+def is_verdict(found: pytest.ExceptionInfo[BaseException], test_file: Path) -> bool:
     """Whether an exception says that what is tested does not hold, and not that this could not be judged."""
-    if any(item.path.is_relative_to(folder) for folder in OWN_TESTS):
+    if any(test_file.is_relative_to(folder) for folder in OWN_TESTS):
         return True
     places = [Path(entry.path) for entry in found.traceback]
     if isinstance(found.value, pytest.fail.Exception):
         # pytest-timeout fails a test too, which has judged nothing by then.
         return all(place.name != "pytest_timeout.py" for place in places)
     if isinstance(found.value, AssertionError):
-        return places[-1].is_relative_to(item.path.parent)
+        return places[-1].is_relative_to(test_file.parent)
     return isinstance(found.value, BrokenSnapshotError)
 
 

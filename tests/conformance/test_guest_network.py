@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from hornet.checks import guest_network
 from hornet.spec.model import Spec
+from hornet.spec.network import Network
 from hornet.vm.probes import ProbeResults
 from hornet_fixtures.assertions import assert_no_problems
 from hornet_fixtures.requirement_markers import check_cases
@@ -24,5 +27,7 @@ CHECKS = {
 
 
 @pytest.mark.parametrize("check", check_cases(CHECKS))
-def test_the_network_is_as_specified(check, spec: Spec, facts: ProbeResults) -> None:
+def test_the_network_is_as_specified(
+    check: Callable[[Network, ProbeResults], list[str]], spec: Spec, facts: ProbeResults
+) -> None:
     assert_no_problems(check(spec.network, facts))

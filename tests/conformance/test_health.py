@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from hornet.checks import health
 from hornet.spec.model import Spec
+from hornet.spec.rules import Health
+from hornet.vm.probes import ProbeResults
 from hornet_fixtures.assertions import assert_no_problems
 from hornet_fixtures.guests import MutableVM
 from hornet_fixtures.requirement_markers import check_cases
@@ -21,5 +25,7 @@ CHECKS = {
 
 
 @pytest.mark.parametrize("check", check_cases(CHECKS))
-def test_the_health_check_tells(check, spec: Spec, mutable_vm: MutableVM) -> None:
+def test_the_health_check_tells(
+    check: Callable[[Health, ProbeResults], list[str]], spec: Spec, mutable_vm: MutableVM
+) -> None:
     assert_no_problems(check(spec.health, mutable_vm.facts))

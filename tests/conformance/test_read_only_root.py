@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from hornet.checks import boot, read_only
 from hornet.host.artifact_store import file_sha256
 from hornet.scenarios.probe_sets import FACTS_TIMEOUT_S
 from hornet.spec.model import Spec
+from hornet.spec.rules import ReadOnlyRoot
+from hornet.vm.probes import ProbeResults
 from hornet_fixtures.assertions import assert_no_problems
 from hornet_fixtures.guests import ReadOnlyRootVM
 from hornet_fixtures.requirement_markers import check_cases
@@ -19,7 +23,9 @@ CHECKS = {read_only.read_only_problems: ["root-read-only"], read_only.tmpfs_prob
 
 
 @pytest.mark.parametrize("check", check_cases(CHECKS))
-def test_the_root_is_read_only(check, spec: Spec, read_only_root_vm: ReadOnlyRootVM) -> None:
+def test_the_root_is_read_only(
+    check: Callable[[ReadOnlyRoot, ProbeResults], list[str]], spec: Spec, read_only_root_vm: ReadOnlyRootVM
+) -> None:
     assert_no_problems(check(spec.read_only_root, read_only_root_vm.facts))
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from hornet.checks import baked_secrets, runtime_secrets
 from hornet.checks.catalog import label
 from hornet.procedures.judge_image import REMNANT, ImageProblems
+from hornet.vm.probes import ProbeResults
 from hornet_fixtures.assertions import assert_no_problems
 from hornet_fixtures.guests import MutableVM
 from hornet_fixtures.requirement_markers import check_cases
@@ -26,7 +29,9 @@ def test_deleted_files_left_no_secret(image_problems: ImageProblems) -> None:
 
 
 @pytest.mark.parametrize("check", check_cases(dict.fromkeys(runtime_secrets.CHECKS, ("secrets-injected",))))
-def test_secrets_come_at_run_time(check, mutable_vm: MutableVM) -> None:
+def test_secrets_come_at_run_time(
+    check: Callable[[runtime_secrets.SecretTrial, ProbeResults], list[str]], mutable_vm: MutableVM
+) -> None:
     assert_no_problems(check(mutable_vm.trial, mutable_vm.facts))
 
 

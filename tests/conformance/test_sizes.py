@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hornet.checks import sizes
 from hornet.host.artifact_store import file_sha256
+from hornet.results.records import Record
 from hornet.spec.model import Spec, Tier
 from hornet_fixtures.assertions import assert_no_problems
 from hornet_fixtures.under_test import Image
@@ -16,7 +19,13 @@ pytestmark = pytest.mark.conformance
 
 
 @pytest.mark.requirement("tier-size", "target-rootfs-size")
-def test_the_image_is_within_its_tier(tier: Tier, tier_name: str, image: Image, record, artifacts) -> None:
+def test_the_image_is_within_its_tier(
+    tier: Tier,
+    tier_name: str,
+    image: Image,
+    record: Callable[..., Record],
+    artifacts: Callable[[str, dict[str, Any]], None],
+) -> None:
     found_mb = sizes.size_mb(image.path)
     record("rootfs_size", found_mb, "MB", dimensions={"tier": tier_name})
     known = image.manifest or {"tier": tier_name, "sha256": file_sha256(image.path)}
@@ -25,7 +34,9 @@ def test_the_image_is_within_its_tier(tier: Tier, tier_name: str, image: Image, 
 
 
 @pytest.mark.requirement("target-kernel-size")
-def test_the_kernel_is_within_its_target(spec: Spec, kernel: Path, record, artifacts) -> None:
+def test_the_kernel_is_within_its_target(
+    spec: Spec, kernel: Path, record: Callable[..., Record], artifacts: Callable[[str, dict[str, Any]], None]
+) -> None:
     found_mb = sizes.size_mb(kernel)
     record("kernel_size", found_mb, "MB")
     artifacts("kernel", {"size_mb": found_mb, "sha256": file_sha256(kernel)})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from hornet.checks.guest_disk import disk_symptom_problems
@@ -28,7 +31,7 @@ def test_memory_and_state_are_apart(bundle: Bundle) -> None:
 
 
 @pytest.mark.requirement("rootfs-never-changed")
-def test_every_byte_is_as_it_was_sealed(bundle: Bundle, artifacts) -> None:
+def test_every_byte_is_as_it_was_sealed(bundle: Bundle, artifacts: Callable[[str, dict[str, Any]], None]) -> None:
     bundle.check_full()
     artifacts("snapshot", bundle_facts(bundle))
 

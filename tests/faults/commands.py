@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from hornet.host.workspace import CHECKOUT
@@ -149,8 +150,10 @@ def hornetos(*words: str | Path) -> Callable[[World], list[str | Path]]:
 
 
 FLAGS, NET_DOWN = r"\d+ of \d+ flags hold", (*HORNETOS, "net", "down", "--private", PREFIX)
-NET = {"keeps": NAMESPACES, "undo": NET_DOWN}
-MACHINE_NET = {"keeps": (*NAMESPACES, r"link veth-vm\d-br", "nft .*"), "undo": (*HORNETOS, "net", "down")}
+net_command = partial(Command, keeps=NAMESPACES, undo=NET_DOWN)
+machine_net_command = partial(
+    Command, keeps=(*NAMESPACES, r"link veth-vm\d-br", "nft .*"), undo=(*HORNETOS, "net", "down")
+)
 
 COMMANDS = {
     command.name: command
@@ -178,28 +181,24 @@ COMMANDS = {
             judges_machine=True,
             makes=("vmm", "child", "work"),
         ),
-        Command("net-up", hornetos("net", "up", "--count", "3", "--private", PREFIX), 9, (0, "right already"), **NET),
-        Command(
-            "net-down", hornetos("net", "down", "--private", PREFIX), 6, (0, "networks removed"), _nets_are_up, **NET
+        net_command("net-up", hornetos("net", "up", "--count", "3", "--private", PREFIX), 9, (0, "right already")),
+        net_command("net-down", hornetos("net", "down", "--private", PREFIX), 6, (0, "networks removed"), _nets_are_up),
+        net_command(
+            "net-list", hornetos("net", "list", "--private", PREFIX), 3, (0, "vm2|no VM networks"), _nets_are_up
         ),
-        Command(
-            "net-list", hornetos("net", "list", "--private", PREFIX), 3, (0, "vm2|no VM networks"), _nets_are_up, **NET
-        ),
-        Command(
+        net_command(
             "net-check",
             hornetos("net", "check", "--count", "2", "--private", PREFIX),
             4,
             (1, "[01] of 2 VM networks"),
             _a_broken_net,
-            **NET,
         ),
-        Command(
+        machine_net_command(
             "machine-net-up",
             hornetos("net", "up", "--count", "2"),
             6,
             (0, "right already"),
             _own_uplink,
-            **MACHINE_NET,
         ),
         Command(
             "store",

@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -53,11 +53,20 @@ class Running:
         return None
 
 
+@dataclass
+class Settings:
+    """How a command is started: its environment, descriptors of its own for stdout or stderr, what it does first."""
+
+    environment: dict[str, str]
+    outputs: dict[str, int] = field(default_factory=dict)
+    before_exec: Callable[[], object] = lambda: None
+
+
 @dataclass(frozen=True)
 class Fault:
     """codes: how the command may end beside its right verdict (by the number that subprocess gives).
 
-    do: what is done at the moment. setting: what holds from the start: it changes the keywords of subprocess.Popen.
+    do: what is done at the moment. setting: what holds from the start: it changes how the command is started.
     needs: what a command must have made for this: a "child", a "vmm". undo: makes the world whole again.
     cleans_up: whether the command itself can still remove what it made.
     output: whether what it prints can be read.
@@ -66,7 +75,7 @@ class Fault:
     name: str
     codes: frozenset[int]
     do: Callable[[Running], None] | None = None
-    setting: Callable[[World, dict[str, object]], None] | None = None
+    setting: Callable[[World, Settings], None] | None = None
     undo: Callable[[World], None] = lambda world: None
     weight: float = 1
     needs: str | None = None
@@ -206,7 +215,7 @@ def start_after_power_cut(world: World) -> None:
     world.note_mounts()
 
 
-def without_tool(name: str, world: World, settings: dict[str, object]) -> None:
+def without_tool(name: str, world: World, settings: Settings) -> None:
     """PATH leads to every program of the machine but one."""
     FARM.mkdir()
     for directory in reversed(world.environment["PATH"].split(":")):
@@ -214,10 +223,10 @@ def without_tool(name: str, world: World, settings: dict[str, object]) -> None:
             (FARM / program.name).unlink(missing_ok=True)
             (FARM / program.name).symlink_to(program)
     (FARM / name).unlink(missing_ok=True)
-    settings["env"] = {**world.environment, "PATH": str(FARM)}
+    settings.environment = {**world.environment, "PATH": str(FARM)}
 
 
-def without_device(name: str, world: World, settings: dict[str, object]) -> None:
+def without_device(name: str, world: World, settings: Settings) -> None:
     """A /dev without one of its devices."""
     DEVICES.mkdir()
     mount("-t", "tmpfs", "dev", DEVICES)
@@ -242,20 +251,20 @@ def with_all_devices(world: World) -> None:
     run("umount", "--recursive", "--lazy", "/dev")
 
 
-def limit(which: int, value: int, world: World, settings: dict[str, object]) -> None:
-    settings["preexec_fn"] = lambda: resource.setrlimit(which, (value, value))
+def limit(which: int, value: int, world: World, settings: Settings) -> None:
+    settings.before_exec = lambda: resource.setrlimit(which, (value, value))
 
 
-def closed(descriptor: int, world: World, settings: dict[str, object]) -> None:
-    settings["preexec_fn"] = lambda: os.close(descriptor)
+def closed(descriptor: int, world: World, settings: Settings) -> None:
+    settings.before_exec = lambda: os.close(descriptor)
 
 
-def full(stream: str, world: World, settings: dict[str, object]) -> None:
-    settings[stream] = os.open("/dev/full", os.O_WRONLY)
+def full(stream: str, world: World, settings: Settings) -> None:
+    settings.outputs[stream] = os.open("/dev/full", os.O_WRONLY)
 
 
-def unread(stream: str, world: World, settings: dict[str, object]) -> None:
-    reader, settings[stream] = os.pipe()
+def unread(stream: str, world: World, settings: Settings) -> None:
+    reader, settings.outputs[stream] = os.pipe()
     os.close(reader)
 
 
@@ -283,12 +292,12 @@ def _signals() -> list[Fault]:
         Fault("STOP:command", _codes(2), partial(stop_for_a_while, partial(send)), weight=1),
         Fault("STOP:group", _codes(2), partial(stop_for_a_while, partial(send, group=True)), weight=0.5),
     ]
-    vmm = {"needs": "vmm", "weight": 3}
+    vmm_fault = partial(Fault, needs="vmm", weight=3)
     made += [
-        Fault("KILL:vmm", _codes(2), partial(send_to_vmm, number=signal.SIGKILL), **vmm),
-        Fault("TERM:vmm", _codes(2), partial(send_to_vmm, number=signal.SIGTERM), **vmm),
-        Fault("STOP:vmm", _codes(2), stop_vmm, **vmm),
-        Fault("KILL:sshd", _codes(2), kill_sshd, **vmm),
+        vmm_fault("KILL:vmm", _codes(2), partial(send_to_vmm, number=signal.SIGKILL)),
+        vmm_fault("TERM:vmm", _codes(2), partial(send_to_vmm, number=signal.SIGTERM)),
+        vmm_fault("STOP:vmm", _codes(2), stop_vmm),
+        vmm_fault("KILL:sshd", _codes(2), kill_sshd),
     ]
     return made
 

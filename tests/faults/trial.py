@@ -21,7 +21,7 @@ import psutil
 
 from hornet.host.workspace import CHECKOUT, Workspace
 from tests.faults import oracle, shams  # noqa: F401  the shams are commands too
-from tests.faults.faults import Missed, Running
+from tests.faults.faults import Missed, Running, Settings
 from tests.faults.plan import Plan
 from tests.faults.world import SCRATCH, World, world_argv
 
@@ -104,12 +104,12 @@ def _play_here(plan: Plan) -> Result:
 
 
 def _run(world: World, argv: Sequence[str | Path]) -> Ended:
-    process, began_s = _start(world, argv, {}), time.monotonic()
+    process, began_s = _start(world, argv, Settings(world.environment)), time.monotonic()
     return _await_end(process, began_s)
 
 
 def _run_with_fault(world: World, plan: Plan, result: Result) -> Ended:
-    settings: dict[str, object] = {}
+    settings = Settings(world.environment)
     if plan.fault.setting:
         plan.fault.setting(world, settings)
     process, began_s = _start(world, plan.command.argv(world), settings), time.monotonic()
@@ -152,25 +152,23 @@ def _has_come(running: Running, event: str) -> bool:
     )
 
 
-def _start(world: World, argv: Sequence[str | Path], settings: dict[str, object]) -> subprocess.Popen[bytes]:
+def _start(world: World, argv: Sequence[str | Path], settings: Settings) -> subprocess.Popen[bytes]:
     """With its output in files: a pipe would be filled, and would be held by whatever outlives the command."""
-    given: dict[str, object] = {"env": world.environment, "stdin": world.nothing}
-    for stream in STREAMS:
-        given[stream] = (SCRATCH / stream).open("wb")
-    given.update(settings)
-    before = given.pop("preexec_fn", None)
+    outputs = {stream: (SCRATCH / stream).open("wb") for stream in STREAMS} | settings.outputs
 
     def prepare() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        if before:
-            before()
+        settings.before_exec()
 
     return subprocess.Popen(
         [str(word) for word in argv],
         cwd=CHECKOUT,
         start_new_session=True,
         preexec_fn=prepare,
-        **given,
+        env=settings.environment,
+        stdin=world.nothing,
+        stdout=outputs["stdout"],
+        stderr=outputs["stderr"],
     )
 
 

@@ -135,7 +135,7 @@ def _small_image() -> bytes:
                 stream.seek(offset)
                 stream.write(b"data")
         features = "^has_journal,^resize_inode,extent"
-        options = ["-q", "-F", "-b", "1024", "-N", "32", "-m", "0", "-O", features, "-d", tree]
+        options: list[str | Path] = ["-q", "-F", "-b", "1024", "-N", "32", "-m", "0", "-O", features, "-d", tree]
         subprocess.run(["mkfs.ext4", *options, image, "128"], check=True, timeout=60)
         return image.read_bytes()
 
@@ -272,7 +272,7 @@ def _overlay_samples() -> Iterable[bytes]:
 
 
 # The guide is the project's own: read once, so that inputs are tried a hundred times a second, not ten.
-reports.summary.load_requirements = cache(load_requirements)
+vars(reports.summary)["load_requirements"] = cache(load_requirements)
 _REPORT = TypeAdapter(Report)
 _EARLIER = Run(Path("earlier"), records=synthetic_run.records())
 

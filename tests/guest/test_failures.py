@@ -56,12 +56,14 @@ def killed(waiting: Future[object], vm: VM) -> str:
     return error.message
 
 
-WAITS: dict[str, Callable[[VM, AgentClient], object]] = {
+Wait = Callable[[VM, AgentClient], object]
+WAITS: dict[str, Wait] = {
     "a script": lambda vm, agent: vm.guest.run("echo begun >/dev/console; sleep 60", WAIT_S),
     "a line": lambda vm, agent: vm.vmm.console.wait_for("never printed", WAIT_S),
     "an answer": lambda vm, agent: agent.answer("never asked"),
     "a connection": lambda vm, agent: agent.accept(WAIT_S),
 }
+LATER: list[Wait] = [lambda vm, agent: vm.vmm.pause(), lambda vm, agent: vm.guest.host_key(WAIT_S)]
 
 
 @pytest.mark.parametrize("wait", WAITS)
@@ -71,7 +73,7 @@ def test_a_killed_vmm_ends_every_wait_with_its_last_words(wait: str, doomed: VM,
         said = killed(pool.submit(WAITS[wait], doomed, agent), doomed)
         assert f"its VMM (process {doomed.vmm.pid}) was killed by SIGKILL" in said
         assert "these are the last words" in said
-        for later in [*WAITS.values(), lambda vm, agent: vm.vmm.pause(), lambda vm, agent: vm.guest.host_key(WAIT_S)]:
+        for later in [*WAITS.values(), *LATER]:
             with pytest.raises(VMFailedError, match="SIGKILL"):
                 later(doomed, agent)
 

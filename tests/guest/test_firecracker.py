@@ -60,7 +60,8 @@ _start:
 next: .byte 'a'
 """
 
-Start = Callable[..., MicroVM]
+MakeConfig = Callable[[str], MachineConfig]
+Started = Callable[[MicroVM], MicroVM]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,7 +84,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def machine(spec: Spec, host_net: HostNet, tmp_path: Path) -> Iterator[Callable[[str], MachineConfig]]:
+def machine(spec: Spec, host_net: HostNet, tmp_path: Path) -> Iterator[MakeConfig]:
     """A directory with a disk, and a namespace with a tap, for each VM of a test."""
     with ExitStack() as stack:
 
@@ -108,7 +109,7 @@ def machine(spec: Spec, host_net: HostNet, tmp_path: Path) -> Iterator[Callable[
 
 
 @pytest.fixture
-def started() -> Iterator[Callable[[MicroVM], MicroVM]]:
+def started() -> Iterator[Started]:
     """Ends every VM that a test has started."""
     with ExitStack() as stack:
 
@@ -123,7 +124,7 @@ def letters(vm: MicroVM) -> str:
     return "".join(line for line in vm.console.text.split("\n") if line in set(ascii_lowercase))
 
 
-def test_boot_snapshot_and_two_clones(program: Path, machine, started, tmp_path: Path) -> None:
+def test_boot_snapshot_and_two_clones(program: Path, machine: MakeConfig, started: Started, tmp_path: Path) -> None:
     parent = started(boot_vm(FIRECRACKER_KVM, machine("parent"), kernel=program, boot_args=""))
     parent.console.wait_for("^c$", LIMIT_S)
     parent.pause()
@@ -148,7 +149,9 @@ def test_boot_snapshot_and_two_clones(program: Path, machine, started, tmp_path:
     assert memory.read_bytes() == before, "clones never write into the snapshot's memory"
 
 
-def test_a_restored_guest_reads_its_console(program: Path, machine, started, tmp_path: Path) -> None:
+def test_a_restored_guest_reads_its_console(
+    program: Path, machine: MakeConfig, started: Started, tmp_path: Path
+) -> None:
     """What a HornetOS guest is told after a restore comes this way."""
     parent = started(boot_vm(FIRECRACKER_KVM, machine("parent"), kernel=program, boot_args=""))
     parent.console.wait_for("^b$", LIMIT_S)
@@ -161,7 +164,7 @@ def test_a_restored_guest_reads_its_console(program: Path, machine, started, tmp
     clone.console.wait_for("^A$", LIMIT_S)
 
 
-def test_a_clone_can_be_snapshotted_again(program: Path, machine, started, tmp_path: Path) -> None:
+def test_a_clone_can_be_snapshotted_again(program: Path, machine: MakeConfig, started: Started, tmp_path: Path) -> None:
     vm = started(boot_vm(FIRECRACKER_KVM, machine("generation0"), kernel=program, boot_args=""))
     vm.console.wait_for("^b$", LIMIT_S)
     for generation in (1, 2):
@@ -174,7 +177,7 @@ def test_a_clone_can_be_snapshotted_again(program: Path, machine, started, tmp_p
         vm.console.wait_for("^[a-z]$", LIMIT_S)
 
 
-def test_it_has_no_rights_and_needs_none(program: Path, machine, started, tmp_path: Path) -> None:
+def test_it_has_no_rights_and_needs_none(program: Path, machine: MakeConfig, started: Started, tmp_path: Path) -> None:
     """Root's id alone opens nothing in a closed directory of somebody else, as homes are."""
     os.chown(tmp_path, NOBODY, NOBODY)
     tmp_path.chmod(0o700)
@@ -192,7 +195,9 @@ def test_it_has_no_rights_and_needs_none(program: Path, machine, started, tmp_pa
     clone.console.wait_for("^[a-z]$", LIMIT_S)
 
 
-def test_its_refusal_is_told_in_its_own_words(program: Path, machine, started, tmp_path: Path) -> None:
+def test_its_refusal_is_told_in_its_own_words(
+    program: Path, machine: MakeConfig, started: Started, tmp_path: Path
+) -> None:
     truncated = tmp_path / "vm.snapshot"
     truncated.write_bytes(b"no snapshot")
     with pytest.raises(VMError) as caught:
@@ -200,7 +205,7 @@ def test_its_refusal_is_told_in_its_own_words(program: Path, machine, started, t
     assert "PUT /snapshot/load: HTTP 400" in caught.value.message
 
 
-def test_a_kernel_that_is_none(machine, tmp_path: Path) -> None:
+def test_a_kernel_that_is_none(machine: MakeConfig, tmp_path: Path) -> None:
     kernel = tmp_path / "vmlinux"
     kernel.write_bytes(b"no kernel")
     with pytest.raises(VMError) as caught:

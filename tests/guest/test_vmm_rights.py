@@ -90,6 +90,7 @@ def test_qemu_uses_kvm_without_the_right_to_open_it(
     config = MachineConfig("kvm", tmp_path, disk, spec.vmm.first_user, spec.machine.memory_mib, 1)
     vm = boot_vm(QEMU_KVM, config, kernel=kernel, boot_args=PROBE_BOOT_ARGS)
     try:
+        assert isinstance(vm, qemu.QemuVM)
         assert vm._qmp.execute("query-kvm") == {"enabled": True, "present": True}
         assert f"Uid:\t{spec.vmm.first_user}" in Path(f"/proc/{vm.pid}/status").read_text()
     finally:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -49,7 +50,7 @@ def test_all_guests_at_once(lab: Lab, guests: list[FakeGuest]) -> None:
 @pytest.mark.requirement("guest-dns")
 def test_each_name_server_answers(lab: Lab, spec: Spec) -> None:
     for server in spec.network.dns:
-        assert lab.a.run(lambda server=server: look_up(SITE_NAME, str(server))) == str(SITE)
+        assert lab.a.run(partial(look_up, SITE_NAME, str(server))) == str(SITE)
 
 
 def test_full_packets_pass_and_longer_ones_are_refused(lab: Lab) -> None:

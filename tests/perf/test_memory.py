@@ -14,7 +14,7 @@ import pytest
 
 from hornet.results.capacity import METRIC, Footprint
 from hornet.results.density import DENSITY_METRIC
-from hornet.results.records import Record, append_record
+from hornet.results.records import Dimensions, Record, append_record
 from hornet.snapshot import Bundle
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
@@ -52,7 +52,7 @@ def test_memory_of_clones(
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda vm: work(vm, spec), clones))
     splits = [memory_split(vm.vmm.pid, [bundle.memory]).parts_mb for vm in clones]
-    dimensions = {"clones": len(clones), "state": state}
+    dimensions: Dimensions = {"clones": len(clones), "state": state}
     measured = Record.of_runs(METRIC, splits, unit="MB", lane=str(lane), host=host, dimensions=dimensions)
     append_record(run_directory, measured)
     fitting = Footprint.of_record(measured).vms_in(spec.capacity.available_mb)
@@ -63,5 +63,7 @@ def test_memory_of_clones(
 def work(vm: VM, spec: Spec) -> None:
     """Let a guest use the tools that every agent uses."""
     for name in WORK:
-        result = vm.guest.run(spec.tools[name].use, WORK_TIMEOUT_S)
+        use = spec.tools[name].use
+        assert use is not None, f"{name} has no script that uses it"
+        result = vm.guest.run(use, WORK_TIMEOUT_S)
         assert result.exit_code == 0, f"{name} in {vm.name}: {result}"

@@ -80,7 +80,12 @@ def test_a_missing_tool_is_named_with_its_package(tmp_path: Path) -> None:
 )
 def test_what_follows_two_dashes_reaches_pytest(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[list[str]] = []
-    monkeypatch.setattr("hornet_cli.test.call", lambda argv: called.append(argv) or 0)
+
+    def call(argv: list[str]) -> int:
+        called.append(argv)
+        return 0
+
+    monkeypatch.setattr("hornet_cli.test.call", call)
     assert CliRunner().invoke(app, ["test", *words]).exit_code == 0
     [argv] = called
     assert argv[:4] == [sys.executable, "-m", "tox", "run"]

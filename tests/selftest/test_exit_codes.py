@@ -52,7 +52,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
     synthetic.make_run(workspace / "reports" / "latest")
     unsealed = shutil.copytree(bundles[0].directory, base / "unsealed")
     (unsealed / MANIFEST_FILE).unlink()
-    return Places(workspace, unsealed, shutil.copy(bundles[0].rootfs, base / "sound.ext4"))
+    return Places(workspace, unsealed, Path(shutil.copy(bundles[0].rootfs, base / "sound.ext4")))
 
 
 # What is done to HORNET_HOME, which has files beside it, in a mount namespace of its own before commands run there.

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from hornet.checks.guest_disk import disk_symptom_problems
 from hornet.errors import Ext4Error
@@ -44,7 +44,7 @@ def kinds(verdict: Ext4Verdict) -> set[str]:
     return {finding.rule.kind for finding in verdict.findings}
 
 
-def cli(*arguments: str | Path):
+def cli(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, ["ext4", *map(str, arguments)])
 
 
@@ -116,7 +116,8 @@ def error_note(image: Path) -> None:
     samples.debugfs(image, "set_super_value mnt_count 1")
 
 
-DAMAGE = {
+Damage = Callable[[Path], object]
+DAMAGE: dict[str, tuple[Damage, str]] = {
     "a file's inode cleared": (lambda image: samples.debugfs(image, "clri /d5/sub/file"), "deleted inode referenced"),
     "two files on the same blocks": (lambda image: samples.debugfs(image, "copy_inode /big /other"), "blocks claimed"),
     "an inode marked free": (lambda image: samples.debugfs(image, "freei /d5/sub/file"), "inode bitmap wrong"),
@@ -208,7 +209,7 @@ def unjudged_text(path: Path) -> None:
     path.write_text("not an image\n" * 1000)
 
 
-UNJUDGED = {
+UNJUDGED: dict[str, tuple[Damage, str]] = {
     "missing": (lambda path: None, "no such file"),
     "empty": (lambda path: path.touch(), "too short for ext4"),
     "something else": (unjudged_text, "not ext4"),

@@ -8,6 +8,7 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -86,10 +87,10 @@ def test_a_vm_that_has_not_failed_is_fine() -> None:
 
 def test_every_listener_is_called_once_also_one_that_comes_late() -> None:
     """While the failure is being recorded, others add listeners."""
-    failure, called = FailureSignal("vm1"), []
+    failure, called = FailureSignal("vm1"), list[int]()
     with ThreadPoolExecutor(8) as pool:
         for number in range(200):
-            pool.submit(failure.on_failure, lambda number=number: called.append(number))
+            pool.submit(failure.on_failure, partial(called.append, number))
             if number == 100:
                 pool.submit(failure.set, "was removed")
     failure.on_failure(lambda: called.append(200))

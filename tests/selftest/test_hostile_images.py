@@ -56,7 +56,18 @@ def written_by(command: str, tmp_path: Path) -> tuple[int, list[str], str]:
     }
     # The command does it at its end, and a change of owner counts as written here.
     give_to_owner(Workspace.from_env())
-    words = ["unshare", "--mount", "--propagation", "private", "sh", "-c", OVERLAY, "sh", view, f"{command} >&2"]
+    words: list[str | Path] = [
+        "unshare",
+        "--mount",
+        "--propagation",
+        "private",
+        "sh",
+        "-c",
+        OVERLAY,
+        "sh",
+        view,
+        f"{command} >&2",
+    ]
     done = subprocess.run(
         words, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, env=environment, cwd="/"
     )

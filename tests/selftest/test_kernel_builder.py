@@ -280,7 +280,10 @@ def test_an_unknown_source_lists_the_known_ones(workspace: Workspace) -> None:
 
 def test_a_local_tree_is_known_by_its_content(workspace: Workspace, tmp_path: Path) -> None:
     tree = write_tree(tmp_path / "tree")
-    identity = lambda: find_source(SPEC, workspace, QUIET, str(tree)).identity  # noqa: E731
+
+    def identity() -> dict[str, str]:
+        return find_source(SPEC, workspace, QUIET, str(tree)).identity
+
     before = identity()
     (tree / ".git").mkdir()
     (tree / ".git/HEAD").write_text("x")

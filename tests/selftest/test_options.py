@@ -38,7 +38,15 @@ def test_cheap_seal(benchmark):
 
 def test_tables_of_benchmarks_fit_a_terminal(tmp_path: Path) -> None:
     (tmp_path / "test_sample.py").write_text(BENCHMARKS)
-    argv = [sys.executable, "-m", "pytest", "-c", CHECKOUT / "pyproject.toml", f"--rootdir={tmp_path}", tmp_path]
+    argv: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-c",
+        CHECKOUT / "pyproject.toml",
+        f"--rootdir={tmp_path}",
+        tmp_path,
+    ]
     # pytest-benchmark measures nothing in a worker of xdist, and takes its children for such.
     alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
     done = subprocess.run(argv, cwd=CHECKOUT, env=alone, capture_output=True, text=True, timeout=120, check=False)

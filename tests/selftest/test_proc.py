@@ -132,7 +132,12 @@ def test_an_endless_line_costs_linear_time() -> None:
     """Quadratic, it would copy terabytes."""
     lines: list[str] = []
     output = Output(None, lines.append)
-    reading = threading.Thread(target=lambda: [output.add(b"x" * CHUNK_BYTES) for _ in range(1000)], daemon=True)
+
+    def read() -> None:
+        for _ in range(1000):
+            output.add(b"x" * CHUNK_BYTES)
+
+    reading = threading.Thread(target=read, daemon=True)
     reading.start()
     reading.join(TIMEOUT_S)
     assert not reading.is_alive()

@@ -11,6 +11,7 @@ import pytest
 from builders.rootfs.native import PROGRAMS, install_programs
 from hornet.errors import VMError
 from hornet.snapshot import compatibility
+from hornet.snapshot.manifest import Origin
 from hornet.spec.lane import Lane
 from hornet.spec.model import load_spec
 from hornet.vm.restore_agent import freeze, refresh
@@ -82,7 +83,7 @@ def test_the_guests_programs_are_the_same_each_time(tmp_path: Path) -> None:
 KVM, TCG = Lane("qemu", "kvm"), Lane("qemu", "tcg")
 
 
-def origin(lane: Lane = TCG, **changes: object) -> object:
+def origin(lane: Lane = TCG, /, **changes: object) -> Origin:
     machine = {"memory_mib": SPEC.machine.memory_mib, "vcpus": SPEC.machine.vcpus}
     return ORIGIN.model_copy(update={"lane": str(lane), **machine, **changes})
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from xml.etree import ElementTree
 
-from hornet.results.records import Record
+from hornet.results.records import Dimensions, Record
 from reports.network_scale import picture
 
 
 def cost(method: str, vms: int, value: float, name: str = "network_create") -> Record:
-    dimensions = {"method": method, "vms": vms}
+    dimensions: Dimensions = {"method": method, "vms": vms}
     return Record(name=name, value=value, unit="ms", direction="lower", lane=None, host={}, dimensions=dimensions)
 
 

@@ -53,7 +53,7 @@ def test_the_page_is_one_file_that_loads_nothing(written: Path) -> None:
     page = Page((written / "report.html").read_text())
     tags = {tag for tag, _ in page.tags}
     assert not tags & {"script", "link", "img", "iframe", "object"}
-    references = [attrs[key] for _, attrs in page.tags for key in ("href", "src", "xlink:href") if attrs.get(key)]
+    references = [ref for _, attrs in page.tags for key in ("href", "src", "xlink:href") if (ref := attrs.get(key))]
     assert [ref for ref in references if not ref.startswith("#")] == ["report.md", "report.json"]
     assert "@import" not in (written / "report.html").read_text()
     assert not re.findall(r"url\((?!['\"]?#)", (written / "report.html").read_text())

@@ -195,7 +195,7 @@ def test_a_tar_links_what_is_equal_but_not_in_a_tree_that_packages_made(tmp_path
 
 def test_an_image_repeats_to_the_byte_and_leaves_the_room_that_was_asked_for(tmp_path: Path) -> None:
     toolbox = build_toolbox(SPEC, Store(Workspace.from_env()), QUIET)
-    digests = set()
+    digests: set[str] = set()
     for name in ("one", "two"):
         root = content(tmp_path / name)
         os.utime(root / "etc/other", (len(digests), len(digests)))

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -107,14 +108,20 @@ def test_an_endless_answer_is_cut_off() -> None:
 
 
 @pytest.mark.parametrize("function", [os.abort, os.getcwd.__class__], ids=["crash", "no answer"])
-def test_work_that_gives_no_answer_is_an_error(function) -> None:
+def test_work_that_gives_no_answer_is_an_error(function: Callable[..., object]) -> None:
     with pytest.raises(SandboxError):
         confined(function, {}, what="a thing", limits=LIMITS)
 
 
 def test_the_worker_refuses_to_work_with_rights() -> None:
     """Without bubblewrap, and told that it is no root: its own look at itself must notice."""
-    request = {"function": ["os", "getpid"], "arguments": {}, "descriptors": {}, "user": None, "limits": {}}
+    request: dict[str, object] = {
+        "function": ["os", "getpid"],
+        "arguments": {},
+        "descriptors": {},
+        "user": None,
+        "limits": {},
+    }
     worker = in_user_namespace(sys.executable, "-c", HALF_CONFINED, input_text=json.dumps(request))
     assert worker.returncode != 0
     assert "the sandbox does not hold" in worker.stdout

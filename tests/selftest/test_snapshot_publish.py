@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_a_publication_killed_at_any_step_is_whole_or_not_there(parts: Bundle, t
         snapshots = tmp_path / str(step)
         snapshots.mkdir()
         target = snapshots / "v2.0"
-        killed = killed_at(step, lambda target=target: publish(parts, target))
+        killed = killed_at(step, partial(publish, parts, target))
         outcomes.append(target.exists())
         if target.exists():
             open_bundle(target, NAMES).check_full()

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,7 +59,9 @@ def test_an_untouched_snapshot_passes_wherever_it_is_copied_or_moved(bundle: Bun
     assert open_bundle(moved.directory, NAMES).manifest().version == "v1.0"
 
 
-def test_the_cheap_seal_reads_no_content_of_what_stat_says_is_untouched(bundle: Bundle, monkeypatch) -> None:
+def test_the_cheap_seal_reads_no_content_of_what_stat_says_is_untouched(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(*arguments: object) -> str:
         raise AssertionError("the cheap seal hashed a file")
 
@@ -136,7 +139,7 @@ def test_a_repair_by_e2fsck_is_found(bundle: Bundle) -> None:
     both_seals_refuse(bundle, "changed after the snapshot was sealed")
 
 
-def edit(change: Callable[[dict], None]) -> Callable[[Path], None]:
+def edit(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
     def rewrite(path: Path) -> None:
         data = json.loads(path.read_text())
         change(data)

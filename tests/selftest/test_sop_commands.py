@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from hornet.errors import HornetError, SnapshotError
 from hornet.host.workspace import Workspace
@@ -38,7 +38,7 @@ def workspace(made: list[Bundle], tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     return workspace
 
 
-def cli(*arguments: str | Path):
+def cli(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, list(map(str, arguments)))
 
 
@@ -106,7 +106,16 @@ def test_adopt_seals_the_three_files_as_they_are(workspace: Workspace) -> None:
     take_seal_off(directory)
     kernel = workspace.root / "vmlinux"
     kernel.write_bytes(b"a kernel")
-    options = ["--lane", "firecracker/kvm", "--tier", "standard", "--vmm-version", "1.7.0", "--kernel", kernel]
+    options: list[str | Path] = [
+        "--lane",
+        "firecracker/kvm",
+        "--tier",
+        "standard",
+        "--vmm-version",
+        "1.7.0",
+        "--kernel",
+        kernel,
+    ]
     result = cli("adopt", directory, *options)
     assert result.exit_code == 0, result.output
     assert "kernel_release: not known" in result.output
@@ -122,7 +131,7 @@ def test_adopt_says_when_others_may_read_the_memory(mode: int, said: bool, works
     directory = workspace.snapshots / "v2.0"
     take_seal_off(directory)
     directory.chmod(mode)
-    options = ["--lane", "firecracker/kvm", "--tier", "standard", "--vmm-version", "1.7.0"]
+    options: list[str | Path] = ["--lane", "firecracker/kvm", "--tier", "standard", "--vmm-version", "1.7.0"]
     assert (f"chmod -R go= {directory}" in "".join(cli("adopt", directory, *options).output.splitlines())) is said
 
 
@@ -178,7 +187,7 @@ def test_validate_says_which_step_failed_and_runs_no_guest(
 def test_a_snapshot_that_is_not_there(command: str, workspace: Workspace) -> None:
     script = workspace.root / "script"
     script.write_text("true")
-    extra = ["v3.0", "--script", script] if command == "new-version" else []
+    extra: list[str | Path] = ["v3.0", "--script", script] if command == "new-version" else []
     result = cli(command, "v9.9", *extra)
     assert isinstance(result.exception, SnapshotError)
     assert "one of: " in result.exception.hint

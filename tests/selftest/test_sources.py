@@ -107,7 +107,7 @@ def test_a_newer_package_is_another_key(tmp_path: Path, monkeypatch: pytest.Monk
     """Names of packages stay the same when an update comes: the versions that a layer holds are in the image's key."""
     keys: list[str] = []
 
-    def note_key(store: Store, kind: str, inputs: dict, build: object) -> Path:
+    def note_key(store: Store, kind: str, inputs: dict[str, object], build: object) -> Path:
         keys.append(content_key(inputs))
         raise KeyboardInterrupt
 

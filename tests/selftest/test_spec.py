@@ -222,7 +222,7 @@ def test_of_many_wrong_keys_the_first_are_named(tmp_path: Path) -> None:
     assert "and 980 more" in caught.value.message
 
 
-def keys_of(table: dict, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+def keys_of(table: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     """Every key of the spec, tables and values."""
     for key, value in table.items():
         yield (*above, key)
@@ -304,7 +304,7 @@ TABLES = st.recursive(
 
 
 @given(TABLES, TABLES)
-def test_merging_keeps_what_the_overlay_does_not_name(base: dict, over: dict) -> None:
+def test_merging_keeps_what_the_overlay_does_not_name(base: dict[str, Any], over: dict[str, Any]) -> None:
     merged = _merge(base, over)
     assert merged.keys() == base.keys() | over.keys()
     assert _merge(merged, over) == merged

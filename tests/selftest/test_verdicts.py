@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -88,9 +87,9 @@ def test_the_exit_code_of_pytest(only: str, code: int, tmp_path: Path) -> None:
 def test_an_own_test_that_raises_has_failed() -> None:
     """What it tests is the suite's own code: a KeyError from there is what it is to find."""
     with pytest.raises(KeyError) as found:
-        {}["missing"]
-    items = {folder: SimpleNamespace(path=CHECKOUT / "tests" / folder / "test_x.py") for folder in FOLDERS_OF_TESTS}
-    assert [folder for folder, item in items.items() if is_verdict(found, item)] == ["selftest", "guest"]
+        raise KeyError("missing")
+    tests = {folder: CHECKOUT / "tests" / folder / "test_x.py" for folder in FOLDERS_OF_TESTS}
+    assert [folder for folder, test in tests.items() if is_verdict(found, test)] == ["selftest", "guest"]
 
 
 def case(outcome: str) -> Case:

@@ -33,7 +33,7 @@ def alpine_base(store: Store) -> Path:
         with zipfile.ZipFile(wheel) as archive:
             archive.extract(BASE_ARCHIVE, work)
         (work / "tree").mkdir()
-        tar = ["tar", "-C", work / "tree", "--zstd", "--no-same-owner", "-xf", work / BASE_ARCHIVE]
+        tar: list[str | Path] = ["tar", "-C", work / "tree", "--zstd", "--no-same-owner", "-xf", work / BASE_ARCHIVE]
         subprocess.run(tar, check=True, timeout=TIMEOUT_S, capture_output=True)
         wheel.unlink()
         shutil.rmtree(work / "smol")
@@ -100,9 +100,9 @@ def write_repository(directory: Path, packages: list[Package], base: Path, key: 
     for package in packages:
         (place / f"{package.name}-{package.version}.apk").write_bytes(package.content(key))
     index = place / "APKINDEX.tar.gz"
-    apk = [base / LOADER, "--library-path", f"{base}/lib:{base}/usr/lib", base / "sbin/apk"]
+    apk: list[str | Path] = [base / LOADER, "--library-path", f"{base}/lib:{base}/usr/lib", base / "sbin/apk"]
     trusted = key.public.parent
-    argv = [*apk, "--keys-dir", trusted, "index", "--output", index, *sorted(place.glob("*.apk"))]
+    argv: list[str | Path] = [*apk, "--keys-dir", trusted, "index", "--output", index, *sorted(place.glob("*.apk"))]
     subprocess.run(argv, check=True, timeout=TIMEOUT_S, capture_output=True)
     index.write_bytes(index_key.sign(index.read_bytes()))
 

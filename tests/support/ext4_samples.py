@@ -116,7 +116,9 @@ def structures(image: Path) -> dict[str, int]:
         ("inode bitmap", r"Inode bitmap at (\d+)"),
         ("inode table", r"Inode table at (\d+)"),
     ):
-        found[name] = int(re.search(pattern, text)[1]) * BLOCK
+        at = re.search(pattern, text)
+        assert at, f"dumpe2fs names no {name}: {text}"
+        found[name] = int(at[1]) * BLOCK
     return found
 
 

@@ -60,7 +60,7 @@ def make_good_root(root: Path) -> None:
     flags = ["gcc", "-shared", "-nostdlib", "-Wl,--build-id=none"]
     write(root, "opt/hornetos/healthcheck.sh", "", 0o755)
     run([*flags, "-Wl,-soname,libgood.so.1", "-xc", "/dev/null", "-o", libraries / "libgood.so.1"], timeout_s=60)
-    user = ["-Wl,--no-as-needed", "-xc", "/dev/null", "-xnone", libraries / "libgood.so.1"]
+    user: list[str | Path] = ["-Wl,--no-as-needed", "-xc", "/dev/null", "-xnone", libraries / "libgood.so.1"]
     run([*flags, *user, "-o", libraries / "libuser.so.1"], timeout_s=60)
 
 

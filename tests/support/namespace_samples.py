@@ -21,9 +21,16 @@ def in_user_namespace(*command: str, input_text: str = "") -> subprocess.Complet
     ready, told = os.pipe()
     # The ids are mapped while the shell waits. It has no capabilities itself: env has, and so gets to the command.
     argv = ["unshare", "--user", "--mount", "bash", "-c", f'read ready <&{ready}; exec env "$@"', "sh", *command]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    with subprocess.Popen(argv, env=environment, text=True, pass_fds=[ready], **pipes) as process:
+    with subprocess.Popen(
+        argv,
+        env=environment,
+        text=True,
+        pass_fds=[ready],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as process:
         os.close(ready)
         own = os.readlink("/proc/self/ns/user")
         deadline_s = time.monotonic() + TIMEOUT_S

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
-from hornet.results.records import RECORDS_FILE, Record, append_record
+from hornet.results.records import RECORDS_FILE, Direction, Record, append_record
 
 HOST = {"cpu": "Synthetic CPU (no measurement)", "cores": 2, "memory_mib": 8192, "kernel": "0.0-synthetic"}
 PHASES_MS = {"namespace": 3.1, "disk": 11.0, "process_start": 24.0, "load": 3.0, "resume": 0.4, "first_reply": 18.0}
@@ -34,7 +34,7 @@ def restore_record(
 
 
 def records(*, seed: int = 1, slower: float = 1.0, lane: str = "qemu/tcg") -> list[Record]:
-    def single(name: str, value: float, unit: str, direction: str, lane: str | None, **dimensions: Any) -> Record:
+    def single(name: str, value: float, unit: str, direction: Direction, lane: str | None, **dimensions: Any) -> Record:
         return Record(
             name=name, value=value, unit=unit, direction=direction, lane=lane, dimensions=dimensions, host=HOST
         )
