@@ -15,7 +15,7 @@ from hornet.snapshot.manifest import FORMAT
 from hornet.vm import snapshotting
 from hornet.vm.fleet import VM, Fleet
 from hornet.vm.snapshotting import origin_of, take_snapshot
-from hornet.vmm import lane_settings, vmm_version
+from hornet.vmm.registry import driver_of, vmm_version
 
 BOOT_ATTEMPTS = 3
 
@@ -34,7 +34,7 @@ def build_snapshot(
         "image": file_sha256(image),
         "machine": spec.machine.model_dump(),
         "lane": str(fleet.lane),
-        "lane_settings": lane_settings(fleet.lane),
+        "lane_settings": driver_of(fleet.lane).lane_settings(fleet.lane),
         "vmm_version": vmm_version(fleet.lane),
         "key": fleet.key.public_blob,
         "format": FORMAT,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hornet.spec.lane import lane_named
+from hornet.vmm.registry import LANES_HELP, lane_named
 from hornet_cli.context import settings
 from hornet_cli.ext4 import as_text
 from hornet_cli.printer import say
@@ -16,7 +16,7 @@ from hornet_cli.printer import say
 def adopt(
     ctx: typer.Context,
     directory: Annotated[Path, typer.Argument(help="The directory with the three files.")],
-    lane: Annotated[str, typer.Option(help="What took the snapshot: firecracker/kvm, qemu/kvm or qemu/tcg.")],
+    lane: Annotated[str, typer.Option(help=f"What took the snapshot: {LANES_HELP}.")],
     tier: Annotated[str, typer.Option(help="The tier to judge it by: micro, standard or dev.")],
     vmm_version: Annotated[
         str | None, typer.Option(help="The VMM's version that took it (default: that of this host's).")

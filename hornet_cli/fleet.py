@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hornet.errors import SnapshotError
-from hornet.spec.lane import Lane, lane_named
+from hornet.spec.lane import Lane
+from hornet.vmm.registry import LANES_HELP, lane_named
 from hornet_cli.context import Settings
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 LaneName = Annotated[
     str | None,
-    typer.Option(help="firecracker/kvm, qemu/kvm or qemu/tcg (default: the best that works here)."),
+    typer.Option(help=f"{LANES_HELP} (default: the best that works here)."),
 ]
 HostNetwork = Annotated[
     bool,

@@ -28,22 +28,25 @@ def host(
     """
     from hornet.checks.host_readiness import host_problems, host_remarks
     from hornet.errors import HostError
-    from hornet.host.facts import REQUIRED_TOOLS, host_facts
+    from hornet.host.facts import host_facts
+    from hornet.host.tools import all_tools
     from hornet.vm.lanes import probe_lanes
+    from hornet.vmm.registry import vmm_programs
 
     mine = settings(ctx)
     if kernel and not kernel.is_file():
         raise HostError(f"{kernel}: no such file", "name a vmlinux, or leave --kernel out")
-    facts = host_facts(mine.workspace)
+    facts = host_facts(mine.workspace, vmm_programs())
+    required = [tool.name for tool in all_tools(vmm_programs()) if tool.required]
     kernel = kernel or _newest_kernel(mine.workspace)
     lanes = probe_lanes(mine.workspace, kernel, mine.spec)
-    problems, remarks = host_problems(facts, lanes, REQUIRED_TOOLS), host_remarks(facts, lanes)
+    problems, remarks = host_problems(facts, lanes, required), host_remarks(facts, lanes)
     states = [dataclasses.asdict(state) for state in lanes]
     if as_json:
         shown = {"host": facts, "lanes": states, "kernel": str(kernel) if kernel else None}
         say_json({**shown, "problems": problems, "remarks": remarks})
     else:
-        _print_tables(facts, states, REQUIRED_TOOLS)
+        _print_tables(facts, states, required)
         for heading, sentences in (("problem", problems), ("note", remarks)):
             for sentence in sentences:
                 say(f"{heading}: {sentence}")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hornet.foreign_file import read_text
-from hornet.spec.lane import lane_named
 from hornet.text import printable
+from hornet.vmm.registry import lane_named
 from hornet_cli.context import settings
 from hornet_cli.fleet import HostNetwork, SnapshotName, fleet, snapshot_directory
 from hornet_cli.printer import say

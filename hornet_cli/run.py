@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from hornet.vmm.registry import LANES_HELP
 from hornet_cli.context import Settings, settings
 from hornet_cli.printer import say, show
 from hornet_cli.subprocesses import call
@@ -20,9 +21,7 @@ OWN_QUESTION = "tests/perf/test_network_scale.py"
 def run(
     ctx: typer.Context,
     tier: Annotated[str, typer.Option(help="The tier to build and judge: micro, standard or dev.")] = "standard",
-    lane: Annotated[
-        str | None, typer.Option(help="firecracker/kvm, qemu/kvm or qemu/tcg (default: the best that works here).")
-    ] = None,
+    lane: Annotated[str | None, typer.Option(help=f"{LANES_HELP} (default: the best that works here).")] = None,
     require_kvm: Annotated[
         bool, typer.Option("--require-kvm", help="Fail what only a KVM lane can judge unless it was judged.")
     ] = False,
@@ -33,13 +32,15 @@ def run(
     Exit code 0 only if conformance passed and every target that this host can judge is met; 1 if not; 2 if it
     could not be judged.
     """
-    from hornet.host.facts import require_root, require_tools
+    from hornet.host.facts import require_root
+    from hornet.host.tools import all_tools, require_tools
     from hornet.results.gate import exit_code
     from hornet.results.run import load_run
+    from hornet.vmm.registry import vmm_programs
 
     mine = settings(ctx)
     require_root()
-    require_tools()
+    require_tools(all_tools(vmm_programs()))
     mine.spec.tier(tier)
     _build(mine, tier)
     directory = mine.workspace.path("reports", time.strftime("%Y%m%d-%H%M%S"))

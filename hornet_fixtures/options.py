@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hornet.host.workspace import CHECKOUT
+from hornet.vmm.registry import LANES_HELP
 
 # Of all tests in the folder of that name, and of no others.
 FOLDERS = {
@@ -58,9 +59,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FILE",
         help="the private key that root of an image or snapshot made elsewhere accepts (default: this home's own)",
     )
-    group.addoption(
-        "--lane", metavar="VMM/ACCEL", help="firecracker/kvm, qemu/kvm or qemu/tcg (default: the best usable)"
-    )
+    group.addoption("--lane", metavar="VMM/ACCEL", help=f"{LANES_HELP} (default: the best usable)")
     group.addoption(
         "--require-kvm", action="store_true", help="fail, not skip, every verdict that only a KVM lane can give"
     )

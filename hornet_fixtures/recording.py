@@ -22,6 +22,7 @@ from hornet.results.run import ARTIFACTS_FILE, BENCHMARKS_DIRECTORY, HOST_FILE, 
 from hornet.snapshot import Bundle
 from hornet.snapshot.bundle import UNSEALED_WARNING
 from hornet.spec.lane import Lane
+from hornet.vmm.registry import vmm_programs
 
 RUN_DIRECTORY = pytest.StashKey[Path]()
 DEFAULT_STORAGE = "file://./.benchmarks"
@@ -92,7 +93,7 @@ def run_directory(pytestconfig: pytest.Config) -> Path:
 @pytest.fixture(scope="session")
 def host() -> dict[str, Any]:
     """The host's fingerprint, beside every value."""
-    return fingerprint()
+    return fingerprint(vmm_programs())
 
 
 @pytest.fixture(scope="session")

@@ -15,11 +15,12 @@ from hornet.host.workspace import Workspace
 from hornet.network import HostNet
 from hornet.network.ownership import remove_leftovers
 from hornet.snapshot import Manifest
-from hornet.spec.lane import Lane, lane_named
+from hornet.spec.lane import Lane
 from hornet.spec.model import Spec, load_spec
 from hornet.vm.fleet import Fleet
 from hornet.vm.guest import SshKey, read_ssh_key, ssh_key
 from hornet.vm.lanes import best_lane, probe_lanes
+from hornet.vmm.registry import lane_named
 
 PROGRESS = pytest.StashKey[Progress]()
 

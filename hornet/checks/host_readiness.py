@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from hornet.spec.lane import LANES
 from hornet.vm.lanes import LaneState
 
 
@@ -27,8 +26,7 @@ def host_problems(facts: Mapping[str, Any], lanes: Sequence[LaneState], required
 def host_remarks(facts: Mapping[str, Any], lanes: Sequence[LaneState]) -> list[str]:
     """What works here, but slower or with less to say than elsewhere."""
     remarks = []
-    timing = {str(lane) for lane in LANES if lane.judges_time}
-    if not any(state.usable for state in lanes if state.lane in timing):
+    if not any(state.usable and state.judges_time for state in lanes):
         remarks.append("no KVM lane is proved: times and densities are measured and shown, but not judged")
     if not facts["reflink"]:
         remarks.append("the file system has no reflinks: each VM's disk is a sparse copy; btrfs or xfs makes it free")

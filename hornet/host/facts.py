@@ -8,41 +8,24 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from hornet.errors import HornetError, HostError
+from hornet.errors import HostError
 from hornet.host.cpu import cpu_features_sha256, cpu_model
 from hornet.host.file_copy import clone_file
 from hornet.host.owned import work_directory
-from hornet.host.proc import run
+from hornet.host.tools import HostTool, all_tools
 from hornet.host.workspace import CHECKOUT, Workspace
 
 CAP_NET_ADMIN = 12
-# command: (the Debian package that has it, how it tells its version)
-TOOLS = {
-    "qemu-system-x86_64": ("qemu-system-x86", "--version"),
-    "firecracker": ("no Debian package: take a release binary", "--version"),
-    "mmdebstrap": ("mmdebstrap", "--version"),
-    "mkfs.ext4": ("e2fsprogs", "-V"),
-    "e2fsck": ("e2fsprogs", "-V"),
-    "nft": ("nftables", "--version"),
-    "ip": ("iproute2", "-V"),
-    "ssh-keygen": ("openssh-client", ""),
-    "setpriv": ("util-linux", "--version"),
-    "gcc": ("build-essential", "--version"),
-    "make": ("build-essential", "--version"),
-    "ccache": ("ccache", "--version"),
-}
-# What a lane or a build can't do without.
-REQUIRED_TOOLS = tuple(name for name in TOOLS if name != "firecracker")
 
 
-def fingerprint() -> dict[str, Any]:
-    """What a measured value depends on, the same each time on the same host."""
+def fingerprint(vmms: Mapping[str, HostTool]) -> dict[str, Any]:
+    """What a measured value depends on, the same each time on the same host. vmms: programs by the VMM's name."""
     memory = psutil.virtual_memory().total
     return {
         "cpu": cpu_model(),
@@ -50,7 +33,7 @@ def fingerprint() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_mib": memory >> 20,
         "kernel": platform.release(),
-        "qemu": tool_version("qemu-system-x86_64"),
+        **{name: program.version() for name, program in vmms.items() if not program.missing},
     }
 
 
@@ -72,38 +55,16 @@ def with_sudo(argv: Sequence[str]) -> str:
     return shlex.join(["sudo", *words, *argv[1:]])
 
 
-def require_tools(names: Iterable[str] = REQUIRED_TOOLS) -> None:
-    """Raises HostError naming every tool that is missing, with its package."""
-    missing = [f"{name} (package {TOOLS[name][0]})" for name in names if not shutil.which(name)]
-    if missing:
-        raise HostError(f"missing on PATH: {', '.join(missing)}", "sudo ./hornetos host installs what it can")
-
-
-def tool_version(name: str) -> str | None:
-    """The version that a tool tells; None if it is not there; "?" if it doesn't tell."""
-    if not shutil.which(name):
-        return None
-    argument = TOOLS[name][1]
-    if not argument:
-        return "?"
-    try:
-        output = run([name, argument], timeout_s=20).output
-    except HornetError:
-        return "?"
-    found = re.search(r"\d+\.\d+(?:\.\d+)*", output)
-    return found[0] if found else "?"
-
-
-def host_facts(workspace: Workspace) -> dict[str, Any]:
-    """Everything that `hornetos host` shows about the machine, JSON-able."""
+def host_facts(workspace: Workspace, vmms: Mapping[str, HostTool]) -> dict[str, Any]:
+    """Everything that `hornetos host` shows about the machine, JSON-able. vmms: programs by the VMM's name."""
     usage = shutil.disk_usage(workspace.root)
     return {
-        **fingerprint(),
+        **fingerprint(vmms),
         "root": os.geteuid() == 0,
         "cap_net_admin": _has_capability(CAP_NET_ADMIN),
         "python": platform.python_version(),
-        "tools": {name: tool_version(name) for name in TOOLS},
-        "packages": {name: package for name, (package, _) in TOOLS.items()},
+        "tools": {tool.name: tool.version() for tool in all_tools(vmms)},
+        "packages": {tool.name: tool.source for tool in all_tools(vmms)},
         "home": str(workspace.root),
         "free_mb": usage.free // 1_000_000,
         "reflink": _copies_by_reflink(workspace),

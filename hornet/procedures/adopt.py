@@ -17,7 +17,7 @@ from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vm.guest import read_public_key
 from hornet.vm.snapshotting import spec_sha256
-from hornet.vmm import vmm_version
+from hornet.vmm.registry import vmm_version
 
 MIB = 1 << 20
 

@@ -21,11 +21,12 @@ from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.scenarios.probe_sets import collect_facts
 from hornet.snapshot import Bundle, open_bundle
-from hornet.spec.lane import Lane, lane_named
+from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
 from hornet.vm.probes import ProbeResults
 from hornet.vmm.failure import VMFailedError
+from hornet.vmm.registry import lane_named
 
 FILES, SEAL, FILE_SYSTEM = "snapshot files", "seal", "file system"
 RESTORE, TOOLS, NETWORK, KERNEL = "restore and SSH", "required tools", "network", "kernel flags"

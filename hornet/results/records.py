@@ -17,7 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from hornet.errors import HostError
 from hornet.foreign_file import ForeignFileError, first_problem, parse_json, read_bytes
-from hornet.spec.lane import LANES, Lane
+from hornet.spec.lane import Lane
+from hornet.vmm.registry import LANE_NAMES, lane_named
 
 RECORDS_FILE = "records.jsonl"
 # A run has some hundred records; one with a thousand samples has 20 KiB.
@@ -61,8 +62,8 @@ class Record(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Record:
-        if self.lane is not None and self.lane not in map(str, LANES):
-            raise ValueError(f"lane {self.lane!r}: expected none or one of {', '.join(map(str, LANES))}")
+        if self.lane is not None and self.lane not in LANE_NAMES:
+            raise ValueError(f"lane {self.lane!r}: expected none or one of {', '.join(LANE_NAMES)}")
         if self.samples and not min(self.samples) <= self.value <= max(self.samples):
             raise ValueError(f"value {self.value:g} lies outside its samples")
         total = sum(self.parts.values())
@@ -106,7 +107,7 @@ class Record(BaseModel):
     @property
     def parsed_lane(self) -> Lane | None:
         """The lane as an object; None for a property of a file."""
-        return next((lane for lane in LANES if str(lane) == self.lane), None)
+        return lane_named(self.lane) if self.lane else None
 
     @property
     def identity(self) -> tuple[str, str | None, tuple[tuple[str, str], ...]]:

@@ -8,7 +8,7 @@ from hornet.snapshot.bundle import Bundle
 from hornet.snapshot.manifest import Origin
 from hornet.spec.lane import Lane
 from hornet.spec.model import Machine
-from hornet.vmm import vmm_version
+from hornet.vmm.registry import vmm_version
 
 MIB = 1 << 20
 

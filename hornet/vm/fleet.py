@@ -8,12 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from hornet.errors import GuestError, VMError
 from hornet.foreign_file import MissingFileError
 from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE, clone_file, write_private
 from hornet.host.owned import Owned, remove_abandoned
+from hornet.host.phases import timed
 from hornet.host.proc import is_running
 from hornet.host.workspace import Workspace
 from hornet.network import HostNet, NamespacePool, VMIds, VMNamespace
@@ -26,7 +27,8 @@ from hornet.vm.guest import Guest, SshKey
 from hornet.vm.leftovers import remove_leftovers
 from hornet.vm.restore_agent import refresh
 from hornet.vm.state import STATE_FILE, VMState, read_state
-from hornet.vmm import MachineConfig, MicroVM, NetworkCard, boot_vm, prepare, restore_vm, timed
+from hornet.vmm.driver import MachineConfig, MicroVM, NetworkCard
+from hornet.vmm.registry import driver_of
 
 
 @dataclass(eq=False)
@@ -77,6 +79,7 @@ class Fleet:
         self.spec = spec
         self.workspace = workspace
         self.lane = lane
+        self._driver = driver_of(lane)
         self.vms: list[VM] = []
         # VMs are started on several threads; an interrupt closes the fleet meanwhile.
         self._lock = threading.Lock()
@@ -101,7 +104,7 @@ class Fleet:
         vm = self._new_vm(None)
         try:
             config = self._provision(vm, image)
-            self._start(vm, config, lambda: boot_vm(self.lane, config, kernel=kernel, boot_args=boot_args))
+            self._start(vm, config, lambda: self._driver.boot(self.lane, config, kernel=kernel, boot_args=boot_args))
             if not ready_signal:
                 with timed(vm.phases_ms, "sshd_ms"):
                     self._await_port(vm)
@@ -137,7 +140,9 @@ class Fleet:
             self._start(
                 vm,
                 config,
-                lambda: restore_vm(self.lane, config, memory=memory, state=state, snapshottable=snapshottable),
+                lambda: self._driver.restore(
+                    self.lane, config, memory=memory, state=state, snapshottable=snapshottable
+                ),
             )
             if before_resume:
                 before_resume(vm)
@@ -186,7 +191,7 @@ class Fleet:
 
     def __enter__(self) -> Fleet:
         remove_leftovers(self.workspace)
-        prepare(self.lane)
+        self._driver.prepare()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -247,7 +252,7 @@ class Fleet:
             card=NetworkCard(vm.namespace.name, network.tap_name, network.guest_mac),
         )
 
-    def _start(self, vm: VM, config: MachineConfig, start: Any) -> None:
+    def _start(self, vm: VM, config: MachineConfig, start: Callable[[], MicroVM]) -> None:
         vm.vmm = start()
         if vm not in self.vms:
             vm.vmm.kill()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,13 +16,12 @@ from hornet.host.durable import write_file
 from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE, open_private
 from hornet.host.owned import work_directory
 from hornet.host.workspace import Workspace
-from hornet.spec.lane import LANES, Lane
+from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vm import kvm
-from hornet.vmm import MachineConfig, boot_vm, vmm_version
+from hornet.vmm.driver import MachineConfig
 from hornet.vmm.failure import VMFailedError
-from hornet.vmm.firecracker import BINARY as FIRECRACKER
-from hornet.vmm.qemu import BINARY as QEMU
+from hornet.vmm.registry import LANES, driver_of, lane_named, vmm_programs, vmm_version
 
 # From the start of the VMM to the kernel's last words: a second where it works at all.
 BOOT_TIMEOUT_S = 20.0
@@ -41,6 +39,11 @@ class LaneState:
     usable: bool | None
     reason: str
 
+    @property
+    def judges_time(self) -> bool:
+        """Whether times and densities are verdicts in this lane."""
+        return lane_named(self.lane).judges_time
+
 
 _STATE = TypeAdapter(LaneState)
 MAX_PROOF_BYTES = 64 << 10
@@ -55,9 +58,10 @@ def best_lane(states: Sequence[LaneState]) -> Lane:
     """The first lane that works. Raises HostError with every reason if none does."""
     for state in states:
         if state.usable:
-            return next(lane for lane in LANES if str(lane) == state.lane)
+            return lane_named(state.lane)
     reasons = "\n  ".join(f"{state.lane}: {state.reason}" for state in states)
-    raise HostError(f"no lane works on this host:\n  {reasons}", "install qemu-system-x86: ./hornetos host does")
+    hints = ", or ".join(tool.install_hint for tool in vmm_programs().values() if tool.required)
+    raise HostError(f"no lane works on this host:\n  {reasons}", f"{hints}: ./hornetos host does")
 
 
 def _probe(lane: Lane, workspace: Workspace, kernel: Path | None, spec: Spec) -> LaneState:
@@ -88,10 +92,9 @@ def _kept(proof: Path) -> LaneState | None:
 
 def _missing(lane: Lane) -> str:
     """What the lane lacks even before a kernel is tried."""
-    if lane.vmm == "firecracker" and not shutil.which(FIRECRACKER):
-        return f"no {FIRECRACKER} on PATH: take a release binary"
-    if lane.vmm == "qemu" and not shutil.which(QEMU):
-        return f"no {QEMU} on PATH: install qemu-system-x86"
+    program = driver_of(lane).program
+    if program.missing:
+        return f"no {program.name} on PATH: {program.install_hint}"
     return kvm.payload_problem() or "" if lane.accelerator == "kvm" else ""
 
 
@@ -109,7 +112,7 @@ def _boot_to_root_mount(lane: Lane, workspace: Workspace, kernel: Path, spec: Sp
             vcpus=1,
         )
         try:
-            vm = boot_vm(lane, config, kernel=kernel, boot_args=PROBE_BOOT_ARGS)
+            vm = driver_of(lane).boot(lane, config, kernel=kernel, boot_args=PROBE_BOOT_ARGS)
         except HornetError as error:
             why = f"the VMM does not start: {error.message.splitlines()[-1].strip()}"
             return LaneState(str(lane), None if _says_nothing(error) else False, why)

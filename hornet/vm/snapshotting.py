@@ -17,7 +17,7 @@ from hornet.snapshot.publish import publishing
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM
 from hornet.vm.restore_agent import WATCH_FILE, freeze
-from hornet.vmm import vmm_version
+from hornet.vmm.registry import vmm_version
 
 COMMAND_TIMEOUT_S = 60
 # Waits (two seconds at most) until this connection to sshd is gone, so that no clone wakes up with a dead one, then

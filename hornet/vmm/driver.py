@@ -1,4 +1,4 @@
-"""What a VMM driver offers: one protocol, whichever VMM and accelerator is behind it."""
+"""What a VMM driver offers: one protocol, whichever VMM and accelerator is behind it (registry.py lists them)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from hornet.host.tools import HostTool
 from hornet.spec.lane import Lane
 from hornet.vmm.console import Console
 from hornet.vmm.failure import FailureSignal
@@ -79,3 +80,32 @@ class MicroVM(Protocol):
 
     def kill(self) -> None:
         """End the VM at once and release what it holds. Safe to call twice."""
+
+
+class Driver(Protocol):
+    """How VMs are started with a VMM, and what it needs of the host. A driver's module has one object of it: DRIVER."""
+
+    @property
+    def program(self) -> HostTool:
+        """The VMM's program."""
+
+    def version(self) -> str:
+        """The version of the program, as in `7.2.22`. Raises HostError if it is not installed."""
+
+    def prepare(self) -> None:
+        """Have ready what the first VM would have to wait for. Raises HostError, CommandError."""
+
+    def lane_settings(self, lane: Lane) -> dict[str, str]:
+        """What a guest of this lane finds on every host beside the machine of the spec: a snapshot depends on it."""
+
+    def boot(self, lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> MicroVM:
+        """Start a VM from a kernel (vmlinux). It runs when this returns. Raises VMError."""
+
+    def restore(
+        self, lane: Lane, config: MachineConfig, *, memory: Path, state: Path, snapshottable: bool = False
+    ) -> MicroVM:
+        """Start a VM from a snapshot. It is paused when this returns: resume() lets it run.
+
+        memory is mapped private, so that clones share its pages and it never changes. snapshottable: the clone can
+        itself be snapshotted, which may cost time and memory. Raises VMError.
+        """

@@ -27,13 +27,14 @@ from hornet.foreign_file import parse_json, read_bytes
 from hornet.host.file_copy import open_private
 from hornet.host.phases import timed
 from hornet.host.proc import run
+from hornet.host.tools import HostTool
 from hornet.spec.lane import Lane
 from hornet.vmm.console import Console
-from hornet.vmm.driver import MachineConfig
+from hornet.vmm.driver import Driver, MachineConfig
 from hornet.vmm.failure import END_TIMEOUT_S, FailureSignal
 from hornet.vmm.process import Rights, claimed, last_words, log_tail, open_given, start_vmm
 
-BINARY = "firecracker"
+PROGRAM = HostTool("firecracker", None, required=False)
 API_SOCKET = "api.sock"
 LOG_FILE = "vmm.log"
 METRICS_FILE = "metrics.json"
@@ -47,7 +48,7 @@ POLL_S = 0.0005
 
 
 class FirecrackerVM:
-    """A running Firecracker. Made by boot() or restore(), not directly.
+    """A running Firecracker. Made by FirecrackerDriver, not directly.
 
     files: what it opens by _inherited(): without capabilities it can't enter everybody's directories.
     """
@@ -64,9 +65,11 @@ class FirecrackerVM:
             # It reads its standard input only if that is a terminal or a pipe.
             typed_fd, keyboard_fd = os.pipe()
             keyboard = os.fdopen(keyboard_fd, "wb", buffering=0)
+            argv = [PROGRAM.name, "--api-sock", API_SOCKET, "--id", config.name]
+            argv += ["--log-path", LOG_FILE, "--level", "Warn"]
             with serial_theirs, os.fdopen(typed_fd), claimed(config.disk) as disk_fd:
                 self._process = start_vmm(
-                    [BINARY, "--api-sock", API_SOCKET, "--id", config.name, "--log-path", LOG_FILE, "--level", "Warn"],
+                    argv,
                     Rights(None, config.largest_file_bytes),
                     log=self._log,
                     pass_fds=[disk_fd, *(file.fileno() for file in files)],
@@ -213,14 +216,6 @@ def _fault(text: str) -> str:
         return text
 
 
-def boot(lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> FirecrackerVM:
-    """Start a VM from a kernel. It runs when this returns. Raises VMError."""
-    with open_given(kernel) as stream:
-        vm = FirecrackerVM(lane, config, [stream])
-        _set_up(vm, _inherited(stream), boot_args)
-    return vm
-
-
 def _set_up(vm: FirecrackerVM, kernel: str, boot_args: str) -> None:
     config = vm.config
     disk = {"drive_id": "rootfs", "path_on_host": config.disk.name, "is_root_device": True, "is_read_only": False}
@@ -241,40 +236,50 @@ def _set_up(vm: FirecrackerVM, kernel: str, boot_args: str) -> None:
         vm.give_up(error)
 
 
-def restore(
-    lane: Lane, config: MachineConfig, *, memory: Path, state: Path, snapshottable: bool = False
-) -> FirecrackerVM:
-    """Start a VM from a snapshot; it is paused when this returns: resume() lets it run.
-
-    memory is mapped private, so that clones share its pages. snapshottable makes no difference here: any clone can be
-    snapshotted again. Raises VMError.
-    """
-    with open_given(memory) as ram, open_given(state) as stream:
-        vm = FirecrackerVM(lane, config, [ram, stream])
-        try:
-            open_private(config.directory / METRICS_FILE, "xb").close()
-            vm.call("PUT", "/metrics", {"metrics_path": METRICS_FILE})
-            with timed(vm.phases_ms, "load_ms"):
-                vm.load(ram, stream)
-        except HornetError as error:
-            vm.give_up(error)
-    return vm
-
-
 def _inherited(file: BinaryIO) -> str:
     """The path by which a process that inherited an open file opens it."""
     return f"/proc/self/fd/{file.fileno()}"
 
 
-def lane_settings(lane: Lane) -> dict[str, str]:
-    """Firecracker's guests find the machine of the spec and the host's CPU: nothing more."""
-    return {}
+class FirecrackerDriver:
+    """Firecracker's driver."""
+
+    program = PROGRAM
+
+    def version(self) -> str:
+        text = run([PROGRAM.name, "--version"], timeout_s=20).output
+        found = re.search(r"Firecracker v(\S+)", text)
+        if not found:
+            raise VMError(f"{PROGRAM.name} --version printed {text[:80]!r}, expected 'Firecracker vN'")
+        return found.group(1)
+
+    def prepare(self) -> None:
+        """Nothing takes long before the first VM."""
+
+    def lane_settings(self, lane: Lane) -> dict[str, str]:
+        """Firecracker's guests find the machine of the spec and the host's CPU: nothing more."""
+        return {}
+
+    def boot(self, lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> FirecrackerVM:
+        with open_given(kernel) as stream:
+            vm = FirecrackerVM(lane, config, [stream])
+            _set_up(vm, _inherited(stream), boot_args)
+        return vm
+
+    def restore(
+        self, lane: Lane, config: MachineConfig, *, memory: Path, state: Path, snapshottable: bool = False
+    ) -> FirecrackerVM:
+        """See Driver; snapshottable makes no difference: any clone can be snapshotted again."""
+        with open_given(memory) as ram, open_given(state) as stream:
+            vm = FirecrackerVM(lane, config, [ram, stream])
+            try:
+                open_private(config.directory / METRICS_FILE, "xb").close()
+                vm.call("PUT", "/metrics", {"metrics_path": METRICS_FILE})
+                with timed(vm.phases_ms, "load_ms"):
+                    vm.load(ram, stream)
+            except HornetError as error:
+                vm.give_up(error)
+        return vm
 
 
-def version() -> str:
-    """Firecracker's version, as in `1.13.1`. Raises CommandError if it is not installed."""
-    text = run([BINARY, "--version"], timeout_s=20).output
-    found = re.search(r"Firecracker v(\S+)", text)
-    if not found:
-        raise VMError(f"{BINARY} --version says no version: {text[:80]!r}")
-    return found.group(1)
+DRIVER: Driver = FirecrackerDriver()

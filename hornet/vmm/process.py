@@ -77,7 +77,7 @@ def start_vmm(
     def spawn() -> subprocess.Popen[bytes]:
         if not shutil.which(argv[0], path=environment["PATH"]):
             where = " below /usr, which is all that a VMM sees" if rights.user is not None else " on PATH"
-            raise HostError(f"{argv[0]}: not found{where}", "install it there: ./hornetos host installs QEMU")
+            raise HostError(f"{argv[0]}: not found{where}", "install it there: ./hornetos host installs what it can")
         stdin, stdout = stdio or (subprocess.DEVNULL, sink.fileno())
         return subprocess.Popen(
             command,

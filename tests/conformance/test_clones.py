@@ -27,7 +27,7 @@ from hornet.vm.agent import DISK_FILE
 from hornet.vm.fleet import Fleet
 from hornet.vm.guest import SshKey
 from hornet.vm.memory import memory_split
-from hornet.vmm import restore_vm
+from hornet.vmm.registry import driver_of
 from hornet_fixtures.assertions import assert_no_problems
 
 pytestmark = pytest.mark.conformance
@@ -65,7 +65,7 @@ def test_a_second_vm_on_a_disk_is_refused(lineage: Lineage, lane: Lane, tmp_path
     other_name.hardlink_to(vm.disk)
     config = dataclasses.replace(vm.vmm.config, directory=tmp_path, disk=other_name, card=None)
     with pytest.raises(VMError, match=r"other\.ext4 \(inode \d+\): another VM runs on it"):
-        restore_vm(lane, config, memory=lineage.parent.bundle.memory, state=lineage.parent.bundle.state)
+        driver_of(lane).restore(lane, config, memory=lineage.parent.bundle.memory, state=lineage.parent.bundle.state)
 
 
 def test_another_machine_is_refused(

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import psutil
 
+from hornet.vmm.registry import vmm_programs
 from tests.faults.world import DISK, SCRATCH, World, mount, run
+from tests.support.vmm_processes import vmm_processes
 
 STOPPED_S = 1.5
 AGAIN_S = 0.2
 READ_ONLY_TRIES_S = 3.0
 SSH_TIMEOUT_S = 20
-VMMS = ("qemu-system", "firecracker")
 SIGNAL_CODES = {number: {128 + number, -number} for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
 FARM, DEVICES = SCRATCH / "bin", SCRATCH / "dev"
 
@@ -46,11 +47,7 @@ class Running:
         return []
 
     def vmm(self) -> psutil.Process | None:
-        for child in self.descendants():
-            with suppress(psutil.NoSuchProcess):
-                if child.exe().rpartition("/")[2].startswith(VMMS):
-                    return child
-        return None
+        return next(iter(vmm_processes(self.process.pid)), None)
 
 
 @dataclass
@@ -302,7 +299,8 @@ def _signals() -> list[Fault]:
     return made
 
 
-TOOLS = ("e2fsck", "debugfs", "bwrap", "qemu-system-x86_64", "setpriv", "tar", "nft", "ip", "ssh-keygen", "fallocate")
+REQUIRED_VMMS = [program.name for program in vmm_programs().values() if program.required]
+TOOLS = ("e2fsck", "debugfs", "bwrap", *REQUIRED_VMMS, "setpriv", "tar", "nft", "ip", "ssh-keygen", "fallocate")
 DEVICE_NAMES = ("kvm", "net/tun", "null", "urandom", "shm")
 LIMITS = {
     "files": (resource.RLIMIT_NOFILE, 24),

@@ -42,11 +42,11 @@ from hornet.results.junit import parse_junit
 from hornet.results.records import parse_records
 from hornet.results.run import Run, _note_artifacts
 from hornet.snapshot.manifest import FileSeal, Manifest, parse_manifest
-from hornet.spec.lane import lane_named
 from hornet.spec.model import SPEC_PATH, Spec, build_spec, load_spec
 from hornet.spec.requirements import load_requirements
 from hornet.vm.probes import ProbeResult, parse_answers
 from hornet.vm.state import VMState, parse_state
+from hornet.vmm.registry import lane_named
 from reports.generate import _component_sizes
 from reports.page import _render
 from reports.summary import Report, summarize

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from hornet.errors import HornetError, VMError
@@ -20,6 +19,7 @@ from hornet.spec.model import Spec
 from hornet.vm.fleet import Fleet
 from hornet.vm.guest import SshKey
 from hornet_fixtures.under_test import Image
+from tests.support.vmm_processes import vmm_processes
 
 pytestmark = pytest.mark.guest
 
@@ -49,7 +49,7 @@ def hasty(spec: Spec, lane: Lane, own_net: HostNet, key: SshKey, tmp_path: Path)
 
 def vmms() -> set[int]:
     """The VMMs of this process."""
-    return {child.pid for child in psutil.Process().children(recursive=True) if "qemu" in child.name()}
+    return {vmm.pid for vmm in vmm_processes(os.getpid())}
 
 
 @pytest.fixture

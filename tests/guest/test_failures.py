@@ -23,7 +23,7 @@ from hornet.vm.guest import SshKey
 from hornet.vm.guest_script import MAX_OUTPUT_BYTES
 from hornet.vm.snapshotting import origin_of_child, take_snapshot
 from hornet.vmm.failure import VMFailedError
-from hornet.vmm.qemu import QemuVM
+from hornet.vmm.qemu.machine import QemuVM
 from hornet.vmm.transcript import FILE_MAX_BYTES, HEAD_CHARS, TAIL_CHARS
 from hornet_fixtures.under_test import Image
 

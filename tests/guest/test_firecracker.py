@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,13 +18,15 @@ import pytest
 from hornet.errors import VMError
 from hornet.host.proc import run
 from hornet.network import HostNet
-from hornet.spec.lane import FIRECRACKER_KVM
 from hornet.spec.model import Spec
 from hornet.vm import kvm
-from hornet.vmm import MachineConfig, MicroVM, NetworkCard, boot_vm, firecracker, restore_vm
+from hornet.vmm.driver import MachineConfig, MicroVM, NetworkCard
+from hornet.vmm.firecracker import DRIVER
+from hornet.vmm.registry import lane_named
 
 pytestmark = pytest.mark.guest
 
+LANE = lane_named("firecracker/kvm")
 MEMORY_MIB = 32
 LIMIT_S = 20
 NOBODY = 65534
@@ -67,7 +68,7 @@ Started = Callable[[MicroVM], MicroVM]
 @pytest.fixture(scope="module", autouse=True)
 def _firecracker_works() -> None:
     """Nothing here can be judged without Firecracker and a KVM that runs the payload."""
-    if not shutil.which(firecracker.BINARY):
+    if DRIVER.program.missing:
         pytest.skip("not judged: no firecracker on PATH")
     if problem := kvm.payload_problem():
         pytest.skip(f"not judged: {problem}")
@@ -125,7 +126,7 @@ def letters(vm: MicroVM) -> str:
 
 
 def test_boot_snapshot_and_two_clones(program: Path, machine: MakeConfig, started: Started, tmp_path: Path) -> None:
-    parent = started(boot_vm(FIRECRACKER_KVM, machine("parent"), kernel=program, boot_args=""))
+    parent = started(DRIVER.boot(LANE, machine("parent"), kernel=program, boot_args=""))
     parent.console.wait_for("^c$", LIMIT_S)
     parent.pause()
     memory, state = tmp_path / "vm.mem", tmp_path / "vm.snapshot"
@@ -136,7 +137,7 @@ def test_boot_snapshot_and_two_clones(program: Path, machine: MakeConfig, starte
     before = memory.read_bytes()
     following = ascii_lowercase[(ascii_lowercase.index(last) + 1) % len(ascii_lowercase)]
     for name in ("first", "second"):
-        clone = started(restore_vm(FIRECRACKER_KVM, machine(name), memory=memory, state=state))
+        clone = started(DRIVER.restore(LANE, machine(name), memory=memory, state=state))
         assert clone.phases_ms.keys() == {"vmm_start_ms", "load_ms"}
         assert 0 < (clone.reported_load_ms() or 0) <= clone.phases_ms["load_ms"]
         clone.resume()
@@ -153,26 +154,26 @@ def test_a_restored_guest_reads_its_console(
     program: Path, machine: MakeConfig, started: Started, tmp_path: Path
 ) -> None:
     """What a HornetOS guest is told after a restore comes this way."""
-    parent = started(boot_vm(FIRECRACKER_KVM, machine("parent"), kernel=program, boot_args=""))
+    parent = started(DRIVER.boot(LANE, machine("parent"), kernel=program, boot_args=""))
     parent.console.wait_for("^b$", LIMIT_S)
     parent.pause()
     memory, state = tmp_path / "vm.mem", tmp_path / "vm.snapshot"
     parent.snapshot(memory, state)
-    clone = started(restore_vm(FIRECRACKER_KVM, machine("clone"), memory=memory, state=state))
+    clone = started(DRIVER.restore(LANE, machine("clone"), memory=memory, state=state))
     clone.resume()
     clone.console.send("A")
     clone.console.wait_for("^A$", LIMIT_S)
 
 
 def test_a_clone_can_be_snapshotted_again(program: Path, machine: MakeConfig, started: Started, tmp_path: Path) -> None:
-    vm = started(boot_vm(FIRECRACKER_KVM, machine("generation0"), kernel=program, boot_args=""))
+    vm = started(DRIVER.boot(LANE, machine("generation0"), kernel=program, boot_args=""))
     vm.console.wait_for("^b$", LIMIT_S)
     for generation in (1, 2):
         vm.pause()
         memory, state = tmp_path / f"{generation}.mem", tmp_path / f"{generation}.snapshot"
         vm.snapshot(memory, state)
         vm.kill()
-        vm = started(restore_vm(FIRECRACKER_KVM, machine(f"generation{generation}"), memory=memory, state=state))
+        vm = started(DRIVER.restore(LANE, machine(f"generation{generation}"), memory=memory, state=state))
         vm.resume()
         vm.console.wait_for("^[a-z]$", LIMIT_S)
 
@@ -181,7 +182,7 @@ def test_it_has_no_rights_and_needs_none(program: Path, machine: MakeConfig, sta
     """Root's id alone opens nothing in a closed directory of somebody else, as homes are."""
     os.chown(tmp_path, NOBODY, NOBODY)
     tmp_path.chmod(0o700)
-    parent = started(boot_vm(FIRECRACKER_KVM, machine("parent"), kernel=program, boot_args=""))
+    parent = started(DRIVER.boot(LANE, machine("parent"), kernel=program, boot_args=""))
     status = Path(f"/proc/{parent.pid}/status").read_text()
     assert set(re.findall(r"^Cap\w+:\s*(\w+)$", status, re.MULTILINE)) == {"0" * 16}
     assert "NoNewPrivs:\t1" in status
@@ -190,7 +191,7 @@ def test_it_has_no_rights_and_needs_none(program: Path, machine: MakeConfig, sta
     memory, state = tmp_path / "vm.mem", tmp_path / "vm.snapshot"
     parent.snapshot(memory, state)
     assert [path.stat().st_mode & 0o777 for path in (memory, state)] == [0o600, 0o600]
-    clone = started(restore_vm(FIRECRACKER_KVM, machine("clone"), memory=memory, state=state))
+    clone = started(DRIVER.restore(LANE, machine("clone"), memory=memory, state=state))
     clone.resume()
     clone.console.wait_for("^[a-z]$", LIMIT_S)
 
@@ -201,7 +202,7 @@ def test_its_refusal_is_told_in_its_own_words(
     truncated = tmp_path / "vm.snapshot"
     truncated.write_bytes(b"no snapshot")
     with pytest.raises(VMError) as caught:
-        restore_vm(FIRECRACKER_KVM, machine("clone"), memory=program, state=truncated)
+        DRIVER.restore(LANE, machine("clone"), memory=program, state=truncated)
     assert "PUT /snapshot/load: HTTP 400" in caught.value.message
 
 
@@ -209,5 +210,5 @@ def test_a_kernel_that_is_none(machine: MakeConfig, tmp_path: Path) -> None:
     kernel = tmp_path / "vmlinux"
     kernel.write_bytes(b"no kernel")
     with pytest.raises(VMError) as caught:
-        boot_vm(FIRECRACKER_KVM, machine("hopeless"), kernel=kernel, boot_args="")
+        DRIVER.boot(LANE, machine("hopeless"), kernel=kernel, boot_args="")
     assert "HTTP 400" in caught.value.message

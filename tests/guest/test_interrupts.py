@@ -23,6 +23,7 @@ from hornet.scenarios.agent_client import AgentClient
 from hornet.snapshot import Bundle
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet, running_vms
+from tests.support.vmm_processes import vmm_processes
 
 pytestmark = pytest.mark.guest
 
@@ -80,17 +81,13 @@ def assert_nothing_is_left(process: subprocess.Popen[str], workspace: Workspace,
     assert process.pid not in [vm.owner_pid for vm in running_vms(workspace).values()]
 
 
-def vmms_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    return [child for child in psutil.Process(process.pid).children(recursive=True) if "qemu" in child.name()]
-
-
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_run_leaves_nothing(
     by: signal.Signals, bundle: Bundle, workspace: Workspace, tmp_path: Path
 ) -> None:
     """A killed one can't clean up: the next run does it."""
     with a_run(tmp_path, WITH_A_VM, f"--snapshot={bundle.directory}") as (process, argv):
-        vmms = vmms_of(process)
+        vmms = vmm_processes(process.pid)
         assert len(vmms) == 1
         process.send_signal(by)
         process.communicate(timeout=END_TIMEOUT_S)
@@ -108,7 +105,7 @@ def test_what_was_begun_ahead_ends_with_the_run(
     """Other threads are starting VMs and asking them when the signal comes."""
     test = ASKED_AHEAD.replace("WAITED_FOR", str(waited_for))
     with a_run(tmp_path, test) as (process, _):
-        vmms = vmms_of(process)
+        vmms = vmm_processes(process.pid)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=END_TIMEOUT_S)
     assert process.returncode == 130

@@ -13,14 +13,17 @@ from hornet.host.artifact_store import file_sha256
 from hornet.host.workspace import Workspace
 from hornet.scenarios.balloon import WAIT
 from hornet.snapshot import Bundle
-from hornet.spec.lane import QEMU_KVM, QEMU_TCG
 from hornet.spec.model import Spec
 from hornet.vm import kvm
 from hornet.vm.fleet import VM, Fleet
 from hornet.vm.lanes import PROBE_BOOT_ARGS
 from hornet.vm.memory import memory_split
 from hornet.vm.snapshotting import origin_of_child, take_snapshot
-from hornet.vmm import MachineConfig, boot_vm, qemu
+from hornet.vmm.driver import MachineConfig
+from hornet.vmm.qemu import command_line
+from hornet.vmm.qemu.driver import DRIVER
+from hornet.vmm.qemu.machine import QemuVM
+from hornet.vmm.registry import lane_named
 
 pytestmark = pytest.mark.guest
 
@@ -32,7 +35,7 @@ WRITING = os.O_WRONLY | os.O_RDWR
 
 @pytest.fixture(scope="module", autouse=True)
 def _is_qemu(fleet: Fleet) -> None:
-    if fleet.lane not in (QEMU_TCG, QEMU_KVM):
+    if fleet.lane.vmm != "qemu":
         pytest.skip(f"not judged: these are QEMU's rights, this run uses {fleet.lane}")
 
 
@@ -84,13 +87,13 @@ def test_qemu_uses_kvm_without_the_right_to_open_it(
     if problem := kvm.payload_problem():
         pytest.skip(f"not judged: {problem}")
     # A KVM that is itself emulated refuses some of the host's own features.
-    monkeypatch.setattr(qemu, "_cpu", lambda lane: "qemu64")
+    monkeypatch.setattr(command_line, "_cpu", lambda lane: "qemu64")
     disk = tmp_path / "disk"
     disk.write_bytes(bytes(1 << 20))
     config = MachineConfig("kvm", tmp_path, disk, spec.vmm.first_user, spec.machine.memory_mib, 1)
-    vm = boot_vm(QEMU_KVM, config, kernel=kernel, boot_args=PROBE_BOOT_ARGS)
+    vm = DRIVER.boot(lane_named("qemu/kvm"), config, kernel=kernel, boot_args=PROBE_BOOT_ARGS)
     try:
-        assert isinstance(vm, qemu.QemuVM)
+        assert isinstance(vm, QemuVM)
         assert vm._qmp.execute("query-kvm") == {"enabled": True, "present": True}
         assert f"Uid:\t{spec.vmm.first_user}" in Path(f"/proc/{vm.pid}/status").read_text()
     finally:

@@ -13,12 +13,12 @@ import pytest
 
 from hornet.host.owned import work_directory
 from hornet.host.page_cache import drop, resident_share, warm
+from hornet.host.phases import timed
 from hornet.host.workspace import Workspace
 from hornet.results.records import Record
 from hornet.snapshot import Bundle
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
-from hornet.vmm import timed
 
 pytestmark = pytest.mark.perf
 

@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornet.errors import VMError
-from hornet.vmm import Console
-from hornet.vmm.console import LINE_CHARS, OVERLAP_CHARS
+from hornet.vmm.console import LINE_CHARS, OVERLAP_CHARS, Console
 from hornet.vmm.failure import FailureSignal, VMFailedError
 from hornet.vmm.transcript import (
     FILE_HEAD_BYTES,

@@ -6,9 +6,9 @@ from pathlib import Path
 from unittest.mock import Mock
 
 from hornet.host.workspace import Workspace
-from hornet.spec.lane import lane_named
 from hornet.spec.model import load_spec
 from hornet.vm.fleet import VM, Fleet
+from hornet.vmm.registry import lane_named
 
 
 def test_removing_a_vm_kills_its_vmm(tmp_path: Path) -> None:

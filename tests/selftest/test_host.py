@@ -15,11 +15,15 @@ from typer.testing import CliRunner
 
 from hornet.checks.host_readiness import host_problems, host_remarks
 from hornet.errors import HostError
-from hornet.host.facts import REQUIRED_TOOLS, TOOLS, host_facts, with_sudo
+from hornet.host.facts import fingerprint, host_facts, with_sudo
+from hornet.host.tools import HostTool, all_tools
 from hornet.host.workspace import CHECKOUT, Workspace
 from hornet.vm.lanes import LaneState, _kept, best_lane
+from hornet.vmm.registry import LANE_NAMES, lane_named, vmm_programs
 from hornet_cli.app import app
 
+TOOLS = {tool.name: tool for tool in all_tools(vmm_programs())}
+REQUIRED_TOOLS = [name for name, tool in TOOLS.items() if tool.required]
 GOOD: dict[str, Any] = {
     "root": True,
     "cap_net_admin": True,
@@ -27,7 +31,7 @@ GOOD: dict[str, Any] = {
     "reflink": True,
     "cgroup": 2,
     "tools": dict.fromkeys(TOOLS, "1.0"),
-    "packages": {name: package for name, (package, _) in TOOLS.items()},
+    "packages": {name: tool.source for name, tool in TOOLS.items()},
 }
 LANES = [
     LaneState("firecracker/kvm", False, "no firecracker on PATH"),
@@ -49,7 +53,7 @@ def test_a_good_host_has_no_problem_and_no_remark() -> None:
 def test_each_missing_tool_is_named_with_its_package(tool: str) -> None:
     (problem,) = host_problems(changed(tools={**GOOD["tools"], tool: None}), LANES, REQUIRED_TOOLS)
     assert tool in problem
-    assert TOOLS[tool][0] in problem
+    assert TOOLS[tool].source in problem
 
 
 @pytest.mark.parametrize(
@@ -85,8 +89,20 @@ def test_the_best_lane_is_the_first_that_works() -> None:
     assert str(best_lane(LANES)) == "qemu/kvm"
 
 
+def test_an_unknown_lane_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(HostError, match=f"use one of: {', '.join(LANE_NAMES)}"):
+        lane_named("qemu/hax")
+
+
+def test_a_missing_vmm_is_not_in_the_fingerprint() -> None:
+    programs = {"here": HostTool("true", None), "absent": HostTool("no-such-vmm", None)}
+    found = fingerprint(programs)
+    assert "here" in found
+    assert "absent" not in found
+
+
 def test_the_facts_of_this_host_are_what_the_judges_read(tmp_path: Path) -> None:
-    facts = host_facts(Workspace(tmp_path))
+    facts = host_facts(Workspace(tmp_path), vmm_programs())
     assert set(GOOD) <= set(facts)
     assert set(facts["tools"]) == set(TOOLS)
     json.dumps(facts)
@@ -99,7 +115,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def run(*options: str, lanes: list[LaneState] = LANES, facts: dict[str, Any] = GOOD) -> Any:
         monkeypatch.setattr("hornet.vm.lanes.probe_lanes", lambda workspace, kernel, spec: lanes)
-        monkeypatch.setattr("hornet.host.facts.host_facts", lambda workspace: facts)
+        monkeypatch.setattr("hornet.host.facts.host_facts", lambda workspace, vmms: facts)
         return CliRunner().invoke(app, ["host", *options])
 
     return run

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from hornet.errors import CommandError, HostError, VMError
 from hornet.host.workspace import Workspace
-from hornet.spec.lane import lane_named
+from hornet.spec.lane import Lane
 from hornet.spec.model import load_spec
 from hornet.vm import lanes
 from hornet.vmm.failure import VMFailedError
+from hornet.vmm.registry import LANES, driver_of, lane_named, vmm_programs
 
 ERRORS = {
     "no setpriv": (HostError("setpriv: not found"), None),
@@ -26,14 +28,21 @@ ERRORS = {
 def test_only_a_verdict_is_remembered(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     error, usable = ERRORS[name]
 
-    def refuse(*arguments: object, **options: object) -> None:
-        raise error
-
-    monkeypatch.setattr(lanes, "boot_vm", refuse)
+    driver = Mock()
+    driver.boot.side_effect = error
+    driver.program.missing = False
+    monkeypatch.setattr(lanes, "driver_of", lambda lane: driver)
     monkeypatch.setattr(lanes, "vmm_version", lambda lane: "1")
-    monkeypatch.setattr(lanes, "_missing", lambda lane: "")
     (tmp_path / "vmlinux").write_bytes(b"a kernel")
     workspace = Workspace(tmp_path / "home")
     state = lanes._probe(lane_named("qemu/tcg"), workspace, tmp_path / "vmlinux", load_spec())
     assert state.usable is usable
     assert bool(list(workspace.root.glob("cache/lanes/*.json"))) == (usable is not None)
+
+
+@pytest.mark.parametrize("lane", LANES, ids=str)
+def test_each_lane_has_the_driver_of_its_vmm(lane: Lane) -> None:
+    driver = driver_of(lane)
+    assert lane_named(str(lane)) == lane
+    assert vmm_programs()[lane.vmm] == driver.program
+    assert set(driver.lane_settings(lane)) <= {"cpu", "boot_args"}

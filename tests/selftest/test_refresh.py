@@ -15,7 +15,7 @@ from hornet.snapshot.manifest import Origin
 from hornet.spec.lane import Lane
 from hornet.spec.model import load_spec
 from hornet.vm.restore_agent import freeze, refresh
-from hornet.vmm import Console
+from hornet.vmm.console import Console
 from hornet.vmm.failure import FailureSignal
 from tests.support.bundle_samples import ORIGIN
 

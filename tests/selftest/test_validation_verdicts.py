@@ -21,7 +21,7 @@ from hornet.vm.probes import ProbeResult, ProbeResults
 from hornet.vm.restore_agent import ConsoleCommand
 from hornet.vmm.console import Console
 from hornet.vmm.failure import FailureSignal
-from hornet.vmm.qmp import Qmp
+from hornet.vmm.qemu.qmp import Qmp
 from hornet_cli.app import app
 from tests.support import bundle_samples
 from tests.support.guest_samples import good_facts

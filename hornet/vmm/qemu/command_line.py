@@ -1,0 +1,88 @@
+"""The command line of a QEMU microvm, from the machine that it shall be."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from hornet.errors import VMError
+from hornet.host.tools import HostTool
+from hornet.spec.lane import Lane
+from hornet.vmm.driver import MachineConfig, NetworkCard
+
+PROGRAM = HostTool("qemu-system-x86_64", "qemu-system-x86")
+# Of translated code, filled as a guest works. What does not fit is translated again: with 32, Claude Code takes half as
+# long again; with 128, what comes after it a fifth. Density figures leave it out (hornet/vm/memory.py).
+TCG_CACHE_MIB = 256
+# QEMU before 8 translates a program anew for every address it is loaded at. Without random addresses a guest starts
+# programs three times as fast: 9 ms each instead of 30.
+EMULATED_BOOT_ARGS = "tsc=reliable no_timer_check norandmaps"
+# Without "fast" string instructions, which are emulated byte by byte: a guest that is not told of them copies and
+# clears its memory by words, in half the time.
+EMULATED_CPU = "max,-erms,-fsrm"
+# System calls that a running VM never needs: starting programs, changing user, scheduling.
+SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+# Names under which it opens what it inherits; nothing is there (hornet/vmm/inherited.py).
+KERNEL, MEMORY = "/hornet/vmlinux", "/hornet/vm.mem"
+DISK_FD_SET = 1
+
+
+def base_arguments(lane: Lane, config: MachineConfig, disk_fd: int) -> list[str]:
+    """The program and the machine; disk_fd: the open disk, which QEMU inherits."""
+    accelerator = "kvm" if lane.accelerator == "kvm" else f"tcg,tb-size={TCG_CACHE_MIB}"
+    return [
+        *(PROGRAM.name, "-nodefaults", "-no-user-config", "-display", "none", "-name", config.name),
+        *("-M", "microvm,acpi=on,pcie=off,rtc=on,usb=off,memory-backend=ram"),
+        *("-accel", accelerator, "-cpu", _cpu(lane)),
+        *("-smp", str(config.vcpus), "-m", f"{config.memory_mib}M"),
+        *("-sandbox", SANDBOX),
+        *("-add-fd", f"fd={disk_fd},set={DISK_FD_SET}"),
+        *("-blockdev", f"driver=file,node-name=file0,filename=/dev/fdset/{DISK_FD_SET}"),
+        *("-blockdev", "driver=raw,node-name=disk0,file=file0"),
+        *("-device", "virtio-blk-device,drive=disk0"),
+        *("-object", "rng-random,id=rng0,filename=/dev/urandom", "-device", "virtio-rng-device,rng=rng0"),
+        *("-device", "virtio-balloon-device"),
+    ]
+
+
+def card_arguments(card: NetworkCard | None, tap_fds: Sequence[int]) -> list[str]:
+    """The network card on the first of tap_fds; nothing for a VM without a card."""
+    if card is None:
+        return []
+    device = f"virtio-net-device,netdev=net0,mac={card.mac}"
+    return ["-netdev", f"tap,id=net0,fd={tap_fds[0]}", "-device", device]
+
+
+def memory_arguments(config: MachineConfig, *, shared: bool) -> list[str]:
+    """Guest RAM as the file MEMORY; shared: the guest writes into it, else into private copies of its pages."""
+    share = "on" if shared else "off"
+    backend = f"memory-backend-file,id=ram,size={config.memory_mib}M,mem-path={MEMORY},share={share}"
+    return ["-object", backend]
+
+
+def memory_name(config: MachineConfig) -> str:
+    """The name of the memory file of a VM that has one of its own."""
+    return f"{config.name}.mem"
+
+
+def lane_settings(lane: Lane) -> dict[str, str]:
+    """What a guest of this lane finds on every host beside the machine of the spec: its CPU, more boot arguments."""
+    return {"cpu": _cpu(lane), "boot_args": "" if lane.accelerator == "kvm" else EMULATED_BOOT_ARGS}
+
+
+def _cpu(lane: Lane) -> str:
+    return "host" if lane.accelerator == "kvm" else EMULATED_CPU
+
+
+def emulated_boot_args(lane: Lane) -> str:
+    """An emulated guest on a busy host can't calibrate its TSC and hangs, so it is told the frequency."""
+    args = lane_settings(lane)["boot_args"]
+    return args and f"tsc_early_khz={_host_tsc_khz()} {args}"
+
+
+def _host_tsc_khz() -> int:
+    found = re.search(r"^cpu MHz\s*:\s*([\d.]+)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    if not found:
+        raise VMError("/proc/cpuinfo has no 'cpu MHz' line, so the emulated guest's clock can't be set")
+    return int(float(found.group(1)) * 1000)

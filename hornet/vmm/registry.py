@@ -1,0 +1,67 @@
+"""Every VMM that the suite drives, by lane.
+
+To add a VMM: write a module or a folder here with a DRIVER (see driver.py), a function that loads it, and a line in
+DRIVERS for each accelerator that it can use. Nothing else knows VMMs by name. Drivers are loaded when they are used,
+because command help and reports need the names only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+from hornet.errors import HostError
+from hornet.spec.lane import Lane
+
+if TYPE_CHECKING:
+    from hornet.host.tools import HostTool
+    from hornet.vmm.driver import Driver
+
+
+def _firecracker() -> Driver:
+    from hornet.vmm.firecracker import DRIVER
+
+    return DRIVER
+
+
+def _qemu() -> Driver:
+    from hornet.vmm.qemu.driver import DRIVER
+
+    return DRIVER
+
+
+# Best first: the order in which a run chooses its lane.
+DRIVERS: dict[Lane, Callable[[], Driver]] = {
+    Lane("firecracker", "kvm"): _firecracker,
+    Lane("qemu", "kvm"): _qemu,
+    Lane("qemu", "tcg"): _qemu,
+}
+LANES = tuple(DRIVERS)
+LANE_NAMES = tuple(map(str, LANES))
+# For the help of options that take a lane.
+LANES_HELP = ", ".join(LANE_NAMES[:-1]) + f" or {LANE_NAMES[-1]}"
+
+
+def lane_named(name: str) -> Lane:
+    """The lane of that name. Raises HostError for an unknown one."""
+    for lane in LANES:
+        if str(lane) == name:
+            return lane
+    raise HostError(f"unknown lane {name!r}", f"use one of: {', '.join(LANE_NAMES)}")
+
+
+def driver_of(lane: Lane) -> Driver:
+    """The driver of the lane's VMM."""
+    return DRIVERS[lane]()
+
+
+@cache
+def vmm_version(lane: Lane) -> str:
+    """The version of the lane's VMM. Raises HostError if it is not installed."""
+    return driver_of(lane).version()
+
+
+def vmm_programs() -> dict[str, HostTool]:
+    """The program of each VMM, by the VMM's name."""
+    return {lane.vmm: driver_of(lane).program for lane in LANES}
