@@ -27,7 +27,7 @@ class HornetError(Exception):
 
 
 class SpecError(HornetError):
-    """A wrong key or value in hornetos.toml or an overlay."""
+    """A wrong key or value in spec/*.toml or an overlay."""
 
 
 class HostError(HornetError):

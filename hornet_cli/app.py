@@ -45,7 +45,7 @@ app = typer.Typer(
 def top(
     ctx: typer.Context,
     spec: Annotated[
-        Path | None, typer.Option(help="The specification to use instead of the project's hornetos.toml.")
+        Path | None, typer.Option(help="The specification, a file or a directory, instead of the project's spec/.")
     ] = None,
     overlay: Annotated[
         list[Path] | None, typer.Option(help="A TOML file with a team's own values; may be repeated.")

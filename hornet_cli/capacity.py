@@ -29,7 +29,7 @@ def capacity(
     from hornet.results.density import plans
     from hornet.results.run import load_run
     from hornet.results.verdict import format_significant
-    from hornet.spec.model import Capacity
+    from hornet.spec.measuring import Capacity
 
     mine = settings(ctx)
     given = {"host_memory_mb": memory_mb, "host_reserved_mb": reserved_mb, "work_mb": work_mb or None}

@@ -34,7 +34,7 @@ def guide(
         if statement.section != section:
             section = statement.section
             say(f"\n{section}")
-        say(f"  {statement.id}: {statement.says}" + (f" ({entry.takes})" if entry.takes else ""))
+        say(f"  {statement.id}: {statement.text}" + (f" ({entry.takes})" if entry.takes else ""))
         for line in entry.tests or [f"not covered: {statement.not_covered or '?'}"]:
             say(f"    {line}")
     say()

@@ -20,13 +20,15 @@ MARKERS = {
     **FOLDERS,
     "slow": "takes minutes: left out unless --slow is given",
     "gate": "judges a measured metric against its target; not judged where the lane can't",
-    "requirement(id, …)": "the requirements (guide.toml) that a test proves",
+    "requirement(id, …)": "the requirements (spec/requirements.toml) that a test proves",
 }
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("hornetos", "HornetOS: what is judged, and how (paths after =, as in --snapshot=DIR)")
-    group.addoption("--spec", metavar="FILE", help="the specification (default: the project's hornetos.toml)")
+    group.addoption(
+        "--spec", metavar="PATH", help="the specification: a file or directory (default: the project's spec/)"
+    )
     group.addoption(
         "--overlay",
         metavar="FILE",

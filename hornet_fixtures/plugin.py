@@ -151,7 +151,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("promise_name", list(read_spec(metafunc.config).kernel.promises))
     if "tool_name" in metafunc.fixturenames:
         tools = read_spec(metafunc.config).tools_of(judged_tier(metafunc.config))
-        statements = {name: tool.guide or f"tool-{name}" for name, tool in tools.items()}
+        statements = {name: tool.requirement or f"tool-{name}" for name, tool in tools.items()}
         metafunc.parametrize("tool_name", requirement_cases(statements))
     if "metric" in metafunc.fixturenames:
         metafunc.parametrize("metric", metric_cases(read_spec(metafunc.config).metrics))

@@ -50,7 +50,7 @@ def metric_cases(metrics: Iterable[str]) -> list[Any]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse ids that guide.toml does not have; let each test's result carry its ids."""
+    """Refuse ids that spec/requirements.toml does not have; let each test's result carry its ids."""
     guide = load_requirements()
     problems = []
     for item in items:
@@ -60,9 +60,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if problems:
         raise pytest.UsageError(
             "\n".join(problems)
-            + "\nA marker names ids of guide.toml, as in @pytest.mark.requirement('files-three'). Read "
-            "guide.toml and use the ids of the statements that the test proves; if the guide says something that "
-            "guide.toml lacks, add a line there. A test that proves nothing of the guide needs no marker."
+            + "\nA marker names ids of spec/requirements.toml, as in @pytest.mark.requirement('files-three'). Read "
+            "spec/requirements.toml and use the ids of the requirements that the test proves; if the guide asks for "
+            "something that it lacks, add a line there. A test that proves nothing of the guide needs no marker."
         )
 
 

@@ -20,7 +20,8 @@ from hornet.host.workspace import Workspace
 from hornet.procedures.judge_image import ImageProblems, judge_image
 from hornet.results.junit import NOT_JUDGED
 from hornet.snapshot import Bundle, open_bundle
-from hornet.spec.model import Spec, Tier
+from hornet.spec.model import Spec
+from hornet.spec.tiers import Tier
 from hornet.vm.fleet import Fleet
 from hornet_fixtures.tiers import built_tier, judged_tier
 

@@ -9,7 +9,8 @@ from hornet.host.durable import replace_link
 from hornet.results.density import DENSITY_METRIC
 from hornet.results.run import Run, load_run
 from hornet.results.verdict import judge
-from hornet.spec.model import Spec, Tier
+from hornet.spec.model import Spec
+from hornet.spec.tiers import Tier
 from reports.page import Picture, ReportPaths, write_report
 from reports.summary import MetricRow, Report, metric_rows, summarize
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from hornet.results.density import Plan
 from hornet.results.records import Record
 from hornet.results.verdict import Verdict, format_significant
-from hornet.spec.model import Metric
+from hornet.spec.targets import Metric
 from reports.style import BLUE, GREEN, GRID, INK, MUTED, PARTS, SKY, VERDICT_MARKS, new_figure, to_svg
 from reports.summary import MetricRow
 

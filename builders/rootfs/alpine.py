@@ -79,7 +79,7 @@ def enable_services(alpine: Alpine, root: Path) -> None:
             if not (root / "etc/init.d" / service).exists():
                 raise BuildError(
                     f"no service {service!r} in the image",
-                    "correct rootfs.alpine.services in hornetos.toml, or add the package that has it",
+                    "correct rootfs.alpine.services in spec/builders.toml, or add the package that has it",
                 )
             link = root / "etc/runlevels" / runlevel / service
             link.parent.mkdir(parents=True, exist_ok=True)

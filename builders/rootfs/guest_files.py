@@ -8,9 +8,10 @@ from pathlib import Path
 import jinja2
 
 from builders.rootfs.toolbox import Toolbox
-from hornet.spec.model import SnapshotFiles, Spec
+from hornet.spec.model import Spec
 from hornet.spec.network import Network
 from hornet.spec.rules import Health, Secrets
+from hornet.spec.snapshots import SnapshotFiles
 
 FILES = Path(__file__).with_name("files")
 DIRECTORIES = ("proc", "sys", "dev", "run", "tmp", "root", "home", "mnt", "var/log", "var/tmp", "var/lib", "opt", "srv")

@@ -102,7 +102,7 @@ def select(tree: Path, keep: Mapping[str, Sequence[str]]) -> Selection:
             if not matches:
                 raise BuildError(
                     f"{component}: {pattern} matches nothing in the packages",
-                    f"correct the paths of {component!r} in hornetos.toml, or add the package that has the file",
+                    f"correct the paths of {component!r} in spec/builders.toml, or add the package that has the file",
                 )
             for match in matches:
                 selection.add(match, component)

@@ -3,7 +3,7 @@
 GnuTLS with all that it needs is 6 MB of a 150 MB image that has OpenSSL. Two things want it. Git's libcurl is built
 with GnuTLS, while everything else has Debian's other flavour, with the same functions under other symbol versions: a
 library that forwards each function to the other flavour replaces it. And libcurl's RTMP (a protocol for video
-streams) wants it: a library in which nothing can be opened replaces that. hornetos.toml says which others go this
+streams) wants it: a library in which nothing can be opened replaces that. spec/builders.toml says which others go this
 way: sshd's database of logins, which would bring SQLite; in Micro libcurl's LDAP, SFTP and Kerberos.
 """
 

@@ -37,7 +37,7 @@ class Toolbox:
             (self.tree / where / tool for where in PROGRAM_DIRECTORIES if (self.tree / where / tool).exists()), None
         )
         if program is None:
-            raise BuildError(f"{self.tree} has no {tool}", "add its package to rootfs.toolbox in hornetos.toml")
+            raise BuildError(f"{self.tree} has no {tool}", "add its package to rootfs.toolbox in spec/builders.toml")
         loader: list[str | Path] = [self.tree / LOADER, "--library-path", self.tree / LIBRARIES, program]
         return run([*loader, *args], timeout_s=TIMEOUT_S, cwd=cwd, env=env).output
 

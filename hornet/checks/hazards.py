@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from hornet.spec.model import Hazards
+from hornet.spec.snapshots import Hazards
 from hornet.vm.agent import DISK_FILE, AgentSample, TimedSample
 from hornet.vm.probes import Probe, ProbeResults
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hornet.spec.model import Init
+from hornet.spec.tiers import Init
 from hornet.vm.probes import Probe, ProbeResults
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hornet.spec.kernel import Kernel
-from hornet.spec.model import Tier
+from hornet.spec.tiers import Tier
 
 MB = 1_000_000
 

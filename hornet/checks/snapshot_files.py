@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hornet.spec.model import SnapshotFiles
+from hornet.spec.snapshots import SnapshotFiles
 
 MIB = 1 << 20
 MB = 1_000_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hornet.spec.model import Tool
+from hornet.spec.tiers import Tool
 from hornet.vm.probes import Probe, ProbeResults
 
 # Enough for the slowest on an emulated processor that others use too.

@@ -14,7 +14,7 @@ from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.procedures.validate import Step, file_steps, guest_steps
 from hornet.snapshot import Bundle
-from hornet.spec.model import SnapshotFiles
+from hornet.spec.snapshots import SnapshotFiles
 from hornet.vm.fleet import VM, Fleet
 from hornet.vm.guest_script import Result
 from hornet.vm.snapshotting import origin_of_child, take_snapshot

@@ -9,7 +9,7 @@ from pathlib import Path
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.snapshot import Bundle, open_bundle, production, switch_production
-from hornet.spec.model import SnapshotFiles
+from hornet.spec.snapshots import SnapshotFiles
 from hornet.vm.fleet import running_vms
 from hornet.vm.state import VMState
 

@@ -10,10 +10,10 @@ from hornet.spec.requirements import Requirement
 
 TITLE = "# The guide, statement by statement"
 INTRODUCTION = """
-Written by `hornetos guide --write` from `guide.toml` (every statement of the build guide) and the `guide` markers of
-the tests; a self-test fails when this page is stale, or when a statement has neither a check nor a reason for having
-none. What a run found is in its report, in the same order. *Takes*: what the verdict takes: a KVM lane, a VM in
-any lane, or no VM.
+Written by `hornetos guide --write` from `spec/requirements.toml` (every requirement of the build guide) and the
+`requirement` markers of the tests. A self-test fails when this page is stale, or when a requirement has
+neither a check nor a reason for having none. What a run found is in its report, in the same order.
+*Takes*: what the verdict takes: a KVM lane, a VM in any lane, or no VM.
 """
 
 
@@ -61,7 +61,9 @@ def coverage_problems(covered: Sequence[Coverage]) -> list[str]:
     for entry in covered:
         name, reason = entry.statement.id, entry.statement.not_covered
         if not entry.tests and not reason:
-            problems.append(f"{name}: no test has a guide marker with this id; add one, or not_covered to guide.toml")
+            problems.append(
+                f"{name}: no test has a requirement marker with this id; add one, or not_covered to its table"
+            )
         if entry.tests and reason:
             problems.append(f"{name}: said to be not covered, but {entry.tests[0]} proves it; remove not_covered")
     return problems
@@ -84,4 +86,4 @@ def coverage_page(covered: Sequence[Coverage]) -> str:
 def _row(entry: Coverage) -> str:
     statement = entry.statement
     shown = "<br>".join(f"`{test}`" for test in entry.tests) or f"not covered: {statement.not_covered or '?'}"
-    return f"| {statement.says} (`{statement.id}`) | {shown} | {entry.takes or '–'} |"
+    return f"| {statement.text} (`{statement.id}`) | {shown} | {entry.takes or '–'} |"

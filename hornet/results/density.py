@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hornet.errors import HostError
 from hornet.results.capacity import METRIC, Footprint
 from hornet.results.records import Record
-from hornet.spec.model import Capacity
+from hornet.spec.measuring import Capacity
 
 DENSITY_METRIC = "vms_per_16gb"
 

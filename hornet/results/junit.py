@@ -36,7 +36,7 @@ _ERROR = re.compile(r'(?:failed on (?:setup|teardown) with )?"?(.*?)"?', re.DOTA
 class Case:
     """One test: module as in `conformance/test_tools`; message: the failure's, error's or skip's reason, on one line.
 
-    guide: ids of the statements that it proves (guide.toml); lane: the one it used, None without a VM.
+    guide: ids of the statements that it proves (spec/requirements.toml); lane: the one it used, None without a VM.
     """
 
     module: str

@@ -28,7 +28,7 @@ class RequirementRow:
 
     id: str
     section: str
-    says: str
+    text: str
     checks: list[str]
     lanes: list[str]
     verdict: RequirementVerdict
@@ -58,7 +58,7 @@ def _row(statement: Requirement, judgements: Sequence[Judgement], cases: Sequenc
     return RequirementRow(
         id=statement.id,
         section=statement.section,
-        says=statement.says,
+        text=statement.text,
         checks=list(dict.fromkeys(case.test for case in cases)),
         lanes=list(dict.fromkeys(lane for lane in lanes if lane)),
         verdict=verdict,

@@ -11,7 +11,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 from hornet.results.records import Record
-from hornet.spec.model import Metric, Spec
+from hornet.spec.model import Spec
+from hornet.spec.targets import Metric
 
 ROOTFS_METRIC = "rootfs_size"
 

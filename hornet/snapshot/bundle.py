@@ -22,7 +22,7 @@ from hornet.host.durable import write_file
 from hornet.host.file_copy import OTHERS, PRIVATE_MODE, clone_file
 from hornet.host.progress import Progress
 from hornet.snapshot.manifest import FileSeal, Manifest, Origin
-from hornet.spec.model import SnapshotFiles
+from hornet.spec.snapshots import SnapshotFiles
 
 MB = 1_000_000
 # Host-local: what stat said of each file when its content was last proved.

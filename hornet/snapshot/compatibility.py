@@ -7,7 +7,7 @@ from hornet.host.cpu import cpu_features_sha256, cpu_model
 from hornet.snapshot.bundle import Bundle
 from hornet.snapshot.manifest import Origin
 from hornet.spec.lane import Lane
-from hornet.spec.model import Machine
+from hornet.spec.machine import Machine
 from hornet.vmm.registry import vmm_version
 
 MIB = 1 << 20

@@ -15,7 +15,7 @@ from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE
 from hornet.host.owned import MARK, remove_abandoned, work_directory
 from hornet.host.workspace import Workspace
 from hornet.snapshot.bundle import Bundle
-from hornet.spec.model import SnapshotFiles
+from hornet.spec.snapshots import SnapshotFiles
 
 
 @contextmanager

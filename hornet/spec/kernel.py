@@ -1,4 +1,4 @@
-"""The kernel of the specification: [kernel] in hornetos.toml (guide: Phase 3, Custom Kernel)."""
+"""The kernel of the specification: spec/kernel.toml (guide: Phase 3, Custom Kernel)."""
 
 from __future__ import annotations
 

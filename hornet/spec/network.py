@@ -1,4 +1,4 @@
-"""The address plan of the specification: [network] in hornetos.toml (guide: Network Topology, IP Addressing Scheme)."""
+"""The address plan of the specification: spec/network.toml (guide: Network Topology, IP Addressing Scheme)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The build guide as data: guide.toml lists every statement with an id; tests name the ids that they prove."""
+"""The requirements: spec/requirements.toml lists each with an id; tests name the ids that they prove."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from hornet.errors import SpecError
 from hornet.foreign_file import ForeignFileError, first_problem, read_toml
+from hornet.spec.files import REQUIREMENTS_FILE, SPEC_DIRECTORY
 from hornet.spec.types import Table
 
-GUIDE_PATH = Path(__file__).resolve().parents[2] / "guide.toml"
-MAX_GUIDE_BYTES = 256 << 10
+MAX_REQUIREMENTS_BYTES = 256 << 10
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Words = Annotated[str, Field(min_length=1)]
@@ -23,20 +23,20 @@ Words = Annotated[str, Field(min_length=1)]
 
 @dataclass(frozen=True)
 class Requirement:
-    """One statement of the guide.
+    """One requirement of the guide.
 
-    metric: the target metric whose verdict is this statement's, or None; not_covered: why nothing proves it, or "".
+    metric: the target metric whose verdict is the requirement's, or None; not_covered: why no test proves it, or "".
     """
 
     id: str
     section: str
-    says: str
+    text: str
     metric: str | None = None
     not_covered: str = ""
 
 
 class _Details(Table):
-    says: Words
+    text: Words
     metric: Words | None = None
     not_covered: str = ""
 
@@ -44,31 +44,31 @@ class _Details(Table):
 _Sections = TypeAdapter(dict[str, dict[Id, Words | _Details]])
 
 
-def load_requirements(path: Path = GUIDE_PATH) -> dict[str, Requirement]:
-    """Every statement by its id, in the guide's order. Raises SpecError for a file that is not as guide.toml says."""
+def load_requirements(path: Path = SPEC_DIRECTORY / REQUIREMENTS_FILE) -> dict[str, Requirement]:
+    """Every requirement by its id, in the guide's order. Raises SpecError for a wrong key or value."""
     try:
-        sections = _Sections.validate_python(read_toml(path, MAX_GUIDE_BYTES))
+        sections = _Sections.validate_python(read_toml(path, MAX_REQUIREMENTS_BYTES))
     except ForeignFileError as error:
         raise SpecError(error.message, error.hint) from error
     except ValidationError as error:
-        raise SpecError(f"{path}: {first_problem(error)}", "see the head of guide.toml") from error
-    statements: dict[str, Requirement] = {}
+        raise SpecError(f"{path}: {first_problem(error)}", f"see the head of {REQUIREMENTS_FILE}") from error
+    requirements: dict[str, Requirement] = {}
     for section, entries in sections.items():
         for key, entry in entries.items():
-            if key in statements:
+            if key in requirements:
                 raise SpecError(
-                    f"{path}: {key}: in {statements[key].section!r} and in {section!r}", "rename one of them"
+                    f"{path}: {key}: in {requirements[key].section!r} and in {section!r}", "rename one of them"
                 )
-            details = entry if isinstance(entry, _Details) else _Details(says=entry)
-            statements[key] = Requirement(key, section, details.says, details.metric, details.not_covered)
-    return statements
+            details = entry if isinstance(entry, _Details) else _Details(text=entry)
+            requirements[key] = Requirement(key, section, details.text, details.metric, details.not_covered)
+    return requirements
 
 
-def unknown_ids(guide: Mapping[str, Requirement], used: Iterable[str]) -> list[str]:
-    """One sentence for each id that the guide does not have, with the ids that look like it."""
+def unknown_ids(requirements: Mapping[str, Requirement], used: Iterable[str]) -> list[str]:
+    """One sentence for each id that no requirement has, with the ids that look like it."""
     problems = []
     for key in dict.fromkeys(used):
-        if key not in guide:
-            close = difflib.get_close_matches(key, guide, cutoff=0.4) or list(guide)[:3]
-            problems.append(f"guide.toml has no statement {key!r}; the closest are: {', '.join(close)}")
+        if key not in requirements:
+            close = difflib.get_close_matches(key, requirements, cutoff=0.4) or list(requirements)[:3]
+            problems.append(f"spec/{REQUIREMENTS_FILE} has no {key!r}; the closest are: {', '.join(close)}")
     return problems

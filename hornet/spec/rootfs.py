@@ -1,4 +1,4 @@
-"""The part of the specification that says how images are built: [rootfs] of hornetos.toml."""
+"""How images are built and slimmed: spec/builders.toml and spec/slimming.toml."""
 
 from __future__ import annotations
 

@@ -23,6 +23,8 @@ MAX_PATTERN_CHARACTERS = 2000
 MAX_BOOT_ARGUMENTS_CHARACTERS = 1500
 MAX_QUANTITY = 1e12
 DAY_S = 86_400
+# What a run measures this often takes days.
+MAX_ROUNDS = 10_000
 # Names of sysctls in the place of an interface, and the one that every namespace has.
 RESERVED_INTERFACES = ("lo", "all", "default")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hornet.checks.init_system import init_problems
-from hornet.spec.model import Spec, Tier
+from hornet.spec.model import Spec
+from hornet.spec.tiers import Tier
 from hornet.vm.probes import ProbeResults
 from hornet_fixtures.assertions import assert_no_problems
 

@@ -11,7 +11,8 @@ import pytest
 from hornet.checks import sizes
 from hornet.host.artifact_store import file_sha256
 from hornet.results.records import Record
-from hornet.spec.model import Spec, Tier
+from hornet.spec.model import Spec
+from hornet.spec.tiers import Tier
 from hornet_fixtures.assertions import assert_no_problems
 from hornet_fixtures.under_test import Image
 

@@ -122,7 +122,7 @@ def _adopt_again(world: World) -> list[str | Path]:
 
 def _another_image(world: World) -> None:
     """The same packages, another date: the image is built again on layers that are there."""
-    epoch = re.search(r"^source_date_epoch = (\d+)", (CHECKOUT / "hornetos.toml").read_text(), re.MULTILINE)
+    epoch = re.search(r"^source_date_epoch = (\d+)", (CHECKOUT / "spec" / "builders.toml").read_text(), re.MULTILINE)
     assert epoch
     (INPUTS / "date.toml").write_text(f"[rootfs]\nsource_date_epoch = {int(epoch[1]) + 1}\n")
 

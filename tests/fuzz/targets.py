@@ -42,7 +42,8 @@ from hornet.results.junit import parse_junit
 from hornet.results.records import parse_records
 from hornet.results.run import Run, _note_artifacts
 from hornet.snapshot.manifest import FileSeal, Manifest, parse_manifest
-from hornet.spec.model import SPEC_PATH, Spec, build_spec, load_spec
+from hornet.spec.files import SPEC_DIRECTORY, merge, read_spec
+from hornet.spec.model import Spec, build_spec, load_spec
 from hornet.spec.requirements import load_requirements
 from hornet.vm.probes import ProbeResult, parse_answers
 from hornet.vm.state import VMState, parse_state
@@ -249,7 +250,7 @@ def _state_samples() -> Iterable[bytes]:
 
 
 def _overlay(data: bytes) -> None:
-    spec = build_spec([(SPEC_PATH, _base_spec()), (Path("overlay.toml"), parse_toml(data))])
+    spec = build_spec([(SPEC_DIRECTORY, _base_spec()), (Path("overlay.toml"), parse_toml(data))])
     plan = AddressPlan(spec.network)
     for vm_id in (1, plan.largest_id):
         plan.for_vm(vm_id)
@@ -258,13 +259,14 @@ def _overlay(data: bytes) -> None:
 
 @cache
 def _base_spec() -> dict[str, Any]:
-    return parse_toml(SPEC_PATH.read_bytes())
+    return merge(read_spec(SPEC_DIRECTORY))
 
 
 def _overlay_samples() -> Iterable[bytes]:
     example = Path(__file__).resolve().parents[2] / "docs" / "example-overlay.toml"
     # The whole, cut where its tables begin.
-    tables = SPEC_PATH.read_bytes().split(b"\n\n[")
+    files = sorted(SPEC_DIRECTORY.glob("*.toml"))
+    tables = b"".join(file.read_bytes() for file in files).split(b"\n\n[")
     return [example.read_bytes(), *(b"[" + table for table in tables[1:] if len(table) < 2000)]
 
 

@@ -60,7 +60,7 @@ def test_a_typo_in_the_spec_is_named(tmp_path: Path) -> None:
 def test_without_root_the_error_says_so() -> None:
     reading = ("setpriv", f"--reuid={NOBODY}", "--clear-groups", "--inh-caps=-all")
     # Not even the checkout may be readable for nobody: then this machine can't show it.
-    if subprocess.run([*reading, "test", "-r", str(CHECKOUT / "hornetos.toml"), "-a", "-x", sys.executable]).returncode:
+    if subprocess.run([*reading, "test", "-r", str(CHECKOUT / "tox.ini"), "-a", "-x", sys.executable]).returncode:
         pytest.skip("the checkout or Python lies where only root can read")
     shown = hornetos("run", prefix=reading, HORNET_HOME="/tmp/hornet-of-nobody")
     assert shown.returncode == 2

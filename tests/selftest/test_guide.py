@@ -24,7 +24,7 @@ def write(path: Path, text: str) -> Path:
 def test_the_guide_loads_and_names_metrics_tools_and_removals_of_the_spec() -> None:
     guide, spec = load_requirements(), load_spec()
     assert {statement.metric for statement in guide.values() if statement.metric} == set(spec.metrics)
-    assert {tool.guide or f"tool-{name}" for name, tool in spec.tools.items()} <= set(guide)
+    assert {tool.requirement or f"tool-{name}" for name, tool in spec.tools.items()} <= set(guide)
     assert {f"removed-{name}" for name in spec.removals} <= set(guide)
 
 
@@ -34,14 +34,14 @@ def test_the_guide_loads_and_names_metrics_tools_and_removals_of_the_spec() -> N
         ('["A"]\nx = ""', "A.x"),
         ('["A"]\nx = 3', "A.x"),
         ('["A"]\n"no spaces" = "says"', "no spaces"),
-        ('["A"]\nx = { says = "s", metrik = "m" }', "metrik"),
+        ('["A"]\nx = { text = "s", metrik = "m" }', "metrik"),
         ('["A"]\nx = "says"\n["B"]\nx = "says"', "'A' and in 'B'"),
         ('["A"\n', "not valid TOML"),
     ],
 )
 def test_a_wrong_guide_is_refused(text: str, named: str, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=named):
-        load_requirements(write(tmp_path / "guide.toml", text))
+        load_requirements(write(tmp_path / "requirements.toml", text))
 
 
 def test_an_unknown_id_is_named_with_those_that_look_like_it() -> None:
@@ -78,9 +78,9 @@ def test_statements_and_lane_travel_with_each_result(tmp_path: Path) -> None:
 def test_a_marker_with_an_unknown_id_stops_the_run_and_says_what_to_do(tmp_path: Path) -> None:
     result = run_pytest(tmp_path, SAMPLE.replace("files-atomic", "file-atomic"))
     assert result.returncode == pytest.ExitCode.USAGE_ERROR
-    assert "test_sample.py::test_a: guide.toml has no statement 'file-atomic'" in result.stderr
+    assert "test_sample.py::test_a: spec/requirements.toml has no 'file-atomic'" in result.stderr
     assert "files-atomic" in result.stderr
-    assert "Read guide.toml" in result.stderr
+    assert "Read spec/requirements.toml" in result.stderr
 
 
 def check(test: str, *ids: str, takes: Takes = Takes.NO_VM) -> Check:

@@ -105,9 +105,7 @@ except HornetError as error:
     ],
 )
 def test_missing_rights_are_named(without: list[str], said: str, prefix: str) -> None:
-    readable = run(
-        ["setpriv", *without, "test", "-r", CHECKOUT / "hornetos.toml"], timeout_s=TIMEOUT_S, ok_codes=(0, 1)
-    )
+    readable = run(["setpriv", *without, "test", "-r", CHECKOUT / "tox.ini"], timeout_s=TIMEOUT_S, ok_codes=(0, 1))
     if readable.exit_code:
         pytest.skip("the checkout lies where only root can read: nobody else can run it")
     argv = ["setpriv", *without, sys.executable, "-c", CREATE, prefix]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornet.errors import SpecError
-from hornet.foreign_file import parse_toml
 from hornet.network import AddressPlan
-from hornet.spec.model import SHOWN_PROBLEMS, SPEC_PATH, Spec, _merge, build_spec, load_spec
+from hornet.spec.files import SHOWN_PROBLEMS, SPEC_DIRECTORY, merge, merge_tables, read_spec
+from hornet.spec.model import Spec, build_spec, load_spec
 
 
 def overlay(tmp_path: Path, text: str) -> Path:
@@ -25,6 +26,36 @@ def overlay(tmp_path: Path, text: str) -> Path:
 def test_the_projects_own_spec_is_valid() -> None:
     spec = load_spec()
     assert set(spec.tiers) == {"micro", "standard", "dev"}
+
+
+def test_a_copied_directory_and_one_file_of_all_tables_load_alike(tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(SPEC_DIRECTORY, tmp_path / "spec"))
+    whole = tmp_path / "whole.toml"
+    whole.write_text("\n".join(file.read_text() for file, tables in read_spec(directory) if tables))
+    assert load_spec(directory) == load_spec(whole) == load_spec()
+
+
+def test_a_table_in_two_files_is_an_error_that_names_both(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("[capacity]\nhost_memory_mb = 16000\n")
+    (tmp_path / "b.toml").write_text("[capacity]\nhost_reserved_mb = 1000\n")
+    with pytest.raises(SpecError, match=rf"capacity: in {tmp_path}/a\.toml and in {tmp_path}/b\.toml"):
+        load_spec(tmp_path)
+
+
+def test_a_directory_without_spec_files_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"a directory without \*\.toml files"):
+        load_spec(tmp_path)
+
+
+def test_a_wrong_value_in_a_directory_is_named_with_its_file(tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(SPEC_DIRECTORY, tmp_path / "spec"))
+    machine = directory / "machine.toml"
+    machine.write_text(machine.read_text().replace("vcpus = 1", "vcpus = 0"))
+    with pytest.raises(SpecError, match=rf"^{machine}: machine\.vcpus: .*found 0"):
+        load_spec(directory)
+    machine.unlink()
+    with pytest.raises(SpecError, match=rf"^{directory}: machine: Field required"):
+        load_spec(directory)
 
 
 def test_an_overlay_replaces_only_what_it_names(tmp_path: Path) -> None:
@@ -53,12 +84,12 @@ def test_a_wrong_key_or_value_is_named_with_its_file(tmp_path: Path, text: str, 
         load_spec(overlays=[path])
     for word in words:
         assert word in caught.value.message
-    assert str(path) in caught.value.message or str(SPEC_PATH) in caught.value.message
+    assert str(path) in caught.value.message or str(SPEC_DIRECTORY) in caught.value.message
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     path = tmp_path / "bare.toml"
-    path.write_text("schema = 1\nname = 'bare'\n")
+    path.write_text("[capacity]\n")
     with pytest.raises(SpecError, match=r"bare\.toml: metrics: Field required"):
         load_spec(path)
 
@@ -230,7 +261,7 @@ def keys_of(table: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tupl
             yield from keys_of(value, (*above, key))
 
 
-BASE = parse_toml(SPEC_PATH.read_bytes())
+BASE = merge(read_spec(SPEC_DIRECTORY))
 KEYS = list(keys_of(BASE))
 ODD_TEXTS = [
     *(
@@ -286,7 +317,7 @@ def overlay_of(changes: list[tuple[tuple[str, ...], Any]]) -> dict[str, Any]:
 @given(st.lists(st.tuples(st.sampled_from(KEYS), ODD_VALUES), min_size=1, max_size=3))
 def test_any_values_at_any_keys_load_or_are_refused(changes: list[tuple[tuple[str, ...], Any]]) -> None:
     try:
-        spec = build_spec([(SPEC_PATH, BASE), (Path("team.toml"), overlay_of(changes))])
+        spec = build_spec([(SPEC_DIRECTORY, BASE), (Path("team.toml"), overlay_of(changes))])
     except SpecError:
         return
     # What loads can be used: the plan of the first and of the last VM, every pattern, all of it as JSON and back.
@@ -305,7 +336,7 @@ TABLES = st.recursive(
 
 @given(TABLES, TABLES)
 def test_merging_keeps_what_the_overlay_does_not_name(base: dict[str, Any], over: dict[str, Any]) -> None:
-    merged = _merge(base, over)
+    merged = merge_tables(base, over)
     assert merged.keys() == base.keys() | over.keys()
-    assert _merge(merged, over) == merged
+    assert merge_tables(merged, over) == merged
     assert all(merged[key] == base[key] for key in base.keys() - over.keys())

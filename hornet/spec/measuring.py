@@ -1,0 +1,50 @@
+"""How often things are measured, and the host that capacity is planned for: spec/measuring.toml."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from hornet.spec.lane import Lane
+from hornet.spec.types import MAX_ROUNDS, NotNegative, Positive, Table
+
+
+class Capacity(Table):
+    """The host to plan for. work_mb: what an agent's work adds to its VM, the cases to show."""
+
+    host_memory_mb: Positive
+    host_reserved_mb: NotNegative
+    work_mb: Annotated[list[NotNegative], Field(min_length=1, max_length=20)]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Capacity:
+        if self.host_reserved_mb >= self.host_memory_mb:
+            raise ValueError("host_reserved_mb must be less than host_memory_mb")
+        return self
+
+    @property
+    def available_mb(self) -> float:
+        """What is left for VMs."""
+        return self.host_memory_mb - self.host_reserved_mb
+
+
+class Rounds(Table):
+    """How often what is measured is repeated; restores for each state of the page cache.
+
+    clones: so many VMs of one snapshot stand side by side when their memory is measured.
+    """
+
+    restore: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
+    boot: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
+    clones: Annotated[int, Field(ge=2, le=MAX_ROUNDS)]
+
+
+class Perf(Table):
+    """Rounds in lanes whose times are judged, and in emulated ones."""
+
+    kvm: Rounds
+    emulated: Rounds
+
+    def rounds(self, lane: Lane) -> Rounds:
+        return self.kvm if lane.judges_time else self.emulated

@@ -1,0 +1,53 @@
+"""The files of a snapshot and the hazards of a restore: spec/snapshots.toml (guide: Snapshot Anatomy)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from hornet.spec.types import DAY_S, MAX_ROUNDS, FileName, ImagePath, Positive, Seconds, Table
+
+# Beside the three files in a snapshot's directory (hornet/snapshot/): the manifest and the note of what stat said.
+OWN_FILES = ("manifest.json", "seal.json")
+
+
+class SnapshotFiles(Table):
+    """Names of the three files (guide: Snapshot Anatomy), and how long a guest may take for its part.
+
+    production_link: of the link to the version in use. thaw_after_s: a guest that stands still for a snapshot and is
+    not told to go on does so by itself after so long.
+    """
+
+    rootfs_file: FileName
+    memory_file: FileName
+    state_file: FileName
+    production_link: FileName
+    state_max_mb: Positive
+    restore_timeout_s: Seconds
+    freeze_timeout_s: Seconds
+    refresh_timeout_s: Seconds
+    thaw_after_s: Annotated[int, Field(ge=1, le=DAY_S)]
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> SnapshotFiles:
+        files = {key: getattr(self, key) for key in ("rootfs_file", "memory_file", "state_file")}
+        for key, name in files.items():
+            if name in OWN_FILES:
+                raise ValueError(f"{key} {name!r}: a file of that name says what the snapshot is")
+            same = [other for other, taken in files.items() if taken == name and other != key]
+            if same:
+                raise ValueError(f"{key} and {same[0]} are both {name!r}: they must differ")
+        return self
+
+
+class Hazards(Table):
+    """How the hazards of a restore are judged. seed_files: where systems keep a random seed between boots.
+
+    clones: one of them outlives its snapshot, and of the others at least two share their memory.
+    """
+
+    clones: Annotated[int, Field(ge=3, le=MAX_ROUNDS)]
+    max_clock_error_ms: Positive
+    reconnect_timeout_s: Seconds
+    seed_files: list[ImagePath]

@@ -1,0 +1,25 @@
+"""The target metrics: spec/targets.toml (guide: Design Goals, Target Metrics)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from hornet.spec.types import Line, Positive, Table
+
+
+class Metric(Table):
+    """A target metric (guide: Design Goals, Target Metrics). Values are in `unit`; MB is 10^6 bytes."""
+
+    title: Line
+    unit: Literal["MB", "ms", "VMs"]
+    direction: Literal["lower", "higher"]
+    baseline: Positive
+    baseline_quote: Line
+    target: Positive
+    target_quote: Line
+    stretch: Positive | None = None
+    needs: Literal["any", "kvm"]
+
+    def holds(self, value: float) -> bool:
+        """Whether `value`, in this metric's unit, meets the target."""
+        return value <= self.target if self.direction == "lower" else value >= self.target

@@ -1,0 +1,63 @@
+"""The tiers of images, their init systems and their tools: spec/tiers.toml and spec/tools.toml."""
+
+from __future__ import annotations
+
+from pydantic import model_validator
+
+from hornet.spec.types import Command, ImagePath, Line, Pattern, Positive, Script, Table, Token
+
+
+class Init(Table):
+    """A first process. `command`: what the kernel's /sbin/init hands over to. `script` prints what `pattern` finds in
+    a guest that this init brought up."""
+
+    title: Line
+    command: Line
+    script: Script
+    pattern: Pattern
+
+
+class Tier(Table):
+    """A tier (guide: HornetOS Tiers). Sizes in MB; `keeps` names removals that do not apply to this tier.
+
+    init: a name in [inits]. ssh_server: the name of its process. shell: root's. kernel_component: the row of the
+    kernel, which is no part of the image.
+    """
+
+    title: Line
+    min_mb: Positive
+    max_mb: Positive
+    use_case: Line
+    init: Token
+    ssh_server: Command
+    shell: ImagePath
+    components: dict[Line, Positive]
+    kernel_component: Line
+    keeps: list[Token] = []
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Tier:
+        if self.min_mb > self.max_mb:
+            raise ValueError(f"min_mb {self.min_mb:g} is more than max_mb {self.max_mb:g}")
+        if self.kernel_component not in self.components:
+            raise ValueError(f"kernel_component {self.kernel_component!r} is none of components")
+        return self
+
+
+class Tool(Table):
+    """A required capability (guide: Design Goals, Required Capabilities).
+
+    `use` is a shell script that does real work with the tool in the guest and exits 0 only if that went well; without
+    one, the version command is the real use, as for a program that takes tens of seconds to say so much.
+    `tiers`: those that must have it; all of them unless named. `requirement`: the id of the one that it proves;
+    tool-<name> unless named.
+    """
+
+    title: Line
+    purpose: Line
+    needs: list[Command]
+    version_command: Script
+    version_pattern: Pattern
+    use: Script | None = None
+    tiers: list[Token] = []
+    requirement: Token | None = None
