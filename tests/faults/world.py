@@ -90,6 +90,9 @@ class World:
         upper, work = DISK / "upper", DISK / "work"
         for path in (upper, work):
             path.mkdir(exist_ok=True)
+        # The overlay's own directory is the upper one: it must belong to the owner of the home.
+        owner = LOWER.stat()
+        os.chown(upper, owner.st_uid, owner.st_gid)
         if not (upper / "run").exists():
             (upper / "run").mkdir()
             os.setxattr(upper / "run", "trusted.overlay.opaque", b"y")
