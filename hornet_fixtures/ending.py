@@ -5,16 +5,24 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Generator
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import pytest
 
-from hornet.host.interrupts import before_interrupt, end_on_signals, ended_by, last_line
+from hornet.host.interrupts import (
+    before_interrupt,
+    end_on_signals,
+    ended_by,
+    finish_in_spite_of_signals,
+    last_line,
+)
 
 BY_SIGNAL = 128
 ANSWER_TIMEOUT_S = 60
+ENDED_BY = pytest.StashKey[signal.Signals]()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -34,15 +42,21 @@ def _terminate(pid: int) -> None:
         os.kill(pid, signal.SIGTERM)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Also if a clean-up that failed has replaced the KeyboardInterrupt."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
+    """Also if a clean-up that failed has replaced the KeyboardInterrupt, or if the signal comes during the summary."""
+    finish_in_spite_of_signals()
     if number := ended_by():
         session.exitstatus = BY_SIGNAL + number
+    yield
+    if number := ended_by():
+        session.exitstatus = BY_SIGNAL + number
+        session.config.stash[ENDED_BY] = number
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if (number := ended_by()) and not hasattr(config, "workerinput"):
+    """Nothing about a signal that comes when the exit code stands."""
+    if (number := config.stash.get(ENDED_BY, None)) and not hasattr(config, "workerinput"):
         with suppress(OSError):
             print(last_line(number), file=sys.stderr)

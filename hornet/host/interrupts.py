@@ -25,7 +25,7 @@ ENDING = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIG
 # A signal that is repeated within this time does not interrupt the clean-up that the first one has begun.
 CLEAN_UP_S = 20.0
 
-_installed = False
+_installed = _finishing = False
 _first: signal.Signals | None = None
 _raised_s = 0.0
 _before: list[Callable[[], None]] = []
@@ -57,6 +57,12 @@ def listen_no_more() -> None:
             signal.signal(number, signal.SIG_DFL)
 
 
+def finish_in_spite_of_signals() -> None:
+    """The run is done and only reports: the first signal is noted and raises nothing, as if the clean-up had begun."""
+    global _finishing
+    _finishing = True
+
+
 def before_interrupt(call: Callable[[], None]) -> None:
     """Have a function called in the main thread when the first signal comes. It must be quick and wait for nobody."""
     _before.append(call)
@@ -81,7 +87,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     if first:
         for call in _before:
             call()
-    raise Interrupted
+    if not (first and _finishing):
+        raise Interrupted
 
 
 def deliver_signals_promptly() -> None:

@@ -217,3 +217,29 @@ def test_a_program_that_a_command_hands_over_to_ends_with_it(number: signal.Sign
     with hanging_run(tmp_path, mark, before=(sys.executable, "-c", script)) as process:
         process.send_signal(number)
         process.communicate(timeout=END_TIMEOUT_S)
+
+
+# --- A run that is done -----------------------------------------------------------------------------------------------
+
+SIGNAL_AT_THE_END = """
+import os, pytest
+
+@pytest.hookimpl(tryfirst=True)
+def {hook}(config):
+    os.kill(os.getpid(), {number})
+"""
+
+
+@pytest.mark.parametrize("number", EXIT_CODES)
+@pytest.mark.parametrize("hook", ["pytest_terminal_summary", "pytest_unconfigure"])
+def test_a_signal_does_not_break_a_summary(hook: str, number: signal.Signals, tmp_path: Path, mark: str) -> None:
+    (tmp_path / "conftest.py").write_text(SIGNAL_AT_THE_END.format(hook=hook, number=int(number)))
+    (tmp_path / "test_sample.py").write_text("def test_passes(): pass\n")
+    options = ["-q", "-p", "hornet_fixtures.plugin", f"--rootdir={tmp_path}", f"--run-dir={tmp_path}/run"]
+    with started([sys.executable, "-m", "pytest", *options, str(tmp_path)], mark) as process:
+        output, errors = process.communicate(timeout=END_TIMEOUT_S)
+    assert "1 passed" in output
+    assert "Traceback" not in output + errors
+    in_time = hook == "pytest_terminal_summary"
+    assert process.returncode == (EXIT_CODES[number] if in_time else 0)
+    assert ("hornetos: " in errors) == in_time
