@@ -174,10 +174,10 @@ def _judged(name: str, *checks: Callable[[], list[str]], note: str = "") -> Step
 def _not_passed(name: str, error: HornetError) -> Step:
     """A broken seal, and a VM or a guest that does not do what it is told, are verdicts; any other error is not.
 
-    Nor is a VM that the host has ended, or one that a time limit of ours did not wait for.
+    Nor is a VM that the host has ended or whose VMM did not start, or one that a time limit of ours did not wait for.
     """
     judged = isinstance(error, BrokenSnapshotError | VMError | GuestError) and not error.timed_out
-    by_host = isinstance(error, VMFailedError) and error.by_host
+    by_host = isinstance(error, VMFailedError) and (error.by_host or not error.started)
     return Step(name, "FAIL" if judged and not by_host else "NOT JUDGED", [str(error)])
 
 

@@ -35,18 +35,25 @@ SIGNAL_HINTS = {
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 # QEMU's last words where it was asked to end; its exit code is 0 then.
 ASKED_TO_END = re.compile(r"terminating on signal \d+")
+# QEMU's own words where the host gave it too little; its exit code is 1 then.
+HOST_LACKS = re.compile(
+    r"^qemu-system-\w+: .*(Cannot allocate memory|No space left on device|Too many open files|temporarily unavailable)",
+    re.MULTILINE,
+)
 
 
 class VMFailedError(VMError):
     """A VM failed. short: one line for those who meet the same failure later.
 
     by_host: the host ended it, or has no space left: that says nothing about what runs in it.
+    started: its VMM was up before. One that never was has not looked at what it is to run.
     """
 
-    def __init__(self, message: str, hint: str, short: str, *, by_host: bool = False) -> None:
+    def __init__(self, message: str, hint: str, short: str, *, by_host: bool = False, started: bool = True) -> None:
         super().__init__(message, hint)
         self.short = short
         self.by_host = by_host
+        self.started = started
 
 
 class FailureSignal:
@@ -56,6 +63,8 @@ class FailureSignal:
         self.vm_name = vm_name
         # Of the VMM, once it is started.
         self.pid: int | None = None
+        # The VMM has answered once.
+        self.started = False
         self._lock = threading.Lock()
         self._known = threading.Event()
         self._reason = self._hint = self._last_words = ""
@@ -91,7 +100,7 @@ class FailureSignal:
         if not self.failed:
             returncode, words = await_exit(process), last_words()
             how, hint = describe_exit(returncode)
-            by_host = -returncode in FROM_OUTSIDE or bool(ASKED_TO_END.search(words))
+            by_host = -returncode in FROM_OUTSIDE or bool(ASKED_TO_END.search(words) or HOST_LACKS.search(words))
             self.set(f"failed: its VMM (process {process.pid}) {how}", hint, words, by_host=by_host)
 
     def note_disk_error(self, disk: Path, reason: str) -> None:
@@ -113,7 +122,8 @@ class FailureSignal:
         message = f"{what} (noticed while {doing})" if doing else what
         if self._last_words:
             message += f"\n{self._last_words}"
-        return VMFailedError(message, self._hint, f"{what}; it can't be used any more", by_host=self._by_host)
+        short = f"{what}; it can't be used any more"
+        return VMFailedError(message, self._hint, short, by_host=self._by_host, started=self.started)
 
     def check(self, doing: str = "") -> None:
         """Raises VMFailedError if the VM has failed."""

@@ -178,6 +178,7 @@ class FirecrackerVM:
             while True:
                 try:
                     connection.connect(f"/proc/self/fd/{directory_fd}/{API_SOCKET}")
+                    self.failure.started = True
                     return connection
                 except (FileNotFoundError, ConnectionRefusedError) as error:
                     if self.failure.failed or time.monotonic() > deadline_s:

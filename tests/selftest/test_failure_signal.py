@@ -19,9 +19,10 @@ from hornet.vmm.failure import FailureSignal, VMFailedError, await_exit, describ
 TIMEOUT_S = 20
 
 
-def ended_vm(script: str, last_words: str = "LAST WORDS") -> VMFailedError:
-    """The error of a VM whose VMM was this script."""
+def ended_vm(script: str, last_words: str = "LAST WORDS", *, started: bool = True) -> VMFailedError:
+    """The error of a VM whose VMM was this script; started: it had answered before."""
     failure = FailureSignal("vm1")
+    failure.started = started
     with subprocess.Popen(["sh", "-c", script]) as process:
         failure.note_exit(process, lambda: last_words)
     with pytest.raises(VMFailedError) as caught:
@@ -56,6 +57,8 @@ def test_the_error_says_how_the_vmm_ended(script: str, how: str, hint: str) -> N
         ("kill -KILL $$", "", "NOT JUDGED"),
         ("kill -TERM $$", "", "NOT JUDGED"),
         ("exit 0", "qemu-system-x86_64: terminating on signal 15 from pid 7", "NOT JUDGED"),
+        ("exit 1", "qemu-system-x86_64: allocate 268435456 bytes for jit buffer: Cannot allocate memory", "NOT JUDGED"),
+        ("exit 1", "console:\n[ 9.1] fork: Cannot allocate memory\nVMM log:\n", "FAIL"),
         ("exit 0", "", "FAIL"),
         ("kill -SEGV $$", "", "FAIL"),
         ("kill -SYS $$", "", "FAIL"),
@@ -63,6 +66,12 @@ def test_the_error_says_how_the_vmm_ended(script: str, how: str, hint: str) -> N
 )
 def test_a_vmm_that_the_host_ends_is_no_verdict(script: str, last_words: str, verdict: str) -> None:
     assert validate._not_passed("restore", ended_vm(script, last_words)).verdict == verdict
+
+
+@pytest.mark.parametrize("script", ["exit 1", "exit 0", "kill -ABRT $$"])
+def test_a_vmm_that_never_started_is_no_verdict(script: str) -> None:
+    """It has not looked at the snapshot yet."""
+    assert validate._not_passed("restore", ended_vm(script, started=False)).verdict == "NOT JUDGED"
 
 
 def test_a_full_disk_of_the_host_is_no_verdict(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ class Qmp:
     def connect(self, timeout_s: float) -> None:
         """Wait for the greeting and negotiate."""
         self._call("connect", self._client.connect(self._connection), timeout_s)
+        self._failure.started = True
 
     def execute(self, command: str, arguments: dict[str, Any] | None = None, *, timeout_s: float = 20.0) -> Any:
         """Run a command and give its return value."""
