@@ -103,6 +103,8 @@ def _start(
     program = words[0] if "/" not in words[0] or cwd is None else cwd / words[0]
     if shutil.which(program, path=environment.get("PATH")) is None:
         raise CommandError(f"{words[0]}: not found", hint or f"install the package that provides {words[0]}")
+    # Until the supervisor can be ended by one without a traceback.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process = subprocess.Popen(
             [*SUPERVISOR, str(os.getpid()), str(scratch), *words],
@@ -115,6 +117,8 @@ def _start(
         )
     except FileNotFoundError as error:
         raise CommandError(f"{error.filename}: not found", hint) from None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     _running.add(process)
     return process
 

@@ -24,6 +24,10 @@ HEARD = {signal.SIGTERM, signal.SIGCHLD}
 
 
 def main() -> None:
+    # Blocked until here (hornet/host/proc.py): Python would print a traceback among the words of the command.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     parent, scratch, words = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
     prctl = ctypes.CDLL(None).prctl
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,13 +17,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornet.errors import CommandError
-from hornet.host import command_output
+from hornet.host import command_output, proc
 from hornet.host.command_output import CHUNK_BYTES, Output
 from hornet.host.proc import Completed, ending, is_running, run
 from hornet.host.workspace import CHECKOUT
 
 TIMEOUT_S = 30
 MIB = 1 << 20
+# From the start of Python to the command's: 30 ms on a quiet machine.
+INTERRUPTS, INTERRUPT_STEP_S = 40, 0.002
 
 
 def test_a_process_that_ended_does_not_run_though_nobody_waited_for_it() -> None:
@@ -43,6 +46,19 @@ def test_output_and_errors_are_one_text_and_the_exit_code_decides() -> None:
     assert (done.output, done.exit_code) == ("one\ntwo\n", 3)
     with pytest.raises(CommandError, match=r"exit code 3\n  \| one\n  \| two$"):
         sh("echo one; echo two >&2; exit 3")
+
+
+def test_an_interrupted_supervisor_says_nothing(tmp_path: Path) -> None:
+    """Whenever the interrupt comes: what is printed is the command's."""
+    for number in range(INTERRUPTS):
+        with proc._start(("sleep", "1000"), tmp_path / "scratch", None, None, False, "") as process:
+            time.sleep(number * INTERRUPT_STEP_S)
+            process.send_signal(signal.SIGINT)
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            os.killpg(process.pid, signal.SIGKILL)  # as run() does it
+            assert process.stdout
+            said = process.stdout.read().decode()
+        assert not said, f"interrupted after {number * INTERRUPT_STEP_S * 1000:.0f} ms"
 
 
 @pytest.mark.parametrize("job", ["sleep 1000", "yes"], ids=["silent", "printing"])
