@@ -21,7 +21,7 @@ def host(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Show the host's tools, features and lanes (exit 0: it can do the suite's work, 1: it can't).
+    """Show the host's tools, features and lanes (exit 0: it can do the suite's work, 1: it can't, 2: no lane is known).
 
     A lane (VMM/accelerator) is proved by booting a kernel until it looks for its root; the outcome is kept until host
     or kernel change. Without a built kernel it is "not proved".
@@ -52,6 +52,9 @@ def host(
                 say(f"{heading}: {sentence}")
     if problems:
         raise typer.Exit(1)
+    if kernel and not any(state.usable for state in lanes):
+        reasons = "; ".join(f"{state.lane}: {state.reason}" for state in lanes if state.usable is None)
+        raise HostError(f"no lane could be proved: {reasons}", "mend that, then run it again")
 
 
 def _newest_kernel(workspace: Workspace) -> Path | None:

@@ -30,6 +30,7 @@ WITHOUT_RIGHTS = (
 )
 # Of one user. QEMU's pool for disk requests has up to 64; each virtual CPU is one more, of at most 32.
 MAX_THREADS = 256
+VISIBLE_PROGRAMS = ("/usr", "/bin", "/sbin")
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,15 @@ def start_vmm(
         limits.append(f"--nproc={_limit(resource.RLIMIT_NPROC, MAX_THREADS)}")
         user = ["--reuid", str(rights.user), "--regid", str(rights.user)]
         environment |= inherited.environment(rights.files)
-    command = ["prlimit", *limits, "setpriv", *user, *WITHOUT_RIGHTS, *argv]
+    program = str if rights.user is None else _seen_in_jail
+    command = [program("prlimit"), *limits, program("setpriv"), *user, *WITHOUT_RIGHTS, program(argv[0]), *argv[1:]]
     if namespace:
         # Entered first: it takes rights.
         command = ["nsenter", f"--net={RUN_NETNS / namespace}", "--", *command]
 
     def spawn() -> subprocess.Popen[bytes]:
-        if not shutil.which(argv[0], path=environment["PATH"]):
-            where = " below /usr, which is all that a VMM sees" if rights.user is not None else " on PATH"
-            raise HostError(f"{argv[0]}: not found{where}", "install it there: ./hornetos host installs what it can")
+        if rights.user is None and not shutil.which(argv[0], path=environment["PATH"]):
+            raise HostError(f"{argv[0]}: not found on PATH", "install it there: ./hornetos host installs what it can")
         stdin, stdout = stdio or (subprocess.DEVNULL, sink.fileno())
         return subprocess.Popen(
             command,
@@ -95,6 +96,20 @@ def start_vmm(
             return _spawner(jailed=rights.user is not None).submit(spawn).result()
         except FileNotFoundError as error:
             raise HostError(f"{error.filename}: not found", "install the package util-linux") from error
+
+
+def _seen_in_jail(name: str) -> str:
+    """The program that the host would run, by its own path: a link elsewhere on PATH leads nowhere in the jail.
+
+    Raises HostError if there is none, or none that a jailed VMM sees.
+    """
+    found = shutil.which(name)
+    if not found:
+        raise HostError(f"{name}: not found on PATH", "run ./hornetos host: it installs what is missing")
+    real = os.path.realpath(found)
+    if not any(real.startswith(f"{directory}/") for directory in VISIBLE_PROGRAMS):
+        raise HostError(f"{real}: not below /usr, which is all that a VMM sees", "install it there")
+    return real
 
 
 def _limit(kind: int, wanted: int) -> int:

@@ -8,16 +8,19 @@ import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from hornet.checks.host_readiness import host_problems, host_remarks
-from hornet.errors import HostError
+from hornet.errors import HostError, VMError
 from hornet.host.facts import fingerprint, host_facts, with_sudo
 from hornet.host.tools import HostTool, all_tools
 from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.spec.model import Spec
+from hornet.vm import lanes
 from hornet.vm.lanes import LaneState, _kept, best_lane
 from hornet.vmm.registry import LANE_NAMES, lane_named, vmm_programs
 from hornet_cli.app import app
@@ -140,6 +143,47 @@ def test_a_host_that_lacks_something_is_exit_code_1(command: Any) -> None:
     result = command(facts=changed(root=False))
     assert result.exit_code == 1
     assert "problem: not run as root" in result.stdout
+
+
+def test_a_host_whose_lanes_could_not_be_tried_is_not_judged(command: Any, tmp_path: Path) -> None:
+    kernel = tmp_path / "vmlinux"
+    kernel.write_bytes(b"a kernel")
+    untried = [LaneState(state.lane, None, f"no room {number}") for number, state in enumerate(LANES)]
+    assert command(lanes=untried).exit_code == 0, "without a kernel there is nothing to try"
+    result = command("--kernel", str(kernel), lanes=untried)
+    assert isinstance(result.exception, HostError)
+    assert all(state.reason in result.exception.message for state in untried)
+    assert command("--kernel", str(kernel), lanes=[*untried[:2], LANES[2]]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("lane", "timed_out", "usable"),
+    [
+        ("qemu/tcg", True, None),
+        ("qemu/tcg", False, False),
+        ("qemu/kvm", True, False),
+    ],
+)
+def test_an_emulator_that_is_slow_may_work_the_next_time(
+    lane: str, timed_out: bool, usable: bool | None, spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SlowVM:
+        """Its console is its own."""
+
+        text = "Linux version 6.1"
+
+        def __init__(self) -> None:
+            self.console = self
+
+        def wait_for(self, pattern: str, timeout_s: float) -> None:
+            raise VMError("no such line", timed_out=timed_out)
+
+        def kill(self) -> None: ...
+
+    monkeypatch.setattr(lanes, "driver_of", lambda lane: SimpleNamespace(boot=lambda *_, **__: SlowVM()))
+    state = lanes._boot_to_root_mount(lane_named(lane), Workspace(tmp_path), tmp_path / "vmlinux", spec)
+    assert state.usable is usable
+    assert "does not come up within 20 s; the console's last line: 'Linux version 6.1'" in state.reason
 
 
 def test_a_kernel_that_is_not_there_is_a_clear_error(command: Any) -> None:

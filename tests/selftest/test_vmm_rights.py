@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ import pytest
 from hornet.errors import HostError, VMError
 from hornet.host.proc import is_running
 from hornet.host.workspace import CHECKOUT
-from hornet.vmm.process import Rights, claimed, open_given, start_vmm
+from hornet.vmm.process import Rights, claimed, open_given, prepare_jail, start_vmm
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +92,28 @@ def output_of(script: str, tmp_path: Path, rights: Rights = CONFINED) -> str:
     log = tmp_path / "vmm.log"
     start_vmm(["sh", "-c", script], rights, log=log).wait(TIMEOUT_S)
     return log.read_text()
+
+
+def test_a_vmm_starts_where_path_leads_to_it_by_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a user's profile, or a directory of wrappers: such a PATH leads nowhere in the jail."""
+    prepare_jail()
+    links = tmp_path / "bin"
+    links.mkdir()
+    for name in ("prlimit", "setpriv", "sh"):
+        found = shutil.which(name)
+        assert found
+        (links / name).symlink_to(found)
+    monkeypatch.setenv("PATH", str(links))
+    assert output_of("echo started", tmp_path) == "started\n"
+
+
+def test_a_vmm_that_the_jail_hides_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "vmm"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(HostError, match=f"{program}: not below /usr"):
+        start_vmm(["vmm"], CONFINED, log=tmp_path / "vmm.log")
 
 
 @pytest.fixture
