@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -122,6 +123,9 @@ STDERR = 2
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     register_markers(config)
+    # What they log, tracebacks too, is about a connection whose end our own errors explain.
+    for library in ("paramiko", "qemu.qmp"):
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     try:
         configure_run(config)
     except HornetError as error:

@@ -28,6 +28,31 @@ def test_other(): other.check()
 """
 
 
+LOGGING = """
+import logging
+import pytest
+
+@pytest.mark.parametrize("library", ["qemu.qmp.protocol.vm1", "paramiko.transport"])
+def test_fails(library):
+    try:
+        raise EOFError
+    except EOFError:
+        logging.getLogger(library).critical("LOGGED", exc_info=True)
+    pytest.fail("our own words")
+"""
+
+
+def test_what_a_library_logs_of_a_connection_is_not_shown(tmp_path: Path) -> None:
+    """Tracebacks of a connection whose end our own error explains."""
+    (tmp_path / "test_sample.py").write_text(LOGGING)
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={tmp_path}"]
+    words += [f"--run-dir={tmp_path}/run", f"{tmp_path}/test_sample.py"]
+    done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.count("our own words") >= 2
+    assert "Captured log" not in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
 def test_later_tests_refer_to_the_first(tmp_path: Path) -> None:
     (tmp_path / "test_sample.py").write_text(TESTS)
     words = [sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={tmp_path}"]
