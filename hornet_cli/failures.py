@@ -14,7 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from hornet.errors import HornetError, HostError
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import PACKAGES, SOURCE
 from hornet.text import one_line, printable
 
 LOGS_DIRECTORY = "logs"
@@ -111,10 +112,10 @@ def explain(error: BaseException) -> HornetError:
 def _place(error: BaseException) -> str:
     """Where in the project an exception comes from: file and line of the innermost frame that is its own."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if Path(frame.filename).is_relative_to(CHECKOUT) and "venv" not in frame.filename]
+    own = [frame for frame in frames if any(Path(frame.filename).is_relative_to(SOURCE / name) for name in PACKAGES)]
     if not own:
         return "hornetos"
-    return f"{Path(own[-1].filename).relative_to(CHECKOUT)}, line {own[-1].lineno}"
+    return f"{Path(own[-1].filename).relative_to(SOURCE)}, line {own[-1].lineno}"
 
 
 def _write_log(trace: str) -> Path | None:

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import IN_CHECKOUT, SOURCE, TESTS, require_checkout
 from hornet_cli.context import settings
 from hornet_cli.printer import say
 
-PAGE = CHECKOUT / "docs" / "guide-coverage.md"
+PAGE = SOURCE / "docs" / "guide-coverage.md"
 
 
 def guide(
@@ -24,9 +24,10 @@ def guide(
 
     spec = settings(ctx).spec
     kvm_metrics = [key for key, metric in spec.metrics.items() if metric.needs == "kvm"]
-    covered = coverage(load_requirements().values(), collect_checks(CHECKOUT / "tests", spec.tiers), kvm_metrics)
+    covered = coverage(load_requirements().values(), collect_checks(TESTS, spec.tiers), kvm_metrics)
     page = coverage_page(covered)
     if write:
+        require_checkout("hornetos guide --write")
         PAGE.write_text(page, encoding="utf-8")
     section = ""
     for entry in covered:
@@ -39,8 +40,8 @@ def guide(
             say(f"    {line}")
     say()
     problems = coverage_problems(covered)
-    if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page:
-        problems.append(f"{PAGE.relative_to(CHECKOUT)}: out of date; run `hornetos guide --write` and commit the page")
+    if IN_CHECKOUT and (not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page):
+        problems.append(f"{PAGE.relative_to(SOURCE)}: out of date; run `hornetos guide --write` and commit the page")
     for problem in problems:
         say(f"problem: {problem}")
     say(f"guide: {sum(bool(entry.tests) for entry in covered)} of {len(covered)} statements have checks")

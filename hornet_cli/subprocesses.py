@@ -1,4 +1,4 @@
-"""Programs that a command hands over to: in the checkout, with its output, interrupted with it."""
+"""Programs that a command hands over to: run in the checkout if there is one, and interrupted with the command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import IN_CHECKOUT, SOURCE
 
 # A shell ignores SIGINT for what it starts in the background, and the program would inherit that.
 INTERRUPTED_WITH_US = ("env", "--default-signal=INT", "setpriv", "--pdeathsig", "INT")
@@ -18,7 +18,8 @@ def call(argv: Sequence[str]) -> int:
     Whatever signal ends this process, the program gets one SIGINT, cleans up and ends, and this process waits for
     it; also when this process is killed. The terminal's Ctrl-C does not reach it: it has a session of its own.
     """
-    process = subprocess.Popen([*INTERRUPTED_WITH_US, *argv], cwd=CHECKOUT, start_new_session=True)
+    where = SOURCE if IN_CHECKOUT else None
+    process = subprocess.Popen([*INTERRUPTED_WITH_US, *argv], cwd=where, start_new_session=True)
     try:
         return process.wait()
     except KeyboardInterrupt:

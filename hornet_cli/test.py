@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperCommand
 
 from hornet.host.owned import work_directory
+from hornet.installation import require_checkout
 from hornet_cli.context import settings
 from hornet_cli.subprocesses import call
 
@@ -31,6 +32,7 @@ def test(ctx: typer.Context) -> None:
     `hornetos test -e guest -- -k interrupted`. Exit code 0 if all pass, 1 if a test fails, 2 if nothing fails but
     something could not be judged.
     """
+    require_checkout("hornetos test")
     with work_directory(settings(ctx).workspace.run, "test") as directory:
         results = directory / "results.json"
         code = call([sys.executable, "-m", "tox", "run", f"--result-json={results}", *ctx.args])

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from hornet.errors import BrokenSnapshotError, HornetError
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import TESTS
 from hornet.text import printable
 from hornet.vm.fleet import Fleet
 from hornet.vmm.failure import VMFailedError
@@ -24,7 +24,7 @@ from hornet.vmm.failure import VMFailedError
 # Of one section of a report, as a console.
 MAX_SECTION_CHARACTERS = 200_000
 # In the suite's own tests any exception is a failure of what they test.
-OWN_TESTS = (CHECKOUT / "tests" / "selftest", CHECKOUT / "tests" / "guest")
+OWN_TESTS = (TESTS / "selftest", TESTS / "guest")
 NOT_JUDGED_EXIT_CODE = 2
 # By what it says: the test that showed it first.
 SHOWN_FAILURES = pytest.StashKey[dict[str, str]]()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import TESTS
 from hornet.vmm.registry import LANES_HELP
 
 # Of all tests in the folder of that name, and of no others.
@@ -90,7 +90,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """`-m conformance` names a folder of tests: the others, which take as long to read as a VM to restore, are left."""
     elsewhere = config.option.markexpr in FOLDERS and collection_path.name != config.option.markexpr
-    return True if elsewhere and collection_path.parent == CHECKOUT / "tests" else None
+    return True if elsewhere and collection_path.parent == TESTS else None
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -7,7 +7,8 @@ import stat
 from collections.abc import Collection
 from pathlib import Path
 
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import IN_CHECKOUT, SOURCE
 
 # Below HORNET_HOME, with all that is in them: what commands without root read and write.
 SHARED = ("reports", "logs", "cache/lanes")
@@ -15,7 +16,7 @@ SHARED = ("reports", "logs", "cache/lanes")
 WORK = "run"
 
 
-def give_to_owner(workspace: Workspace, checkout: Path = CHECKOUT) -> None:
+def give_to_owner(workspace: Workspace, checkout: Path = SOURCE) -> None:
     """Give root's files in the checkout to its owner, and what is shared of `home` to the owner of that.
 
     Byte code, caches of tools, reports and logs are what commands without root write. Keys and VMs' state stay root's.
@@ -23,7 +24,8 @@ def give_to_owner(workspace: Workspace, checkout: Path = CHECKOUT) -> None:
     """
     if os.geteuid() != 0:
         return
-    _give_tree(checkout, checkout.stat(), {checkout / ".git", checkout / ".hornet", workspace.root})
+    if IN_CHECKOUT:
+        _give_tree(checkout, checkout.stat(), {checkout / ".git", checkout / ".hornet", workspace.root})
     if workspace.root.is_dir():
         owner = workspace.root.stat()
         for name in SHARED:

@@ -19,7 +19,8 @@ from hornet.host.cpu import cpu_features_sha256, cpu_model
 from hornet.host.file_copy import clone_file
 from hornet.host.owned import work_directory
 from hornet.host.tools import HostTool, all_tools
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import IN_CHECKOUT, SOURCE
 
 CAP_NET_ADMIN = 12
 
@@ -47,7 +48,7 @@ def with_sudo(argv: Sequence[str]) -> str:
     """The command that runs this program again as root; sudo alone would not find one of a virtual environment."""
     program, module = Path(argv[0]), Path(argv[0]).parent.name
     if module == "hornet_cli":
-        words = [str(CHECKOUT / "hornetos")]
+        words = [str(SOURCE / "hornetos") if IN_CHECKOUT else shutil.which("hornetos") or "hornetos"]
     elif program.name == "__main__.py":
         words = [sys.executable, "-m", module]
     else:

@@ -11,8 +11,8 @@ from pathlib import Path
 from hornet.errors import HostError
 from hornet.host.file_copy import OTHERS, PRIVATE_DIRECTORY_MODE
 from hornet.host.owned import MARK, remove_abandoned
+from hornet.installation import IN_CHECKOUT, SOURCE
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 # Where processes leave something when they are killed; what is theirs is locked while they live (hornet/host/owned.py).
 LEFT_BEHIND = (
     *(f"{place}*{MARK}*" for place in ("run/", "keys/", "build/*/", "cache/*/", "snapshots/", "snapshots/*/")),
@@ -28,9 +28,9 @@ class Workspace:
 
     @classmethod
     def from_env(cls) -> Workspace:
-        """HORNET_HOME, or .hornet/ in the checkout."""
+        """HORNET_HOME; by default .hornet/ in the checkout, or the user's data directory without a checkout."""
         # Not Path.resolve(): a circle of links is an error of the directory that is to be made, which names it.
-        return cls(Path(os.path.realpath(os.environ.get("HORNET_HOME") or CHECKOUT / ".hornet")))
+        return cls(Path(os.path.realpath(os.environ.get("HORNET_HOME") or _default_root())))
 
     def directory(self, *parts: str, private: bool = False) -> Path:
         """A directory below HORNET_HOME, made if it is missing.
@@ -129,3 +129,11 @@ class Workspace:
     def keys(self) -> Path:
         """The SSH key pair with which this home's VMs are reached; readable by the owner only."""
         return self.directory("keys", private=True)
+
+
+def _default_root() -> Path:
+    if IN_CHECKOUT:
+        return SOURCE / ".hornet"
+    # XDG Base Directory Specification.
+    data = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share").expanduser()
+    return data / "hornetos"

@@ -11,9 +11,8 @@ from pydantic_core import ErrorDetails
 
 from hornet.errors import SpecError
 from hornet.foreign_file import ForeignFileError, read_toml
+from hornet.installation import SPEC_DIRECTORY
 
-# The project's own specification.
-SPEC_DIRECTORY = Path(__file__).resolve().parents[2] / "spec"
 # It stands beside the others and is read by itself: hornet/spec/requirements.py.
 REQUIREMENTS_FILE = "requirements.toml"
 SHOWN_PROBLEMS = 20

@@ -11,7 +11,8 @@ from pathlib import Path
 from pydantic import ValidationError, model_validator
 
 from hornet.errors import SpecError
-from hornet.spec.files import SPEC_DIRECTORY, Origin, explain, merge, read_overlay, read_spec
+from hornet.installation import SPEC_DIRECTORY
+from hornet.spec.files import Origin, explain, merge, read_overlay, read_spec
 from hornet.spec.kernel import Kernel
 from hornet.spec.machine import Machine, Vmm
 from hornet.spec.measuring import Capacity, Perf

@@ -12,7 +12,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from hornet.errors import SpecError
 from hornet.foreign_file import ForeignFileError, first_problem, read_toml
-from hornet.spec.files import REQUIREMENTS_FILE, SPEC_DIRECTORY
+from hornet.installation import SPEC_DIRECTORY
+from hornet.spec.files import REQUIREMENTS_FILE
 from hornet.spec.types import Table
 
 MAX_REQUIREMENTS_BYTES = 256 << 10

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 from tests.faults.world import INPUTS, World
 
 HORNETOS = (sys.executable, "-m", "hornet_cli")
@@ -21,7 +21,7 @@ MANIFEST_FILE = "manifest.json"
 PREFIX = "faulty-"
 NAMESPACES = (rf"/run/netns/{PREFIX}\w+", r"/run/netns/vm\d")
 # Whoever builds in the store: children that take their time, in the order unpack, wait, pack.
-STORE_SCRIPT = CHECKOUT / "tests/faults/store_command.py"
+STORE_SCRIPT = SOURCE / "tests/faults/store_command.py"
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def _snapshot(world: World) -> Path:
 
 def _sound_image(world: World) -> None:
     subprocess.run(["truncate", "-s", "24M", INPUTS / "fs"], check=True)
-    subprocess.run(["mkfs.ext4", "-qF", "-b", "1024", "-d", CHECKOUT / "hornet", INPUTS / "fs"], check=True)
+    subprocess.run(["mkfs.ext4", "-qF", "-b", "1024", "-d", SOURCE / "hornet", INPUTS / "fs"], check=True)
 
 
 def _damaged_image(world: World) -> None:
@@ -122,7 +122,7 @@ def _adopt_again(world: World) -> list[str | Path]:
 
 def _another_image(world: World) -> None:
     """The same packages, another date: the image is built again on layers that are there."""
-    epoch = re.search(r"^source_date_epoch = (\d+)", (CHECKOUT / "spec" / "builders.toml").read_text(), re.MULTILINE)
+    epoch = re.search(r"^source_date_epoch = (\d+)", (SOURCE / "spec" / "builders.toml").read_text(), re.MULTILINE)
     assert epoch
     (INPUTS / "date.toml").write_text(f"[rootfs]\nsource_date_epoch = {int(epoch[1]) + 1}\n")
 
@@ -142,7 +142,7 @@ def _new_version_again(world: World) -> list[str | Path]:
 
 
 def _quietly(argv: Sequence[str], world: World) -> None:
-    subprocess.run(argv, check=True, env=world.environment, cwd=CHECKOUT, stdout=subprocess.DEVNULL)
+    subprocess.run(argv, check=True, env=world.environment, cwd=SOURCE, stdout=subprocess.DEVNULL)
 
 
 def hornetos(*words: str | Path) -> Callable[[World], list[str | Path]]:

@@ -7,7 +7,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 from tests.faults.world import World
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ def _judge_words(ended: Ended) -> list[str]:
 
 def _of_python_itself(text: str) -> bool:
     """An interrupt before the first line of the project, which nothing can handle yet."""
-    ours = text.replace(str(CHECKOUT / "hornet_cli/__main__.py"), "")
-    return text.rstrip().endswith("KeyboardInterrupt") and f"{CHECKOUT}/hornet" not in ours
+    ours = text.replace(str(SOURCE / "hornet_cli/__main__.py"), "")
+    return text.rstrip().endswith("KeyboardInterrupt") and f"{SOURCE}/hornet" not in ours
 
 
 def _judge_sentence(plan: Plan, ended: Ended) -> list[str]:

@@ -14,11 +14,12 @@ def make_artifact() -> None:
     """Pack a tree, wait, unpack it, all in the artifact's work directory."""
     from hornet.host.artifact_store import Store
     from hornet.host.proc import run
-    from hornet.host.workspace import CHECKOUT, Workspace
+    from hornet.host.workspace import Workspace
+    from hornet.installation import SOURCE
 
     def build(work: Path) -> None:
         log = work / "build.log"
-        run(["tar", "-C", CHECKOUT, "-cf", work / "tree.tar", "hornet", "builders"], timeout_s=STEP_TIMEOUT_S, log=log)
+        run(["tar", "-C", SOURCE, "-cf", work / "tree.tar", "hornet", "builders"], timeout_s=STEP_TIMEOUT_S, log=log)
         run(["sh", "-c", "sleep 0.3 & sleep 0.3; wait; echo waited"], timeout_s=STEP_TIMEOUT_S, log=log)
         run(["tar", "-C", work, "-xf", work / "tree.tar"], timeout_s=STEP_TIMEOUT_S, log=log)
 

@@ -19,7 +19,8 @@ from pathlib import Path
 
 import psutil
 
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import SOURCE
 from tests.faults import oracle, shams  # noqa: F401  the shams are commands too
 from tests.faults.faults import Missed, Running, Settings
 from tests.faults.plan import Plan
@@ -57,10 +58,10 @@ class Result:
 
 def play(plan: Plan, workspace: Path) -> Result:
     """Play a fault in a new world, from outside. Raises RuntimeError if the world itself fails."""
-    environment = {**os.environ, "HORNET_HOME": str(workspace), "PYTHONPATH": str(CHECKOUT)}
+    environment = {**os.environ, "HORNET_HOME": str(workspace), "PYTHONPATH": str(SOURCE)}
     done = subprocess.run(
         world_argv("tests.faults.trial", str(plan)),
-        cwd=CHECKOUT,
+        cwd=SOURCE,
         env=environment,
         capture_output=True,
         text=True,
@@ -162,7 +163,7 @@ def _start(world: World, argv: Sequence[str | Path], settings: Settings) -> subp
 
     return subprocess.Popen(
         [str(word) for word in argv],
-        cwd=CHECKOUT,
+        cwd=SOURCE,
         start_new_session=True,
         preexec_fn=prepare,
         env=settings.environment,

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 
 UNSHARE = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private")
 SCRATCH = Path("/mnt")
@@ -38,7 +38,7 @@ UNFINISHED = re.compile(r"\.tmp-|\.new$")
 def what_is_hidden(workspace: Path) -> str | None:
     """Why no world can be made: what it needs lies where it puts empty directories. None if it can."""
     for path in COVERED:
-        for needed in (workspace, CHECKOUT):
+        for needed in (workspace, SOURCE):
             if needed.is_relative_to(path):
                 return f"{needed}: the fault test covers {path}; keep the checkout and HORNET_HOME elsewhere"
     return None
@@ -67,7 +67,7 @@ class World:
         self.nothing = os.open("/dev/null", os.O_RDWR)
         self.mount_disk()
         self.boot()
-        self.environment = {**os.environ, "HORNET_HOME": str(self.workspace), "PYTHONPATH": str(CHECKOUT)}
+        self.environment = {**os.environ, "HORNET_HOME": str(self.workspace), "PYTHONPATH": str(SOURCE)}
         self.environment["PYTHONDONTWRITEBYTECODE"] = "1"
         self.environment.pop("PYTEST_CURRENT_TEST", None)
 

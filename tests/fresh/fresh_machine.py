@@ -19,7 +19,7 @@ from pathlib import Path
 from builders.apt.packages import TRUST
 from builders.apt.sources import apt_sources
 from hornet.host.proc import run
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 from hornet.spec.model import load_spec
 
 RELEASES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
@@ -154,7 +154,7 @@ class FreshMachine:
         """A copy with the modes that the user's umask gives; all that git would not have is left out."""
         target = self.root / SUITE.lstrip("/")
         ignored = shutil.ignore_patterns(".git", ".hornet", ".tox", "__pycache__", ".*_cache", "*.egg-info")
-        shutil.copytree(CHECKOUT, target, symlinks=True, ignore=ignored)
+        shutil.copytree(SOURCE, target, symlinks=True, ignore=ignored)
         workspace = self.root / HOME.lstrip("/")
         for path in [workspace, *workspace.rglob("*")]:
             os.chown(path, USER_ID, USER_ID, follow_symlinks=False)

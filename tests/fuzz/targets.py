@@ -35,6 +35,7 @@ from hornet.formats.ext4.reader import Ext4Reader
 from hornet.formats.ext4.tree import Ext4Tree
 from hornet.formats.kconfig import check_flags, extract_config, format_config, version_key
 from hornet.formats.shebang import interpreter_of
+from hornet.installation import SPEC_DIRECTORY
 from hornet.network import AddressPlan
 from hornet.results.benchmarks import parse_benchmarks
 from hornet.results.capacity import METRIC, Footprint
@@ -42,7 +43,7 @@ from hornet.results.junit import parse_junit
 from hornet.results.records import parse_records
 from hornet.results.run import Run, _note_artifacts
 from hornet.snapshot.manifest import FileSeal, Manifest, parse_manifest
-from hornet.spec.files import SPEC_DIRECTORY, merge, read_spec
+from hornet.spec.files import merge, read_spec
 from hornet.spec.model import Spec, build_spec, load_spec
 from hornet.spec.requirements import load_requirements
 from hornet.vm.probes import ProbeResult, parse_answers

@@ -18,7 +18,8 @@ import pytest
 from hornet.errors import GuestError, VMError
 from hornet.host.file_copy import clone_file
 from hornet.host.proc import run
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import SOURCE
 from hornet.network import HostNet
 from hornet.results.junit import read_junit
 from hornet.spec.lane import Lane
@@ -87,9 +88,7 @@ def test_it_is_judged_by_the_required_tier(
         *(f"--ssh-key={foreign_key.private_path}", "--require=micro", f"--lane={lane}", f"--run-dir={tmp_path}/run"),
     ]
     environment = {**os.environ, "HORNET_HOME": str(tmp_path / "home")}
-    done = subprocess.run(
-        words, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = subprocess.run(words, cwd=SOURCE, env=environment, capture_output=True, text=True, timeout=300, check=False)
     cases = {case.name: case for case in read_junit(tmp_path / "run" / "junit.xml")}
     failed = [name for name, case in cases.items() if case.outcome != "passed"]
     assert failed == ["test_the_image_is_within_its_tier"], done.stdout[-3000:]

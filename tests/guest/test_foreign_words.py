@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import VMError
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import SOURCE
 from hornet.snapshot import Bundle
 from hornet.vm.fleet import VM, Fleet
 from tests.support.foreign_words import HOSTILE, assert_obeyed_by_nobody
@@ -34,8 +35,8 @@ def say(where: str) -> str:
 def hornetos(workspace: Workspace, *words: object) -> subprocess.CompletedProcess[bytes]:
     ended = subprocess.run(
         [sys.executable, "-m", "hornet_cli", *map(str, words)],
-        cwd=CHECKOUT,
-        env={**os.environ, "HORNET_HOME": str(workspace.root), "PYTHONPATH": str(CHECKOUT)},
+        cwd=SOURCE,
+        env={**os.environ, "HORNET_HOME": str(workspace.root), "PYTHONPATH": str(SOURCE)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=TIMEOUT_S,

@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from hornet.host.proc import is_running
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import SOURCE
 from hornet.network import netns
 from hornet.scenarios.agent_client import AgentClient
 from hornet.snapshot import Bundle
@@ -59,10 +60,10 @@ def a_run(directory: Path, test: str, *options: str) -> Iterator[tuple[subproces
     """pytest on this test alone, as far as it prints THERE, and its command line."""
     module = directory / "test_hang.py"
     module.write_text(test)
-    shutil.copy(CHECKOUT / "conftest.py", directory)
+    shutil.copy(SOURCE / "conftest.py", directory)
     argv = [sys.executable, "-m", "pytest", "-s", "-q", "-p", "no:cacheprovider", f"--rootdir={directory}"]
     argv += [*options, str(module)]
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "HANG": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "HANG": "1"}
     with subprocess.Popen(
         argv, cwd=directory, env=environment, stdout=subprocess.PIPE, text=True, preexec_fn=heed_interrupts
     ) as process:
@@ -92,7 +93,7 @@ def test_an_interrupted_run_leaves_nothing(
         process.send_signal(by)
         process.communicate(timeout=END_TIMEOUT_S)
     if by is signal.SIGKILL:
-        calm = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+        calm = {**os.environ, "PYTHONPATH": str(SOURCE)}
         again = subprocess.run(argv, cwd=tmp_path, env=calm, capture_output=True, text=True, timeout=120, check=False)
         assert again.returncode == 0, again.stdout
     assert_nothing_is_left(process, workspace, vmms)

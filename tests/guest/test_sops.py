@@ -13,7 +13,8 @@ import pytest
 
 from hornet.errors import SnapshotError
 from hornet.host.file_copy import clone_file
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import SOURCE
 from hornet.network.ownership import leftovers
 from hornet.procedures.validate import STEPS
 from hornet.snapshot import Bundle, open_bundle
@@ -34,7 +35,7 @@ def own_home(workspace: Workspace, tmp_path: Path) -> Workspace:
 
 
 def start(workspace: Workspace, *arguments: object) -> subprocess.Popen[str]:
-    environment = {**os.environ, "HORNET_HOME": str(workspace.root), "PYTHONPATH": str(CHECKOUT)}
+    environment = {**os.environ, "HORNET_HOME": str(workspace.root), "PYTHONPATH": str(SOURCE)}
     argv = [sys.executable, "-u", "-m", "hornet_cli", *map(str, arguments)]
     return subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

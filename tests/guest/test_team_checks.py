@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hornet.checks import guest_kernel, tools
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import SOURCE
 from hornet.procedures.judge_image import judge_image
 from hornet.scenarios.probe_sets import collect_facts
 from hornet.spec.model import Spec, load_spec
@@ -16,7 +17,7 @@ from hornet_fixtures.under_test import Image
 
 pytestmark = pytest.mark.guest
 
-EXAMPLE = CHECKOUT / "docs" / "example-overlay.toml"
+EXAMPLE = SOURCE / "docs" / "example-overlay.toml"
 BROKEN = """
 [tools.sed]
 needs = ["sed", "no-such-command"]

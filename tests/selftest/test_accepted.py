@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 from hornet.results.junit import Case, read_junit
 from hornet.results.run import load_run
 from hornet.spec.model import load_spec
@@ -46,7 +46,7 @@ def run_sample(directory: Path) -> dict[str, Case]:
         *(sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={directory}"),
         *(f"--overlay={directory}/overlay.toml", f"--junitxml={directory}/junit.xml", f"--run-dir={directory}/run"),
     ]
-    subprocess.run([*words, f"{directory}/test_sample.py"], cwd=CHECKOUT, capture_output=True, timeout=120, check=False)
+    subprocess.run([*words, f"{directory}/test_sample.py"], cwd=SOURCE, capture_output=True, timeout=120, check=False)
     return {case.name: case for case in read_junit(directory / "junit.xml")}
 
 

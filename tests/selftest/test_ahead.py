@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 from hornet.results.junit import read_junit
 
 # Plays the guests: the names are those of hornet_fixtures/prefetch.py.
@@ -62,7 +62,7 @@ def run_sample(directory: Path, *options: str) -> None:
     (directory / "test_sample.py").write_text(TESTS)
     words = [sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={directory}"]
     words += [f"--junitxml={directory}/junit.xml", f"--run-dir={directory}/run", *options]
-    subprocess.run([*words, f"{directory}/test_sample.py"], cwd=CHECKOUT, capture_output=True, timeout=120, check=False)
+    subprocess.run([*words, f"{directory}/test_sample.py"], cwd=SOURCE, capture_output=True, timeout=120, check=False)
 
 
 def test_what_is_needed_is_begun_first_and_a_failure_is_its_own_tests(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 from hornet_cli.app import app
 
 NOBODY = "65534"
@@ -19,8 +19,8 @@ NOBODY = "65534"
 def hornetos(*words: str, prefix: tuple[str, ...] = (), **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*prefix, sys.executable, "-m", "hornet_cli", *words],
-        cwd=CHECKOUT,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        cwd=SOURCE,
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1", **environment},
         capture_output=True,
         text=True,
         timeout=60,
@@ -60,7 +60,7 @@ def test_a_typo_in_the_spec_is_named(tmp_path: Path) -> None:
 def test_without_root_the_error_says_so() -> None:
     reading = ("setpriv", f"--reuid={NOBODY}", "--clear-groups", "--inh-caps=-all")
     # Not even the checkout may be readable for nobody: then this machine can't show it.
-    if subprocess.run([*reading, "test", "-r", str(CHECKOUT / "tox.ini"), "-a", "-x", sys.executable]).returncode:
+    if subprocess.run([*reading, "test", "-r", str(SOURCE / "tox.ini"), "-a", "-x", sys.executable]).returncode:
         pytest.skip("the checkout or Python lies where only root can read")
     shown = hornetos("run", prefix=reading, HORNET_HOME="/tmp/hornet-of-nobody")
     assert shown.returncode == 2

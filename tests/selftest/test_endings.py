@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from hornet.host.interrupts import CLEAN_UP_S
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import SOURCE
 from tests.support import kernel_samples
 
 START_TIMEOUT_S, END_TIMEOUT_S = 150, 60
@@ -28,9 +29,9 @@ ENDINGS = [*EXIT_CODES, signal.SIGKILL]
 @contextmanager
 def started(argv: list[str], mark: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """A process whose descendants carry a mark in their environment, and that has printed THERE."""
-    settings = {**os.environ, "PYTHONPATH": str(CHECKOUT), "HORNET_TEST_MARK": mark, **environment}
+    settings = {**os.environ, "PYTHONPATH": str(SOURCE), "HORNET_TEST_MARK": mark, **environment}
     with subprocess.Popen(
-        ["env", "--default-signal=INT,HUP,TERM", *argv], env=settings, stdout=-1, stderr=-1, text=True, cwd=CHECKOUT
+        ["env", "--default-signal=INT,HUP,TERM", *argv], env=settings, stdout=-1, stderr=-1, text=True, cwd=SOURCE
     ) as process:
         try:
             yield process
@@ -138,7 +139,7 @@ def test_a_build_that_a_signal_ends_leaves_nothing(number: signal.Signals, mark:
         assert list((workspace.build / "kernel").glob("*.tmp-*"))
         again = [sys.executable, "-m", "hornet_cli", "net", "list", "--private", "hornet-none-"]
         subprocess.run(
-            again, env={**os.environ, "HORNET_HOME": str(workspace.root)}, cwd=CHECKOUT, check=True, timeout=60
+            again, env={**os.environ, "HORNET_HOME": str(workspace.root)}, cwd=SOURCE, check=True, timeout=60
         )
     assert not list((workspace.build / "kernel").glob("*.tmp-*"))
 
@@ -171,7 +172,7 @@ def hanging_run(
     tmp_path: Path, mark: str, *options: str, before: tuple[str, ...] = ()
 ) -> Iterator[subprocess.Popen[str]]:
     (tmp_path / "test_hangs.py").write_text(HANGS)
-    shutil.copy(CHECKOUT / "conftest.py", tmp_path)
+    shutil.copy(SOURCE / "conftest.py", tmp_path)
     things = tmp_path / "things"
     things.mkdir()
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={tmp_path}", *options]

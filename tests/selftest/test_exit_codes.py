@@ -25,7 +25,7 @@ import typer
 
 import hornet_cli.ext4
 from hornet.errors import HostError
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 from hornet.snapshot.manifest import MANIFEST_FILE
 from hornet_cli import failures, main
 from hornet_cli.failures import LOGS_DIRECTORY, Failures
@@ -91,8 +91,8 @@ PYTHON = sys.executable
 def run(argv: Sequence[str | Path], **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         argv,
-        cwd=CHECKOUT,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1", **environment},
+        cwd=SOURCE,
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONDONTWRITEBYTECODE": "1", **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -178,7 +178,7 @@ def test_a_home_that_does_not_work(name: str, state: str, in_state: Callable[[st
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_a_home_of_somebody_else(places: Places) -> None:
     prefix = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=-all")
-    if any(subprocess.run([*prefix, "test", "-r", path]).returncode for path in (CHECKOUT / "conftest.py", PYTHON)):
+    if any(subprocess.run([*prefix, "test", "-r", path]).returncode for path in (SOURCE / "conftest.py", PYTHON)):
         pytest.skip("not judged: the checkout or Python lies where only root can read")
     with tempfile.TemporaryDirectory(dir="/tmp") as work:
         os.chown(work, int(NOBODY), int(NOBODY))
@@ -414,8 +414,8 @@ def test_nothing_can_be_said_at_all(places: Places) -> None:
 def test_a_launcher_that_fails_is_2(tmp_path: Path) -> None:
     """Anything in it: here, what locks the home."""
     for name in ("packages.txt", "pyproject.toml"):
-        shutil.copy(CHECKOUT / name, tmp_path)
-    text = (CHECKOUT / "hornetos").read_text()
+        shutil.copy(SOURCE / name, tmp_path)
+    text = (SOURCE / "hornetos").read_text()
     assert "    flock 9\n" in text
     (tmp_path / "hornetos").write_text(text.replace("    flock 9\n", "    false\n"))
     ended = run(["bash", tmp_path / "hornetos", "--help"], HORNET_HOME=str(tmp_path / "home"))
@@ -427,8 +427,8 @@ def test_an_interrupt_while_the_command_is_loaded_is_no_traceback(tmp_path: Path
     (tmp_path / "logging.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     done = subprocess.run(
         [sys.executable, "-m", "hornet_cli", "guide"],
-        cwd=CHECKOUT,
-        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{CHECKOUT}"},
+        cwd=SOURCE,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}:{SOURCE}"},
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         capture_output=True,
         text=True,

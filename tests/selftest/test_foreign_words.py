@@ -21,7 +21,7 @@ from rich.table import Table
 
 from hornet.errors import HornetError
 from hornet.host.progress import Progress
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 from hornet.results.records import Record
 from hornet.spec.model import load_spec
 from hornet.text import one_line, printable
@@ -41,8 +41,8 @@ MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 def run(argv: list[str], workspace: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         argv,
-        cwd=CHECKOUT,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "HORNET_HOME": str(workspace), **environment},
+        cwd=SOURCE,
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "HORNET_HOME": str(workspace), **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=120,

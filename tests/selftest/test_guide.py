@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import SpecError
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 from hornet.results.coverage import Check, Takes, coverage, coverage_page, coverage_problems
 from hornet.results.junit import read_junit
 from hornet.spec.model import load_spec
@@ -54,7 +54,7 @@ def run_pytest(directory: Path, source: str, *options: str) -> subprocess.Comple
     """Run pytest with the suite's plugin on one test module."""
     module = write(directory / "test_sample.py", source)
     words = [sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={directory}", *options]
-    return subprocess.run([*words, str(module)], cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run([*words, str(module)], cwd=SOURCE, capture_output=True, text=True, timeout=120, check=False)
 
 
 SAMPLE = """
@@ -129,7 +129,7 @@ def test_tests_are_collected_with_their_ids_and_what_they_take(tmp_path: Path) -
         f"print(collect_checks(Path({str(module.parents[1])!r}), ['micro']))"
     )
     words = [sys.executable, "-c", script]
-    done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Check(") == 2
     assert "test='conformance/test_sample::test_a', takes=<Takes.VM" in done.stdout
@@ -138,6 +138,6 @@ def test_tests_are_collected_with_their_ids_and_what_they_take(tmp_path: Path) -
 
 def test_every_statement_has_a_check_or_a_reason_and_the_page_is_up_to_date() -> None:
     words = [sys.executable, "-m", "hornet_cli", "guide"]
-    done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, timeout=300, check=False)
     problems = [line for line in done.stdout.splitlines() if line.startswith("problem: ")]
     assert (done.returncode, problems) == (0, []), done.stderr

@@ -18,7 +18,8 @@ from hornet.checks.host_readiness import host_problems, host_remarks
 from hornet.errors import HostError, VMError
 from hornet.host.facts import fingerprint, host_facts, with_sudo
 from hornet.host.tools import HostTool, all_tools
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import SOURCE
 from hornet.spec.model import Spec
 from hornet.vm import lanes
 from hornet.vm.lanes import LaneState, _kept, best_lane
@@ -196,7 +197,7 @@ def test_a_kernel_that_is_not_there_is_a_clear_error(command: Any) -> None:
     [
         (["/v/bin/pytest", "-m", "conformance"], "sudo /v/bin/pytest -m conformance"),
         (["/v/lib/pytest/__main__.py", "a b"], f"sudo {sys.executable} -m pytest 'a b'"),
-        (["/x/hornet_cli/__main__.py", "run"], f"sudo {CHECKOUT}/hornetos run"),
+        (["/x/hornet_cli/__main__.py", "run"], f"sudo {SOURCE}/hornetos run"),
     ],
 )
 def test_the_command_that_needs_root_is_told_whole(argv: list[str], command: str) -> None:

@@ -16,7 +16,8 @@ import pytest
 from hornet.errors import Ext4Error
 from hornet.formats.ext4.verdict import judge_ext4
 from hornet.host.checkout_owner import give_to_owner
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import SOURCE
 from hornet.procedures.judge_image import judge_image
 from hornet.spec.model import load_spec
 from tests.support import ext4_samples as samples
@@ -50,7 +51,7 @@ def written_by(command: str, tmp_path: Path) -> tuple[int, list[str], str]:
     environment = {
         **os.environ,
         "HORNET_HOME": str(workspace),
-        "PYTHONPATH": str(CHECKOUT),
+        "PYTHONPATH": str(SOURCE),
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(workspace),
     }

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 
 # The handler of the C level runs in another thread: the main thread's wait is not interrupted, as if the signal had
 # come just before it.
@@ -43,7 +43,7 @@ def waited_s(wait: str, name: str, *, deliver: bool, wait_s: int) -> tuple[float
     began_s = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
         stdout=subprocess.PIPE,
         text=True,
         timeout=60,
@@ -88,6 +88,6 @@ time.sleep(10)
 
 @pytest.mark.parametrize(("script", "code"), [(IN_A_TEXT, 143), (AT_THE_END, -15)], ids=["in a text", "at the end"])
 def test_the_exit_code_is_that_of_the_signal(script: str, code: int) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (code, b"")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import SOURCE
 from hornet.vm.guest import read_ssh_key, ssh_key
 
 MAKE = "import sys; from pathlib import Path; from hornet.vm.guest import ssh_key\n"
@@ -41,7 +42,7 @@ def test_a_key_that_a_power_cut_has_emptied_is_replaced(lost: str, tmp_path: Pat
 
 def test_processes_that_make_it_at_once_have_the_same(tmp_path: Path) -> None:
     """Although somebody deletes the lock file."""
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     argv = [sys.executable, "-c", MAKE, str(tmp_path)]
     makers = [subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     while any(maker.poll() is None for maker in makers):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 
-LAUNCHER = CHECKOUT / "hornetos"
+LAUNCHER = SOURCE / "hornetos"
 
 
 def launch(workspace: Path | str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -32,7 +32,7 @@ def finished(tmp_path: Path) -> Path:
     (venv / "bin").mkdir(parents=True)
     (venv / "bin/python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     (venv / "bin/python").chmod(0o755)
-    stamp = f"cat {CHECKOUT}/pyproject.toml <(/usr/bin/python3 --version) | sha256sum >{venv}/stamp"
+    stamp = f"cat {SOURCE}/pyproject.toml <(/usr/bin/python3 --version) | sha256sum >{venv}/stamp"
     subprocess.run(["bash", "-c", stamp], check=True)
     (tmp_path / "home").chmod(0o755)
     return tmp_path / "home"

@@ -10,7 +10,8 @@ import pytest
 
 from hornet.errors import NetworkError
 from hornet.host.proc import run
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import SOURCE
 from hornet.network import HostNet, NamespacePool, VMIds, netns, nft, tap
 from hornet.network.ownership import take_inventory
 from hornet.network.reconcile import vm_problems
@@ -105,11 +106,11 @@ except HornetError as error:
     ],
 )
 def test_missing_rights_are_named(without: list[str], said: str, prefix: str) -> None:
-    readable = run(["setpriv", *without, "test", "-r", CHECKOUT / "tox.ini"], timeout_s=TIMEOUT_S, ok_codes=(0, 1))
+    readable = run(["setpriv", *without, "test", "-r", SOURCE / "tox.ini"], timeout_s=TIMEOUT_S, ok_codes=(0, 1))
     if readable.exit_code:
         pytest.skip("the checkout lies where only root can read: nobody else can run it")
     argv = ["setpriv", *without, sys.executable, "-c", CREATE, prefix]
-    output = run(argv, timeout_s=TIMEOUT_S, env={"PYTHONPATH": str(CHECKOUT)}, cwd=Path("/")).output
+    output = run(argv, timeout_s=TIMEOUT_S, env={"PYTHONPATH": str(SOURCE)}, cwd=Path("/")).output
     assert said in output
     assert "next: run as root" in output
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hornet.host.proc import run
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 from hornet.network import HostNet, netns, rtnl
 from hornet.network.ownership import leftovers, remove_leftovers, take_inventory
 from hornet.network.reconcile import vm_problems
@@ -264,7 +264,7 @@ def test_the_machines_own_network(tmp_path: Path) -> None:
         {hornetos} down; {hornetos} list; nft list tables; ls /run/netns
     """
     argv = ["unshare", "--net", "--mount", "sh", "-ec", textwrap.dedent(script)]
-    output = run(argv, timeout_s=TIMEOUT_S, env={"PYTHONPATH": str(CHECKOUT), "HORNET_HOME": str(tmp_path)}).output
+    output = run(argv, timeout_s=TIMEOUT_S, env={"PYTHONPATH": str(SOURCE), "HORNET_HOME": str(tmp_path)}).output
     assert output.splitlines() == [
         "2 made, 0 repaired, 0 were right already",
         "vm1",
@@ -315,7 +315,7 @@ def test_a_foreign_table_on_the_machine_is_not_removed(tmp_path: Path) -> None:
         {hornetos} down; nft list tables
     """
     argv = ["unshare", "--net", "--mount", "sh", "-ec", textwrap.dedent(script)]
-    output = run(argv, timeout_s=TIMEOUT_S, env={"PYTHONPATH": str(CHECKOUT), "HORNET_HOME": str(tmp_path)}).output
+    output = run(argv, timeout_s=TIMEOUT_S, env={"PYTHONPATH": str(SOURCE), "HORNET_HOME": str(tmp_path)}).output
     assert "it is not ours" in output
     assert "code 2" in output
     assert output.splitlines()[-1] == "table inet hornetos"

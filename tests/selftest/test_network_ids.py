@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import NetworkError
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import SOURCE
 from hornet.network import VMIds
 
 HOLDER = """
@@ -59,7 +60,7 @@ def test_a_particular_one(workspace: Workspace) -> None:
 
 def test_a_killed_process_gives_its_ids_back(workspace: Workspace) -> None:
     argv = [sys.executable, "-c", HOLDER, str(workspace.root)]
-    with subprocess.Popen(argv, env={**os.environ, "PYTHONPATH": str(CHECKOUT)}, stdin=-1, stdout=-1) as holder:
+    with subprocess.Popen(argv, env={**os.environ, "PYTHONPATH": str(SOURCE)}, stdin=-1, stdout=-1) as holder:
         assert holder.stdout
         assert holder.stdout.readline().split() == [b"1", b"2", b"3"]
         assert VMIds(workspace, 100).take() == 4

@@ -8,12 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 
 
 def collected(expression: str) -> list[str]:
     words = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", expression]
-    listed = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=True).stdout
+    listed = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, timeout=120, check=True).stdout
     return [line for line in listed.splitlines() if "::" in line]
 
 
@@ -43,13 +43,13 @@ def test_tables_of_benchmarks_fit_a_terminal(tmp_path: Path) -> None:
         "-m",
         "pytest",
         "-c",
-        CHECKOUT / "pyproject.toml",
+        SOURCE / "pyproject.toml",
         f"--rootdir={tmp_path}",
         tmp_path,
     ]
     # pytest-benchmark measures nothing in a worker of xdist, and takes its children for such.
     alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
-    done = subprocess.run(argv, cwd=CHECKOUT, env=alone, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(argv, cwd=SOURCE, env=alone, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout
     tables = done.stdout[done.stdout.index("benchmark 'test_") : done.stdout.index("Legend:")].splitlines()
     assert any(re.search(r"\d,\d{3}\.", line) for line in tables), "a second"

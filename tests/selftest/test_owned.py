@@ -13,7 +13,8 @@ import pytest
 
 from hornet.errors import HostError
 from hornet.host.owned import Owned, is_owned, remove_abandoned, work_directory
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import SOURCE
 from hornet.network import VMIds
 from hornet.network.ids import vms_directory
 from hornet.vm.leftovers import remove_leftovers
@@ -33,7 +34,7 @@ sys.stdin.read()
 def owner(path: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that owns a directory."""
     argv = [sys.executable, "-c", OWNER, str(path)]
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     with subprocess.Popen(argv, env=environment, stdin=-1, stdout=-1, text=True) as process:
         assert process.stdout
         assert process.stdout.readline() == "made\n"

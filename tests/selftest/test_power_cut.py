@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from hornet.host.artifact_store import Store
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import SOURCE
 from hornet.snapshot import open_bundle, production
 from tests.support import ext4_samples
 from tests.support.bundle_samples import NAMES
@@ -64,8 +65,8 @@ sys.stdin.read()
 @contextmanager
 def worker(root: Path, first: int, last: int, **environment: str) -> Iterator[subprocess.Popen[str]]:
     argv = [sys.executable, "-c", WORK, str(root), str(first), str(last)]
-    settings = {**os.environ, "PYTHONPATH": str(CHECKOUT), **environment}
-    with subprocess.Popen(argv, cwd=CHECKOUT, env=settings, stdin=-1, stdout=-1, text=True) as process:
+    settings = {**os.environ, "PYTHONPATH": str(SOURCE), **environment}
+    with subprocess.Popen(argv, cwd=SOURCE, env=settings, stdin=-1, stdout=-1, text=True) as process:
         yield process
         process.kill()
 

@@ -20,7 +20,7 @@ from hornet.errors import CommandError
 from hornet.host import command_output, proc
 from hornet.host.command_output import CHUNK_BYTES, Output
 from hornet.host.proc import Completed, ending, is_running, run
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 
 TIMEOUT_S = 30
 MIB = 1 << 20
@@ -170,7 +170,7 @@ def test_a_command_has_temporary_files_of_its_own(tmp_path: Path) -> None:
 def test_temporary_files_are_gone_also_after_a_kill(tmp_path: Path) -> None:
     script = "touch $TMPDIR/left; echo $TMPDIR >%s; sleep 60" % (tmp_path / "said")
     code = f"from hornet.host.proc import run; run(['sh', '-c', {script!r}], timeout_s=60)"
-    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(CHECKOUT)}) as process:
+    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(SOURCE)}) as process:
         said = tmp_path / "said"
         while not (said.exists() and said.read_text().endswith("\n")):
             time.sleep(0.05)

@@ -16,7 +16,8 @@ import pytest
 
 from hornet.errors import HostError, SandboxError
 from hornet.formats.ext4.examine import examine
-from hornet.host.workspace import CHECKOUT, Workspace
+from hornet.host.workspace import Workspace
+from hornet.installation import SOURCE
 from hornet.sandbox import MAX_ANSWER_BYTES, START_S, Limits, confined
 from tests.support.namespace_samples import in_user_namespace
 
@@ -47,7 +48,7 @@ def test_work_sees_nothing_of_the_host(tmp_path: Path) -> None:
     for path in (
         Workspace.from_env().root / "keys",
         tmp_path,
-        CHECKOUT / "tests",
+        SOURCE / "tests",
         Path("/root"),
         Path("/home"),
         Path("/run"),
@@ -153,7 +154,7 @@ def test_a_kernel_that_forbids_namespaces_is_named(tmp_path: Path, monkeypatch: 
 
 def test_an_ordinary_user_is_confined_too() -> None:
     """The owner of the checkout, who can read it; or nobody, where root owns it."""
-    user = CHECKOUT.stat().st_uid or 65534
+    user = SOURCE.stat().st_uid or 65534
     said = subprocess.run(
         [sys.executable, "-c", ORDINARY],
         user=user,
@@ -164,7 +165,7 @@ def test_an_ordinary_user_is_confined_too() -> None:
         text=True,
         timeout=60,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
     )
     assert "CapBnd:\t0000000000000000" in said.stdout, said.stderr
     assert "'/srv': No such file or directory" in said.stdout

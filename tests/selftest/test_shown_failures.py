@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 from hornet.results.junit import read_junit
 
 TESTS = """
@@ -47,7 +47,7 @@ def test_what_a_library_logs_of_a_connection_is_not_shown(tmp_path: Path) -> Non
     (tmp_path / "test_sample.py").write_text(LOGGING)
     words = [sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={tmp_path}"]
     words += [f"--run-dir={tmp_path}/run", f"{tmp_path}/test_sample.py"]
-    done = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, timeout=120, check=False)
     assert done.stdout.count("our own words") >= 2
     assert "Captured log" not in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
@@ -57,7 +57,7 @@ def test_later_tests_refer_to_the_first(tmp_path: Path) -> None:
     (tmp_path / "test_sample.py").write_text(TESTS)
     words = [sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={tmp_path}"]
     words += [f"--junitxml={tmp_path}/junit.xml", f"--run-dir={tmp_path}/run", f"{tmp_path}/test_sample.py"]
-    subprocess.run(words, cwd=CHECKOUT, capture_output=True, timeout=120, check=False)
+    subprocess.run(words, cwd=SOURCE, capture_output=True, timeout=120, check=False)
     said = {case.name: case.detail for case in read_junit(tmp_path / "junit.xml")}
     assert "(noticed while running a script)\nLAST WORDS" in said["test_first"]
     for later in ("test_second", "test_third"):

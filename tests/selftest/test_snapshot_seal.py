@@ -20,7 +20,7 @@ from hornet.checks.snapshot_files import part_problems
 from hornet.errors import HornetError, SnapshotError
 from hornet.host.file_copy import clone_file
 from hornet.host.progress import Progress
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 from hornet.snapshot import Bundle, open_bundle, publishing
 from hornet.snapshot.bundle import STAT_FILE, UNSEALED_WARNING
 from hornet.snapshot.manifest import MANIFEST_FILE
@@ -245,7 +245,7 @@ def test_a_full_seal_shows_its_progress(bundle: Bundle) -> None:
 
 def test_unchecked_seals_are_said_loudly() -> None:
     argv = [sys.executable, "-m", "pytest", "-q", "--no-seal", "tests/selftest/test_facts.py"]
-    done = subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(argv, cwd=SOURCE, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout
     assert UNSEALED_WARNING in done.stdout
 

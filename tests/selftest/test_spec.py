@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornet.errors import SpecError
+from hornet.installation import SPEC_DIRECTORY
 from hornet.network import AddressPlan
-from hornet.spec.files import SHOWN_PROBLEMS, SPEC_DIRECTORY, merge, merge_tables, read_spec
+from hornet.spec.files import SHOWN_PROBLEMS, merge, merge_tables, read_spec
 from hornet.spec.model import Spec, build_spec, load_spec
 
 

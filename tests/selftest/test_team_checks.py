@@ -13,12 +13,12 @@ from hornet.checks.files import file_problems
 from hornet.errors import SpecError
 from hornet.formats.image_tree import ImageTree
 from hornet.formats.kconfig import check_flags, parse_config
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 from hornet.spec.model import load_spec
 from hornet.spec.rules import FileRule
 from tests.support.directory_tree import DirectoryTree
 
-EXAMPLE = CHECKOUT / "docs" / "example-overlay.toml"
+EXAMPLE = SOURCE / "docs" / "example-overlay.toml"
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_the_teams_flags_are_judged() -> None:
 
 def test_the_overlays_tools_and_files_get_their_cases() -> None:
     words = [sys.executable, "-m", "pytest", "-q", "--collect-only", "tests/conformance", f"--overlay={EXAMPLE}"]
-    listed = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, timeout=120, check=True).stdout
+    listed = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, timeout=120, check=True).stdout
     for case in (
         "test_tools.py::test_it_is_there[sed]",
         "test_tools.py::test_it_does_real_work[sed]",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 from hornet.results.gate import exit_code
 from hornet.results.junit import Case, read_junit
 from hornet_cli import test as tests_command
@@ -62,7 +62,7 @@ def run_sample(directory: Path, only: str = "test") -> tuple[int, str, list[Case
     (directory / "test_sample.py").write_text(SAMPLE)
     words = [sys.executable, "-m", "pytest", "-p", "hornet_fixtures.plugin", f"--rootdir={directory}", "-k", only]
     words += [f"--junitxml={directory}/junit.xml", f"--run-dir={directory}/run", f"{directory}/test_sample.py"]
-    ended = subprocess.run(words, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, timeout=120)
     return ended.returncode, ended.stdout, read_junit(directory / "junit.xml")
 
 
@@ -88,7 +88,7 @@ def test_an_own_test_that_raises_has_failed() -> None:
     """What it tests is the suite's own code: a KeyError from there is what it is to find."""
     with pytest.raises(KeyError) as found:
         raise KeyError("missing")
-    tests = {folder: CHECKOUT / "tests" / folder / "test_x.py" for folder in FOLDERS_OF_TESTS}
+    tests = {folder: SOURCE / "tests" / folder / "test_x.py" for folder in FOLDERS_OF_TESTS}
     assert [folder for folder, test in tests.items() if is_verdict(found, test)] == ["selftest", "guest"]
 
 
@@ -127,7 +127,7 @@ def test_the_exit_code_of_the_projects_tests(commands: str, code: int, tmp_path:
         f"[testenv:a]\ncommands =\n    {commands}\n[testenv:b]\ncommands = true\n"
     )
     words = ["-m", "hornet_cli", "test", "-c", f"{tmp_path}/tox.ini"]
-    ended = subprocess.run([sys.executable, *words], cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run([sys.executable, *words], cwd=SOURCE, capture_output=True, text=True, timeout=120)
     assert ended.returncode == code, ended.stdout + ended.stderr
 
 
@@ -135,7 +135,7 @@ def test_the_exit_code_of_the_projects_tests(commands: str, code: int, tmp_path:
 def test_a_run_without_a_place_for_its_results_is_a_usage_error(workspace: str) -> None:
     words = [sys.executable, "-m", "pytest", "-q", "tests/conformance/test_files.py"]
     environment = {**os.environ, "HORNET_HOME": workspace}
-    ended = subprocess.run(words, cwd=CHECKOUT, env=environment, capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(words, cwd=SOURCE, env=environment, capture_output=True, text=True, timeout=120)
     assert ended.returncode == pytest.ExitCode.USAGE_ERROR
     assert "HORNET_HOME" in ended.stderr
     assert "Traceback" not in ended.stderr

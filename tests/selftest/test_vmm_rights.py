@@ -15,7 +15,7 @@ import pytest
 
 from hornet.errors import HostError, VMError
 from hornet.host.proc import is_running
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 from hornet.vmm.process import Rights, claimed, open_given, prepare_jail, start_vmm
 
 
@@ -137,7 +137,7 @@ def test_a_vmm_has_no_rights(rights: Rights, user: int, in_a_group: None, tmp_pa
 
 def test_the_payload_that_proves_kvm_has_no_rights() -> None:
     argv = [sys.executable, "-c", PAYLOAD_RIGHTS]
-    found = parsed(subprocess.run(argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=60, check=True).stdout)
+    found = parsed(subprocess.run(argv, cwd=SOURCE, capture_output=True, text=True, timeout=60, check=True).stdout)
     assert "0" not in found["Uid"].split()
     assert {name: int(found[name], 16) for name in CAPABILITY_SETS} == dict.fromkeys(CAPABILITY_SETS, 0)
 
@@ -146,7 +146,7 @@ def test_a_vmm_dies_with_whoever_started_it(tmp_path: Path) -> None:
     """The kernel forgets the parent-death signal of a process that changes its user."""
     starter = STARTER.replace("USER", str(USER))
     argv = [sys.executable, "-c", starter, str(tmp_path / "vmm.log")]
-    with subprocess.Popen(argv, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(argv, cwd=SOURCE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         pid = int(process.stdout.readline())
         await_program(pid, "sleep")
@@ -195,7 +195,7 @@ def test_a_limit_that_is_lower_already_stays(tmp_path: Path) -> None:
     """A container's root may not raise one, and then no VMM would start."""
     log = tmp_path / "vmm.log"
     argv = [sys.executable, "-c", LOW_LIMITS.replace("USER", str(USER)), str(log)]
-    subprocess.run(argv, cwd=CHECKOUT, timeout=60, check=True)
+    subprocess.run(argv, cwd=SOURCE, timeout=60, check=True)
     assert log.read_text().split() == ["200", str(FILE_BYTES // 512)]
 
 

@@ -7,7 +7,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 
 TIMEOUT_S = 60
 
@@ -21,7 +21,7 @@ def in_user_namespace(*command: str, input_text: str = "") -> subprocess.Complet
     ready, told = os.pipe()
     # The ids are mapped while the shell waits. It has no capabilities itself: env has, and so gets to the command.
     argv = ["unshare", "--user", "--mount", "bash", "-c", f'read ready <&{ready}; exec env "$@"', "sh", *command]
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     with subprocess.Popen(
         argv,
         env=environment,

@@ -10,14 +10,14 @@ from typer.testing import CliRunner
 
 from hornet.errors import NetworkError
 from hornet.host.proc import run
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 from hornet.network import HostNet, netns
 from hornet.network.state import read_links_and_routes
 from hornet.spec.model import load_spec
 from hornet_cli.app import app
 
 NETWORK = load_spec().network
-IN_CHECKOUT = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+IN_CHECKOUT = {**os.environ, "PYTHONPATH": str(SOURCE)}
 TIMEOUT_S = 60
 
 
