@@ -1,0 +1,85 @@
+"""The documentation: short lines, links that lead somewhere, every page in the index, every folder explained."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from hornet.host.workspace import CHECKOUT
+
+DOCS = CHECKOUT / "docs"
+GENERATED = DOCS / "guide-coverage.md"
+PAGES = sorted({*CHECKOUT.glob("*.md"), *DOCS.glob("*.md")} - {GENERATED})
+MAX_COLUMNS = 100
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def long_lines(text: str) -> list[str]:
+    """Lines that are too long; a table's row can't be broken, nor a link."""
+    lines = [line for line in text.splitlines() if not line.startswith("|") and "://" not in line]
+    return [line for line in lines if len(line) > MAX_COLUMNS]
+
+
+def anchors(text: str) -> set[str]:
+    """What GitHub makes of each heading: lower case, without punctuation, blanks as hyphens."""
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def broken_links(page: Path, text: str) -> list[str]:
+    """Relative links whose file or heading does not exist."""
+    broken = []
+    for link in LINK.findall(text):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name) if name else page
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text(encoding="utf-8"))):
+            broken.append(link)
+    return broken
+
+
+def folders_of_code(folder: Path) -> set[str]:
+    """The names of the folders directly below one that have Python files, at any depth; hidden ones are not ours."""
+    below = (path for path in folder.iterdir() if path.is_dir() and not path.name.startswith((".", "_")))
+    return {path.name for path in below if any(path.rglob("*.py"))}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_lines_are_short(page: Path) -> None:
+    assert long_lines(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    assert broken_links(page, page.read_text(encoding="utf-8")) == []
+
+
+def test_the_index_lists_every_page() -> None:
+    listed = set(LINK.findall((DOCS / "README.md").read_text(encoding="utf-8")))
+    assert {page.name for page in DOCS.glob("*.md")} - {"README.md"} <= listed
+
+
+@pytest.mark.parametrize("folder", ["", "hornet/", "tests/"])
+def test_the_architecture_names_every_folder(folder: str) -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    prefixes = ("", folder)
+    unnamed = {
+        name
+        for name in folders_of_code(CHECKOUT / folder)
+        if not any(re.search(rf"`{prefix}{name}[/`]", text) for prefix in prefixes)
+    }
+    assert unnamed == set()
+
+
+def test_a_long_line_is_found() -> None:
+    assert long_lines(f"{'x' * 101}\n| {'x' * 101} |\nhttps://example.org/{'x' * 101}\n") == ["x" * 101]
+
+
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A page's title\n", encoding="utf-8")
+    text = "[a](page.md) [b](page.md#a-pages-title) [c](page.md#no-heading) [d](missing.md) [e](https://example.org)"
+    assert broken_links(page, text) == ["page.md#no-heading", "missing.md"]
