@@ -44,6 +44,6 @@ def guide(
         problems.append(f"{PAGE.relative_to(SOURCE)}: out of date; run `hornetos guide --write` and commit the page")
     for problem in problems:
         say(f"problem: {problem}")
-    say(f"guide: {sum(bool(entry.tests) for entry in covered)} of {len(covered)} statements have checks")
+    say(f"guide: {sum(bool(entry.tests) for entry in covered)} of {len(covered)} requirements have tests")
     if problems:
         raise typer.Exit(1)

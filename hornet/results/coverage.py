@@ -1,4 +1,4 @@
-"""Which tests prove which statement of the guide, whether or not they have run: docs/guide-coverage.md."""
+"""Which tests prove which requirement of the guide, whether or not they have run: docs/guide-coverage.md."""
 
 from __future__ import annotations
 
@@ -8,17 +8,20 @@ from enum import StrEnum
 
 from hornet.spec.requirements import Requirement
 
-TITLE = "# The guide, statement by statement"
+TITLE = "# Guide coverage"
 INTRODUCTION = """
-Written by `hornetos guide --write` from `spec/requirements.toml` (every requirement of the build guide) and the
-`requirement` markers of the tests. A self-test fails when this page is stale, or when a requirement has
-neither a check nor a reason for having none. What a run found is in its report, in the same order.
-*Takes*: what the verdict takes: a KVM lane, a VM in any lane, or no VM.
+With this page you find the tests that prove each requirement of the build guide, and what a verdict
+needs (*Takes*): a KVM lane, a VM in any lane, or no VM. A run's report shows the verdicts in the
+same order.
+
+`hornetos guide --write` generates this page from `spec/requirements.toml` and the `requirement`
+markers of the tests. A self-test fails if the page is stale, or if a requirement has neither a test
+nor a reason for having none.
 """
 
 
 class Takes(StrEnum):
-    """What it takes to judge a statement, the most demanding first."""
+    """What it takes to judge a requirement, the most demanding first."""
 
     KVM = "KVM lane"
     VM = "VM, any lane"
@@ -27,7 +30,7 @@ class Takes(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """A test that proves statements: its name as in `conformance/test_tools::test_it_is_there`, and what it takes."""
+    """A test that proves requirements: its name as in `conformance/test_tools::test_it_is_there`, and what it takes."""
 
     test: str
     takes: Takes
@@ -36,7 +39,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Coverage:
-    """A statement with the tests that prove it."""
+    """A requirement with the tests that prove it."""
 
     statement: Requirement
     tests: list[str]
@@ -44,7 +47,7 @@ class Coverage:
 
 
 def coverage(guide: Iterable[Requirement], checks: Sequence[Check], kvm_metrics: Iterable[str]) -> list[Coverage]:
-    """One entry per statement, in the guide's order. kvm_metrics: metrics that only a KVM lane can judge."""
+    """One entry per requirement, in the guide's order. kvm_metrics: metrics that only a KVM lane can judge."""
     needs_kvm = set(kvm_metrics)
     found = []
     for statement in guide:
@@ -56,7 +59,7 @@ def coverage(guide: Iterable[Requirement], checks: Sequence[Check], kvm_metrics:
 
 
 def coverage_problems(covered: Sequence[Coverage]) -> list[str]:
-    """Statements without a check and without a reason, or with both."""
+    """Requirements without a test and without a reason, or with both."""
     problems = []
     for entry in covered:
         name, reason = entry.statement.id, entry.statement.not_covered
@@ -72,12 +75,12 @@ def coverage_problems(covered: Sequence[Coverage]) -> list[str]:
 def coverage_page(covered: Sequence[Coverage]) -> str:
     """The page as Markdown."""
     count = sum(bool(entry.tests) for entry in covered)
-    lines = [TITLE, INTRODUCTION, f"{count} of {len(covered)} statements have checks.", ""]
+    lines = [TITLE, INTRODUCTION, f"{count} of {len(covered)} requirements have tests.", ""]
     by_section: dict[str, list[Coverage]] = {}
     for entry in covered:
         by_section.setdefault(entry.statement.section, []).append(entry)
     for section, entries in by_section.items():
-        lines += [f"## {section}", "", "| Requirement | Checks | Takes |", "|---|---|---|"]
+        lines += [f"## {section}", "", "| Requirement | Tests | Takes |", "|---|---|---|"]
         lines += [_row(entry) for entry in entries]
         lines.append("")
     return "\n".join(lines)

@@ -113,7 +113,7 @@ def test_a_statement_without_check_or_with_a_wrong_excuse_is_named(checks: list[
 
 def test_the_page_has_a_row_for_every_statement() -> None:
     page = coverage_page(coverage(GUIDE.values(), [check("one", "a", "b")], ["cold_boot"]))
-    assert "2 of 3 statements have checks." in page
+    assert "2 of 3 requirements have tests." in page
     assert "| says b (`b`) | `selftest/test_x::one` | KVM lane |" in page
     assert "| says c (`c`) | not covered: no such machine | – |" in page
 
