@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hornet.host.workspace import CHECKOUT
+from hornet.installation import SOURCE
 
-DOCS = CHECKOUT / "docs"
-PAGES = sorted([*CHECKOUT.glob("*.md"), *DOCS.glob("*.md"), *CHECKOUT.glob("spec/*.md")])
+DOCS = SOURCE / "docs"
+PAGES = sorted([*SOURCE.glob("*.md"), *DOCS.glob("*.md"), *SOURCE.glob("spec/*.md")])
 MAX_COLUMNS = 100
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -46,12 +46,12 @@ def folders_of_code(folder: Path) -> set[str]:
     return {path.name for path in below if any(path.rglob("*.py"))}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(SOURCE)))
 def test_lines_are_short(page: Path) -> None:
     assert long_lines(page.read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(CHECKOUT)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(SOURCE)))
 def test_links_lead_somewhere(page: Path) -> None:
     assert broken_links(page, page.read_text(encoding="utf-8")) == []
 
@@ -67,7 +67,7 @@ def test_the_architecture_names_every_folder(folder: str) -> None:
     prefixes = ("", folder)
     unnamed = {
         name
-        for name in folders_of_code(CHECKOUT / folder)
+        for name in folders_of_code(SOURCE / folder)
         if not any(re.search(rf"`{prefix}{name}[/`]", text) for prefix in prefixes)
     }
     assert unnamed == set()
