@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 
 from hornet.network.host_side import HostNet, VMNamespace
 from hornet.network.ids import VMIds
@@ -31,14 +32,25 @@ class NamespacePool:
         self._ready.extend(self._make(count - len(self._ready)))
 
     def take(self) -> VMNamespace:
-        """A finished namespace; made now, if none is ready. Raises NetworkError."""
-        return self._ready.popleft() if self._ready else self._make(1)[0]
+        """A finished namespace; made now, if none is ready. Safe from several threads. Raises NetworkError."""
+        try:
+            return self._ready.popleft()
+        except IndexError:
+            return self._make(1)[0]
 
     def close(self) -> None:
-        """Remove those that nobody took, and give their ids back."""
-        self._host.remove_many(list(self._ready))
-        while self._ready:
-            self._ids.release(self._ready.popleft().vm_id)
+        """Remove those that nobody took, and give their ids back. Raises NetworkError; then the pool has them still."""
+        closing: list[VMNamespace] = []
+        with suppress(IndexError):
+            while True:
+                closing.append(self._ready.popleft())
+        try:
+            self._host.remove_many(closing)
+        except BaseException:
+            self._ready.extend(closing)
+            raise
+        for vm in closing:
+            self._ids.release(vm.vm_id)
 
     def _make(self, count: int) -> list[VMNamespace]:
         taken: list[int] = []
