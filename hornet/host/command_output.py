@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import codecs
+import fcntl
 import io
 import os
 import selectors
 import subprocess
+import termios
 import time
+from array import array
 from collections import deque
 from collections.abc import Callable
 from typing import TextIO
@@ -15,8 +18,6 @@ from typing import TextIO
 CHUNK_BYTES = 1 << 16
 # A command that prints more is ended: half an output must not be judged.
 MAX_OUTPUT_BYTES = 64 << 20
-# A background job may hold the output open for ever. What the command itself printed is in the pipe when it has ended.
-GRACE_S, GRACE_BYTES = 0.5, 1 << 20
 LAST_LINES, LAST_LINE_CHARS = 15, 500
 
 
@@ -71,8 +72,8 @@ class Output:
 def exchange(process: subprocess.Popen[bytes], given: bytes, output: Output, timeout_s: float) -> int:
     """Give a command its input and take its output until it has ended; returns its exit code.
 
-    Raises subprocess.TimeoutExpired, TooMuchOutputError. The output of a job that it leaves behind is read for GRACE_S,
-    GRACE_BYTES of it at most.
+    What a job that it leaves behind prints after its end is not read. Raises subprocess.TimeoutExpired,
+    TooMuchOutputError.
     """
     deadline_s = time.monotonic() + timeout_s
     ended_fd = os.pidfd_open(process.pid)
@@ -102,30 +103,36 @@ def _exchange(
     if stdin:
         os.set_blocking(stdin.fileno(), False)
         selector.register(stdin, selectors.EVENT_WRITE)
-    ended, size_bytes = False, 0
     # Input that nobody reads is no reason to go on.
-    while not ended or (stdout and stdout in selector.get_map()):
+    ended = False
+    while not ended:
         left_s = deadline_s - time.monotonic()
-        # Also of one that prints without end: its output is always ready.
-        if left_s <= 0:
-            if ended:
-                break
-            raise TimeoutError
-        ready = {key.fileobj for key, _ in selector.select(left_s)}
+        ready = {key.fileobj for key, _ in selector.select(max(0.0, left_s))}
         if stdout in ready and stdout:
             data = os.read(stdout.fileno(), CHUNK_BYTES)
             output.add(data)
-            size_bytes += len(data) if ended else 0
-            if not data or size_bytes > GRACE_BYTES:
+            if not data:
                 selector.unregister(stdout)
         if stdin in ready and stdin and not (left := _give(stdin.fileno(), left)):
             selector.unregister(stdin)
             stdin.close()
-        if ended_fd in ready:
-            selector.unregister(ended_fd)
-            ended = True
-            deadline_s = min(deadline_s, time.monotonic() + GRACE_S)
+        ended = ended_fd in ready
+        # Also for a command that prints without end: its output is always ready.
+        if not ended and left_s <= 0:
+            raise TimeoutError
+    if stdout:
+        _take_rest(stdout.fileno(), output)
     output.add(b"", final=True)
+
+
+def _take_rest(fd: int, output: Output) -> None:
+    """What an ended command has printed is in the pipe: all of it, and nothing that a job adds from now on."""
+    left_bytes = array("i", [0])
+    fcntl.ioctl(fd, termios.FIONREAD, left_bytes)
+    while left_bytes[0] > 0:
+        data = os.read(fd, min(CHUNK_BYTES, left_bytes[0]))
+        output.add(data)
+        left_bytes[0] -= len(data)
 
 
 def _give(fd: int, left: memoryview) -> memoryview:

@@ -97,6 +97,28 @@ def test_input_and_output_longer_than_every_buffer() -> None:
     assert sh("cat", input_text="line\n" * MIB).output == "line\n" * MIB
 
 
+# It makes its pipe larger, fills it and ends.
+PRINT_A_MEBIBYTE = (
+    "import fcntl, os; fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 1 << 20); os.write(1, (b'x' * 65535 + b'\\n') * 16)"
+)
+
+
+def test_slow_readers_get_the_whole_output() -> None:
+    lines: list[str] = []
+
+    def read_slowly(line: str) -> None:
+        lines.append(line)
+        time.sleep(0.1)
+
+    done = run([sys.executable, "-c", PRINT_A_MEBIBYTE], timeout_s=TIMEOUT_S, on_line=read_slowly)
+    assert len(done.output) == MIB
+    assert len(lines) == 16
+
+
+def test_a_command_that_ended_in_time_is_no_timeout_though_its_reader_was_slow() -> None:
+    assert run(["echo", "a line"], timeout_s=0.5, on_line=lambda line: time.sleep(1)).output == "a line\n"
+
+
 def test_binary_output_is_text(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(bytes(range(256)) * 1000)
     assert len(sh(f"cat {tmp_path}/binary", log=tmp_path / "log").output) > 200_000
