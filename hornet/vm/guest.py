@@ -17,7 +17,7 @@ import paramiko
 from fabric import Config, Connection
 from filelock import FileLock
 
-from hornet.errors import CommandError, GuestError, NetworkError
+from hornet.errors import CommandError, GuestError, HornetError, NetworkError
 from hornet.foreign_file import ForeignFileError, read_bytes, read_text
 from hornet.host.durable import sync, sync_tree
 from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE
@@ -195,8 +195,8 @@ class Guest:
 
     def host_key(self, timeout_s: float) -> str:
         """The SSH host key that the guest shows, as `type base64`. Raises as run() does."""
-        with self._explained("asking for its host key"):
-            key = self._open(timeout_s).client.get_transport().get_remote_server_key()
+        with self._explained("asking for its host key"), _as_ssh_errors():
+            key = self._transport(timeout_s).get_remote_server_key()
             return f"{key.get_name()} {key.get_base64()}"
 
     def close(self) -> None:
@@ -228,8 +228,14 @@ class Guest:
             raise GuestError(message, "look at the guest's console", timed_out=timed_out) from error
 
     def _session(self, timeout_s: float) -> paramiko.Channel:
-        session: paramiko.Channel = self._open(timeout_s).client.get_transport().open_session(timeout=timeout_s)
-        return session
+        with _as_ssh_errors():
+            return self._transport(timeout_s).open_session(timeout=timeout_s)
+
+    def _transport(self, timeout_s: float) -> paramiko.Transport:
+        transport: paramiko.Transport | None = self._open(timeout_s).client.get_transport()
+        if transport is None:
+            raise EOFError("the SSH connection has just ended")
+        return transport
 
     def _open(self, timeout_s: float) -> Connection:
         if self._connection is None or not self._connection.is_connected:
@@ -273,6 +279,17 @@ class _Transport(paramiko.Transport):
     def __init__(self, handshake_timeout_s: float, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.handshake_timeout = handshake_timeout_s
+
+
+@contextmanager
+def _as_ssh_errors() -> Iterator[None]:
+    """Paramiko raises whatever its reading thread met in what a guest sent: UnicodeDecodeError, ValueError, …"""
+    try:
+        yield
+    except (HornetError, OSError, EOFError, paramiko.SSHException):
+        raise
+    except Exception as error:
+        raise paramiko.SSHException(f"it speaks SSH wrongly: {type(error).__name__}: {error}") from error
 
 
 def _is_timeout(error: BaseException) -> bool:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +14,6 @@ from hornet.errors import GuestError, HornetError, VMError
 from hornet.procedures import validate
 from hornet.procedures.validate import KERNEL, NETWORK, RESTORE, SYMPTOMS, TOOLS, Step, judge_facts
 from hornet.spec.model import Spec
-from hornet.vm.guest import Guest, SshKey
 from hornet.vm.probes import ProbeResult, ProbeResults
 from hornet.vm.restore_agent import ConsoleCommand
 from hornet.vmm.console import Console
@@ -25,6 +22,7 @@ from hornet.vmm.qemu.qmp import Qmp
 from hornet_cli.app import app
 from tests.support import bundle_samples
 from tests.support.guest_samples import good_facts
+from tests.support.ssh_samples import Network, guest_of, ssh_server
 
 STEPS = (TOOLS, NETWORK, KERNEL, SYMPTOMS)
 # Probes, the step that they are of, and an answer to another probe of that step that does not hold.
@@ -109,53 +107,6 @@ def test_the_command_says_which_of_three(
     assert result.exit_code == exit_code
 
 
-class Network:
-    """A VM's namespace whose guest is a socket of this process."""
-
-    name = "vm1"
-
-    def __init__(self, address: tuple[str, int]) -> None:
-        self._address = address
-
-    def connect(self, _address: str, _port: int, timeout_s: float) -> socket.socket:
-        return socket.create_connection(self._address, timeout_s)
-
-    def make_socket(self, _kind: int, _protocol: int) -> socket.socket:
-        """What is sent there goes nowhere."""
-        unanswered = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        unanswered.bind(("127.0.0.1", 0))
-        return unanswered
-
-
-@contextmanager
-def server(answer: bytes | None) -> Iterator[Network]:
-    """Accepts connections and says this, or nothing; answer None: ends them."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        kept = []
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                if answer is None:
-                    connection.close()
-                    continue
-                connection.sendall(answer)
-                kept.append(connection)
-
-        threading.Thread(target=serve, daemon=True).start()
-        yield Network(listening.getsockname())
-        listening.shutdown(socket.SHUT_RDWR)
-        for connection in kept:
-            connection.close()
-
-
-def guest_of(network: Network, tmp_path: Path) -> Guest:
-    return Guest(network, "127.0.0.1", SshKey(tmp_path / "id", "A" * 60))  # type: ignore[arg-type]
-
-
 def verdict_of(error: HornetError) -> str:
     return validate._not_passed(RESTORE, error).verdict
 
@@ -170,33 +121,33 @@ def verdict_of(error: HornetError) -> str:
     ],
     ids=["silent", "no key exchange", "ends the connection", "no SSH"],
 )
-def test_a_slow_ssh_server_is_not_judged(answer: bytes | None, verdict: str, tmp_path: Path) -> None:
-    with server(answer) as network, pytest.raises(GuestError) as caught:
-        guest_of(network, tmp_path).run("true", LIMIT_S)
+def test_a_slow_ssh_server_is_not_judged(answer: bytes | None, verdict: str) -> None:
+    with ssh_server(answer) as network, pytest.raises(GuestError) as caught:
+        guest_of(network).run("true", LIMIT_S)
     assert verdict_of(caught.value) == verdict, caught.value
 
 
-def test_a_guest_that_refuses_connections_fails(tmp_path: Path) -> None:
-    with server(None) as network:
+def test_a_guest_that_refuses_connections_fails() -> None:
+    with ssh_server(None) as network:
         closed = network
     with pytest.raises(GuestError, match="timed out") as caught:
-        guest_of(closed, tmp_path).await_port(LIMIT_S)
+        guest_of(closed).await_port(LIMIT_S)
     assert verdict_of(caught.value) == "FAIL"
 
 
-def test_a_port_that_says_nothing_is_not_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_that_says_nothing_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
     def silence(*_: object) -> socket.socket:
         raise TimeoutError("timed out")
 
     monkeypatch.setattr(Network, "connect", silence)
     with pytest.raises(GuestError, match="timed out") as caught:
-        guest_of(Network(("127.0.0.1", 1)), tmp_path).await_port(LIMIT_S)
+        guest_of(Network(("127.0.0.1", 1))).await_port(LIMIT_S)
     assert verdict_of(caught.value) == "NOT JUDGED"
 
 
-def test_no_reply_to_a_ping_is_not_judged(tmp_path: Path) -> None:
+def test_no_reply_to_a_ping_is_not_judged() -> None:
     with pytest.raises(GuestError, match="ping") as caught:
-        guest_of(Network(("127.0.0.1", 1)), tmp_path).await_reply(LIMIT_S)
+        guest_of(Network(("127.0.0.1", 1))).await_reply(LIMIT_S)
     assert verdict_of(caught.value) == "NOT JUDGED"
 
 
