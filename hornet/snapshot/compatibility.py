@@ -13,9 +13,11 @@ from hornet.vmm.registry import vmm_version
 MIB = 1 << 20
 
 
-def check_compatible(bundle: Bundle, lane: Lane, machine: Machine) -> None:
-    """Raises SnapshotError naming everything that does not fit; what a VMM itself would say of it is hard to read."""
-    origin = bundle.manifest().origin
+def check_compatible(bundle: Bundle, origin: Origin, lane: Lane, machine: Machine) -> None:
+    """Raises SnapshotError naming everything that does not fit; what a VMM itself would say of it is hard to read.
+
+    origin: of the manifest that was read when the seal was checked.
+    """
     problems = lane_problems(origin, lane, vmm_version(lane)) + machine_problems(origin, machine)
     problems += cpu_problems(origin, lane, cpu_model(), cpu_features_sha256())
     problems += memory_problems(origin, bundle.memory.stat().st_size)

@@ -129,12 +129,7 @@ class Fleet:
         """
         vm = self._new_vm(bundle)
         try:
-            if self.check_seals:
-                with timed(vm.phases_ms, "seal_ms"):
-                    bundle.check_seal()
-                with timed(vm.phases_ms, "compatibility_ms"):
-                    check_compatible(bundle, self.lane, self.spec.machine)
-            frozen = is_frozen(bundle)
+            frozen = self._check_bundle(bundle, vm.phases_ms) if self.check_seals else is_frozen(bundle)
             config = self._provision(vm, bundle.rootfs)
             memory, state = bundle.memory, bundle.state
             self._start(
@@ -158,6 +153,14 @@ class Fleet:
         except BaseException:
             self.remove(vm)
             raise
+
+    def _check_bundle(self, bundle: Bundle, phases_ms: dict[str, float]) -> bool:
+        """Whether the snapshot's guest is frozen. Raises SnapshotError if it can't be restored here."""
+        with timed(phases_ms, "seal_ms"):
+            origin = bundle.check_seal().origin
+        with timed(phases_ms, "compatibility_ms"):
+            check_compatible(bundle, origin, self.lane, self.spec.machine)
+        return origin.frozen
 
     def _await_port(self, vm: VM) -> None:
         try:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import Mock
 
+import pytest
+
+from hornet.errors import BrokenSnapshotError
 from hornet.host.workspace import Workspace
+from hornet.snapshot import Bundle
+from hornet.snapshot.manifest import MANIFEST_FILE, Manifest
 from hornet.spec.model import load_spec
 from hornet.vm.fleet import VM, Fleet
 from hornet.vmm.registry import lane_named
+from tests.support import bundle_samples
+from tests.support.bundle_samples import ORIGIN
 
 
 def test_removing_a_vm_kills_its_vmm(tmp_path: Path) -> None:
@@ -23,3 +32,51 @@ def test_removing_a_vm_kills_its_vmm(tmp_path: Path) -> None:
     for part in (vm.vmm.kill, vm.guest.close, vm.namespace.remove, vm.owned.remove):
         part.assert_called_once_with()
     assert vm not in fleet.running
+
+
+@pytest.fixture
+def restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., VM]:
+    """Restores a snapshot, frozen or not, with a VMM and a guest that do what they are told."""
+    lane, spec = lane_named(ORIGIN.lane), load_spec()
+    machine = spec.machine.model_copy(update={"memory_mib": ORIGIN.memory_mib, "vcpus": ORIGIN.vcpus})
+    monkeypatch.setattr("hornet.snapshot.compatibility.vmm_version", lambda _: ORIGIN.vmm_version)
+    monkeypatch.setattr("hornet.vm.fleet.Guest", Mock())
+
+    def restore(bundle: Bundle, *, check_seals: bool = True) -> VM:
+        home = Workspace(tmp_path / "home")
+        key = Mock(private_path=tmp_path / "id")
+        fleet = Fleet(
+            spec.model_copy(update={"machine": machine}), home, lane, Mock(prefix=""), key, check_seals=check_seals
+        )
+        namespace = Mock(vm_id=fleet._ids.take())
+        namespace.name = namespace.plan.namespace = "vm1"
+        fleet._networks = Mock(**{"take.return_value": namespace})
+        fleet._driver = Mock()
+        fleet._driver.restore.return_value = Mock(pid=os.getpid(), phases_ms={})
+        vm = fleet.restore(bundle)
+        fleet.remove(vm)
+        return vm
+
+    return restore
+
+
+@pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "running"])
+@pytest.mark.parametrize("check_seals", [True, False], ids=["sealed", "unchecked"])
+def test_a_restore_reads_the_manifest_once(
+    check_seals: bool, frozen: bool, restored: Callable[..., VM], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = bundle_samples.make_bundle(tmp_path / "v1.0")
+    bundle.seal("v1.0", ORIGIN.model_copy(update={"frozen": frozen}))
+    read = Mock(side_effect=Manifest.read)
+    monkeypatch.setattr("hornet.snapshot.bundle.Manifest.read", read)
+    vm = restored(bundle, check_seals=check_seals)
+    assert read.call_count == 1
+    assert ("refresh_ms" in vm.phases_ms) == frozen
+
+
+def test_a_snapshot_without_a_manifest_can_be_restored_unchecked(restored: Callable[..., VM], tmp_path: Path) -> None:
+    bundle = bundle_samples.make_bundle(tmp_path / "v1.0")
+    (bundle.directory / MANIFEST_FILE).unlink()
+    assert "refresh_ms" not in restored(bundle, check_seals=False).phases_ms
+    with pytest.raises(BrokenSnapshotError, match="never sealed"):
+        restored(bundle)
