@@ -15,7 +15,7 @@ from hornet.snapshot.manifest import FORMAT
 from hornet.vm import snapshotting
 from hornet.vm.fleet import VM, Fleet
 from hornet.vm.snapshotting import origin_of, take_snapshot
-from hornet.vmm.registry import driver_of, vmm_version
+from hornet.vmm.registry import driver_of, driver_sources, vmm_version
 
 BOOT_ATTEMPTS = 3
 
@@ -35,6 +35,7 @@ def build_snapshot(
         "machine": spec.machine.model_dump(),
         "lane": str(fleet.lane),
         "lane_settings": driver_of(fleet.lane).lane_settings(fleet.lane),
+        "driver": {path.name: file_sha256(path) for path in driver_sources(fleet.lane)},
         "vmm_version": vmm_version(fleet.lane),
         "key": fleet.key.public_blob,
         "format": FORMAT,

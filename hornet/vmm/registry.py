@@ -7,8 +7,10 @@ because command help and reports need the names only.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hornet.errors import HostError
@@ -60,6 +62,12 @@ def driver_of(lane: Lane) -> Driver:
 def vmm_version(lane: Lane) -> str:
     """The version of the lane's VMM. Raises HostError if it is not installed."""
     return driver_of(lane).version()
+
+
+def driver_sources(lane: Lane) -> list[Path]:
+    """The files that say how the lane's VMM is started: its driver's module, or all modules of its folder."""
+    module = Path(inspect.getfile(type(driver_of(lane))))
+    return [module] if module.parent == Path(__file__).parent else sorted(module.parent.glob("*.py"))
 
 
 def vmm_programs() -> dict[str, HostTool]:

@@ -1,0 +1,60 @@
+"""The name of a built snapshot covers everything that it depends on: whatever changes, another one is built."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import Mock
+
+import pytest
+
+from builders import snapshots
+from hornet.host.progress import Progress
+from hornet.host.workspace import Workspace
+from hornet.spec.lane import Lane
+from hornet.spec.model import load_spec
+from hornet.vm.fleet import Fleet
+from hornet.vmm.registry import LANES, driver_sources
+
+SPEC = load_spec()
+
+
+@pytest.fixture
+def version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Lane], str]:
+    """The name of the snapshot that is built in a lane."""
+    built: list[str] = []
+
+    def note_version(fleet: Fleet, progress: object, kernel: Path, image: Path, version: str, *rest: object) -> None:
+        built.append(version)
+
+    monkeypatch.setattr(snapshots, "_build", note_version)
+    monkeypatch.setattr(snapshots, "vmm_version", lambda lane: "1.0")
+    for name in ("kernel", "image"):
+        (tmp_path / name).write_text(name)
+
+    def name_of(lane: Lane) -> str:
+        fleet = Mock(workspace=Workspace(tmp_path), lane=lane)
+        fleet.spec, fleet.key.public_blob = SPEC, "AAAA"
+        snapshots.build_snapshot(
+            fleet, Progress(io.StringIO()), kernel=tmp_path / "kernel", image=tmp_path / "image", tier="standard"
+        )
+        return built.pop()
+
+    return name_of
+
+
+@pytest.mark.parametrize("lane", LANES, ids=str)
+def test_another_argument_of_the_vmm_makes_another_snapshot(
+    lane: Lane, version: Callable[[Lane], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = version(lane)
+    copies = [tmp_path / path.name for path in driver_sources(lane)]
+    for source, copy in zip(driver_sources(lane), copies, strict=True):
+        copy.write_bytes(source.read_bytes())
+    monkeypatch.setattr(snapshots, "driver_sources", lambda _: copies)
+    assert version(lane) == before, "a driver that lies elsewhere is the same"
+    balloon = [copy for copy in copies if "balloon" in copy.read_text()]
+    assert balloon, "the devices of the VM are among the sources"
+    balloon[0].write_text(balloon[0].read_text().replace("balloon", "other-device"))
+    assert version(lane) != before
