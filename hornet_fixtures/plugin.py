@@ -144,15 +144,15 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests about each required tool, removal, file, promise or target get one case for each that the spec has."""
+    """Tests of each tool, removal, file, kernel feature or target get one case for each that the spec has."""
     if "removal_check" in metafunc.fixturenames:
-        keeps = read_spec(metafunc.config).tier(judged_tier(metafunc.config)).keeps
-        names = [name for name in image_checks(read_spec(metafunc.config), keeps) if name.startswith("removal.")]
+        exempt = read_spec(metafunc.config).tier(judged_tier(metafunc.config)).exempt_from_removals
+        names = [name for name in image_checks(read_spec(metafunc.config), exempt) if name.startswith("removal.")]
         metafunc.parametrize("removal_check", guide_cases("removed", names, lambda name: name.split(".")[1]))
     if "file_rule" in metafunc.fixturenames:
         metafunc.parametrize("file_rule", guide_cases("file", read_spec(metafunc.config).files))
-    if "promise_name" in metafunc.fixturenames:
-        metafunc.parametrize("promise_name", list(read_spec(metafunc.config).kernel.promises))
+    if "feature_test" in metafunc.fixturenames:
+        metafunc.parametrize("feature_test", list(read_spec(metafunc.config).kernel.feature_tests))
     if "tool_name" in metafunc.fixturenames:
         tools = read_spec(metafunc.config).tools_of(judged_tier(metafunc.config))
         statements = {name: tool.requirement or f"tool-{name}" for name, tool in tools.items()}

@@ -73,7 +73,7 @@ def image(pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, progres
 @pytest.fixture(scope="session")
 def image_problems(image: Image, spec: Spec, tier: Tier, workspace: Workspace) -> ImageProblems:
     """What the checks that need no VM find in the image's files, by check."""
-    return judge_image(image.path, spec, tier.keeps, workspace.run)
+    return judge_image(image.path, spec, tier.exempt_from_removals, workspace.run)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Kernels from source (guide: Phase 3): fetch, patch, configure, compile, squeeze; see each module for one step."""
+"""Kernels from source (guide: Phase 3): fetch, patch, configure, compile, strip padding; one module for each step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.kernel.configure import configure, fragment
-from builders.kernel.elf import check_loadable, squeeze
+from builders.kernel.elf import check_loadable, strip_padding
 from builders.kernel.source import Source, find_source
 from builders.toolchain import toolchain
 from hornet.errors import HostError
@@ -126,7 +126,7 @@ def _build(spec: Spec, workspace: Workspace, source: Source, work: Path, progres
             "vmlinux",
             on_line=CompileProgress(progress, expected_objects(workspace)),
         )
-    squeeze(tree / "vmlinux", work / VMLINUX_FILE)
+    strip_padding(tree / "vmlinux", work / VMLINUX_FILE)
     check_loadable(work / VMLINUX_FILE)
     shutil.copy(tree / ".config", work / CONFIG_FILE)
     shutil.copy(tree / "System.map", work / SYMBOLS_FILE)

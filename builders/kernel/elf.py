@@ -1,6 +1,6 @@
 """The vmlinux file: made small without changing what is loaded, and checked against what the VMMs' loaders demand.
 
-A linked vmlinux is mostly alignment: the linker pads to 2 MiB, with zeros, and with int3 in the code. squeeze()
+A linked vmlinux is mostly alignment: the linker pads to 2 MiB, with zeros, and with int3 in the code. strip_padding()
 writes the same image as many short PT_LOAD segments: a run of padding becomes the zero-filled tail of the segment
 before it (p_memsz > p_filesz), which every ELF loader has to provide. Sections, symbols and debug data are left out.
 """
@@ -62,7 +62,7 @@ class _Piece:
     align_bytes: int
 
 
-def squeeze(vmlinux: Path, target: Path) -> None:
+def strip_padding(vmlinux: Path, target: Path) -> None:
     """Write `vmlinux` without padding, sections and symbols to `target`.
 
     int3 padding counts only within executable sections; it is never executed, and becomes zeros in memory.

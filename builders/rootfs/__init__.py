@@ -132,8 +132,8 @@ def _configure(spec: Spec, tier: str, distro: str, root: Path, content: Content)
         values = replace(values, init_command=alpine.INIT_COMMAND)
         sets = {"common": OWN_COMPONENT, "openssh": OWN_COMPONENT, "alpine": OWN_COMPONENT}
     else:
-        keeps = debian.components(spec, tier).items()
-        sets = {"common": OWN_COMPONENT} | {keep.files: name for name, keep in keeps if keep.files}
+        components = debian.components(spec, tier).items()
+        sets = {"common": OWN_COMPONENT} | {it.files: name for name, it in components if it.files}
     for name, component in sets.items():
         content.count(component, write_guest_files(name, values, root))
     content.count(OWN_COMPONENT, install_programs(root))
@@ -144,8 +144,8 @@ def _guide_rows(spec: Spec, tier: str, distro: str) -> dict[str, str]:
     rows = {name: package.guide[tier] for name, package in spec.rootfs.npm.items() if tier in package.guide}
     if distro == "alpine":
         return rows | spec.rootfs.alpine.guide
-    keeps = debian.components(spec, tier)
-    return rows | {name: keep.guide[tier] for name, keep in keeps.items() if tier in keep.guide}
+    components = debian.components(spec, tier)
+    return rows | {name: it.guide[tier] for name, it in components.items() if tier in it.guide}
 
 
 @dataclass(frozen=True)

@@ -20,27 +20,27 @@ from hornet.foreign_file import read_json
 from hornet.host.artifact_store import Store, file_sha256
 from hornet.host.progress import Progress
 from hornet.spec.model import Spec
-from hornet.spec.rootfs import Debian, Keep
+from hornet.spec.rootfs import Component, Debian
 
 CERTIFICATES_COMPONENT = "Certificates"
 RECIPE = ("icu.py", "stub_libraries.py")
 
 
-def components(spec: Spec, tier: str) -> dict[str, Keep]:
+def components(spec: Spec, tier: str) -> dict[str, Component]:
     """What an image of this tier is made of."""
-    return {name: keep for name, keep in spec.rootfs.debian.keep.items() if tier in keep.tiers}
+    return {name: it for name, it in spec.rootfs.debian.image_components.items() if tier in it.tiers}
 
 
 def fetch_layer(spec: Spec, tier: str, store: Store, toolbox: Toolbox, progress: Progress) -> Path:
     """The tier's packages, unpacked: a layer of its own, so that a change of our own files needs no network."""
     debian = spec.rootfs.debian
-    packages = sorted({name for keep in components(spec, tier).values() for name in keep.packages})
+    packages = sorted({name for component in components(spec, tier).values() for name in component.packages})
     inputs: dict[str, Any] = {
         "packages": packages,
         "debian": debian.model_dump(include={"suite", "components", "mirror"}),
         "suites": suites(debian),
         **toolchain(),
-        "refusing": debian.refusing.get(tier, []),
+        "stub_libraries": debian.stub_libraries.get(tier, []),
         "toolbox": toolbox.identity,
         "builder": [file_sha256(path) for path in (PACKAGES_MODULE, *map(Path(__file__).with_name, RECIPE))],
     }
@@ -52,7 +52,7 @@ def fetch_layer(spec: Spec, tier: str, store: Store, toolbox: Toolbox, progress:
         with progress.step(tier, "cutting ICU's data down to English"):
             slim = shrink(tree, toolbox, work)
             shutil.move(slim, tree / "usr/lib/x86_64-linux-gnu" / slim.name)
-        replace_libraries(tree, work, debian.refusing.get(tier, []))
+        replace_libraries(tree, work, debian.stub_libraries.get(tier, []))
         write_versions(versions, work)
 
     return store.get_or_build("packages", inputs, fetch)
@@ -61,7 +61,7 @@ def fetch_layer(spec: Spec, tier: str, store: Store, toolbox: Toolbox, progress:
 def populate(spec: Spec, tier: str, layer: Path, toolbox: Toolbox, root: Path) -> Content:
     """Fill `root` with the tier's files of the layer; what the builder writes itself comes later."""
     tree = layer / "tree"
-    selection = select(tree, {name: keep.paths for name, keep in components(spec, tier).items() if keep.paths})
+    selection = select(tree, {name: it.paths for name, it in components(spec, tier).items() if it.paths})
     _copy(selection, root)
     _trim(spec.rootfs.debian, tier, root)
     make_directories(root)

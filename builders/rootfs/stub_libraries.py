@@ -44,8 +44,8 @@ class Symbol:
         return f"{head}{label}: .skip {self.data_bytes}\n{symver}"
 
 
-def replace_libraries(tree: Path, work: Path, refusing: Sequence[str]) -> None:
-    """Replace libraries in the tree; every function of those in `refusing` answers 0: no handle, nothing done.
+def replace_libraries(tree: Path, work: Path, names: Sequence[str]) -> None:
+    """Replace libraries in the tree; every function of those in `names` answers 0: no handle, nothing done.
 
     Raises BuildError if the flavours of libcurl differ.
     """
@@ -54,7 +54,7 @@ def replace_libraries(tree: Path, work: Path, refusing: Sequence[str]) -> None:
     if missing := {symbol.name for symbol in wanted} - {symbol.name for symbol in offered}:
         raise BuildError(f"{CURL} lacks functions that {CURL_GNUTLS} has: {', '.join(sorted(missing)[:5])}")
     _replace(libraries / CURL_GNUTLS, wanted, "jmp {name}@PLT", work, [str(libraries / CURL)])
-    for name in refusing:
+    for name in names:
         _replace(libraries / name, _exported(libraries / name), "xor %eax, %eax\n ret", work, [])
 
 

@@ -37,8 +37,8 @@ def guest_checks(spec: Spec) -> dict[str, GuestCheck]:
         "kernel.version": partial(guest_kernel.version_problems, spec.kernel),
         "disk.symptoms": guest_disk.disk_symptom_problems,
     }
-    for name, promise in spec.kernel.promises.items():
-        checks[f"promise.{name}"] = partial(feature_tests.promise_problems, name, promise)
+    for name, feature_test in spec.kernel.feature_tests.items():
+        checks[f"feature.{name}"] = partial(feature_tests.feature_problems, name, feature_test)
     for name, known_init in spec.inits.items():
         checks[f"init.{name}"] = partial(init_system.init_problems, name, known_init)
     for boot_check in boot.CHECKS:
@@ -66,16 +66,16 @@ def hardened_checks(spec: Spec) -> dict[str, GuestCheck]:
     return {f"hardened.{label(check)}": partial(check, spec.read_only_root) for check in read_only.CHECKS}
 
 
-def image_checks(spec: Spec, keeps: Collection[str] = ()) -> dict[str, ImageCheck]:
-    """What is judged by the files of an image; keeps: the removals that its tier does without."""
+def image_checks(spec: Spec, exempt: Collection[str] = ()) -> dict[str, ImageCheck]:
+    """What is judged by the files of an image; exempt: the removals that do not apply to its tier."""
     checks: dict[str, ImageCheck] = {}
     for name, removal in spec.removals.items():
-        for removal_check in [] if name in keeps else removals.checks_of(removal):
+        for removal_check in [] if name in exempt else removals.checks_of(removal):
             checks[f"removal.{name}.{label(removal_check)}"] = partial(removal_check, removal)
     for name, rule in spec.files.items():
         checks[f"file.{name}"] = partial(files.file_problems, rule)
-    for leftover_check in dangling_dependencies.CHECKS:
-        checks[f"leftover.{label(leftover_check)}"] = partial(leftover_check, spec.leftovers)
+    for dangling_check in dangling_dependencies.CHECKS:
+        checks[f"dangling.{label(dangling_check)}"] = partial(dangling_check, spec.dangling_dependencies)
     for secret_check in baked_secrets.CHECKS:
         checks[f"secret.{label(secret_check)}"] = partial(secret_check, spec.secrets)
     return checks

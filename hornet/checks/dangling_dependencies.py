@@ -5,26 +5,26 @@ from __future__ import annotations
 from hornet.formats.elf import ElfError, Linkage, linkage_of
 from hornet.formats.image_tree import ImageTree
 from hornet.formats.shebang import Interpreter, interpreter_of
-from hornet.spec.rules import Leftovers
+from hornet.spec.rules import DanglingDependencies
 
 LINKER_CONFIGURATION = ("/etc/ld.so.conf", "/etc/ld.so.conf.d/*.conf", "/etc/ld-musl-*.path")
 EXECUTABLE = 0o111
 
 
-def interpreter_problems(leftovers: Leftovers, tree: ImageTree) -> list[str]:
+def interpreter_problems(paths: DanglingDependencies, tree: ImageTree) -> list[str]:
     """Executable scripts whose interpreter is not in the image."""
     problems = []
     for path in tree.files:
         if tree.entries[path].mode & EXECUTABLE:
             interpreter = interpreter_of(tree.head(path))
-            if interpreter and (missing := _missing(interpreter, leftovers, tree)):
+            if interpreter and (missing := _missing(interpreter, paths, tree)):
                 problems.append(f"{path}: a script for {missing}, which is not in the image")
     return problems
 
 
-def library_problems(leftovers: Leftovers, tree: ImageTree) -> list[str]:
+def library_problems(paths: DanglingDependencies, tree: ImageTree) -> list[str]:
     """Programs and libraries that ask for a shared library or a dynamic linker that is not in the image."""
-    directories = [*leftovers.library_paths, *_configured_directories(tree)]
+    directories = [*paths.library_paths, *_configured_directories(tree)]
     problems = []
     for path in tree.files:
         try:
@@ -39,11 +39,11 @@ def library_problems(leftovers: Leftovers, tree: ImageTree) -> list[str]:
     return problems
 
 
-def _missing(interpreter: Interpreter, leftovers: Leftovers, tree: ImageTree) -> str | None:
+def _missing(interpreter: Interpreter, paths: DanglingDependencies, tree: ImageTree) -> str | None:
     if tree.resolve(interpreter.path) is None:
         return interpreter.path
     command = interpreter.command
-    if command is None or any(tree.resolve(f"{directory}/{command}") for directory in leftovers.command_paths):
+    if command is None or any(tree.resolve(f"{directory}/{command}") for directory in paths.command_paths):
         return None
     return command
 

@@ -1,4 +1,4 @@
-"""What the kernel's configuration promises works in the guest (guide: Phase 3): used, not only looked up."""
+"""The features that the kernel's configuration enables work in the guest (guide: Phase 3): each is used."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import base64
 import shlex
 from collections.abc import Mapping
 
-from hornet.spec.rules import Promise
+from hornet.spec.rules import FeatureTest
 from hornet.vm.probes import Probe, ProbeResults
 
 # In memory, wherever the image's root is writable or not.
 PROGRAMS = "/tmp/hornet-programs"
 
 
-def promise_probes(promises: Mapping[str, Promise], programs: Mapping[str, bytes]) -> list[Probe]:
+def feature_probes(feature_tests: Mapping[str, FeatureTest], programs: Mapping[str, bytes]) -> list[Probe]:
     """Bring the programs into the guest, use every feature, take the programs away again."""
     unpack = [f"mkdir -p {PROGRAMS}"]
     for name, content in programs.items():
@@ -21,16 +21,16 @@ def promise_probes(promises: Mapping[str, Promise], programs: Mapping[str, bytes
         unpack += [f"echo {base64.b64encode(content).decode()} | base64 -d >{path}", f"chmod 755 {path}"]
     script = f"set -e; export HORNET_PROGRAMS={PROGRAMS}\n"
     return [
-        Probe("promise.programs", "\n".join(["set -e", *unpack])),
-        *(Probe(f"promise.{name}", script + promise.use) for name, promise in promises.items()),
-        Probe("promise.tidy", f"rm -r {PROGRAMS}"),
+        Probe("feature.programs", "\n".join(["set -e", *unpack])),
+        *(Probe(f"feature.{name}", script + test.use) for name, test in feature_tests.items()),
+        Probe("feature.tidy", f"rm -r {PROGRAMS}"),
     ]
 
 
-def promise_problems(name: str, promise: Promise, facts: ProbeResults) -> list[str]:
+def feature_problems(name: str, test: FeatureTest, facts: ProbeResults) -> list[str]:
     """A feature that the configuration has and that does not work."""
-    answer = facts[f"promise.{name}"]
+    answer = facts[f"feature.{name}"]
     if answer.ok:
         return []
-    symbols = ", ".join(f"CONFIG_{symbol}" for symbol in promise.symbols)
-    return [f"{symbols}: not so in this guest: {promise.title} ({answer})"]
+    symbols = ", ".join(f"CONFIG_{symbol}" for symbol in test.symbols)
+    return [f"{symbols}: enabled but not working in this guest: {test.title} ({answer})"]

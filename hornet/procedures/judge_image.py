@@ -46,27 +46,27 @@ class ImageProblems(Mapping[str, list[str]]):
         return len(self._outcomes)
 
 
-def judge_image(image: Path, spec: Spec, keeps: Collection[str], work_directory: Path) -> ImageProblems:
-    """Hold every image check of the spec against an image; keeps: the removals that its tier does without.
+def judge_image(image: Path, spec: Spec, exempt: Collection[str], work_directory: Path) -> ImageProblems:
+    """Hold every image check of the spec against an image; exempt: the removals that do not apply to its tier.
 
     A private copy in `work_directory` is repaired first, as a boot would: the disk of a snapshot has a journal to
     replay. Raises Ext4Error for what is no ext4 file system or can't be repaired, SandboxError beyond the limits.
     """
     with private_copy(image, work_directory) as copy:
-        arguments = {"spec": spec.model_dump(mode="json", by_alias=True), "keeps": sorted(keeps)}
+        arguments = {"spec": spec.model_dump(mode="json", by_alias=True), "exempt": sorted(exempt)}
         limits = LIMITS.writing(os.fstat(copy.fileno()).st_size)
         copies = {"image": copy}
         return ImageProblems(image, confined(judge_copy, arguments, what=str(image), limits=limits, copies=copies))
 
 
-def judge_copy(image: int, spec: dict[str, Any], keeps: list[str]) -> dict[str, Told | list[str]]:
+def judge_copy(image: int, spec: dict[str, Any], exempt: list[str]) -> dict[str, Told | list[str]]:
     """The confined part of judge_image(): for each check its problems, or the error that kept it from judging."""
     rules = Spec.model_validate(spec)
     repair(image, FSCK_TIMEOUT_S)
     with Ext4Reader(image) as fs:
         tree = Ext4Tree(fs)
         raw = chunks(data_ranges(image), lambda offset, length: os.pread(image, length, offset))
-        checks = image_checks(rules, keeps) | {REMNANT: partial(remnant_problems, rules.secrets, raw)}
+        checks = image_checks(rules, exempt) | {REMNANT: partial(remnant_problems, rules.secrets, raw)}
         return {name: _outcome(check, tree) for name, check in checks.items()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 
 from hornet.checks.boot import boot_probes
-from hornet.checks.feature_tests import promise_probes
+from hornet.checks.feature_tests import feature_probes
 from hornet.checks.guest_disk import disk_probes
 from hornet.checks.guest_kernel import kernel_probes
 from hornet.checks.guest_network import network_probes
@@ -25,11 +25,11 @@ FACTS_TIMEOUT_S = 240
 
 def guest_probes(spec: Spec, tier: str) -> list[Probe]:
     """Every question about a guest of this tier, but for those about its tools."""
-    promises = promise_probes(spec.kernel.promises, compile_programs())
+    features = feature_probes(spec.kernel.feature_tests, compile_programs())
     name = spec.tier(tier).init
     init = init_probes(name, spec.inits[name])
     guest = [*kernel_probes(), *boot_probes(spec.boot), *init, *network_probes(spec.network), *disk_probes()]
-    return [*guest, *promises]
+    return [*guest, *features]
 
 
 def tools_probes(spec: Spec, tier: str) -> list[Probe]:

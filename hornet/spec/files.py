@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from hornet.errors import SpecError
 from hornet.foreign_file import ForeignFileError, read_toml
 from hornet.installation import SPEC_DIRECTORY
+from hornet.spec.renamed import renamed_keys
 
 # It stands beside the others and is read by itself: hornet/spec/requirements.py.
 REQUIREMENTS_FILE = "requirements.toml"
@@ -62,6 +63,13 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise SpecError(error.message, error.hint) from error
 
 
+def reject_renamed(origins: Sequence[Origin]) -> None:
+    """Raise SpecError for keys that have another name now, with that name."""
+    lines = [f"{path}: {problem}" for path, tables in origins for problem in renamed_keys(tables)]
+    if lines:
+        raise SpecError(_shortened(lines), "rename the keys in the files named above")
+
+
 def merge_tables(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
     """Tables merge key by key; any other value of the overlay replaces that of the base."""
     merged = dict(base)
@@ -77,9 +85,12 @@ def explain(error: ValidationError, origins: Sequence[Origin]) -> SpecError:
         # Of a key that is wrong itself, pydantic says "[key]".
         keys = [str(part) for part in item["loc"] if part != "[key]"]
         lines.append(f"{_origin(keys, origins)}: {'.'.join(keys) or 'top level'}: {item['msg']}{_found(item)}"[:500])
-    if len(lines) > SHOWN_PROBLEMS:
-        lines[SHOWN_PROBLEMS:] = [f"and {len(lines) - SHOWN_PROBLEMS} more"]
-    return SpecError("\n".join(lines), f"correct the named key; {SPEC_DIRECTORY} shows every key that is allowed")
+    return SpecError(_shortened(lines), f"correct the named key; {SPEC_DIRECTORY} shows every key that is allowed")
+
+
+def _shortened(lines: list[str]) -> str:
+    more = [f"and {len(lines) - SHOWN_PROBLEMS} more"] if len(lines) > SHOWN_PROBLEMS else []
+    return "\n".join([*lines[:SHOWN_PROBLEMS], *more])
 
 
 def _found(item: ErrorDetails) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hornet.spec.rules import Promise
+from hornet.spec.rules import FeatureTest
 from hornet.spec.types import Positive, Suite, Symbol, Table, Token, Version
 
 
@@ -50,7 +50,7 @@ class Kernel(Table):
     removed: dict[Token, list[Symbol]]
     extras: dict[Token, list[Symbol]]
     symbols: dict[Symbol, KernelSymbol]
-    promises: dict[Token, Promise]
+    feature_tests: dict[Token, FeatureTest]
 
     @cached_property
     def required_symbols(self) -> list[str]:

@@ -12,13 +12,13 @@ from pydantic import ValidationError, model_validator
 
 from hornet.errors import SpecError
 from hornet.installation import SPEC_DIRECTORY
-from hornet.spec.files import Origin, explain, merge, read_overlay, read_spec
+from hornet.spec.files import Origin, explain, merge, read_overlay, read_spec, reject_renamed
 from hornet.spec.kernel import Kernel
 from hornet.spec.machine import Machine, Vmm
 from hornet.spec.measuring import Capacity, Perf
 from hornet.spec.network import Network
-from hornet.spec.rootfs import Keep, NpmPackage, Rootfs, Slim
-from hornet.spec.rules import Boot, FileRule, Health, Leftovers, ReadOnlyRoot, Removal, Secrets
+from hornet.spec.rootfs import Component, NpmPackage, Rootfs, Slim
+from hornet.spec.rules import Boot, DanglingDependencies, FileRule, Health, ReadOnlyRoot, Removal, Secrets
 from hornet.spec.snapshots import Hazards, SnapshotFiles
 from hornet.spec.targets import Metric
 from hornet.spec.tiers import Init, Tier, Tool
@@ -42,7 +42,7 @@ class Spec(Table):
     tools: dict[Token, Tool]
     removals: dict[Token, Removal]
     files: dict[Token, FileRule]
-    leftovers: Leftovers
+    dangling_dependencies: DanglingDependencies
     secrets: Secrets
     health: Health
     read_only_root: ReadOnlyRoot
@@ -55,12 +55,12 @@ class Spec(Table):
     def _names_exist(self) -> Spec:
         for name, tier in self.tiers.items():
             _known(f"tiers.{name}.init", [tier.init], self.inits)
-            _known(f"tiers.{name}.keeps", tier.keeps, self.removals)
+            _known(f"tiers.{name}.exempt_from_removals", tier.exempt_from_removals, self.removals)
         for name, tool in self.tools.items():
             _known(f"tools.{name}.tiers", tool.tiers, self.tiers)
         _known("slim.tools", self.slim.tools, self.tools)
         _known("rootfs.free_mb, which needs a value for each tier", self.tiers, self.rootfs.free_mb)
-        parts: dict[str, Keep | NpmPackage] = {**self.rootfs.debian.keep, **self.rootfs.npm}
+        parts: dict[str, Component | NpmPackage] = {**self.rootfs.debian.image_components, **self.rootfs.npm}
         for name, part in parts.items():
             _known(f"rootfs: {name!r}: guide", part.guide, self.tiers)
             _known(f"rootfs: {name!r}: tiers", part.tiers, self.tiers)
@@ -98,6 +98,7 @@ def load_spec(path: Path | None = None, overlays: Sequence[Path] = ()) -> Spec:
 
 def build_spec(origins: Sequence[Origin]) -> Spec:
     """The spec that parsed files make, each laid over those before it. Raises SpecError for a wrong key or value."""
+    reject_renamed(origins)
     try:
         return Spec.model_validate(merge(origins))
     except ValidationError as error:

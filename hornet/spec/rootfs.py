@@ -45,7 +45,7 @@ class NpmPackage(Table):
     tiers: list[Token] = []
 
 
-class Keep(Table):
+class Component(Table):
     """A component of an image: the packages that it comes from and the paths taken (globs, {a,b} allowed).
 
     `files`: the directory of builders/rootfs/files/ that comes with it. `guide`: by tier, the row of the guide's table
@@ -62,17 +62,17 @@ class Keep(Table):
 class Debian(Table):
     """How images are built from Debian packages. `mirror`: default is the one that apt is configured with.
 
-    By tier: `refusing`, libraries replaced by ones that do nothing; `trimmed`, paths of libraries that lose the names
-    that nothing else in the image knows, but for those that `trim_keeps` matches.
+    By tier: `stub_libraries`, libraries replaced by ones that do nothing; `trimmed`, paths of libraries that lose the
+    names that nothing else in the image uses, except those that `trim_keeps` matches.
     """
 
     suite: Suite
     components: list[FileName]
     mirror: Location | None = None
-    refusing: dict[Token, list[Command]]
+    stub_libraries: dict[Token, list[Command]]
     trimmed: dict[Token, list[ImagePath]]
     trim_keeps: Pattern
-    keep: dict[Line, Keep]
+    image_components: dict[Line, Component]
 
 
 class Alpine(Table):

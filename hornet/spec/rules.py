@@ -62,7 +62,7 @@ class FileRule(Table):
         return self
 
 
-class Leftovers(Table):
+class DanglingDependencies(Table):
     """Where an image's commands and shared libraries are looked for."""
 
     command_paths: list[ImagePath]
@@ -133,8 +133,8 @@ class Boot(Table):
     ignored: list[Ignored]
 
 
-class Promise(Table):
-    """What flags of the kernel's configuration promise, as a shell script that uses it and exits 0 if it works.
+class FeatureTest(Table):
+    """A kernel feature that `symbols` enable, as a shell script that uses it and exits 0 if it works.
 
     HORNET_PROGRAMS is a directory with the programs of hornet/guest_programs.
     """

@@ -18,7 +18,7 @@ class Init(Table):
 
 
 class Tier(Table):
-    """A tier (guide: HornetOS Tiers). Sizes in MB; `keeps` names removals that do not apply to this tier.
+    """A tier (guide: HornetOS Tiers). Sizes in MB; exempt_from_removals: names in [removals].
 
     init: a name in [inits]. ssh_server: the name of its process. shell: root's. kernel_component: the row of the
     kernel, which is no part of the image.
@@ -33,7 +33,7 @@ class Tier(Table):
     shell: ImagePath
     components: dict[Line, Positive]
     kernel_component: Line
-    keeps: list[Token] = []
+    exempt_from_removals: list[Token] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> Tier:

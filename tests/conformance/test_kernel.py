@@ -34,8 +34,8 @@ def test_the_running_kernel_is_of_the_right_version(spec: Spec, facts: ProbeResu
     assert_no_problems(guest_kernel.version_problems(spec.kernel, facts))
 
 
-def test_what_the_configuration_promises_works(promise_name: str, spec: Spec, facts: ProbeResults) -> None:
-    assert_no_problems(feature_tests.promise_problems(promise_name, spec.kernel.promises[promise_name], facts))
+def test_a_kernel_feature_works(feature_test: str, spec: Spec, facts: ProbeResults) -> None:
+    assert_no_problems(feature_tests.feature_problems(feature_test, spec.kernel.feature_tests[feature_test], facts))
 
 
 @pytest.mark.requirement("kernel-virtio")

@@ -95,7 +95,7 @@ KERNEL_DAMAGES = [
     *(
         Damage(
             f"echo 0 >/proc/sys/user/max_{name}_namespaces",
-            {f"promise.{name}_namespace": symbol},
+            {f"feature.{name}_namespace": symbol},
             f"echo 500 >/proc/sys/user/max_{name}_namespaces",
         )
         for name, symbol in (
@@ -108,16 +108,16 @@ KERNEL_DAMAGES = [
     Damage(
         "echo 0 >/proc/sys/user/max_net_namespaces",
         {
-            "promise.net_namespace": "CONFIG_NET_NS",
-            "promise.bridge": "CONFIG_BRIDGE",
-            "promise.nat": "CONFIG_IP_NF_NAT",
+            "feature.net_namespace": "CONFIG_NET_NS",
+            "feature.bridge": "CONFIG_BRIDGE",
+            "feature.nat": "CONFIG_IP_NF_NAT",
         },
         "echo 500 >/proc/sys/user/max_net_namespaces",
     ),
-    Damage("rm /dev/net/tun", {"promise.tun": "CONFIG_TUN"}, "mknod /dev/net/tun c 10 200"),
+    Damage("rm /dev/net/tun", {"feature.tun": "CONFIG_TUN"}, "mknod /dev/net/tun c 10 200"),
     Damage(
         "cd /sys/bus/virtio/drivers/virtio_rng; echo virtio* >/tmp/rng; cat /tmp/rng >unbind",
-        {"promise.virtio": "virtio_rng drives no device", "promise.hardware_random": "CONFIG_HW_RANDOM"},
+        {"feature.virtio": "virtio_rng drives no device", "feature.hardware_random": "CONFIG_HW_RANDOM"},
         "cat /tmp/rng >/sys/bus/virtio/drivers/virtio_rng/bind",
     ),
     # What the kernel said can't be unsaid, so these stay broken.
@@ -140,7 +140,7 @@ IMAGE_DAMAGES = [
     Damage("echo x >/opt/libX11.so.6", {"removal.x11.file_type": "/opt/libX11.so.6"}),
     Damage(
         "printf '#!/usr/bin/gone\\n' >/usr/bin/orphan; chmod 755 /usr/bin/orphan",
-        {"leftover.interpreter": "/usr/bin/orphan: a script for /usr/bin/gone"},
+        {"dangling.interpreter": "/usr/bin/orphan: a script for /usr/bin/gone"},
     ),
     Damage(
         "ssh-keygen -q -t ed25519 -N '' -f /opt/deploy",
@@ -149,7 +149,7 @@ IMAGE_DAMAGES = [
     Damage("mkdir -p /root/.ssh; cp /opt/deploy.pub /root/.ssh/authorized_keys", {"secret.key": "authorized_keys"}),
     Damage("echo ls >/root/.bash_history", {"secret.file": "/root/.bash_history"}),
     Damage("sed -i 's/^root:[^:]*/root:/' /etc/shadow", {"secret.password": "root has no password at all"}),
-    Damage("rm /usr/lib/x86_64-linux-gnu/libz.so.1*", {"leftover.library": "libz.so.1"}),
+    Damage("rm /usr/lib/x86_64-linux-gnu/libz.so.1*", {"dangling.library": "libz.so.1"}),
 ]
 
 
@@ -207,7 +207,7 @@ def test_a_broken_image(victim: VM, spec: Spec, tier_name: str, workspace: Works
     script = "\n".join(["set -e", *(damage.break_script for damage in IMAGE_DAMAGES), "sync"])
     assert victim.guest.run(script, FACTS_TIMEOUT_S).exit_code == 0
     victim.vmm.pause()
-    problems = judge_image(victim.disk, spec, spec.tier(tier_name).keeps, workspace.run)
+    problems = judge_image(victim.disk, spec, spec.tier(tier_name).exempt_from_removals, workspace.run)
     found = {name: problems[name] for name in problems if name != REMNANT and problems[name]}
     assert_exactly(found, expected(IMAGE_DAMAGES))
 

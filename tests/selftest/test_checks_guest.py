@@ -41,7 +41,7 @@ def test_every_check_is_broken_once() -> None:
 
 def test_the_guest_is_asked_what_the_checks_want_to_know() -> None:
     asked = {probe.name for tier in SPEC.tiers for probe in [*guest_probes(SPEC, tier), *tools_probes(SPEC, tier)]}
-    assert asked == set(GOOD) | {"promise.programs", "promise.tidy"}
+    assert asked == set(GOOD) | {"feature.programs", "feature.tidy"}
 
 
 def test_every_known_bad_pattern_finds_its_line_and_every_ignored_one_is_needed() -> None:
@@ -61,4 +61,4 @@ def test_problems_say_what_was_found_and_what_was_expected() -> None:
     assert "Linux 4.19.1, expected at least 5.10" in said("an old kernel")
     assert "swap is on: /dev/vdb" in said("swap")
     assert "60.75 s until ready, expected 0 to 60 s" in said("a stall")
-    assert "CONFIG_SECCOMP" in said("not so: a seccomp filter is obeyed")
+    assert "CONFIG_SECCOMP" in said("does not work: a seccomp filter is enforced")

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import builders.kernel
 from builders.kernel import CompileProgress, KernelArtifact, build_kernel, expected_objects
 from builders.kernel.configure import verify
-from builders.kernel.elf import PADDING_MIN_BYTES, check_loadable, squeeze
+from builders.kernel.elf import PADDING_MIN_BYTES, check_loadable, strip_padding
 from builders.kernel.source import find_source
 from hornet.errors import BuildError, CommandError, HornetError, HostError, SpecError
 from hornet.formats.kconfig import KernelConfig, read_config
@@ -59,22 +59,22 @@ contents = st.lists(chunks, max_size=6).map(b"".join)
 @settings(deadline=None)
 @example(bytes(3663) + b"\xcc" * PADDING_MIN_BYTES + bytes(433), b"", 0)
 @given(contents, contents, st.integers(0, 3 * PADDING_MIN_BYTES))
-def test_squeezing_keeps_what_is_loaded(
+def test_stripping_keeps_what_is_loaded(
     tmp_path_factory: pytest.TempPathFactory, a: bytes, b: bytes, zeros: int
 ) -> None:
     directory = tmp_path_factory.mktemp("elf")
     loads = (Load(0x1000000, b"\x90" * 32 + a), Load(0x2000000, b"data" + b, zeros, flags=6))
     original = Sample(loads).write(directory / "original")
-    squeeze(original, directory / "squeezed")
-    check_loadable(directory / "squeezed")
-    before, after = memory_of(original), memory_of(directory / "squeezed")
+    strip_padding(original, directory / "stripped")
+    check_loadable(directory / "stripped")
+    before, after = memory_of(original), memory_of(directory / "stripped")
     assert before.keys() == after.keys()
     assert after[0x2000000] == before[0x2000000], "int3 outside of code is data"
     for found, expected in zip(after[0x1000000], before[0x1000000], strict=True):
         assert found == expected or (expected, found) == (0xCC, 0)
     no_run = bytes(PADDING_MIN_BYTES)
     # Within a segment: the end of one and the beginning of the next may make a run that nothing can be done about.
-    with (directory / "squeezed").open("rb") as stream:
+    with (directory / "stripped").open("rb") as stream:
         assert all(no_run not in load.data() for load in ELFFile(stream).iter_segments("PT_LOAD"))
 
 
@@ -109,8 +109,8 @@ def test_a_kernel_that_no_loader_takes_is_refused(name: str, tmp_path: Path) -> 
 
 def test_a_cut_kernel_is_refused(tmp_path: Path) -> None:
     whole = Sample((Load(0x1000000, b"\x90" * 9000),)).write(tmp_path / "vmlinux")
-    squeeze(whole, tmp_path / "squeezed")
-    (tmp_path / "cut").write_bytes((tmp_path / "squeezed").read_bytes()[:5000])
+    strip_padding(whole, tmp_path / "stripped")
+    (tmp_path / "cut").write_bytes((tmp_path / "stripped").read_bytes()[:5000])
     with pytest.raises(BuildError, match="cut off"):
         check_loadable(tmp_path / "cut")
 
@@ -122,10 +122,10 @@ def test_what_is_no_elf_is_refused(data: bytes, tmp_path: Path) -> None:
         check_loadable(tmp_path / "file")
 
 
-def test_what_is_no_elf_is_not_squeezed(tmp_path: Path) -> None:
+def test_what_is_no_elf_is_not_stripped(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"hello")
     with pytest.raises(BuildError, match="no sound ELF file"):
-        squeeze(tmp_path / "file", tmp_path / "out")
+        strip_padding(tmp_path / "file", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -372,7 +372,7 @@ def test_an_interrupted_build_leaves_nothing(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(builders.kernel, "squeeze", interrupt)
+    monkeypatch.setattr(builders.kernel, "strip_padding", interrupt)
     with pytest.raises(KeyboardInterrupt):
         build(workspace, write_tree(tmp_path / "tree"))
     assert_nothing_left(workspace)

@@ -116,8 +116,8 @@ def test_an_image_that_is_too_big_is_reported_with_its_biggest_components() -> N
 def test_every_component_counts_for_a_row_that_the_guide_has_in_that_tier(tmp_path: Path) -> None:
     overlay = tmp_path / "team.toml"
     for text, named in (
-        ('[rootfs.debian.keep."Git"]\nguide = { standard = "Mercurial" }\n', "Mercurial"),
-        ('[rootfs.debian.keep."Git"]\ntiers = ["tiny"]\n', "tiny"),
+        ('[rootfs.debian.image_components."Git"]\nguide = { standard = "Mercurial" }\n', "Mercurial"),
+        ('[rootfs.debian.image_components."Git"]\ntiers = ["tiny"]\n', "tiny"),
         ('[tiers.micro]\ninit = "runit"\n', "runit"),
         ('[tools.git]\ntiers = ["tiny"]\n', "tiny"),
         ('[slim]\ntools = ["hg"]\n', "hg"),

@@ -16,6 +16,7 @@ from hornet.installation import SPEC_DIRECTORY
 from hornet.network import AddressPlan
 from hornet.spec.files import SHOWN_PROBLEMS, merge, merge_tables, read_spec
 from hornet.spec.model import Spec, build_spec, load_spec
+from hornet.spec.renamed import REMOVED, RENAMED, _find, renamed_keys
 
 
 def overlay(tmp_path: Path, text: str) -> Path:
@@ -86,6 +87,39 @@ def test_a_wrong_key_or_value_is_named_with_its_file(tmp_path: Path, text: str, 
     for word in words:
         assert word in caught.value.message
     assert str(path) in caught.value.message or str(SPEC_DIRECTORY) in caught.value.message
+
+
+OLD_KEYS = [
+    ("kernel.promises.nat.use", "kernel.promises: renamed: use kernel.feature_tests"),
+    ("leftovers.command_paths", "leftovers: renamed: use dangling_dependencies"),
+    ("rootfs.debian.keep.Git.tiers", "rootfs.debian.keep: renamed: use rootfs.debian.image_components"),
+    ("rootfs.debian.refusing.micro", "rootfs.debian.refusing: renamed: use rootfs.debian.stub_libraries"),
+    ("tiers.dev.keeps", "tiers.dev.keeps: renamed: use tiers.dev.exempt_from_removals"),
+    ("tools.jq.guide", "tools.jq.guide: renamed: use tools.jq.requirement"),
+    ("schema", "schema: removed"),
+    ("name", "name: removed"),
+]
+
+
+@pytest.mark.parametrize(("key", "words"), OLD_KEYS)
+def test_an_old_key_is_rejected_with_its_new_name(key: str, words: str, tmp_path: Path) -> None:
+    path = overlay(tmp_path, f"{key} = 1\n")
+    with pytest.raises(SpecError) as caught:
+        load_spec(overlays=[path])
+    assert f"{path}: {words}" in caught.value.message
+
+
+def test_each_of_several_old_keys_is_named() -> None:
+    found = renamed_keys({"tiers": {"micro": {"keeps": []}, "dev": {"keeps": []}}})
+    assert [line.rpartition(" ")[2] for line in found] == [f"tiers.{t}.exempt_from_removals" for t in ("micro", "dev")]
+
+
+def test_every_old_key_is_tried_and_every_new_one_exists() -> None:
+    tried = [words.partition(":")[0] for _, words in OLD_KEYS]
+    assert len(tried) == len(RENAMED) + len(REMOVED)
+    assert not renamed_keys(BASE)
+    for new in RENAMED.values():
+        assert list(_find(BASE, new.split("."))), new
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
@@ -178,7 +212,7 @@ REFUSED_VALUES = [
     ("tiers.micro.min_mb", "81", "min_mb 81 is more than max_mb 80"),
     ("tiers.micro.kernel_component", "'none'", "'none' is none of components"),
     ("tiers.micro.shell", "'bin/sh'", "absolute path"),
-    ("tiers.micro.keeps", "['rust']", "no 'rust'"),
+    ("tiers.micro.exempt_from_removals", "['rust']", "no 'rust'"),
     ("tools.git.needs", "['git; reboot']", "match pattern"),
     ("tools.git.use", '"a\\u0000"', "printable"),
     ("tools.git.version_pattern", "'('", "not a regular expression"),

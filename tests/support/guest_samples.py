@@ -83,7 +83,7 @@ def good_facts(spec: Spec) -> ProbeResults:
         "disk.walk": "",
         "disk.log": KERNEL_LOG,
     }
-    outputs |= {f"promise.{name}": "" for name in spec.kernel.promises}
+    outputs |= {f"feature.{name}": "" for name in spec.kernel.feature_tests}
     outputs |= {f"init.{name}": f"{INITS[name][0]}\n" for name in spec.inits}
     for name, tool in spec.tools.items():
         outputs[f"tool.{name}.where"] = "".join(f"/usr/bin/{command}\n" for command in tool.needs)
@@ -104,8 +104,8 @@ def guest_mutations(spec: Spec) -> Iterator[Mutation]:
     yield from _kernel_mutations(spec)
     yield from _boot_mutations(spec)
     yield from _network_mutations()
-    for name, promise in spec.kernel.promises.items():
-        yield _failing(f"not so: {promise.title}", f"promise.{name}")
+    for name, feature_test in spec.kernel.feature_tests.items():
+        yield _failing(f"does not work: {feature_test.title}", f"feature.{name}")
     for name in spec.inits:
         yield _printing(f"another init than {name}", {f"init.{name}": INITS[name][1]}, f"init.{name}")
         yield _failing(f"no {name}", f"init.{name}")

@@ -81,7 +81,7 @@ def image_mutations(spec: Spec) -> Iterator[Mutation]:
     """Every pattern of every image check, broken once."""
     yield from _removal_mutations(spec)
     yield from _file_mutations()
-    yield from _leftover_mutations()
+    yield from _dangling_mutations()
     yield from _secret_mutations(spec)
 
 
@@ -110,11 +110,11 @@ def _file_mutations() -> Iterator[Mutation]:
     yield _mutation("a health check that can't be run", _file(script, "", 0o644), "file.healthcheck")
 
 
-def _leftover_mutations() -> Iterator[Mutation]:
+def _dangling_mutations() -> Iterator[Mutation]:
     for line in ("#!/usr/bin/gone", "#! /usr/bin/gone -x", "#!/usr/bin/env gone", "#!/usr/bin/env -S gone -x"):
-        yield _mutation(line, _file("opt/script", f"{line}\n", 0o755), "leftover.interpreter")
-    yield _mutation("no library", _remove("usr/lib/libgood.so.1"), "leftover.library")
-    yield _mutation("a damaged program", _file("usr/bin/cut", b"\x7fELF" + bytes(12), 0o755), "leftover.library")
+        yield _mutation(line, _file("opt/script", f"{line}\n", 0o755), "dangling.interpreter")
+    yield _mutation("no library", _remove("usr/lib/libgood.so.1"), "dangling.library")
+    yield _mutation("a damaged program", _file("usr/bin/cut", b"\x7fELF" + bytes(12), 0o755), "dangling.library")
 
 
 def _secret_mutations(spec: Spec) -> Iterator[Mutation]:

@@ -1,0 +1,47 @@
+"""Keys of the specification that have another name now: a spec or an overlay that still has one is told the new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+# Old key: new key. `*` is any key, the same one on both sides.
+RENAMED = {
+    "kernel.promises": "kernel.feature_tests",
+    "leftovers": "dangling_dependencies",
+    "rootfs.debian.keep": "rootfs.debian.image_components",
+    "rootfs.debian.refusing": "rootfs.debian.stub_libraries",
+    "tiers.*.keeps": "tiers.*.exempt_from_removals",
+    "tools.*.guide": "tools.*.requirement",
+}
+# Old key: why there is none in its place.
+REMOVED = {
+    "name": "nothing read it",
+    "schema": "an old key is an error by itself",
+}
+
+
+def renamed_keys(tables: dict[str, Any]) -> list[str]:
+    """One sentence for each key that has another name now, or is gone."""
+    problems = []
+    for old, new in RENAMED.items():
+        for found, matched in _find(tables, old.split(".")):
+            keys = iter(matched)
+            name = ".".join(next(keys) if part == "*" else part for part in new.split("."))
+            problems.append(f"{found}: renamed: use {name}")
+    for old, why in REMOVED.items():
+        problems += [f"{found}: removed: {why}; delete it" for found, _ in _find(tables, old.split("."))]
+    return problems
+
+
+def _find(node: Any, pattern: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """The keys that match the pattern, joined by dots, each with the keys that its `*` stand for."""
+    first, *rest = pattern
+    if not isinstance(node, dict):
+        return
+    for key in [*node] if first == "*" else [first] if first in node else []:
+        own = [key] if first == "*" else []
+        if not rest:
+            yield key, own
+        for below, matched in _find(node[key], rest) if rest else ():
+            yield f"{key}.{below}", own + matched
