@@ -14,6 +14,7 @@ from hornet.scenarios.lineage import Clone, Lineage, Parent, restore_clone, rest
 from hornet.snapshot import Bundle
 from hornet.spec.model import Spec
 from hornet.vm.fleet import Fleet
+from hornet_fixtures.prefetch import prefetched
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +25,7 @@ def lineage_workspace(workspace: Workspace) -> Iterator[Workspace]:
 
 
 @pytest.fixture(scope="session")
+@prefetched(start_s=1, done_s=9)
 def parent_future(
     workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, lineage_workspace: Workspace
 ) -> Future[Parent]:
@@ -32,6 +34,7 @@ def parent_future(
 
 
 @pytest.fixture(scope="session")
+@prefetched(start_s=13, done_s=20)
 def lineage_future(
     workers: ThreadPoolExecutor, fleet: Fleet, parent_future: Future[Parent], lineage_workspace: Workspace, spec: Spec
 ) -> Future[Lineage]:

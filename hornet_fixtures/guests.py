@@ -18,6 +18,7 @@ from hornet.snapshot import Bundle
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
 from hornet.vm.probes import Probe, ProbeResults
+from hornet_fixtures.prefetch import prefetched
 from hornet_fixtures.under_test import Image
 
 
@@ -43,6 +44,7 @@ def _ask(fleet: Fleet, bundle: Bundle, probes: list[Probe]) -> ProbedVM:
 
 
 @pytest.fixture(scope="session")
+@prefetched(start_s=22, done_s=26)
 def facts_future(
     workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str
 ) -> Future[ProbedVM]:
@@ -57,6 +59,7 @@ def facts(facts_future: Future[ProbedVM]) -> ProbeResults:
 
 
 @pytest.fixture(scope="session")
+@prefetched(start_s=0, done_s=21)
 def tool_facts_future(
     workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str
 ) -> Future[ProbedVM]:
@@ -80,6 +83,7 @@ class MutableVM:
 
 
 @pytest.fixture(scope="session")
+@prefetched(start_s=21, done_s=28)
 def mutable_vm_future(
     workers: ThreadPoolExecutor, tool_facts_future: Future[ProbedVM], spec: Spec
 ) -> Future[MutableVM]:
@@ -112,6 +116,7 @@ class ReadOnlyRootVM:
 
 
 @pytest.fixture(scope="session")
+@prefetched(start_s=9, done_s=13)
 def read_only_root_future(
     workers: ThreadPoolExecutor, fleet: Fleet, kernel: Path, image: Image, spec: Spec
 ) -> Future[ReadOnlyRootVM]:

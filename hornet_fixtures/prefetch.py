@@ -1,40 +1,50 @@
-"""Guests are asked ahead of the tests, several at once, so that they work while tests judge.
+"""Every guest query that the collected tests need is started in the background, several at once.
 
-A fixture named in START_ORDER hands work on guests to `workers` and is a Future of the result. The first test that
-needs it waits for it; if the work failed, that test fails with its error.
+A fixture marked @prefetched hands its work to `workers` and returns a Future. The first test that needs the result
+waits for it; if the work failed, that test fails with its error.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import pytest
 from _pytest.outcomes import OutcomeException
 
 from hornet.vm.fleet import Fleet
 
-# In the order in which they are begun, so that two processors are busy to the end: one with the tools, which take as
-# long as the rest, and with what may wait for them.
-START_ORDER = (
-    "tool_facts_future",
-    "parent_future",
-    "read_only_root_future",
-    "lineage_future",
-    "mutable_vm_future",
-    "facts_future",
-)
-# In the order in which they are done.
-COMPLETION_ORDER = (
-    "read_only_root_future",
-    "parent_future",
-    "lineage_future",
-    "tool_facts_future",
-    "facts_future",
-    "mutable_vm_future",
-)
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """When a fixture's work is started and done in a whole run, in seconds: measured with two emulated guests at once.
+
+    Only the order counts. Fixtures are requested in the order of start_s, so that both processors are busy to the end,
+    and nothing blocks a worker by waiting for work that is queued behind it. Tests run in the order of done_s.
+    """
+
+    start_s: float
+    done_s: float
+
+
+_TIMELINES: dict[str, Timeline] = {}
+
+
+def prefetched(*, start_s: float, done_s: float) -> Callable[[Function], Function]:
+    """Register a fixture function, below its @pytest.fixture: the only thing to do for a new one. See Timeline."""
+
+    def register(function: Function) -> Function:
+        _TIMELINES[function.__name__] = Timeline(start_s, done_s)
+        return function
+
+    return register
+
+
 FUTURES = pytest.StashKey[list["Future[Any]"]]()
 
 
@@ -48,30 +58,32 @@ def workers(fleet: Fleet) -> Iterator[ThreadPoolExecutor]:
         fleet.close()
 
 
-def begin_all(request: pytest.FixtureRequest) -> None:
-    """Begin everything that any collected test will need.
+def start_all(request: pytest.FixtureRequest) -> None:
+    """Start everything that any collected test needs.
 
-    Not on a worker of pytest-xdist: it does not know which of them it will get, and begins what each needs by itself.
+    Not on a worker of pytest-xdist: it does not know which tests it will get, and starts what each needs by itself.
     """
     if hasattr(request.config, "workerinput"):
         return
-    needed = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    needed = {name for item in request.session.items for name in _prefetched_by(item)}
     futures = request.config.stash.setdefault(FUTURES, [])
-    for name in START_ORDER:
-        if name in needed:
-            try:
-                futures.append(request.getfixturevalue(name))
-            except (Exception, OutcomeException):
-                continue  # pytest keeps it for the test that needs this
+    for name in sorted(needed, key=lambda name: _TIMELINES[name].start_s):
+        try:
+            futures.append(request.getfixturevalue(name))
+        except (Exception, OutcomeException):
+            continue  # pytest keeps it for the test that needs this
 
 
 def await_all(config: pytest.Config) -> None:
-    """Wait until nothing that was begun is still going on."""
-    begun: list[Future[Any]] = config.stash.get(FUTURES, [])
-    wait(begun)
+    """Wait until everything that was started is done."""
+    started: list[Future[Any]] = config.stash.get(FUTURES, [])
+    wait(started)
 
 
-def place_in_line(item: pytest.Item) -> int:
-    """Where a test stands that must not wait while others need not: 0 for those that ask no guest."""
-    needed = getattr(item, "fixturenames", ())
-    return max((place for place, name in enumerate(COMPLETION_ORDER, start=1) if name in needed), default=0)
+def ready_s(item: pytest.Item) -> float:
+    """When everything that a test waits for is done; 0 for tests that ask no guest. Sorting by it, no test blocks."""
+    return max((_TIMELINES[name].done_s for name in _prefetched_by(item)), default=0)
+
+
+def _prefetched_by(item: pytest.Item) -> list[str]:
+    return [name for name in getattr(item, "fixturenames", ()) if name in _TIMELINES]

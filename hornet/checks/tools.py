@@ -30,7 +30,7 @@ def version_problems(name: str, tool: Tool, facts: ProbeResults) -> list[str]:
     answer = facts[f"tool.{name}.version"]
     if not answer.ok:
         return [f"{tool.title}: `{tool.version_command}` failed: {answer}"]
-    if not re.search(tool.version_pattern, answer.output, re.MULTILINE):
+    if not tool.accepts(answer.output):
         first = answer.output.strip().splitlines()[:1]
         return [f"{tool.title}: version {first}, expected to match {tool.version_pattern!r}"]
     return []

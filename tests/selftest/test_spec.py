@@ -181,6 +181,8 @@ REFUSED_VALUES = [
     ("network.host_tcp_ports", "[22, 22]", "twice"),
     ("network.interface_group", "2147483648", "2147483648"),
     ("network.egress_url", "'https://a/$(reboot)'", "match pattern"),
+    ("tools.node.version_accepted", "'v18.20.0'", "does not match version_accepted"),
+    ("tools.node.version_rejected", "'v20.1.1'", "matches version_rejected"),
     ("snapshot.rootfs_file", "'vm.mem'", "rootfs_file and memory_file are both 'vm.mem'"),
     ("snapshot.state_file", "'rootfs.ext4'", "rootfs_file and state_file are both 'rootfs.ext4'"),
     ("snapshot.state_file", "'manifest.json'", "'manifest.json'"),

@@ -12,24 +12,6 @@ from hornet.formats.kconfig import format_config
 from hornet.spec.model import Spec
 from hornet.vm.probes import ProbeResult, ProbeResults
 
-# What each tool prints about its version, and what it must not be taken for.
-VERSIONS = {
-    "node": ("v20.19.2", "v18.20.0"),
-    "git": ("git version 2.47.3", "git version 1.9.1"),
-    "ssh": ("OpenSSH_10.0p2, OpenSSL 3.5", "Sun_SSH_1.1"),
-    "claude": ("2.1.112 (Claude Code)", "2.1.112 (Another Code)"),
-    "curl": ("curl 8.14.1 (x86_64-pc-linux-gnu)", "curl: try --help"),
-    "wget": ("BusyBox v1.37.0", "no such applet"),
-    "bash": ("GNU bash, version 5.2.37(1)", "dash 0.5"),
-    "network": ("BusyBox v1.37.0", "route 1.98"),
-    "dropbear": ("Dropbear v2025.88", "OpenSSH_10.0p2"),
-    "agent_sdk": ("0.60.0", "1.0.0"),
-    "ash": ("BusyBox v1.37.0", "GNU bash, version 5.2.37(1)"),
-    "editors": ("VIM - Vi IMproved 9.1\n GNU nano, version 8.4", "VIM - Vi IMproved 9.1"),
-    "debugging": ("htop 3.4.1\nstrace -- version 6.13", "htop 3.4.1"),
-    "python": ("Python 3.13.5", "Python 2.7.18"),
-    "build": ("gcc (Debian 14.2.0-19) 14.2.0\nGNU Make 4.4.1", "gcc (Debian 14.2.0-19) 14.2.0\nbmake"),
-}
 # What each init leaves in a guest, and another one would.
 INITS = {
     "tini": ("tini", "init"),
@@ -87,10 +69,15 @@ def good_facts(spec: Spec) -> ProbeResults:
     outputs |= {f"init.{name}": f"{INITS[name][0]}\n" for name in spec.inits}
     for name, tool in spec.tools.items():
         outputs[f"tool.{name}.where"] = "".join(f"/usr/bin/{command}\n" for command in tool.needs)
-        outputs[f"tool.{name}.version"] = f"{VERSIONS[name][0]}\n"
+        outputs[f"tool.{name}.version"] = f"{_example(tool.version_accepted, name)}\n"
         if tool.use:
             outputs[f"tool.{name}.use"] = ""
     return ProbeResults(ProbeResult(name, 0, output) for name, output in outputs.items())
+
+
+def _example(text: str | None, name: str) -> str:
+    assert text, f"[tools.{name}] of the spec needs version_accepted and version_rejected"
+    return text
 
 
 def config_text(spec: Spec, **changed: str) -> str:
@@ -113,7 +100,7 @@ def guest_mutations(spec: Spec) -> Iterator[Mutation]:
         where, version, use = (f"tool.{name}.{kind}" for kind in ("where", "version", "use"))
         for command in tool.needs:
             yield _printing(f"no {command} for {name}", {where: f"missing {command}\n"}, f"tool.{name}.presence")
-        yield _printing(f"another version of {name}", {version: VERSIONS[name][1]}, version)
+        yield _printing(f"another version of {name}", {version: _example(tool.version_rejected, name)}, version)
         if tool.use:
             yield _failing(f"no version of {name}", version)
             yield _failing(f"{name} does not work", use)

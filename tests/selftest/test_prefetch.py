@@ -9,12 +9,12 @@ from pathlib import Path
 from hornet.installation import SOURCE
 from hornet.results.junit import read_junit
 
-# Plays the guests: the names are those of hornet_fixtures/prefetch.py.
+# Plays the guests. The names of its fixtures are of no importance.
 CONFTEST = """
 import pathlib
 from concurrent.futures import Future
 import pytest
-from hornet_fixtures.prefetch import begin_all, place_in_line
+from hornet_fixtures.prefetch import prefetched, ready_s, start_all
 
 def log(line):
     with open(pathlib.Path(__file__).parent / "log", "a") as stream:
@@ -22,17 +22,19 @@ def log(line):
 
 @pytest.fixture(scope="session", autouse=True)
 def _begin(request):
-    begin_all(request)
+    start_all(request)
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=place_in_line)
+    items.sort(key=ready_s)
 
 @pytest.fixture(scope="session")
+@prefetched(start_s=1, done_s=2)
 def lineage_future():
     log("family")
     raise OSError("no clone answers")
 
 @pytest.fixture(scope="session")
+@prefetched(start_s=2, done_s=3)
 def facts_future():
     log("facts")
     future = Future()
@@ -40,6 +42,7 @@ def facts_future():
     return future
 
 @pytest.fixture(scope="session")
+@prefetched(start_s=0, done_s=1)
 def read_only_root_future():
     log("hardened")
 """
