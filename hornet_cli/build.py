@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from builders.distros import DEFAULT_DISTRO, DISTROS
 from hornet_cli.context import Settings, settings
 from hornet_cli.fleet import LaneName, choose_lane, fleet
 from hornet_cli.printer import say
@@ -22,7 +23,9 @@ build = typer.Typer(help="Build a kernel, root file systems, a snapshot; what is
 PUBLISHED_KERNEL = "hornetos-vmlinux.bin"
 BASELINE = "baseline"
 
-Distro = Annotated[str, typer.Option(help="debian, alpine, or baseline: the unslimmed image that phase 1 starts from.")]
+Distro = Annotated[
+    str, typer.Option(help=f"{', '.join(DISTROS)}, or {BASELINE}: the unslimmed image that phase 1 starts from.")
+]
 Source = Annotated[
     str | None, typer.Option(help="A name in kernel.sources of the spec, or the directory of a kernel tree.")
 ]
@@ -48,7 +51,7 @@ def build_the_rootfs(
     tier: Annotated[
         list[str] | None, typer.Option(help="micro, standard or dev; repeat it to build several at once.")
     ] = None,
-    distro: Distro = "debian",
+    distro: Distro = DEFAULT_DISTRO,
 ) -> None:
     """Build root file systems and show the sizes of their components beside the guide's (standard unless told)."""
     mine = settings(ctx)
@@ -60,7 +63,7 @@ def build_the_rootfs(
 def build_the_snapshot(
     ctx: typer.Context,
     tier: Annotated[str | None, typer.Option(help="micro, standard (default) or dev.")] = None,
-    distro: Distro = "debian",
+    distro: Distro = DEFAULT_DISTRO,
     source: Source = None,
     lane: LaneName = None,
 ) -> None:

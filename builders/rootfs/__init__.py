@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from builders.apt.packages import VERSIONS_FILE
-from builders.rootfs import alpine, debian, npm
-from builders.rootfs.content import Content
+from builders.distros import DEFAULT_DISTRO, distro_named
+from builders.rootfs import npm
+from builders.rootfs.content import OWN_COMPONENT, Content
+from builders.rootfs.distro import Distro
 from builders.rootfs.guest_files import FILES, GuestValues, write_guest_files
 from builders.rootfs.image import make_ext4, write_tar
 from builders.rootfs.native import SOURCES, install_programs
 from builders.rootfs.toolbox import Toolbox, build_toolbox
 from builders.toolchain import toolchain
-from hornet.errors import SpecError
 from hornet.foreign_file import read_json
 from hornet.host.artifact_store import Store, content_key, file_sha256
 from hornet.host.progress import Progress
@@ -27,8 +27,6 @@ from hornet.spec.model import Spec
 IMAGE_FILE = "rootfs.ext4"
 MANIFEST_FILE = "manifest.json"
 MAX_MANIFEST_BYTES = 1 << 20
-OWN_COMPONENT = "HornetOS files"
-DISTROS = ("debian", "alpine")
 MB = 1_000_000
 
 
@@ -49,28 +47,22 @@ class RootfsArtifact:
 
 
 def build_rootfs(
-    spec: Spec, workspace: Workspace, progress: Progress, *, tier: str, distro: str = "debian"
+    spec: Spec, workspace: Workspace, progress: Progress, *, tier: str, distro: str = DEFAULT_DISTRO
 ) -> RootfsArtifact:
     """The image of a tier, built if the store does not have it.
 
     Raises SpecError for an unknown tier or distro, BuildError for anything that can't be fetched or does not fit.
     """
     spec.tier(tier)
-    if distro not in DISTROS:
-        raise SpecError(f"unknown distro {distro!r}", f"use one of: {', '.join(DISTROS)}")
+    source = distro_named(distro)
     store = Store(workspace, progress.say)
     toolbox = build_toolbox(spec, store, progress)
-    if distro == "alpine":
-        layer = alpine.fetch_layer(spec, tier, store, progress)
-        versions = layer / "tree" / alpine.INSTALLED_DATABASE
-    else:
-        layer = debian.fetch_layer(spec, tier, store, toolbox, progress)
-        versions = layer / VERSIONS_FILE
+    layer = source.fetch_layer(spec, tier, toolbox, store, progress)
     packages = {name: package for name, package in spec.rootfs.npm.items() if tier in package.tiers}
     npm_layers = npm.fetch_layers(packages, store, progress)
     inputs = {
         "layer": layer.name,
-        "versions": file_sha256(versions),
+        "versions": file_sha256(source.versions_file(layer)),
         "npm": [path.name for path in npm_layers.values()],
         "toolbox": toolbox.identity,
         "tier": tier,
@@ -89,17 +81,15 @@ def build_rootfs(
         root = work / "root"
         root.mkdir()
         with progress.step(tier, f"filling the tree of {distro}"):
-            populate = alpine.populate if distro == "alpine" else debian.populate
-            content = populate(spec, tier, layer, toolbox, root)
+            content = source.populate(spec, tier, layer, toolbox, root)
             npm.install(packages, npm_layers, root, content)
-            _configure(spec, tier, distro, root, content)
-            if distro == "alpine":
-                alpine.enable_services(spec.rootfs.alpine, root)
+            _configure(spec, tier, source, root, content)
+            source.finish(spec, root)
         with progress.step(tier, "writing the ext4 image"):
             seed = content_key({"tier": tier, "distro": distro, "network": inputs["network"]})
             max_mb, free_mb = spec.tier(tier).max_mb, spec.rootfs.free_mb[tier]
-            facts = {"tier": tier, "guide_components": _guide_rows(spec, tier, distro)}
-            packing = Packing(seed, max_mb, free_mb, facts, as_installed=distro == "alpine")
+            facts = {"tier": tier, "guide_components": _guide_rows(spec, tier, source)}
+            packing = Packing(seed, max_mb, free_mb, facts, as_installed=source.as_installed)
             pack(spec, toolbox, work, content, packing)
 
     directory = store.get_or_build("rootfs", inputs, build)
@@ -125,27 +115,18 @@ def own_inputs() -> dict[str, Any]:
     }
 
 
-def _configure(spec: Spec, tier: str, distro: str, root: Path, content: Content) -> None:
+def _configure(spec: Spec, tier: str, distro: Distro, root: Path, content: Content) -> None:
     """Write the project's own files, each set counted for the component that it belongs to."""
-    values = GuestValues.of_tier(spec, tier)
-    if distro == "alpine":
-        values = replace(values, init_command=alpine.INIT_COMMAND)
-        sets = {"common": OWN_COMPONENT, "openssh": OWN_COMPONENT, "alpine": OWN_COMPONENT}
-    else:
-        components = debian.components(spec, tier).items()
-        sets = {"common": OWN_COMPONENT} | {it.files: name for name, it in components if it.files}
-    for name, component in sets.items():
+    values = distro.guest_values(GuestValues.of_tier(spec, tier))
+    for name, component in {"common": OWN_COMPONENT, **distro.file_sets(spec, tier)}.items():
         content.count(component, write_guest_files(name, values, root))
     content.count(OWN_COMPONENT, install_programs(root))
 
 
-def _guide_rows(spec: Spec, tier: str, distro: str) -> dict[str, str]:
+def _guide_rows(spec: Spec, tier: str, distro: Distro) -> dict[str, str]:
     """Which row of the guide's table a component counts for."""
     rows = {name: package.guide[tier] for name, package in spec.rootfs.npm.items() if tier in package.guide}
-    if distro == "alpine":
-        return rows | spec.rootfs.alpine.guide
-    components = debian.components(spec, tier)
-    return rows | {name: it.guide[tier] for name, it in components.items() if tier in it.guide}
+    return rows | distro.guide_rows(spec, tier)
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,14 @@ import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from builders.rootfs.content import Content
+from builders.rootfs.content import OWN_COMPONENT, Content
+from builders.rootfs.distro import Distro
+from builders.rootfs.guest_files import GuestValues
 from builders.rootfs.toolbox import Toolbox
 from hornet.errors import BuildError, HornetError, SpecError
 from hornet.host.artifact_store import Store, content_key, file_sha256
@@ -30,46 +33,6 @@ LOCAL_SCHEMES = ("", "file")
 STALL_TIMEOUT_S = 60
 LARGEST_MINIROOTFS_BYTES = 64 << 20
 MIRROR_HINT = "in an overlay, set rootfs.alpine.mirror and rootfs.alpine.minirootfs to what can be reached from here"
-
-
-def fetch_layer(spec: Spec, tier: str, store: Store, progress: Progress) -> Path:
-    """The tier's packages, installed by the apk of Alpine's minirootfs. Raises SpecError, BuildError."""
-    alpine = spec.rootfs.alpine
-    if tier not in alpine.packages:
-        raise SpecError(
-            f"rootfs.alpine.packages has no list for tier {tier!r}",
-            f"build one of {', '.join(alpine.packages)} from Alpine, or {tier} from Debian",
-        )
-    base = _minirootfs(alpine, store, progress)
-    inputs: dict[str, Any] = {
-        "alpine": alpine.model_dump(include={"version", "mirror", "repositories"}),
-        "packages": alpine.packages[tier],
-        "minirootfs": content_key({"tree": str(base)}),
-        "indexes": [file_sha256(index) for index in _local_indexes(alpine)],
-        "builder": file_sha256(Path(__file__)),
-    }
-
-    def install(work: Path) -> None:
-        with progress.step(tier, f"installing Alpine {alpine.version} from {alpine.mirror}"):
-            _apk_add(alpine, base, alpine.packages[tier], work / "tree", work / "apk.log", progress)
-
-    return store.get_or_build("packages", inputs, install)
-
-
-def populate(spec: Spec, tier: str, layer: Path, toolbox: Toolbox, root: Path) -> Content:
-    """Fill `root` with what apk installed, cleaned up and set to rc_sys; services are enabled by `enable_services`."""
-    alpine = spec.rootfs.alpine
-    run(["cp", "-a", f"{layer}/tree/.", root], timeout_s=APK_TIMEOUT_S)
-    for pattern in alpine.cleanup:
-        for path in root.glob(pattern.lstrip("/")):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    _set_rc_sys(root / "etc/rc.conf", alpine.rc_sys)
-    (root / "root/.ssh").mkdir(mode=0o700, parents=True, exist_ok=True)
-    versions, sizes_bytes = {}, {}
-    for package in _installed(root / INSTALLED_DATABASE):
-        versions[package["P"]] = package["V"]
-        sizes_bytes[package["P"]] = int(package["I"])
-    return Content(f"alpine {alpine.version}", sizes_bytes, versions)
 
 
 def enable_services(alpine: Alpine, root: Path) -> None:
@@ -183,3 +146,65 @@ def _installed(database: Path) -> Iterator[dict[str, str]]:
     """The packages in apk's own database: fields by their letter (P name, V version, I installed size in bytes)."""
     for block in database.read_text().strip().split("\n\n"):
         yield {line[0]: line[2:] for line in block.splitlines() if line[1:2] == ":" and line[0] in "PVI"}
+
+
+class AlpineDistro:
+    """See Distro."""
+
+    as_installed = True
+
+    def fetch_layer(self, spec: Spec, tier: str, toolbox: Toolbox, store: Store, progress: Progress) -> Path:
+        """The tier's packages, installed by the apk of Alpine's minirootfs. Raises SpecError, BuildError."""
+        alpine = spec.rootfs.alpine
+        if tier not in alpine.packages:
+            raise SpecError(
+                f"rootfs.alpine.packages has no list for tier {tier!r}",
+                f"build one of {', '.join(alpine.packages)} from Alpine, or {tier} from Debian",
+            )
+        base = _minirootfs(alpine, store, progress)
+        inputs: dict[str, Any] = {
+            "alpine": alpine.model_dump(include={"version", "mirror", "repositories"}),
+            "packages": alpine.packages[tier],
+            "minirootfs": content_key({"tree": str(base)}),
+            "indexes": [file_sha256(index) for index in _local_indexes(alpine)],
+            "builder": file_sha256(Path(__file__)),
+        }
+
+        def install(work: Path) -> None:
+            with progress.step(tier, f"installing Alpine {alpine.version} from {alpine.mirror}"):
+                _apk_add(alpine, base, alpine.packages[tier], work / "tree", work / "apk.log", progress)
+
+        return store.get_or_build("packages", inputs, install)
+
+    def versions_file(self, layer: Path) -> Path:
+        return layer / "tree" / INSTALLED_DATABASE
+
+    def populate(self, spec: Spec, tier: str, layer: Path, toolbox: Toolbox, root: Path) -> Content:
+        """Fill `root` with what apk installed, cleaned up and set to rc_sys; finish() enables services."""
+        alpine = spec.rootfs.alpine
+        run(["cp", "-a", f"{layer}/tree/.", root], timeout_s=APK_TIMEOUT_S)
+        for pattern in alpine.cleanup:
+            for path in root.glob(pattern.lstrip("/")):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        _set_rc_sys(root / "etc/rc.conf", alpine.rc_sys)
+        (root / "root/.ssh").mkdir(mode=0o700, parents=True, exist_ok=True)
+        versions, sizes_bytes = {}, {}
+        for package in _installed(root / INSTALLED_DATABASE):
+            versions[package["P"]] = package["V"]
+            sizes_bytes[package["P"]] = int(package["I"])
+        return Content(f"alpine {alpine.version}", sizes_bytes, versions)
+
+    def guest_values(self, values: GuestValues) -> GuestValues:
+        return replace(values, init_command=INIT_COMMAND)
+
+    def file_sets(self, spec: Spec, tier: str) -> dict[str, str]:
+        return {"openssh": OWN_COMPONENT, "alpine": OWN_COMPONENT}
+
+    def finish(self, spec: Spec, root: Path) -> None:
+        enable_services(spec.rootfs.alpine, root)
+
+    def guide_rows(self, spec: Spec, tier: str) -> dict[str, str]:
+        return dict(spec.rootfs.alpine.guide)
+
+
+DISTRO: Distro = AlpineDistro()

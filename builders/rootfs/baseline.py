@@ -8,8 +8,8 @@ from typing import Any
 
 from builders.apt.packages import FETCH_TIMEOUT_S, PACKAGES_MODULE, TRUST
 from builders.apt.sources import apt_sources, suites
-from builders.rootfs import OWN_COMPONENT, Packing, RootfsArtifact, artifact, npm, own_inputs, pack
-from builders.rootfs.content import Content, tree_bytes
+from builders.rootfs import Packing, RootfsArtifact, artifact, npm, own_inputs, pack
+from builders.rootfs.content import OWN_COMPONENT, Content, tree_bytes
 from builders.rootfs.guest_files import GuestValues, write_guest_files
 from builders.rootfs.toolbox import build_toolbox
 from hornet.errors import BuildError, HornetError

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+# The component that the builder's own files count for.
+OWN_COMPONENT = "HornetOS files"
+
 
 @dataclass
 class Content:

@@ -9,7 +9,8 @@ from typing import Any
 from builders.apt.packages import MAX_VERSIONS_BYTES, PACKAGES_MODULE, VERSIONS_FILE, extract_packages, write_versions
 from builders.apt.sources import suites
 from builders.rootfs.content import Content, file_bytes
-from builders.rootfs.guest_files import bundle_certificates, link_applets, make_directories
+from builders.rootfs.distro import Distro
+from builders.rootfs.guest_files import GuestValues, bundle_certificates, link_applets, make_directories
 from builders.rootfs.icu import shrink
 from builders.rootfs.selection import Selection, select
 from builders.rootfs.stub_libraries import replace_libraries
@@ -29,50 +30,6 @@ RECIPE = ("icu.py", "stub_libraries.py")
 def components(spec: Spec, tier: str) -> dict[str, Component]:
     """What an image of this tier is made of."""
     return {name: it for name, it in spec.rootfs.debian.image_components.items() if tier in it.tiers}
-
-
-def fetch_layer(spec: Spec, tier: str, store: Store, toolbox: Toolbox, progress: Progress) -> Path:
-    """The tier's packages, unpacked: a layer of its own, so that a change of our own files needs no network."""
-    debian = spec.rootfs.debian
-    packages = sorted({name for component in components(spec, tier).values() for name in component.packages})
-    inputs: dict[str, Any] = {
-        "packages": packages,
-        "debian": debian.model_dump(include={"suite", "components", "mirror"}),
-        "suites": suites(debian),
-        **toolchain(),
-        "stub_libraries": debian.stub_libraries.get(tier, []),
-        "toolbox": toolbox.identity,
-        "builder": [file_sha256(path) for path in (PACKAGES_MODULE, *map(Path(__file__).with_name, RECIPE))],
-    }
-
-    def fetch(work: Path) -> None:
-        tree = work / "tree"
-        with progress.step(tier, f"fetching and unpacking Debian {debian.suite}"):
-            versions = extract_packages(debian, packages, tree, work, progress)
-        with progress.step(tier, "cutting ICU's data down to English"):
-            slim = shrink(tree, toolbox, work)
-            shutil.move(slim, tree / "usr/lib/x86_64-linux-gnu" / slim.name)
-        replace_libraries(tree, work, debian.stub_libraries.get(tier, []))
-        write_versions(versions, work)
-
-    return store.get_or_build("packages", inputs, fetch)
-
-
-def populate(spec: Spec, tier: str, layer: Path, toolbox: Toolbox, root: Path) -> Content:
-    """Fill `root` with the tier's files of the layer; what the builder writes itself comes later."""
-    tree = layer / "tree"
-    selection = select(tree, {name: it.paths for name, it in components(spec, tier).items() if it.paths})
-    _copy(selection, root)
-    _trim(spec.rootfs.debian, tier, root)
-    make_directories(root)
-    link_applets(Toolbox(tree), root)
-    content = Content(
-        distro=f"debian {spec.rootfs.debian.suite}",
-        sizes_bytes=_component_sizes(selection, root),
-        packages=read_json(layer / VERSIONS_FILE, MAX_VERSIONS_BYTES),
-    )
-    content.count(CERTIFICATES_COMPONENT, bundle_certificates(tree, root))
-    return content
 
 
 def _copy(selection: Selection, root: Path) -> None:
@@ -105,3 +62,69 @@ def _component_sizes(selection: Selection, root: Path) -> dict[str, int]:
             seen.add(full.lstat().st_ino)
             sizes[component] = sizes.get(component, 0) + file_bytes(root / path)
     return sizes
+
+
+class DebianDistro:
+    """See Distro."""
+
+    as_installed = False
+
+    def fetch_layer(self, spec: Spec, tier: str, toolbox: Toolbox, store: Store, progress: Progress) -> Path:
+        """The tier's packages, unpacked: a layer of its own, so that a change of our own files needs no network."""
+        debian = spec.rootfs.debian
+        packages = sorted({name for component in components(spec, tier).values() for name in component.packages})
+        inputs: dict[str, Any] = {
+            "packages": packages,
+            "debian": debian.model_dump(include={"suite", "components", "mirror"}),
+            "suites": suites(debian),
+            **toolchain(),
+            "stub_libraries": debian.stub_libraries.get(tier, []),
+            "toolbox": toolbox.identity,
+            "builder": [file_sha256(path) for path in (PACKAGES_MODULE, *map(Path(__file__).with_name, RECIPE))],
+        }
+
+        def fetch(work: Path) -> None:
+            tree = work / "tree"
+            with progress.step(tier, f"fetching and unpacking Debian {debian.suite}"):
+                versions = extract_packages(debian, packages, tree, work, progress)
+            with progress.step(tier, "cutting ICU's data down to English"):
+                slim = shrink(tree, toolbox, work)
+                shutil.move(slim, tree / "usr/lib/x86_64-linux-gnu" / slim.name)
+            replace_libraries(tree, work, debian.stub_libraries.get(tier, []))
+            write_versions(versions, work)
+
+        return store.get_or_build("packages", inputs, fetch)
+
+    def versions_file(self, layer: Path) -> Path:
+        return layer / VERSIONS_FILE
+
+    def populate(self, spec: Spec, tier: str, layer: Path, toolbox: Toolbox, root: Path) -> Content:
+        """Fill `root` with the tier's files of the layer; what the builder writes itself comes later."""
+        tree = layer / "tree"
+        selection = select(tree, {name: it.paths for name, it in components(spec, tier).items() if it.paths})
+        _copy(selection, root)
+        _trim(spec.rootfs.debian, tier, root)
+        make_directories(root)
+        link_applets(Toolbox(tree), root)
+        content = Content(
+            distro=f"debian {spec.rootfs.debian.suite}",
+            sizes_bytes=_component_sizes(selection, root),
+            packages=read_json(layer / VERSIONS_FILE, MAX_VERSIONS_BYTES),
+        )
+        content.count(CERTIFICATES_COMPONENT, bundle_certificates(tree, root))
+        return content
+
+    def guest_values(self, values: GuestValues) -> GuestValues:
+        return values
+
+    def file_sets(self, spec: Spec, tier: str) -> dict[str, str]:
+        return {it.files: name for name, it in components(spec, tier).items() if it.files}
+
+    def finish(self, spec: Spec, root: Path) -> None:
+        """Services are started by what the builder's own files say."""
+
+    def guide_rows(self, spec: Spec, tier: str) -> dict[str, str]:
+        return {name: it.guide[tier] for name, it in components(spec, tier).items() if tier in it.guide}
+
+
+DISTRO: Distro = DebianDistro()

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from builders.rootfs import build_rootfs
-from builders.rootfs.alpine import fetch_layer
+from builders.rootfs.alpine import DISTRO
 from builders.rootfs.npm import fetch_layers
-from builders.rootfs.toolbox import build_toolbox
+from builders.rootfs.toolbox import Toolbox, build_toolbox
 from hornet.errors import BuildError, SpecError
 from hornet.host.artifact_store import Store
 from hornet.host.progress import Progress
@@ -28,6 +28,14 @@ from tests.support.apk_samples import Key, Package, alpine_base, write_repositor
 SPEC = load_spec()
 QUIET = Progress(io.StringIO())
 RC_CONF = b'# The VM environment\n#rc_sys=""\nrc_parallel="NO"\n'
+
+
+# Alpine's packages are installed by Alpine's own apk: none of Debian's tools.
+NO_TOOLBOX = Toolbox(Path("/none"))
+
+
+def fetch_layer(spec: Spec, tier: str, store: Store) -> Path:
+    return DISTRO.fetch_layer(spec, tier, NO_TOOLBOX, store, QUIET)
 
 
 @dataclass(frozen=True)
@@ -153,10 +161,10 @@ def test_an_image_is_as_the_guide_says(image: Path, mirror: Mirror) -> None:
 @pytest.mark.requirement("alpine-packages")
 def test_packages_are_installed_once_and_again_when_the_mirror_changes(mirror: Mirror, workspace: Workspace) -> None:
     store, spec = Store(workspace), mirror.spec()
-    first = fetch_layer(spec, "standard", store, QUIET)
-    assert fetch_layer(spec, "standard", store, QUIET) == first
+    first = fetch_layer(spec, "standard", store)
+    assert fetch_layer(spec, "standard", store) == first
     mirror.write([*mirror.packages, Package("new")])
-    assert fetch_layer(spec, "standard", store, QUIET) != first
+    assert fetch_layer(spec, "standard", store) != first
 
 
 def test_a_package_that_was_changed_is_refused(mirror: Mirror, workspace: Workspace) -> None:
@@ -165,14 +173,14 @@ def test_a_package_that_was_changed_is_refused(mirror: Mirror, workspace: Worksp
     content[-30] ^= 1
     package.write_bytes(content)
     with pytest.raises(BuildError, match=r"openssh-server-1\.0-r0: "):
-        fetch_layer(mirror.spec(), "standard", Store(workspace), QUIET)
+        fetch_layer(mirror.spec(), "standard", Store(workspace))
     assert not list((workspace.build / "packages").glob("*/inputs.json"))
 
 
 def test_an_index_that_nobody_trusted_signed_is_refused(mirror: Mirror, workspace: Workspace) -> None:
     mirror.write(mirror.packages, index_key=mirror.foreign)
     with pytest.raises(BuildError, match="UNTRUSTED signature"):
-        fetch_layer(mirror.spec(), "standard", Store(workspace), QUIET)
+        fetch_layer(mirror.spec(), "standard", Store(workspace))
 
 
 def test_a_package_that_nobody_trusted_signed_is_refused(mirror: Mirror, workspace: Workspace) -> None:
@@ -181,12 +189,12 @@ def test_a_package_that_nobody_trusted_signed_is_refused(mirror: Mirror, workspa
     # The signed index vouches for a package by its hash: another content needs a signature of its own.
     path.write_bytes(replace(swapped, files={"etc/init.d/sshd": b"#!/bin/evil\n"}).content(mirror.foreign))
     with pytest.raises(BuildError, match="openssh-server"):
-        fetch_layer(mirror.spec(), "standard", Store(workspace), QUIET)
+        fetch_layer(mirror.spec(), "standard", Store(workspace))
 
 
 def test_a_package_that_the_mirror_lacks_is_named(mirror: Mirror, workspace: Workspace) -> None:
     with pytest.raises(BuildError, match="nodejs"):
-        fetch_layer(mirror.spec(packages={"standard": ["nodejs"]}), "standard", Store(workspace), QUIET)
+        fetch_layer(mirror.spec(packages={"standard": ["nodejs"]}), "standard", Store(workspace))
 
 
 def test_an_openrc_without_the_guides_line_is_named(mirror: Mirror, workspace: Workspace) -> None:
@@ -209,15 +217,15 @@ def test_a_service_that_no_package_brought_is_named(mirror: Mirror, workspace: W
 
 def test_a_mirror_that_is_none_is_named(mirror: Mirror, workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"APKINDEX\.tar\.gz: no such file"):
-        fetch_layer(mirror.spec(mirror=str(tmp_path / "nowhere")), "standard", Store(workspace), QUIET)
+        fetch_layer(mirror.spec(mirror=str(tmp_path / "nowhere")), "standard", Store(workspace))
     with pytest.raises(BuildError) as caught:
-        fetch_layer(mirror.spec(mirror="http://127.0.0.1:1"), "standard", Store(workspace), QUIET)
+        fetch_layer(mirror.spec(mirror="http://127.0.0.1:1"), "standard", Store(workspace))
     assert "rootfs.alpine.mirror" in caught.value.hint
 
 
 def test_a_tier_without_a_list_is_named(mirror: Mirror, workspace: Workspace) -> None:
     with pytest.raises(SpecError, match="no list for tier 'micro'"):
-        fetch_layer(mirror.spec(), "micro", Store(workspace), QUIET)
+        fetch_layer(mirror.spec(), "micro", Store(workspace))
 
 
 def test_a_minirootfs_is_unpacked_and_its_pin_decides(mirror: Mirror, workspace: Workspace, tmp_path: Path) -> None:
@@ -225,13 +233,13 @@ def test_a_minirootfs_is_unpacked_and_its_pin_decides(mirror: Mirror, workspace:
     subprocess.run(["tar", "-C", mirror.minirootfs, "-czf", archive, "."], check=True, timeout=60)
     digest = subprocess.run(["sha512sum", archive], check=True, capture_output=True, text=True).stdout.split()[0]
     pinned = mirror.spec(minirootfs=archive.as_uri(), minirootfs_sha512=digest)
-    assert (fetch_layer(pinned, "standard", Store(workspace), QUIET) / "tree/bin/busybox").exists()
+    assert (fetch_layer(pinned, "standard", Store(workspace)) / "tree/bin/busybox").exists()
     for wrong in ("0" * 128, None):
         spec = mirror.spec(minirootfs=archive.as_uri(), minirootfs_sha512=wrong)
         with pytest.raises((BuildError, SpecError), match=r"SHA-512 is|minirootfs_sha512 is missing"):
-            fetch_layer(spec, "standard", Store(Workspace(tmp_path / "other")), QUIET)
+            fetch_layer(spec, "standard", Store(Workspace(tmp_path / "other")))
 
 
 def test_a_directory_that_is_no_minirootfs_is_named(mirror: Mirror, workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="no lib/ld-musl"):
-        fetch_layer(mirror.spec(minirootfs=str(tmp_path)), "standard", Store(workspace), QUIET)
+        fetch_layer(mirror.spec(minirootfs=str(tmp_path)), "standard", Store(workspace))

@@ -116,7 +116,7 @@ def test_a_newer_package_is_another_key(tmp_path: Path, monkeypatch: pytest.Monk
         (tmp_path / layer).mkdir()
         write_versions({"openssl": "3.0.1"}, tmp_path / layer)
     monkeypatch.setattr("builders.rootfs.build_toolbox", lambda *_: toolbox)
-    monkeypatch.setattr("builders.rootfs.debian.fetch_layer", lambda *_: tmp_path / "layer")
+    monkeypatch.setattr("builders.rootfs.debian.DebianDistro.fetch_layer", lambda *_: tmp_path / "layer")
     monkeypatch.setattr("builders.rootfs.npm.fetch_layers", lambda *_: {})
     monkeypatch.setattr(Store, "get_or_build", note_key)
     for newer in (None, None, "layer", "toolbox"):
