@@ -15,10 +15,10 @@ def gate(
     ctx: typer.Context,
     run: RunName = "latest",
     require_kvm: Annotated[
-        bool, typer.Option("--require-kvm", help="What only a KVM lane can judge counts as a failure unless it was.")
+        bool, typer.Option("--require-kvm", help="Fail if anything that needs KVM was not judged in a KVM lane.")
     ] = False,
 ) -> None:
-    """Judge a whole run: exit code 0 if conformance and every target hold, 1 if not, 2 if that can't be judged."""
+    """Decide on a run: exit code 0 if conformance passed and every target is met, 1 if not, 2 if not judged."""
     from hornet.results.gate import decide
     from hornet.results.run import load_run
     from hornet.results.verdict import judge
@@ -28,9 +28,9 @@ def gate(
     decision = decide(mine.spec, judge(mine.spec, found.records), found.cases, require_kvm=require_kvm, lost=found.lost)
     left_out = [] if require_kvm else decision.emulated
     for heading, sentences in (
-        ("does not hold", decision.failures),
-        ("could not be judged", decision.unjudged),
-        ("left out: only a KVM lane can judge it", left_out),
+        ("failed", decision.failures),
+        ("not judged", decision.unjudged),
+        ("left out: needs KVM", left_out),
         ("accepted by the spec", [f"{case.test}: {case.message}" for case in found.cases if case.accepted]),
         ("missing from the run", found.problems),
     ):

@@ -1,4 +1,4 @@
-"""Load, compare, plot and print what runs have recorded."""
+"""Reports: load, compare, plot and print the results of runs."""
 
 from reports.generate import build_report, publish_latest, verdict_table
 from reports.page import ReportPaths

@@ -1,4 +1,4 @@
-"""Build the report of a run directory."""
+"""Builds the report of a run directory."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ LATEST = "latest"
 
 
 def build_report(run_dir: Path, spec: Spec, *, baseline: Path | None = None) -> ReportPaths:
-    """Write report.html, report.md and report.json into a run directory, from what lies there.
+    """Write report.html, report.md and report.json into a run directory, from its contents.
 
-    baseline: an earlier run's directory to compare with. Missing or damaged inputs are named in the report.
-    Raises HostError when there is no such directory, or when the report can't be written.
+    baseline: the directory of an earlier run to compare with. The report names missing and damaged inputs.
+    Raises HostError if there is no such directory, or if the report cannot be written.
     """
     run = load_run(run_dir)
     before = load_run(baseline) if baseline else None
@@ -35,7 +35,7 @@ def verdict_table(run_dir: Path, spec: Spec) -> list[MetricRow]:
 
 
 def publish_latest(run_dir: Path) -> Path:
-    """Point `latest`, beside the run directories, at a run, in one step; returns the link."""
+    """Point the link `latest`, beside the run directories, at a run, in one step; returns the link."""
     link = run_dir.parent / LATEST
     replace_link(link, run_dir.name)
     return link
@@ -50,41 +50,41 @@ def _pictures(run: Run, report: Report, spec: Spec, baseline: Run | None) -> dic
         (
             "targets",
             "Targets and the Ubuntu baseline",
-            "How many times its target each metric is, on a logarithmic axis; left of the green line it holds. "
-            "● meets, ✕ misses, □ measured but emulated, so not judged; ◇ the guide's Ubuntu baseline.",
+            "Each metric as a multiple of its target, on a logarithmic axis. Left of the green line the target is met. "
+            "● meets, ✕ misses, □ emulated and therefore not judged; ◇ the guide's Ubuntu baseline.",
             plot.targets(report.metrics),
         ),
         (
             "phases",
             "Where the time goes",
-            "The phases of the median run. Emulated times show the proportions of this host, not what KVM does.",
+            "The phases of the median run. Emulated times show proportions on this host, not times under KVM.",
             plot.parts(run.records, "ms", report.titles),
         ),
         (
             "memory",
             "Where the memory goes",
-            "The PSS of the median VM. Pages that clones share are counted once over all of them; what only an "
-            "emulator has, the code that it has translated, is left out.",
+            "The PSS of the median VM. Pages that clones share are counted once for all of them. The translated code "
+            "of an emulator is not included.",
             plot.parts(run.records, "MB", report.titles),
         ),
         (
             "capacity",
             "VMs per host",
-            f"How many VMs fit into {spec.capacity.host_memory_mb:g} MB less {spec.capacity.host_reserved_mb:g} MB "
-            "reserved for the host, by what an agent's work adds; shared pages are counted once.",
+            f"How many VMs fit into {spec.capacity.host_memory_mb:g} MB, "
+            f"{spec.capacity.host_reserved_mb:g} MB of it reserved for the host, by the memory that an agent's work adds. Shared pages are counted once.",
             plot.capacity(report.capacity, spec.capacity.available_mb, spec.metrics.get(DENSITY_METRIC)),
         ),
         (
             "distributions",
             "Every sample",
-            "One dot per sample, the tick is the median"
+            "One dot per sample; the tick is the median"
             + (f"; grey: the baseline run {baseline.name}." if baseline else "."),
             plot.distributions(run.records, earlier, report.titles),
         ),
         (
             "components",
-            "What the image is made of",
-            "Sizes of the components, the kernel's included, beside the guide's table for this tier.",
+            "Components of the image",
+            "Sizes of the components and of the kernel, beside the guide's table for this tier.",
             plot.components(_component_sizes(run, tier), tier.components if tier else {}),
         ),
     ]
@@ -92,7 +92,7 @@ def _pictures(run: Run, report: Report, spec: Spec, baseline: Run | None) -> dic
 
 
 def _component_sizes(run: Run, tier: Tier | None) -> dict[str, float]:
-    """MB by row of the guide's table; the kernel, which is no part of the image, has one there."""
+    """MB by row of the guide's table. The kernel has a row there, although it is not part of the image."""
     sizes_mb, rows = dict(run.rootfs.components_mb), dict(run.rootfs.guide_components)
     if tier and sizes_mb and run.kernel.size_mb is not None:
         sizes_mb["Kernel"], rows["Kernel"] = run.kernel.size_mb, tier.kernel_component

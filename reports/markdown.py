@@ -1,4 +1,4 @@
-"""Text in Markdown as the text that it is: no table, link, image, formula or tag is made of it."""
+"""Escapes text for Markdown, so that it cannot become a table, link, image, formula or tag."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 from hornet.text import printable
 
-# What opens something wherever it stands.
+# These have a meaning anywhere in a line.
 _ALWAYS = re.compile(r"[\\`*\[\]<>|~$#!]")
-# Between letters an underscore means nothing, and names are full of them.
+# An underscore between letters has no meaning, and names often contain one.
 _UNDERSCORE = re.compile(r"(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
-# GitHub makes links of these by themselves.
+# GitHub turns these into links.
 _SCHEME = re.compile(r"\b(https?|ftp):(?=//)", re.IGNORECASE)
 _WWW = re.compile(r"\b(www)\.", re.IGNORECASE)
-# At the beginning of a line these make lists, rules and headings.
+# At the beginning of a line these start lists, rules and headings.
 _FIRST = re.compile(r"^(\d*)([-+=]|(?<=\d)[.)])")
 
 
 def as_text(value: Any) -> Any:
-    """A value of a template as one line of Markdown; whatever is no text stays as it is."""
+    """A value of a template as one line of Markdown; a value that is not text is returned unchanged."""
     if not isinstance(value, str):
         return value
     text = " ".join(printable(value).split()).replace("&", "&amp;")

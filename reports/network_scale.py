@@ -1,4 +1,4 @@
-"""What the network of a VM costs as VMs grow in number, as a picture: python -m reports.network_scale RUN FILE.svg"""
+"""Draws the cost per VM of a network against the number of VMs: python -m reports.network_scale RUN FILE.svg"""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PANELS = {"network_create": "creation", "network_remove": "removal, until the na
 
 
 def picture(records: Sequence[Record]) -> str | None:
-    """Creation and removal by method, ms per VM, both axes logarithmic; None if the run did not measure them."""
+    """Creation and removal by method, in ms per VM, on logarithmic axes; None if the run did not measure them."""
     shown = [record for record in records if record.name in PANELS]
     if not shown:
         return None

@@ -1,4 +1,4 @@
-"""Write a report as one self-contained HTML page, as Markdown with picture files, and as JSON."""
+"""Writes a report as one self-contained HTML page, as Markdown with picture files, and as JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from reports.summary import Report
 TEMPLATES = Path(__file__).with_name("templates")
 PICTURES_DIRECTORY = "pictures"
 
-# Each verdict has a sign beside its colour, for readers who see none.
+# Each verdict has a sign besides its colour, for colour-blind readers.
 SIGNS: dict[StrEnum, tuple[str, str]] = {
     Verdict.MEETS: ("good", "✓"),
     Verdict.MISSES: ("bad", "✗"),
@@ -54,7 +54,7 @@ SIGNS: dict[StrEnum, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the report: name of its file without suffix, title, caption, and the SVG document."""
+    """A picture of the report: file name without suffix, title, caption, and the SVG document."""
 
     name: str
     title: str
@@ -64,7 +64,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class ReportPaths:
-    """Where the written report lies."""
+    """The paths of a written report."""
 
     html: Path
     markdown: Path
@@ -72,19 +72,19 @@ class ReportPaths:
 
 
 def write_report(directory: Path, report: Report, pictures: Mapping[str, Picture]) -> ReportPaths:
-    """Write report.html, report.md with pictures/*.svg, and report.json; each appears complete or not at all."""
+    """Write report.html, report.md with pictures/*.svg, and report.json; each is written completely or not at all."""
     paths = ReportPaths(directory / "report.html", directory / "report.md", directory / "report.json")
     try:
         (directory / PICTURES_DIRECTORY).mkdir(exist_ok=True)
         for picture in pictures.values():
             write_file(directory / PICTURES_DIRECTORY / f"{picture.name}.svg", for_file(picture.svg))
-        # With json, which writes as \u… whatever a terminal might obey.
+        # json escapes control characters as \u…, so a terminal does not interpret them.
         write_file(paths.json, json.dumps(TypeAdapter(Report).dump_python(report, mode="json"), indent=2) + "\n")
         write_file(paths.markdown, _render("report.md.j2", report, pictures))
         write_file(paths.html, _render("report.html.j2", report, pictures))
     except OSError as error:
         raise HostError(
-            f"{error.filename or directory}: {error.strerror}", f"make room in {directory}, or make it writable"
+            f"{error.filename or directory}: {error.strerror}", f"free space in {directory}, or make it writable"
         ) from error
     return paths
 
@@ -111,12 +111,12 @@ def _render(template: str, report: Report, pictures: Mapping[str, Picture]) -> s
 
 
 def _as_text(value: Any) -> Any:
-    """A value of the page, which is escaped afterwards unless it is markup of our own."""
+    """A printable value of the page; Jinja escapes it afterwards unless it is the suite's own markup."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _grouped(rows: Iterable[Any], field: str) -> list[tuple[Any, list[Any]]]:
-    """Rows by the value of a field, groups in order of appearance (Jinja's own groupby sorts them)."""
+    """Rows grouped by the value of a field, in order of appearance (Jinja's own groupby sorts them)."""
     groups: dict[Any, list[Any]] = {}
     for row in rows:
         groups.setdefault(getattr(row, field), []).append(row)

@@ -42,7 +42,7 @@ def targets(rows: Sequence[MetricRow]) -> str | None:
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_yticks(range(len(rows)), [_row_name(row) for row in rows])
     axis.text(1, -0.62, "target ", ha="right", va="center", color=GREEN, fontsize=9)
-    axis.set_xlabel("times the target: further left is better")
+    axis.set_xlabel("multiple of the target: further left is better")
     return to_svg(figure)
 
 

@@ -1,4 +1,4 @@
-"""The report as data: every output (page, Markdown, JSON, terminal) is written from this one object."""
+"""The report as data: page, Markdown, JSON and terminal are all written from this one object."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class MetricRow:
-    """A target metric, ready to be shown. Values in `unit`.
+    """A target metric as a row of a table. Values are in `unit`.
 
-    improvement: how many times better than the Ubuntu baseline, for values that can be held against it.
+    improvement: how many times better than the Ubuntu baseline; None if the value was not judged.
     """
 
     metric: str
@@ -58,7 +58,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Distribution:
-    """The samples of one record in a few numbers."""
+    """The samples of one record, summarized."""
 
     name: str
     label: str
@@ -69,7 +69,7 @@ class Distribution:
 
 @dataclass(frozen=True)
 class Report:
-    """All that a report says. headline: the decision in plain words, one sentence each; titles: of metrics, by key."""
+    """The content of a report. headline: the decision as sentences. titles: of metrics, by key."""
 
     schema: int
     run: str
@@ -105,12 +105,12 @@ class Report:
 
     @property
     def accepted(self) -> list[Case]:
-        """Tests that failed, which the spec accepts by name."""
+        """Failed tests that the spec accepts by name."""
         return [case for case in self.cases if case.accepted]
 
 
 def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
-    """Judge and compare what a run has left."""
+    """Judge a run and compare it with a baseline."""
     judgements = judge(spec, run.records)
     decision = decide(spec, judgements, run.cases, require_kvm=False, lost=run.lost)
     guide = requirement_rows(load_requirements().values(), judgements, run.cases)
@@ -145,7 +145,7 @@ def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
 
 
 def _titles(spec: Spec, records: Sequence[Record]) -> dict[str, str]:
-    """The spec's titles of its metrics; of whatever else was measured, its name in words."""
+    """The titles of the spec's metrics; any other quantity gets its name in words."""
     in_words = {record.name: record.name.replace("_", " ").capitalize() for record in records}
     return in_words | {key: metric.title for key, metric in spec.metrics.items()}
 
@@ -181,8 +181,9 @@ def _metric_row(spec: Spec, item: Judgement) -> MetricRow:
 
 
 def _headline(spec: Spec, judgements: Sequence[Judgement], cases: Sequence[Case], decision: Decision) -> list[str]:
-    proviso = ", as far as it can be judged without KVM" if decision.emulated else ""
-    first = f"This run {decision.outcome}{proviso if decision.outcome is Outcome.HOLDS else ''}."
+    left_out = len(decision.emulated)
+    proviso = f" Not judged, because they need KVM: {left_out}."
+    first = f"{decision.outcome.capitalize()}." + (proviso if left_out and decision.outcome is Outcome.HOLDS else "")
     return [first, _conformance_sentence(cases), *_metric_sentences(spec, judgements)]
 
 
@@ -191,24 +192,24 @@ def _conformance_sentence(cases: Sequence[Case]) -> str:
     counts = {outcome: sum(case.outcome == outcome for case in mine) for outcome in get_args(CaseOutcome)}
     accepted = sum(case.accepted for case in mine)
     if not counts["passed"] + counts["failed"] + counts["error"]:
-        return "Conformance was not judged: no test of it has a result."
+        return "Conformance was not judged: none of its tests has a result."
     skipped = f", {counts['error']} could not be judged" if counts["error"] else ""
-    skipped += f", {accepted} failed and accepted by the spec" if accepted else ""
+    skipped += f", {accepted} failed but accepted by the spec" if accepted else ""
     skipped += f", {counts['skipped'] - accepted} skipped" if counts["skipped"] > accepted else ""
     if counts["failed"]:
         judged = counts["failed"] + counts["passed"]
-        return f"Conformance fails: {counts['failed']} of {judged} tests failed{skipped}."
+        return f"Conformance failed: {counts['failed']} of {judged} tests failed{skipped}."
     if counts["error"]:
-        return f"Conformance could not be judged: {counts['passed']} tests passed{skipped}."
-    return f"Conformance holds: {counts['passed']} tests passed{skipped}."
+        return f"Conformance was not judged completely: {counts['passed']} tests passed{skipped}."
+    return f"Conformance passed: {counts['passed']} tests passed{skipped}."
 
 
 def _metric_sentences(spec: Spec, judgements: Sequence[Judgement]) -> list[str]:
     words = {
         Verdict.MEETS: "Targets met",
         Verdict.MISSES: "Targets missed",
-        Verdict.EMULATED: "Measured, but not judged without KVM",
-        Verdict.INVALID_RECORD: "Not judged for a wrong record",
+        Verdict.EMULATED: "Measured but not judged, because they need KVM",
+        Verdict.INVALID_RECORD: "Not judged, because a record is invalid",
         Verdict.NOT_MEASURED: "Not measured",
     }
     sentences = []

@@ -1,4 +1,4 @@
-"""The verdict table for a terminal."""
+"""Prints the verdicts on target metrics as a table on the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STYLES = {"good": "green", "bad": "bold red", "open": "cyan"}
 
 
 def as_table(rows: Sequence[MetricRow]) -> Table:
-    """The target metrics, one row each, for rich's print; fits into 80 columns."""
+    """The target metrics as a rich table, one row each; it fits into 80 columns."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("Metric", "Ubuntu", "Target", "This run", "Verdict"):
         side: Literal["left", "right"] = "left" if heading in ("Metric", "Verdict") else "right"

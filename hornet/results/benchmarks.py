@@ -1,7 +1,7 @@
-"""Records from what pytest-benchmark saved (`--benchmark-autosave`).
+"""Records from the files that pytest-benchmark saves (`--benchmark-autosave`).
 
-A benchmark says by `extra_info` what it measured: run (name of the run directory), lane, host, and where it
-has them metric, dimensions. pytest-benchmark counts in seconds, records in ms.
+`extra_info` of a benchmark names what it measured: run (name of the run directory), lane, host, and optionally metric
+and dimensions. pytest-benchmark stores seconds, records store milliseconds.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from hornet.foreign_file import ForeignFileError, first_problem, read_json
 from hornet.results.records import Dimensions, Record
 
 MS_PER_S = 1000.0
-# With --benchmark-save-data of some thousand measurements a file has some hundred KiB.
+# A file with --benchmark-save-data and some thousand measurements has some hundred KiB.
 MAX_BENCHMARKS_BYTES = 64 << 20
 
 
 def read_benchmarks(path: Path, run_name: str) -> list[Record]:
     """The benchmarks in a saved file that belong to a run.
 
-    Raises ForeignFileError for anything that is no saved file of pytest-benchmark.
+    Raises ForeignFileError for anything that is not a saved file of pytest-benchmark.
     """
     try:
         return parse_benchmarks(read_json(path, MAX_BENCHMARKS_BYTES), run_name)
@@ -40,7 +40,7 @@ def parse_benchmarks(saved: object, run_name: str) -> list[Record]:
 
 
 class _Info(BaseModel):
-    """What our own benchmarks say of themselves."""
+    """The `extra_info` of the suite's benchmarks."""
 
     metric: str | None = None
     lane: str | None = None
@@ -49,7 +49,7 @@ class _Info(BaseModel):
 
 
 class _Stats(BaseModel):
-    """In seconds. data: the single measurements, there only with --benchmark-save-data."""
+    """In seconds. data: the single measurements, present only with --benchmark-save-data."""
 
     median: float
     data: list[float] = []

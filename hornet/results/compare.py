@@ -11,14 +11,14 @@ from typing import Any
 
 from hornet.results.records import Record
 
-# Many metrics are compared at once, so a single comparison must be surer than the usual 5 %.
+# Many metrics are compared at once, so each comparison needs a smaller error than the usual 5 %.
 ALPHA = 0.002
-# A difference that is certain but smaller than this is nothing to act upon.
+# A significant difference below this factor is too small to act on.
 MIN_FACTOR = 1.05
 
 
 class Change(StrEnum):
-    """What a comparison can say."""
+    """The result of a comparison."""
 
     BETTER = "better"
     WORSE = "worse"
@@ -32,9 +32,9 @@ class Change(StrEnum):
 class Comparison:
     """One quantity in two runs.
 
-    factor: value divided by the baseline's; p_value: of the two-sided Mann-Whitney test; vargha_delaney_a12: how
-    often a sample of this run is larger than one of the baseline (0.5: no difference); None where no
-    test was made.
+    factor: value divided by the baseline's value. p_value: of the two-sided Mann-Whitney test. vargha_delaney_a12: the
+    probability that a sample of this run is larger than one of the baseline (0.5: no difference). All three are None
+    if no test was made.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class SampleSummary:
-    """A distribution in a few numbers; a percentile is None unless there are samples beyond it to tell it by."""
+    """A distribution in a few numbers. A percentile is None if there are too few samples beyond it."""
 
     count: int
     smallest: float
@@ -63,7 +63,7 @@ class SampleSummary:
 
 
 def spread(samples: Sequence[float]) -> SampleSummary:
-    """Raises statistics.StatisticsError for no samples. The median is a sample, as in a Record."""
+    """Summarize samples; the median is one of them, as in a Record. Raises StatisticsError for no samples."""
     median = statistics.median_low(samples)
     ordered = sorted(samples)
     return SampleSummary(
@@ -77,7 +77,7 @@ def spread(samples: Sequence[float]) -> SampleSummary:
 
 
 def percentile(ordered: Sequence[float], percent: int) -> float | None:
-    """The nearest-rank percentile of sorted samples; None from fewer than 100/(100-percent) of them."""
+    """The nearest-rank percentile of sorted samples; None if there are fewer than 100/(100-percent) of them."""
     if len(ordered) * (100 - percent) < 100:
         return None
     return ordered[math.ceil(len(ordered) * percent / 100) - 1]
@@ -114,9 +114,9 @@ def compare(record: Record, baseline: Record) -> Comparison:
 def _judge(record: Record, baseline: Record) -> tuple[Change, str, float | None, float | None]:
     if record.unit != baseline.unit:
         return Change.NOT_COMPARABLE, f"{record.unit} against {baseline.unit}", None, None
-    if record.lane is None:  # a property of a file: the same on every host, no chance in it
+    if record.lane is None:  # a property of a file: the same on every host, without chance
         change = _direction(record, baseline)
-        return change, "a property of the files: compared as it is", None, None
+        return change, "a property of the files: compared without a test", None, None
     if record.host != baseline.host:
         return Change.NOT_COMPARABLE, f"another host: {_host_difference(record.host, baseline.host)}", None, None
     return _rank_test(record, baseline)
@@ -126,7 +126,7 @@ def _rank_test(record: Record, baseline: Record) -> tuple[Change, str, float | N
     from scipy.stats import mannwhitneyu
 
     mine, theirs = len(record.samples), len(baseline.samples)
-    # With so few samples even a complete separation would not reach ALPHA.
+    # With fewer samples, even completely separated ones would not reach ALPHA.
     if 2 / math.comb(mine + theirs, mine) > ALPHA:
         return Change.TOO_FEW, f"{mine} and {theirs} samples", None, None
     test = mannwhitneyu(record.samples, baseline.samples, alternative="two-sided")

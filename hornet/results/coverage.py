@@ -68,7 +68,7 @@ def coverage_problems(covered: Sequence[Coverage]) -> list[str]:
                 f"{name}: no test has a requirement marker with this id; add one, or not_covered to its table"
             )
         if entry.tests and reason:
-            problems.append(f"{name}: said to be not covered, but {entry.tests[0]} proves it; remove not_covered")
+            problems.append(f"{name}: marked as not covered, but {entry.tests[0]} proves it; remove not_covered")
     return problems
 
 

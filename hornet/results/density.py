@@ -1,4 +1,4 @@
-"""The plan of VMs per host, from the memory that a run measured."""
+"""How many VMs a host can be planned for, from the memory that a run measured."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Plan:
 
 
 def plans(capacity: Capacity, records: Sequence[Record]) -> tuple[list[Plan], list[str]]:
-    """One plan per record of memory, and a sentence for each record that none can be made from."""
+    """One plan per record of memory, and one sentence for each record that is unusable."""
     made: list[Plan] = []
     problems: list[str] = []
     for record in [record for record in records if record.name == METRIC]:

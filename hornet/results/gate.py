@@ -1,4 +1,4 @@
-"""The decision on a whole run: does it hold, does it not, or could it not be judged."""
+"""The decision on a whole run: passed, failed or not judged."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ CONFORMANCE = "conformance"
 class Outcome(StrEnum):
     """The decision; each has its exit code (see hornet_cli/main.py)."""
 
-    HOLDS = "holds"
-    FAILS = "does not hold"
-    UNJUDGED = "could not be judged"
+    HOLDS = "passed"
+    FAILS = "failed"
+    UNJUDGED = "not judged"
 
     @property
     def exit_code(self) -> int:
@@ -27,8 +27,8 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Decision:
-    """failures: what does not hold; unjudged: what is missing for a decision; emulated: what only a KVM lane
-    can judge. Each entry is one sentence that names the thing."""
+    """The outcome and its reasons. failures: failed tests and missed targets. unjudged: what is missing for a decision.
+    emulated: what needs KVM and was not judged. Each entry is one sentence that names the thing."""
 
     outcome: Outcome
     failures: list[str]
@@ -44,11 +44,11 @@ def decide(
     require_kvm: bool,
     lost: Sequence[str] = (),
 ) -> Decision:
-    """A run holds if every conformance test passed and every metric meets its target.
+    """Decide on a run. It passes if every conformance test passed and every metric meets its target.
 
-    What only a KVM lane can judge is left out of the decision, or is a failure with `require_kvm`: a release
-    can't pass by skipping. A metric that was not measured, a test that could not judge, results that are
-    lost (see hornet.results.run.Run), and a run without conformance results leave it unjudged.
+    Anything that needs KVM and was not judged is left out of the decision; with `require_kvm` it is a failure, so that
+    a release cannot pass by skipping. There is no decision if a metric was not measured, a test could not judge,
+    results are lost (see hornet.results.run.Run), or the run has no conformance results.
     """
     conformance = [case for case in cases if case.suite == CONFORMANCE]
     failures = [f"{case.module}::{case.name}: {case.message}" for case in conformance if case.outcome == "failed"]
@@ -61,7 +61,7 @@ def decide(
     unjudged += [f"{case.module}::{case.name}: {case.message}" for case in conformance if case.outcome == "error"]
     unjudged += lost
     if not any(case.outcome == "passed" for case in conformance):
-        unjudged.append("conformance: no test of it has passed or failed in this run")
+        unjudged.append("conformance: none of its tests passed or failed in this run")
     if require_kvm:
         failures += emulated
     outcome = Outcome.FAILS if failures else Outcome.UNJUDGED if unjudged else Outcome.HOLDS
@@ -69,7 +69,7 @@ def decide(
 
 
 def exit_code(pytest_exit_code: int, cases: Sequence[Case]) -> int:
-    """The exit code of a finished pytest run, by its results: pytest's own 1 does not tell a failure from an error.
+    """The exit code of a finished pytest run, from its results: pytest's own 1 means a failure or an error.
 
     1 if a test failed, 0 if all passed or were skipped, 2 if anything could not be judged.
     """

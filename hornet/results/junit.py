@@ -11,32 +11,32 @@ from typing import Literal
 
 from hornet.foreign_file import MAX_SHOWN_CHARACTERS, ForeignFileError, read_text
 
-# A whole run of the suite writes some 300 KiB.
+# A complete run of the suite writes some 300 KiB.
 MAX_JUNIT_BYTES = 16 << 20
 # A year.
 MAX_TIME_S = 366 * 86_400
 
-# error: the test could not judge; that is no verdict.
+# error: the test could not judge, so there is no verdict.
 Outcome = Literal["passed", "failed", "error", "skipped"]
 
-# A test that could not give its verdict here skips with a reason that begins so.
+# The reason of a skipped test that could not judge on this host or lane begins with this.
 NOT_JUDGED = "not judged"
-# One that fails, which the spec accepts by name, is skipped with a reason that begins so.
+# The reason of a failed test that the spec accepts by name begins with this.
 ACCEPTED = "accepted"
-# Properties of a test case that the suite's plugin writes: a statement of the guide, once for each; the lane used.
+# Properties of a test case that the suite's plugin writes: one per requirement of the guide; the lane used.
 GUIDE_PROPERTY = "guide"
 LANE_PROPERTY = "lane"
 
 
-# How pytest begins the message of each error.
+# pytest begins the message of each error with this.
 _ERROR = re.compile(r'(?:failed on (?:setup|teardown) with )?"?(.*?)"?', re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One test: module as in `conformance/test_tools`; message: the failure's, error's or skip's reason, on one line.
+    """The result of one test. module: as in `conformance/test_tools`. message: the reason, on one line.
 
-    guide: ids of the statements that it proves (spec/requirements.toml); lane: the one it used, None without a VM.
+    guide: ids of the requirements that it proves (spec/requirements.toml). lane: the one it used, None without a VM.
     """
 
     module: str
@@ -50,7 +50,7 @@ class Case:
 
     @property
     def test(self) -> str:
-        """The test that this is a case of, as in `conformance/test_tools::test_it_is_there`."""
+        """The test without its parameters, as in `conformance/test_tools::test_it_is_there`."""
         return f"{self.module}::{self.name.split('[')[0]}"
 
     @property
@@ -60,17 +60,17 @@ class Case:
 
     @property
     def not_judged(self) -> bool:
-        """Whether the test ran on a host or lane that could not give its verdict."""
+        """Whether the test was skipped because this host or lane cannot judge it."""
         return self.outcome == "skipped" and self.message.startswith(NOT_JUDGED)
 
     @property
     def accepted(self) -> bool:
-        """Whether the test failed, and the spec accepts that by name."""
+        """Whether the test failed and the spec accepts it by name."""
         return self.outcome == "skipped" and self.message.startswith(f"{ACCEPTED}: ")
 
 
 def read_junit(path: Path) -> list[Case]:
-    """The test cases of a file. Raises ForeignFileError when it is no complete JUnit XML, or too big."""
+    """The test cases of a file. Raises ForeignFileError if it is not complete JUnit XML, or too big."""
     text = read_text(path, MAX_JUNIT_BYTES)
     try:
         return parse_junit(text)
@@ -79,7 +79,7 @@ def read_junit(path: Path) -> list[Case]:
 
 
 def parse_junit(text: str) -> list[Case]:
-    """The test cases in JUnit XML. Raises ForeignFileError when it is not complete, or has a document type."""
+    """The test cases in JUnit XML. Raises ForeignFileError if it is not complete, or has a document type."""
     try:
         root = ET.fromstring(text, ET.XMLParser(target=_Builder()))
         if root.tag not in ("testsuites", "testsuite"):
@@ -92,19 +92,19 @@ def parse_junit(text: str) -> list[Case]:
 
 
 class _Builder(ET.TreeBuilder):
-    """Refuses entities, which can make gigabytes of a kilobyte: they need a document type, and JUnit XML has none."""
+    """Refuses a document type, without which there are no entities: those can expand a kilobyte to gigabytes."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
-        raise ValueError("it has a document type, which JUnit XML has not")
+        raise ValueError("it has a document type, which JUnit XML never has")
 
 
 def module_name(parts: Sequence[str]) -> str:
-    """The name of a test module that lies at `parts`, as in `conformance/test_tools`."""
+    """The name of the test module at the path `parts`, as in `conformance/test_tools`."""
     return "/".join(parts[1:] if parts[0] == "tests" else parts)
 
 
 def _seconds(text: str) -> float:
-    """A test's time. Raises ValueError for what no test takes."""
+    """The duration of a test. Raises ValueError for an impossible one."""
     time_s = float(text)
     if not 0 <= time_s <= MAX_TIME_S:
         raise ValueError(f"a test's time is {text[:MAX_SHOWN_CHARACTERS]!r}, expected seconds")

@@ -1,6 +1,6 @@
-"""Measured values as JSON lines: what was measured, in which lane, on which host, and every sample of it.
+"""Measured values as JSON lines: what was measured, in which lane, on which host, with every sample.
 
-A run directory holds records.jsonl; each line is one Record. Several processes may append at once.
+records.jsonl of a run directory has one Record per line. Several processes may append at the same time.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ RECORDS_FILE = "records.jsonl"
 MAX_RECORDS_BYTES = 16 << 20
 MAX_RECORD_BYTES = 4 << 20
 MAX_SAMPLES = 100_000
-# More than can be measured in any unit here, and far from where sums, squares and axes overflow.
+# Larger than any value in any unit here, and far below where sums, squares and axes overflow.
 MAX_AMOUNT = 1e15
 MAX_NAME_CHARACTERS = 200
 SHOWN_PROBLEMS = 20
-# Parts are written as decimal text: allow what rounding does to a sum, nothing more.
+# Parts are written as decimal text: allow the rounding error of a sum, nothing more.
 SUM_TOLERANCE = 1e-6
 
 Amount = Annotated[float, Field(ge=0, le=MAX_AMOUNT)]
@@ -39,7 +39,7 @@ Dimensions = dict[Name, Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)] | 
 
 
 class Record(BaseModel):
-    """One measured value.
+    """One measured quantity.
 
     name: a metric of the spec, or any other quantity worth keeping; value: in `unit`, with samples their
     median sample; direction: which way is better; lane: as in `qemu/tcg`, None for a property of a file
@@ -65,7 +65,7 @@ class Record(BaseModel):
         if self.lane is not None and self.lane not in LANE_NAMES:
             raise ValueError(f"lane {self.lane!r}: expected none or one of {', '.join(LANE_NAMES)}")
         if self.samples and not min(self.samples) <= self.value <= max(self.samples):
-            raise ValueError(f"value {self.value:g} lies outside its samples")
+            raise ValueError(f"value {self.value:g} is outside its samples")
         total = sum(self.parts.values())
         if self.parts and abs(total - self.value) > SUM_TOLERANCE * max(total, self.value):
             raise ValueError(f"parts add up to {total:g}, the value is {self.value:g}: parts must be disjoint")
@@ -83,10 +83,10 @@ class Record(BaseModel):
         dimensions: Dimensions | None = None,
         direction: Direction = "lower",
     ) -> Record:
-        """One record of repeated runs, each given by its disjoint parts (as a restore by its phases, in ms).
+        """One record of repeated runs, each given by its disjoint parts (such as the phases of a restore, in ms).
 
-        The samples are the runs' totals. Value and parts are those of the median run, so that they are
-        one thing that really happened. Raises ValueError for no runs.
+        The samples are the totals of the runs. Value and parts are those of the median run, so that they
+        really occurred together. Raises ValueError for no runs.
         """
         totals = [sum(parts.values()) for parts in runs]
         if not totals:
@@ -111,12 +111,12 @@ class Record(BaseModel):
 
     @property
     def identity(self) -> tuple[str, str | None, tuple[tuple[str, str], ...]]:
-        """What makes two records measurements of the same thing: name, lane, dimensions."""
+        """Equal for two records that measure the same thing: name, lane, dimensions."""
         return self.name, self.lane, tuple(sorted((key, str(value)) for key, value in self.dimensions.items()))
 
     @property
     def label(self) -> str:
-        """The dimensions as text, as in `page_cache=cold, clones=4`; empty without any."""
+        """The dimensions as text, as in `page_cache=cold, clones=4`; empty if there are none."""
         return ", ".join(f"{key}={value}" for key, value in self.dimensions.items())
 
 
@@ -127,7 +127,7 @@ def append_record(run_directory: Path, record: Record) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            # One write: lines of several processes never mix.
+            # A single write: lines of several processes never interleave.
             written = os.write(descriptor, line)
         finally:
             os.close(descriptor)
@@ -138,16 +138,16 @@ def append_record(run_directory: Path, record: Record) -> None:
 
 
 def read_records(path: Path) -> tuple[list[Record], list[str]]:
-    """The records of a file, and what is wrong with the lines that are none (file, line, reason).
+    """The records of a file, and one sentence (file, line, reason) for each damaged line.
 
-    A damaged line costs that line only. Raises ForeignFileError when the file can't be read.
+    A damaged line is skipped. Raises ForeignFileError if the file cannot be read.
     """
     records, problems = parse_records(read_bytes(path, MAX_RECORDS_BYTES))
     return records, [f"{path.name}, {problem}" for problem in problems]
 
 
 def parse_records(data: bytes) -> tuple[list[Record], list[str]]:
-    """The records in the lines of records.jsonl, and what is wrong with the first lines that are none."""
+    """The records in the lines of records.jsonl, and one sentence for each of the first damaged lines."""
     records: list[Record] = []
     problems: list[str] = []
     for number, line in enumerate(io.BytesIO(data), start=1):
@@ -164,7 +164,7 @@ def parse_records(data: bytes) -> tuple[list[Record], list[str]]:
 
 
 def _parse_record(line: bytes) -> Record:
-    """One line. Raises ValueError with what is wrong with it."""
+    """Parse one line. Raises ValueError with the reason."""
     if len(line) > MAX_RECORD_BYTES:
         raise ValueError(f"{len(line)} bytes, expected at most {MAX_RECORD_BYTES}")
     try:

@@ -1,4 +1,4 @@
-"""The guide, statement by statement: which checks prove it, in which lane, and what this run says of it."""
+"""The verdict of a run on each requirement of the guide, with the tests and lanes that gave it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from hornet.spec.requirements import Requirement
 
 
 class RequirementVerdict(StrEnum):
-    """What a run says of a statement."""
+    """The verdict of a run on a requirement."""
 
     HOLDS = "holds"
-    FAILS = "does not hold"
+    FAILS = "fails"
     PARTLY = "holds as far as judged"
     UNJUDGED = "not judged"
-    NOT_RUN = "no check ran"
+    NOT_RUN = "no test ran"
     NOT_COVERED = "not covered"
 
 
 @dataclass(frozen=True)
 class RequirementRow:
-    """A statement and what came of it. checks: tests of this run, as in `conformance/test_tools::test_it_is_there`."""
+    """A requirement and its verdict. checks: tests of this run, as in `conformance/test_tools::test_it_is_there`."""
 
     id: str
     section: str
@@ -38,9 +38,9 @@ class RequirementRow:
 def requirement_rows(
     guide: Iterable[Requirement], judgements: Sequence[Judgement], cases: Sequence[Case]
 ) -> list[RequirementRow]:
-    """One row per statement, in the guide's order.
+    """One row per requirement, in the guide's order.
 
-    A statement with a target metric has the metric's verdict: that its test passed only says that it was measured.
+    A requirement with a target metric has the metric's verdict: if its test passed, it was only measured.
     """
     return [
         _row(
@@ -86,13 +86,13 @@ def _verdict(
         return RequirementVerdict.UNJUDGED, left_open[0]
     if statement.not_covered:
         return RequirementVerdict.NOT_COVERED, statement.not_covered
-    return RequirementVerdict.NOT_RUN, "not measured" if statement.metric else "none of its tests was part of this run"
+    return RequirementVerdict.NOT_RUN, "not measured" if statement.metric else "this run had none of its tests"
 
 
 def requirements_sentence(rows: Sequence[RequirementRow]) -> str:
-    """How many statements of the guide have which verdict, in one sentence."""
+    """How many requirements of the guide have which verdict, in one sentence."""
     counts = {verdict: sum(row.verdict is verdict for row in rows) for verdict in RequirementVerdict}
     others = [f"{verdict}: {count}" for verdict, count in counts.items() if count and verdict is not verdict.HOLDS]
-    return f"Of the guide's {len(rows)} statements {counts[RequirementVerdict.HOLDS]} hold" + (
+    return f"{counts[RequirementVerdict.HOLDS]} of the guide's {len(rows)} requirements hold" + (
         f"; {', '.join(others)}." if others else "."
     )

@@ -1,4 +1,4 @@
-"""What a run has left in its directory. Whatever is missing or damaged is named, never made up."""
+"""The contents of a run directory. Missing and damaged inputs are named, never invented."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from hornet.text import one_line
 ARTIFACTS_FILE = "artifacts.json"
 HOST_FILE = "host.json"
 JUNIT_FILE = "junit.xml"
-# host.json and artifacts.json have some KiB.
+# host.json and artifacts.json have a few KiB.
 MAX_FACTS_BYTES = 1 << 20
-# Beside the run directories: pytest-benchmark's storage, shared by all runs so that it can compare them.
+# pytest-benchmark's storage, beside the run directories: shared by all runs so that it can compare them.
 BENCHMARKS_DIRECTORY = "benchmarks"
 
 
 class RootfsFacts(BaseModel):
-    """What reports read of an image's facts; all else is shown as is. guide_components: rows of the guide's table."""
+    """The facts of an image that reports use; others are shown as is. guide_components: rows of the guide's table."""
 
     model_config = ConfigDict(strict=True)
 
@@ -35,7 +35,7 @@ class RootfsFacts(BaseModel):
 
 
 class KernelFacts(BaseModel):
-    """What reports read of a kernel's facts."""
+    """The facts of a kernel that reports use."""
 
     model_config = ConfigDict(strict=True)
 
@@ -50,10 +50,10 @@ _MODELS = {"rootfs": TypeAdapter[Any](RootfsFacts), "kernel": TypeAdapter[Any](K
 
 @dataclass
 class Run:
-    """A run as loaded.
+    """A loaded run.
 
-    problems: one sentence for each input that is missing, damaged or only partly readable; lost: those of them that
-    may hide a result, a measured value or a test's, so that no verdict on the whole run is left.
+    problems: one sentence for each input that is missing, damaged or only partly readable. lost: those of them that
+    may hide a measured value or a test result, so that there can be no verdict on the whole run.
     """
 
     directory: Path
@@ -66,12 +66,12 @@ class Run:
 
     @property
     def rootfs(self) -> RootfsFacts:
-        """What is known of the image; nothing, if it was not noted."""
+        """The facts of the image; empty if none were recorded."""
         return RootfsFacts.model_validate(self.artifacts.get("rootfs", {}))
 
     @property
     def kernel(self) -> KernelFacts:
-        """What is known of the kernel; nothing, if it was not noted."""
+        """The facts of the kernel; empty if none were recorded."""
         return KernelFacts.model_validate(self.artifacts.get("kernel", {}))
 
     @property
@@ -80,15 +80,15 @@ class Run:
 
     @property
     def lanes(self) -> list[str]:
-        """The lanes that values come from, in order of appearance."""
+        """The lanes of the values, in order of appearance."""
         return list(dict.fromkeys(record.lane for record in self.records if record.lane))
 
 
 def load_run(directory: Path) -> Run:
-    """Load a run directory. Raises HostError only when there is no such directory."""
+    """Load a run directory. Raises HostError only if there is no such directory."""
     directory = directory.resolve()
     if not directory.is_dir():
-        raise HostError(f"{directory}: no such run directory", "name a run below HORNET_HOME/reports, or make one")
+        raise HostError(f"{directory}: no such run directory", "name a run in HORNET_HOME/reports")
     run = Run(directory)
     _load_records(run)
     _load_junit(run)
@@ -103,7 +103,7 @@ def load_run(directory: Path) -> Run:
 
 
 def _as_text(value: Any) -> Any:
-    """The same with every name and text in it made fit to be shown, and drawn, on one line."""
+    """The same value with every name and text in it as one printable line."""
     if isinstance(value, str):
         return one_line(value)
     if isinstance(value, dict):
@@ -126,7 +126,7 @@ def _load_records(run: Run) -> None:
     try:
         run.records, damaged = read_records(path)
     except ForeignFileError as error:
-        run.lost.append(f"{error.message}: nothing measured can be shown")
+        run.lost.append(f"{error.message}: no measured values")
     else:
         run.lost += damaged
     known = {record.identity for record in run.records}
@@ -142,7 +142,7 @@ def _load_records(run: Run) -> None:
 def _load_junit(run: Run) -> None:
     paths = sorted(run.directory.glob("junit*.xml"))
     if not paths:
-        run.lost.append("junit*.xml: no such file: no test results can be shown")
+        run.lost.append("junit*.xml: no such file: no test results")
     for path in paths:
         try:
             run.cases += read_junit(path)

@@ -1,6 +1,6 @@
-"""Whether a measured value meets its target: the only place where that is decided.
+"""Decides whether a measured value meets its target; nothing else does.
 
-Times and densities are verdicts only in a lane with KVM; emulated ones are shown, never judged.
+Times and densities are judged in KVM lanes only; emulated ones are shown, never judged.
 """
 
 from __future__ import annotations
@@ -18,26 +18,25 @@ ROOTFS_METRIC = "rootfs_size"
 
 
 class Verdict(StrEnum):
-    """What can be said of a metric."""
+    """The verdict on a metric."""
 
     MEETS = "meets target"
     MISSES = "misses target"
     EMULATED = "not judged: emulated"
-    INVALID_RECORD = "not judged: unfit record"
+    INVALID_RECORD = "not judged: invalid record"
     NOT_MEASURED = "not measured"
 
     @property
     def judged(self) -> bool:
-        """Whether the target was really held against a value."""
+        """Whether a value was compared with the target."""
         return self in (Verdict.MEETS, Verdict.MISSES)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """One record against its metric, or a metric that nothing was measured for.
+    """The verdict on one record, or on a metric without a record.
 
-    metric: the key in the spec; target, in the metric's unit; reason: one plain sentence part, as in
-    `149.9 MB is within 150 MB`.
+    metric: the key in the spec. target: in the metric's unit. reason: as in `149.9 MB, at most 150 MB`.
     """
 
     metric: str
@@ -63,12 +62,12 @@ def judge(spec: Spec, records: Iterable[Record]) -> list[Judgement]:
         judgements += [judge_record(spec, key, record) for record in found]
         if not found:
             target = spec.metrics[key].target
-            judgements.append(Judgement(key, target, None, Verdict.NOT_MEASURED, "no record of it in this run"))
+            judgements.append(Judgement(key, target, None, Verdict.NOT_MEASURED, "this run has no record of it"))
     return judgements
 
 
 def judge_record(spec: Spec, key: str, record: Record) -> Judgement:
-    """One record held against the metric `key`."""
+    """Judge one record by the metric `key`."""
     metric = _metric_for(spec, key, record)
     verdict, reason = _verdict(metric, record)
     return Judgement(key, metric.target, record, verdict, reason)
@@ -93,7 +92,7 @@ def _verdict(metric: Metric, record: Record) -> tuple[Verdict, str]:
 
 
 def format_significant(value: float, beside: float | None = None) -> str:
-    """`value` with three digits, or as many as show on which side of `beside` it lies: no `150` for 150.02 by 150."""
+    """`value` with three digits, or as many as distinguish it from `beside`: 150.02 beside 150 is not `150`."""
     digits = 3
     while beside not in (None, value) and digits < 16 and float(f"{value:.{digits}g}") == float(f"{beside:.{digits}g}"):
         digits += 1
@@ -101,7 +100,7 @@ def format_significant(value: float, beside: float | None = None) -> str:
 
 
 def _metric_for(spec: Spec, key: str, record: Record) -> Metric:
-    """The metric with the target of the record's tier: the table of metrics gives the recommended tier's size."""
+    """The metric with the target of the record's tier: `[metrics]` has the size of the recommended tier only."""
     metric = spec.metrics[key]
     tier = record.dimensions.get("tier")
     if key == ROOTFS_METRIC and tier in spec.tiers:

@@ -81,4 +81,4 @@ def test_a_target_that_was_not_measured_has_no_verdict() -> None:
 
 def test_the_sentence_counts_every_statement_once() -> None:
     rows = requirement_rows([PLAIN, Requirement("b", "A", "b"), Requirement("c", "A", "c")], [], [case("passed")])
-    assert requirements_sentence(rows) == "Of the guide's 3 statements 1 hold; no check ran: 2."
+    assert requirements_sentence(rows) == "1 of the guide's 3 requirements hold; no test ran: 2."
