@@ -70,8 +70,8 @@ def _pictures(run: Run, report: Report, spec: Spec, baseline: Run | None) -> dic
         (
             "capacity",
             "VMs per host",
-            f"How many VMs fit into {spec.capacity.host_memory_mb:g} MB, "
-            f"{spec.capacity.host_reserved_mb:g} MB of it reserved for the host, by the memory that an agent's work adds. Shared pages are counted once.",
+            f"How many VMs fit into {spec.capacity.host_memory_mb:g} MB, {spec.capacity.host_reserved_mb:g} MB of it "
+            "reserved for the host, by the memory that an agent's work adds. Shared pages are counted once.",
             plot.capacity(report.capacity, spec.capacity.available_mb, spec.metrics.get(DENSITY_METRIC)),
         ),
         (

@@ -182,7 +182,7 @@ def _metric_row(spec: Spec, item: Judgement) -> MetricRow:
 
 def _headline(spec: Spec, judgements: Sequence[Judgement], cases: Sequence[Case], decision: Decision) -> list[str]:
     left_out = len(decision.emulated)
-    proviso = f" Not judged, because they need KVM: {left_out}."
+    proviso = f" Not judged: {left_out}."
     first = f"{decision.outcome.capitalize()}." + (proviso if left_out and decision.outcome is Outcome.HOLDS else "")
     return [first, _conformance_sentence(cases), *_metric_sentences(spec, judgements)]
 
