@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from hornet.results.run import ARTIFACTS_FILE, BENCHMARKS_DIRECTORY, HOST_FILE, 
 from hornet.snapshot import Bundle
 from hornet.snapshot.bundle import UNSEALED_WARNING
 from hornet.spec.lane import Lane
+from hornet.spec.model import Spec
 from hornet.vmm.registry import vmm_programs
 
 RUN_DIRECTORY = pytest.StashKey[Path]()
@@ -97,17 +98,20 @@ def host() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def record(run_directory: Path, host: dict[str, Any]) -> Callable[..., Record]:
-    """Write a record: record(name, value, unit, direction=…, lane=…, …); returns it."""
+def record(run_directory: Path, host: dict[str, Any], spec: Spec) -> Callable[..., Record]:
+    """Write a record: record(name, value, lane=…, dimensions=…, samples=…, parts=…); returns it.
+
+    The spec says the unit and which direction is better. A name that it does not have is an error (Spec.quantity).
+    """
     write_file(run_directory / HOST_FILE, json.dumps(host, indent=2) + "\n")
 
-    def write(name: str, value: float, unit: str, *, direction: str = "lower", **values: Any) -> Record:
-        lane = values.pop("lane", None)
+    def write(name: str, value: float, *, lane: Lane | None = None, **values: Any) -> Record:
+        quantity = spec.quantity(name)
         made = Record(
             name=name,
             value=value,
-            unit=unit,
-            direction="higher" if direction == "higher" else "lower",
+            unit=quantity.unit,
+            direction=quantity.direction,
             lane=str(lane) if lane else None,
             host=host,
             **values,
@@ -119,11 +123,20 @@ def record(run_directory: Path, host: dict[str, Any]) -> Callable[..., Record]:
 
 
 @pytest.fixture(scope="session")
-def record_runs(run_directory: Path, host: dict[str, Any], lane: Lane) -> Callable[..., Record]:
-    """Write one record of repeated runs, each a dictionary of disjoint phases in ms."""
+def record_runs(run_directory: Path, host: dict[str, Any], lane: Lane, spec: Spec) -> Callable[..., Record]:
+    """Write one record of repeated runs, each a dictionary of disjoint parts: record_runs(name, runs, clones=4, …)."""
 
-    def write(name: str, runs: list[dict[str, float]], **dimensions: str | int | float) -> Record:
-        made = Record.of_runs(name, runs, unit="ms", lane=str(lane), host=host, dimensions=dimensions)
+    def write(name: str, runs: Sequence[Mapping[str, float]], **dimensions: str | int | float) -> Record:
+        quantity = spec.quantity(name)
+        made = Record.of_runs(
+            name,
+            runs,
+            unit=quantity.unit,
+            direction=quantity.direction,
+            lane=str(lane),
+            host=host,
+            dimensions=dimensions,
+        )
         append_record(run_directory, made)
         return made
 

@@ -145,9 +145,9 @@ def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
 
 
 def _titles(spec: Spec, records: Sequence[Record]) -> dict[str, str]:
-    """The titles of the spec's metrics; any other quantity gets its name in words."""
+    """The spec's titles of what is measured; any other quantity gets its name in words."""
     in_words = {record.name: record.name.replace("_", " ").capitalize() for record in records}
-    return in_words | {key: metric.title for key, metric in spec.metrics.items()}
+    return in_words | {key: it.title for key, it in {**spec.measurements, **spec.metrics}.items()}
 
 
 def metric_rows(spec: Spec, judgements: Sequence[Judgement]) -> list[MetricRow]:

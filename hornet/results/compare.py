@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -85,12 +85,37 @@ def percentile(ordered: Sequence[float], percent: int) -> float | None:
 
 def compare_runs(records: Sequence[Record], baseline: Sequence[Record]) -> list[Comparison]:
     """Every quantity of either run, matched by name, lane and dimensions; those of this run come first."""
-    old = {record.identity: record for record in baseline}
-    new = {record.identity: record for record in records}
+    old, new = _by_identity(baseline), _by_identity(records)
     of_mine = [
-        compare(record, old[key]) if key in old else _one_sided(record, mine=True) for key, record in new.items()
+        _compare_measurements(found, old[key]) if key in old else _one_sided(found[0], mine=True)
+        for key, found in new.items()
     ]
-    return of_mine + [_one_sided(record, mine=False) for key, record in old.items() if key not in new]
+    return of_mine + [_one_sided(found[0], mine=False) for key, found in old.items() if key not in new]
+
+
+def _by_identity(records: Sequence[Record]) -> dict[Hashable, list[Record]]:
+    found: dict[Hashable, list[Record]] = {}
+    for record in records:
+        found.setdefault(record.identity, []).append(record)
+    return found
+
+
+def _compare_measurements(mine: Sequence[Record], theirs: Sequence[Record]) -> Comparison:
+    """What a run measured several times can't be compared: which one counted would depend on the order of files."""
+    if len(mine) == len(theirs) == 1:
+        return compare(mine[0], theirs[0])
+    reason = f"measured {len(mine)} times in this run, {len(theirs)} times in the baseline, expected once in each"
+    known = mine[0]
+    return Comparison(
+        name=known.name,
+        label=known.label,
+        unit=known.unit,
+        lane=known.lane,
+        value=None,
+        baseline=None,
+        change=Change.NOT_COMPARABLE,
+        reason=reason,
+    )
 
 
 def compare(record: Record, baseline: Record) -> Comparison:

@@ -5,6 +5,7 @@ A wrong key or value is an error that names the file, the key, the value found a
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from hornet.spec.network import Network
 from hornet.spec.rootfs import Component, NpmPackage, Rootfs, Slim
 from hornet.spec.rules import Boot, DanglingDependencies, FileRule, Health, ReadOnlyRoot, Removal, Secrets
 from hornet.spec.snapshots import Hazards, SnapshotFiles
-from hornet.spec.targets import Metric
+from hornet.spec.targets import Metric, Quantity
 from hornet.spec.tiers import Init, Tier, Tool
 from hornet.spec.types import Line, Table, Token
 
@@ -29,6 +30,7 @@ class Spec(Table):
     """The whole specification."""
 
     metrics: dict[Token, Metric]
+    measurements: dict[Token, Quantity]
     capacity: Capacity
     perf: Perf
     machine: Machine
@@ -59,6 +61,8 @@ class Spec(Table):
         for name, tool in self.tools.items():
             _known(f"tools.{name}.tiers", tool.tiers, self.tiers)
         _known("slim.tools", self.slim.tools, self.tools)
+        for name in self.measurements.keys() & self.metrics.keys():
+            raise ValueError(f"measurements.{name}: a metric has that name: rename one of them")
         _known("rootfs.free_mb, which needs a value for each tier", self.tiers, self.rootfs.free_mb)
         parts: dict[str, Component | NpmPackage] = {**self.rootfs.debian.image_components, **self.rootfs.npm}
         for name, part in parts.items():
@@ -67,6 +71,18 @@ class Spec(Table):
             for tier_name, row in part.guide.items():
                 _known(f"rootfs: {name!r}: guide.{tier_name}", [row], self.tier(tier_name).components)
         return self
+
+    def quantity(self, name: str) -> Quantity:
+        """The target metric or other measurement of that name. Raises SpecError for a misspelt name."""
+        known: dict[str, Quantity] = {**self.measurements, **self.metrics}
+        if name in known:
+            return known[name]
+        close = difflib.get_close_matches(name, known, n=1)
+        meant = f"did you mean {close[0]!r}? " if close else ""
+        raise SpecError(
+            f"nothing is recorded by the name {name!r}",
+            f"{meant}target metrics are named in spec/targets.toml, other measurements in spec/measuring.toml",
+        )
 
     def tools_of(self, tier: str) -> dict[str, Tool]:
         """The tools that an image of this tier must have. Raises SpecError for an unknown tier."""

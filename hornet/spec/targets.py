@@ -7,12 +7,17 @@ from typing import Literal
 from hornet.spec.types import Line, Positive, Table
 
 
-class Metric(Table):
-    """A target metric (guide: Design Goals, Target Metrics). Values are in `unit`; MB is 10^6 bytes."""
+class Quantity(Table):
+    """Something that is measured and recorded. MB is 10^6 bytes; direction: which way is better."""
 
     title: Line
-    unit: Literal["MB", "ms", "VMs"]
+    unit: Literal["MB", "KiB", "ms", "VMs", "lines"]
     direction: Literal["lower", "higher"]
+
+
+class Metric(Quantity):
+    """A target metric (guide: Design Goals, Target Metrics). Values are in `unit`."""
+
     baseline: Positive
     baseline_quote: Line
     target: Positive

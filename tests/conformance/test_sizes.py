@@ -28,7 +28,7 @@ def test_the_image_is_within_its_tier(
     artifacts: Callable[[str, dict[str, Any]], None],
 ) -> None:
     found_mb = sizes.size_mb(image.path)
-    record("rootfs_size", found_mb, "MB", dimensions={"tier": tier_name})
+    record("rootfs_size", found_mb, dimensions={"tier": tier_name})
     known = image.manifest or {"tier": tier_name, "sha256": file_sha256(image.path)}
     artifacts("rootfs", {**known, "size_mb": found_mb})
     assert_no_problems(sizes.rootfs_size_problems(tier, found_mb, image.manifest.get("components_mb", {})))
@@ -39,6 +39,6 @@ def test_the_kernel_is_within_its_target(
     spec: Spec, kernel: Path, record: Callable[..., Record], artifacts: Callable[[str, dict[str, Any]], None]
 ) -> None:
     found_mb = sizes.size_mb(kernel)
-    record("kernel_size", found_mb, "MB")
+    record("kernel_size", found_mb)
     artifacts("kernel", {"size_mb": found_mb, "sha256": file_sha256(kernel)})
     assert_no_problems(sizes.kernel_size_problems(spec.kernel, found_mb))

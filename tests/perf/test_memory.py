@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from hornet.results.capacity import METRIC, Footprint
 from hornet.results.density import DENSITY_METRIC
-from hornet.results.records import Dimensions, Record, append_record
+from hornet.results.records import Record
 from hornet.snapshot import Bundle
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
@@ -45,18 +43,15 @@ def test_memory_of_clones(
     spec: Spec,
     lane: Lane,
     record: Callable[..., Record],
-    run_directory: Path,
-    host: dict[str, Any],
+    record_runs: Callable[..., Record],
 ) -> None:
     if state == "worked":
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda vm: work(vm, spec), clones))
     splits = [memory_split(vm.vmm.pid, [bundle.memory]).parts_mb for vm in clones]
-    dimensions: Dimensions = {"clones": len(clones), "state": state}
-    measured = Record.of_runs(METRIC, splits, unit="MB", lane=str(lane), host=host, dimensions=dimensions)
-    append_record(run_directory, measured)
+    measured = record_runs(METRIC, splits, clones=len(clones), state=state)
     fitting = Footprint.of_record(measured).vms_in(spec.capacity.available_mb)
-    record(DENSITY_METRIC, fitting, "VMs", direction="higher", lane=lane, dimensions={"state": state})
+    record(DENSITY_METRIC, fitting, lane=lane, dimensions={"state": state})
     assert measured.parts["guest_private"] + measured.parts["guest_shared"] < spec.machine.memory_mib * 1.048576
 
 

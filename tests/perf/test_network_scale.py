@@ -124,7 +124,7 @@ def wait_for_the_kernel(host: HostNet) -> float:
 def test_creation_and_removal(figures: Figures, record: Callable[..., Record]) -> None:
     for (what, method, size), samples in figures.items():
         value = statistics.median_low(samples)
-        record(what, value, "ms", samples=samples, dimensions={"method": method, "vms": size})
+        record(what, value, samples=samples, dimensions={"method": method, "vms": size})
 
 
 def test_it_is_ten_times_faster_than_the_guides_commands(figures: Figures, sizes: list[int]) -> None:
@@ -148,10 +148,10 @@ def test_the_cost_of_one_more_does_not_grow(own_host: HostNet, sizes: list[int],
         samples.append((time.process_time() - began_s) * 1000 / STEP)
     remove_all(own_host, vms)
     few, many = statistics.median(samples[:STEP]), statistics.median(samples[-STEP:])
-    record("network_one_more", many, "ms", dimensions={"vms": sizes[-1]})
+    record("network_one_more", many, dimensions={"vms": sizes[-1]})
     if sizes[-1] < 1000:
         pytest.skip("not judged: --network-scale is below 1000")
-    record("network_one_more", few, "ms", dimensions={"vms": STEP * STEP})
+    record("network_one_more", few, dimensions={"vms": STEP * STEP})
     assert many <= GROWTH * few
 
 
@@ -172,9 +172,9 @@ def test_memory_and_rules(own_host: HostNet, sizes: list[int], record: Callable[
     listed = own_host.run(read_facts).rules
     remove_all(own_host, vms)
     assert listed == rules, "the host's rule set changes with the number of VMs"
-    record("network_host_rules", len((listed or "").splitlines()), "lines", dimensions={"vms": size})
+    record("network_host_rules", len((listed or "").splitlines()), dimensions={"vms": size})
     parts = {part: max(kib, 0.0) for part, kib in grown.items()}
-    record("network_kernel_memory", sum(parts.values()), "KiB", parts=parts, dimensions={"vms": size})
+    record("network_kernel_memory", sum(parts.values()), parts=parts, dimensions={"vms": size})
 
 
 def kernel_memory_kib() -> dict[str, int]:
@@ -201,7 +201,7 @@ def test_connections_through_nat(own_host: HostNet, sizes: list[int], record: Ca
         for size in sizes:
             vms += own_host.create_many(range(len(vms) + 1, size + 1))
             samples = guest.run(connect)
-            record("network_connect", statistics.median_low(samples), "ms", samples=samples, dimensions={"vms": size})
+            record("network_connect", statistics.median_low(samples), samples=samples, dimensions={"vms": size})
         guest.remove()
         remove_all(own_host, vms)
 
@@ -217,5 +217,5 @@ def test_a_pool_hands_out_in_under_a_millisecond(
         taken.append(pool.take())
         samples.append((time.perf_counter() - began_s) * 1000)
     own_host.remove_many(taken)
-    record("network_pool_take", statistics.median_low(samples), "ms", samples=samples)
+    record("network_pool_take", statistics.median_low(samples), samples=samples)
     assert max(samples) < POOL_MS

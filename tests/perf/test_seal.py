@@ -24,7 +24,7 @@ def test_cheap_seal(
     bundle.check_seal()
     benchmark(bundle.check_seal)
     median_ms = benchmark.stats.stats.median * 1000
-    record("seal_check", median_ms, "ms", dimensions={"seal": "cheap"})
+    record("seal_check", median_ms, dimensions={"seal": "cheap"})
     assert median_ms < CHEAP_SEAL_LIMIT_MS
 
 
@@ -36,4 +36,4 @@ def test_full_seal(
     prepare = drop if page_cache == "cold" else warm
     benchmark.pedantic(bundle.check_full, setup=lambda: prepare(bundle.files), rounds=3)
     dimensions = {"seal": "full", "page_cache": page_cache}
-    record("seal_check", benchmark.stats.stats.median * 1000, "ms", dimensions=dimensions)
+    record("seal_check", benchmark.stats.stats.median * 1000, dimensions=dimensions)

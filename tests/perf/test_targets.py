@@ -1,6 +1,6 @@
 """The verdict on every target metric that this run has measured (guide: Target Metrics).
 
-Runs last: pytest takes the modules of a folder in the order of their names, and what is judged must be measured.
+The mark `gate` makes these tests run last (conftest.py): what is judged must be measured first.
 """
 
 from __future__ import annotations

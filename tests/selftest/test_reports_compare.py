@@ -89,3 +89,12 @@ def test_percentile_of_a_known_row() -> None:
     random.Random(1).shuffle(row)
     assert percentile(sorted(row), 99) == 99
     assert percentile(sorted(row), 90) == 90
+
+
+@pytest.mark.parametrize("swap", [False, True], ids=["in order", "swapped"])
+def test_what_was_measured_twice_is_not_compared(swap: bool) -> None:
+    """Which of the two counted would depend on the order of files."""
+    twice = [synthetic.restore_record(seed=1), synthetic.restore_record(seed=2, slower=1.3)]
+    (found,) = compare_runs(twice[::-1] if swap else twice, [synthetic.restore_record(seed=3)])
+    assert found.change is Change.NOT_COMPARABLE
+    assert "measured 2 times in this run, 1 times in the baseline" in found.reason

@@ -1,0 +1,113 @@
+"""A record's name is one of the spec, which says its unit; no verdict depends on the order of files or tests."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hornet.errors import SpecError
+from hornet.installation import SOURCE
+from hornet.results.capacity import METRIC
+from hornet.results.density import DENSITY_METRIC
+from hornet.results.gate import decide
+from hornet.results.records import RECORDS_FILE, read_records
+from hornet.results.run import load_run
+from hornet.results.verdict import judge
+from hornet.spec.model import load_spec
+from tests.support import synthetic_run as synthetic
+
+SPEC = load_spec()
+TESTS = """
+def test_right(record):
+    record("kernel_size", 5.5)
+    record("network_host_rules", 12)
+    record("vms_per_16gb", 70)
+
+def test_misspelt(record):
+    record("cold_bot", 1.0)
+
+def test_measured_but_misspelt(record_runs):
+    record_runs("snapshot_restor", [{"load_ms": 1.0}])
+"""
+NO_LANE = """
+import pytest
+
+@pytest.fixture(scope="session")
+def lane():
+    return "qemu/tcg"
+"""
+
+
+def test_a_record_has_the_unit_of_the_spec_and_a_misspelt_one_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(NO_LANE)
+    (tmp_path / "test_sample.py").write_text(TESTS)
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={tmp_path}"]
+    words += [f"--run-dir={tmp_path}/run", f"{tmp_path}/test_sample.py"]
+    shown = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, timeout=120, check=False).stdout
+    assert "nothing is recorded by the name 'cold_bot'" in shown
+    assert "did you mean 'cold_boot'?" in shown
+    assert "did you mean 'snapshot_restore'?" in shown
+    records, _ = read_records(tmp_path / "run" / RECORDS_FILE)
+    assert [(it.name, it.unit, it.direction) for it in records] == [
+        ("kernel_size", "MB", "lower"),
+        ("network_host_rules", "lines", "lower"),
+        ("vms_per_16gb", "VMs", "higher"),
+    ]
+
+
+def test_names_that_the_code_uses_are_in_the_spec() -> None:
+    assert {METRIC, DENSITY_METRIC} <= set(SPEC.metrics)
+
+
+def test_a_name_that_is_like_no_other_is_refused_with_the_place_to_add_it() -> None:
+    with pytest.raises(SpecError) as caught:
+        SPEC.quantity("x")
+    assert "did you mean" not in caught.value.hint
+    assert "spec/measuring.toml" in caught.value.hint
+
+
+def test_a_metric_and_a_measurement_can_not_share_a_name(tmp_path: Path) -> None:
+    overlay = tmp_path / "team.toml"
+    overlay.write_text('[measurements]\ncold_boot = { title = "t", unit = "ms", direction = "lower" }\n')
+    with pytest.raises(SpecError, match=r"measurements\.cold_boot: a metric has that name"):
+        load_spec(overlays=[overlay])
+
+
+def test_verdicts_come_after_all_measurements() -> None:
+    """Whatever order the command line names them in."""
+    modules = ["tests/perf/test_targets.py", "tests/perf/test_boot.py", "tests/conformance/test_sizes.py"]
+    words = [sys.executable, "-m", "pytest", "-q", "--collect-only", *modules]
+    listed = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, timeout=120, check=True).stdout
+    order = [line.split("::")[0] for line in listed.splitlines() if "::" in line]
+    assert order == sorted(order, key=modules[1:].__contains__, reverse=True), "verdicts are last"
+    assert order[-1] == modules[0]
+
+
+def test_names_of_result_files_decide_nothing(tmp_path: Path) -> None:
+    """Two files of test results and two of benchmarks that contradict each other, under each other's names."""
+    failed = [(module, name, "failed", "no") for module, name, _, _ in synthetic.CASES]
+    texts = [synthetic.junit_xml(synthetic.CASES), synthetic.junit_xml(failed)]
+    saved = [_benchmark(ms) for ms in (5.0, 5000.0)]
+    outcomes = []
+    for number, (order, benchmarks) in enumerate([(texts, saved), (texts[::-1], saved[::-1])]):
+        home = tmp_path / str(number)
+        run = synthetic.make_run(home / "run", junit__xml=None)
+        (home / "benchmarks").mkdir()
+        for place in (0, 1):
+            (run / f"junit-{place}.xml").write_text(order[place])
+            (home / "benchmarks" / f"000{place}.json").write_text(benchmarks[place])
+        loaded = load_run(run)
+        found = decide(SPEC, judge(SPEC, loaded.records), loaded.cases, require_kvm=False, lost=loaded.lost)
+        outcomes.append((found.outcome, sorted(found.failures), sorted(found.unjudged), sorted(found.emulated)))
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0][1], "the failures are found"
+
+
+def _benchmark(median_ms: float) -> str:
+    info = {"run": "run", "metric": "cold_boot", "lane": "qemu/kvm", "dimensions": {"n": 1}, "host": synthetic.HOST}
+    entry = {"name": "test_boot", "stats": {"median": median_ms / 1000}, "extra_info": info}
+    return json.dumps({"benchmarks": [entry]})
