@@ -15,7 +15,6 @@ from hornet.foreign_file import MissingFileError
 from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE, clone_file, write_private
 from hornet.host.owned import Owned, remove_abandoned
 from hornet.host.phases import timed
-from hornet.host.proc import is_running
 from hornet.host.workspace import Workspace
 from hornet.network import HostNet, NamespacePool, VMIds, VMNamespace
 from hornet.network.ids import vms_directory
@@ -26,7 +25,7 @@ from hornet.spec.model import Spec
 from hornet.vm.guest import Guest, SshKey
 from hornet.vm.leftovers import remove_leftovers
 from hornet.vm.restore_agent import refresh
-from hornet.vm.state import STATE_FILE, VMState, read_state
+from hornet.vm.state import STATE_FILE, VMState, read_state, vmm_runs
 from hornet.vmm.driver import MachineConfig, MicroVM, NetworkCard
 from hornet.vmm.registry import driver_of
 
@@ -282,8 +281,8 @@ def running_vms(workspace: Workspace) -> dict[str, VMState]:
     for path in sorted(vms_directory(workspace).glob(f"*/{STATE_FILE}")):
         try:
             state = read_state(path)
-        except MissingFileError:
+            if vmm_runs(path, state):
+                found[path.parent.name] = state
+        except (MissingFileError, FileNotFoundError):
             continue  # its VM has just ended
-        if is_running(state.pid):
-            found[path.parent.name] = state
     return found

@@ -6,16 +6,11 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
-
 from hornet.errors import VMError
 from hornet.foreign_file import ForeignFileError
 from hornet.host.owned import remove_abandoned
 from hornet.host.workspace import Workspace
-from hornet.vm.state import STATE_FILE, read_state
-
-# vm.json is written a moment after its VMM was started; psutil rounds to a hundredth of a second.
-CLOCK_ROUNDING_S = 1.0
+from hornet.vm.state import STATE_FILE, read_state, vmm_runs
 
 
 def remove_leftovers(workspace: Workspace) -> None:
@@ -27,15 +22,13 @@ def remove_leftovers(workspace: Workspace) -> None:
         if os.path.realpath(vms) != str(vms):  # a link to another place
             return
         for directory in list(vms.glob("*")):
-            if not vmm_runs(directory):
+            if not _vmm_runs(directory):
                 remove_abandoned(directory)
 
 
-def vmm_runs(directory: Path) -> bool:
-    """Whether the VMM that vm.json names runs; not another process that has its id by now."""
+def _vmm_runs(directory: Path) -> bool:
+    path = directory / STATE_FILE
     try:
-        path = directory / STATE_FILE
-        started_s = psutil.Process(read_state(path).pid).create_time()
-        return started_s <= path.stat().st_mtime + CLOCK_ROUNDING_S
-    except (OSError, VMError, ForeignFileError, psutil.Error):
+        return vmm_runs(path, read_state(path))
+    except (OSError, VMError, ForeignFileError):
         return False

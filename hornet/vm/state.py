@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hornet.errors import VMError
 from hornet.foreign_file import ForeignFileError, first_problem, parse_json, read_bytes
+from hornet.host.proc import is_running
 
 STATE_FILE = "vm.json"
 MAX_STATE_BYTES = 64 << 10
+# vm.json is written a moment after its VMM was started; psutil rounds to a hundredth of a second.
+CLOCK_ROUNDING_S = 1.0
 # The kernel's own limit, PID_MAX_LIMIT of linux/threads.h.
 Pid = Annotated[int, Field(ge=1, le=1 << 22)]
 # linux/limits.h: PATH_MAX; no path holds a zero byte.
@@ -46,6 +50,15 @@ def read_state(path: Path) -> VMState:
         return parse_state(data)
     except VMError as error:
         raise VMError(f"{path}: {error.message}", error.hint) from error
+
+
+def vmm_runs(path: Path, state: VMState) -> bool:
+    """Whether the VMM of a vm.json runs: not another process that has its id by now. Raises OSError if it is gone."""
+    try:
+        started_s = psutil.Process(state.pid).create_time()
+    except psutil.NoSuchProcess:
+        return False
+    return is_running(state.pid) and started_s <= path.stat().st_mtime + CLOCK_ROUNDING_S
 
 
 def parse_state(data: bytes) -> VMState:

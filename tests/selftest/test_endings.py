@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from hornet.host.interrupts import CLEAN_UP_S
+from hornet.host.proc import is_running
 from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
 from tests.support import kernel_samples
@@ -45,7 +46,7 @@ def marked(mark: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("HORNET_TEST_MARK") == mark and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get("HORNET_TEST_MARK") == mark and is_running(process.pid):
                 found.append(process)
         except psutil.Error:
             continue

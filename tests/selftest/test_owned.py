@@ -17,6 +17,7 @@ from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
 from hornet.network import VMIds
 from hornet.network.ids import vms_directory
+from hornet.vm.fleet import running_vms
 from hornet.vm.leftovers import remove_leftovers
 from hornet.vm.state import VMState
 
@@ -141,6 +142,8 @@ def test_an_unlocked_vm_directory_stays_only_while_its_vmm_runs(
     path = directory / "vm.json"
     path.write_text("{" if pid == "damaged" else state.to_json())
     os.utime(path, (path.stat().st_mtime - older_s,) * 2)
+    if pid != "damaged":
+        assert list(running_vms(workspace)) == (["vm1"] if stays else [])
     remove_leftovers(workspace)
     assert directory.is_dir() == stays
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from hornet.errors import GuestError, VMError
 from hornet.foreign_file import ForeignFileError, MissingFileError, open_foreign
-from hornet.host.proc import is_running
 from hornet.host.workspace import Workspace
 from hornet.network import HostNet, VMNamespace, netns, nft
 from hornet.network.ids import vms_directory
@@ -18,7 +17,7 @@ from hornet.procedures.diagnose.observations import FULL_PERCENT, Inside, Observ
 from hornet.spec.model import Spec
 from hornet.vm.guest import SSH_PORT, Guest, SshKey
 from hornet.vm.probes import Probe
-from hornet.vm.state import STATE_FILE, read_state
+from hornet.vm.state import STATE_FILE, VMState, read_state, vmm_runs
 
 PING_TIMEOUT_S = 2.0
 PORT_TIMEOUT_S = 3.0
@@ -43,8 +42,7 @@ class KnownVM:
     place: Place
     namespace: VMNamespace
     directory: Path
-    pid: int
-    restored: bool
+    state: VMState
     key: SshKey
 
 
@@ -68,15 +66,15 @@ def find_vm(workspace: Workspace, spec: Spec, name: str) -> KnownVM:
         host_rules=rules_as_listed(nft.host_rules(network, host.uplink)),
     )
     key = SshKey(Path(state.ssh_key), "")
-    return KnownVM(place, namespace, directory, state.pid, state.snapshot is not None, key)
+    return KnownVM(place, namespace, directory, state, key)
 
 
 def observe(vm: KnownVM) -> Observations:
     """Everything that can be seen now; bounded in time, and nothing is changed."""
     seen = Observations(
-        vmm_alive=is_running(vm.pid),
+        vmm_alive=_vmm_alive(vm),
         vmm_log=_text(vm.directory / "vmm.log"),
-        restored=vm.restored,
+        restored=vm.state.snapshot is not None,
         console=_text(vm.directory / "console.log"),
         inner=_net(vm.namespace.name),
         host=_net(vm.namespace.host.namespace),
@@ -84,6 +82,13 @@ def observe(vm: KnownVM) -> Observations:
     if not seen.vmm_alive or seen.inner is None:
         return seen
     return _with_guest(vm, seen)
+
+
+def _vmm_alive(vm: KnownVM) -> bool:
+    try:
+        return vmm_runs(vm.directory / STATE_FILE, vm.state)
+    except FileNotFoundError:
+        return False  # its VM has just ended
 
 
 def _with_guest(vm: KnownVM, seen: Observations) -> Observations:
