@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,20 +41,18 @@ def fleet(
 
     Raises HostError without root.
     """
-    from hornet.host.facts import require_root
-    from hornet.network import HostNet
-    from hornet.network.ownership import remove_leftovers
+    from hornet.network.ownership import host_of_this_run
     from hornet.snapshot.bundle import UNSEALED_WARNING
     from hornet.vm.fleet import Fleet
     from hornet.vm.guest import ssh_key
 
-    require_root()
-    if not check_seals:
-        print(UNSEALED_WARNING, file=sys.stderr)
     used = spec or mine.spec
-    remove_leftovers(used.network)
-    net = HostNet.machine(used.network) if host_network else HostNet.private(used.network, f"hornet-{os.getpid()}-")
-    with net, Fleet(used, mine.workspace, lane, net, ssh_key(mine.workspace), check_seals=check_seals) as vms:
+    with (
+        host_of_this_run(used.network, private=not host_network) as net,
+        Fleet(used, mine.workspace, lane, net, ssh_key(mine.workspace), check_seals=check_seals) as vms,
+    ):
+        if not check_seals:
+            print(UNSEALED_WARNING, file=sys.stderr)
         yield vms
 
 

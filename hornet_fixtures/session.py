@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from hornet.host.facts import require_root
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.network import HostNet
-from hornet.network.ownership import remove_leftovers
+from hornet.network.ownership import host_of_this_run
 from hornet.snapshot import Manifest
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec, load_spec
@@ -74,11 +73,7 @@ def host_net(pytestconfig: pytest.Config, spec: Spec) -> Iterator[HostNet]:
 
     What a killed run has left is removed first.
     """
-    require_root()
-    remove_leftovers(spec.network)
-    private = not pytestconfig.getoption("host_network")
-    net = HostNet.private(spec.network, f"hornet-{os.getpid()}-") if private else HostNet.machine(spec.network)
-    with net:
+    with host_of_this_run(spec.network, private=not pytestconfig.getoption("host_network")) as net:
         yield net
 
 
@@ -100,3 +95,25 @@ def fleet(
     check_seals = not pytestconfig.getoption("no_seal")
     with Fleet(spec, workspace, lane, host_net, key, check_seals=check_seals) as vms:
         yield vms
+
+
+@pytest.fixture(scope="session")
+def new_fleet(spec: Spec, workspace: Workspace, lane: Lane, host_net: HostNet, key: SshKey) -> Callable[..., Fleet]:
+    """Makes a fleet beside `fleet`, for a test's `with`: what is not named is as there.
+
+    new_fleet(workspace=…, host_net=…, key=…, check_seals=…, memory_mib=…): the last is any value of the spec's machine.
+    """
+
+    def make(
+        *,
+        spec: Spec = spec,
+        workspace: Workspace = workspace,
+        host_net: HostNet = host_net,
+        key: SshKey = key,
+        check_seals: bool = True,
+        **machine: int | float | str,
+    ) -> Fleet:
+        changed = spec.model_copy(update={"machine": spec.machine.model_copy(update=machine)})
+        return Fleet(changed, workspace, lane, host_net, key, check_seals=check_seals)
+
+    return make

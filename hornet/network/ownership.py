@@ -6,22 +6,24 @@ without a namespace if its file holds our mark. All else is somebody else's, wha
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from hornet.errors import NetworkError
+from hornet.host.facts import require_root
 from hornet.host.proc import is_running
 from hornet.network import netns, nft
 from hornet.network.host_side import HostNet
 from hornet.network.plan import AddressPlan
 from hornet.network.rtnl import delete_links
 from hornet.network.state import is_marked, read_links_and_routes
-from hornet.spec.network import Network
+from hornet.spec.network import RUN_PREFIX, Network
 
 # Private hosts of tests, and what belongs to them, carry the id of the process that made them.
-RUN_PREFIX = "hornet-{pid}-"
-RUN_NAME = re.compile(r"hornet-([0-9]+)-")
+RUN_NAME = re.compile(rf"{RUN_PREFIX}([0-9]+)-")
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,18 @@ def remove_leftovers(network: Network) -> list[str]:
     for name in names:
         netns.remove(name)
     return names
+
+
+@contextmanager
+def host_of_this_run(network: Network, *, private: bool) -> Iterator[HostNet]:
+    """The network that plays the host for this process: its own, or the machine's. What killed runs left is removed.
+
+    Raises HostError without root, NetworkError.
+    """
+    require_root()
+    remove_leftovers(network)
+    with HostNet.private(network, f"{RUN_PREFIX}{os.getpid()}-") if private else HostNet.machine(network) as host:
+        yield host
 
 
 def _vm_id(host: HostNet, name: str) -> int | None:

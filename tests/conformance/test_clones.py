@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,6 @@ from hornet.formats.ext4.recover import recovered_text
 from hornet.formats.ext4.verdict import judge_ext4
 from hornet.host.file_copy import clone_file
 from hornet.host.workspace import Workspace
-from hornet.network import HostNet
 from hornet.scenarios.agent_client import AgentClient
 from hornet.scenarios.lineage import Lineage
 from hornet.snapshot import Bundle
@@ -25,7 +24,6 @@ from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vm.agent import DISK_FILE
 from hornet.vm.fleet import Fleet
-from hornet.vm.guest import SshKey
 from hornet.vm.memory import memory_split
 from hornet.vmm.registry import driver_of
 from hornet_fixtures.assertions import assert_no_problems
@@ -36,9 +34,9 @@ TIMEOUT_S = 60
 
 
 @pytest.fixture
-def other_fleet(spec: Spec, workspace: Workspace, lane: Lane, host_net: HostNet, key: SshKey) -> Iterator[Fleet]:
+def other_fleet(new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
     """A fleet that checks no seals; it must leave nothing behind."""
-    with Fleet(spec, workspace, lane, host_net, key, check_seals=False) as fleet:
+    with new_fleet(check_seals=False) as fleet:
         yield fleet
         assert not fleet.vms, "a VM that could not be restored was left behind"
 
@@ -68,12 +66,9 @@ def test_a_second_vm_on_a_disk_is_refused(lineage: Lineage, lane: Lane, tmp_path
         driver_of(lane).restore(lane, config, memory=lineage.parent.bundle.memory, state=lineage.parent.bundle.state)
 
 
-def test_another_machine_is_refused(
-    lineage: Lineage, spec: Spec, workspace: Workspace, lane: Lane, host_net: HostNet, key: SshKey
-) -> None:
-    machine = spec.machine.model_copy(update={"memory_mib": spec.machine.memory_mib * 2})
+def test_another_machine_is_refused(lineage: Lineage, spec: Spec, new_fleet: Callable[..., Fleet]) -> None:
     with (
-        Fleet(spec.model_copy(update={"machine": machine}), workspace, lane, host_net, key) as fleet,
+        new_fleet(memory_mib=spec.machine.memory_mib * 2) as fleet,
         pytest.raises(SnapshotError, match=f"memory_mib: {spec.machine.memory_mib} in the snapshot"),
     ):
         fleet.restore(lineage.parent.bundle)

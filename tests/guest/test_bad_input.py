@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,10 +14,8 @@ from hornet.host.proc import run
 from hornet.host.workspace import Workspace
 from hornet.network import HostNet, netns
 from hornet.network.ids import vms_directory
-from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vm.fleet import Fleet
-from hornet.vm.guest import SshKey
 from hornet_fixtures.under_test import Image
 from tests.support.vmm_processes import vmm_processes
 
@@ -34,11 +32,10 @@ def own_net(spec: Spec) -> Iterator[HostNet]:
 
 
 @pytest.fixture
-def hasty(spec: Spec, lane: Lane, own_net: HostNet, key: SshKey, tmp_path: Path) -> Iterator[Fleet]:
+def hasty(new_fleet: Callable[..., Fleet], own_net: HostNet, tmp_path: Path) -> Iterator[Fleet]:
     """An impatient fleet in a home of its own."""
-    machine = spec.machine.model_copy(update={"boot_timeout_s": LIMIT_S})
     workspace = Workspace(tmp_path / "home")
-    with Fleet(spec.model_copy(update={"machine": machine}), workspace, lane, own_net, key) as fleet:
+    with new_fleet(workspace=workspace, host_net=own_net, boot_timeout_s=LIMIT_S) as fleet:
         others = vmms()
         yield fleet
         assert not list(vms_directory(workspace).glob("*")), "a VM's directory was left behind"

@@ -13,7 +13,7 @@ import shlex
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,6 @@ from hornet.host.workspace import Workspace
 from hornet.network import HostNet
 from hornet.procedures.diagnose import State, Step, find_vm, observe, walk
 from hornet.snapshot import Bundle
-from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
 from hornet.vm.guest import SshKey, ssh_key
@@ -211,15 +210,12 @@ def test_a_boot_that_stands_still_is_named(
     words: str,
     spec: Spec,
     workspace: Workspace,
-    lane: Lane,
-    host_net: HostNet,
-    key: SshKey,
+    new_fleet: Callable[..., Fleet],
     kernel: Path,
     image: Image,
 ) -> None:
     args = spec.machine.boot_args.replace("quiet loglevel=4", f"{boot_args} init=/bin/cat")
-    machine = spec.machine.model_copy(update={"boot_args": args})
-    stuck = Fleet(spec.model_copy(update={"machine": machine}), workspace, lane, host_net, key)
+    stuck = new_fleet(boot_args=args)
     with stuck, booting(stuck, kernel, image.path) as vm:
         vm.vmm.console.wait_for(said, GUEST_TIMEOUT_S)
         steps = diagnose(vm, workspace, spec)

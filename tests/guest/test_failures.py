@@ -16,10 +16,8 @@ from hornet.host.workspace import Workspace
 from hornet.network import HostNet
 from hornet.scenarios.agent_client import AgentClient
 from hornet.snapshot import Bundle
-from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
-from hornet.vm.guest import SshKey
 from hornet.vm.guest_script import MAX_OUTPUT_BYTES
 from hornet.vm.snapshotting import origin_of_child, take_snapshot
 from hornet.vmm.failure import VMFailedError
@@ -217,7 +215,7 @@ def test_a_flood_on_the_console_is_bounded_and_others_do_not_notice(fleet: Fleet
 
 
 @pytest.fixture
-def cramped(spec: Spec, lane: Lane, key: SshKey, bundle: Bundle, tmp_path: Path) -> Iterator[Fleet]:
+def cramped(spec: Spec, new_fleet: Callable[..., Fleet], bundle: Bundle, tmp_path: Path) -> Iterator[Fleet]:
     """A fleet on a file system that has little room for what a guest writes."""
     small = tmp_path / "small"
     small.mkdir()
@@ -226,7 +224,7 @@ def cramped(spec: Spec, lane: Lane, key: SshKey, bundle: Bundle, tmp_path: Path)
     try:
         with (
             HostNet.private(spec.network, f"hornet-{os.getpid()}-full-") as net,
-            Fleet(spec, Workspace(tmp_path / "home"), lane, net, key) as fleet,
+            new_fleet(workspace=Workspace(tmp_path / "home"), host_net=net) as fleet,
         ):
             fleet.workspace = Workspace(small)
             yield fleet

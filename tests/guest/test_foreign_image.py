@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,10 +20,8 @@ from hornet.host.file_copy import clone_file
 from hornet.host.proc import run
 from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
-from hornet.network import HostNet
 from hornet.results.junit import read_junit
 from hornet.spec.lane import Lane
-from hornet.spec.model import Spec
 from hornet.vm.fleet import Fleet
 from hornet.vm.guest import SshKey, read_ssh_key, ssh_key
 from hornet_fixtures.under_test import Image
@@ -68,13 +66,10 @@ def foreign(image: Image, foreign_key: SshKey, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-def hasty(
-    spec: Spec, lane: Lane, host_net: HostNet, foreign_key: SshKey, tmp_path: Path
-) -> Iterator[tuple[Fleet, float]]:
+def hasty(new_fleet: Callable[..., Fleet], foreign_key: SshKey, tmp_path: Path) -> Iterator[tuple[Fleet, float]]:
     """An impatient fleet, and when it was made."""
-    machine = spec.machine.model_copy(update={"boot_timeout_s": LIMIT_S})
-    workspace = Workspace(tmp_path / "home")
-    with Fleet(spec.model_copy(update={"machine": machine}), workspace, lane, host_net, foreign_key) as fleet:
+    home = Workspace(tmp_path / "home")
+    with new_fleet(workspace=home, key=foreign_key, boot_timeout_s=LIMIT_S) as fleet:
         yield fleet, time.monotonic()
 
 
@@ -97,10 +92,10 @@ def test_it_is_judged_by_the_required_tier(
 
 
 def test_a_key_that_it_does_not_accept_is_named(
-    foreign: Path, kernel: Path, spec: Spec, lane: Lane, host_net: HostNet, tmp_path: Path
+    foreign: Path, kernel: Path, new_fleet: Callable[..., Fleet], tmp_path: Path
 ) -> None:
     other = ssh_key(Workspace(tmp_path / "other"))
-    with Fleet(spec, Workspace(tmp_path / "home"), lane, host_net, other) as fleet:
+    with new_fleet(workspace=Workspace(tmp_path / "home"), key=other) as fleet:
         vm = fleet.boot(kernel, foreign, ready_signal=False)
         with pytest.raises(GuestError, match=r"does not accept the key .*other(.|\n)*--ssh-key"):
             vm.guest.wait_ready(LIMIT_S)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,12 +12,8 @@ from hornet.errors import HornetError
 from hornet.formats.ext4.symptoms import log_symptoms
 from hornet.formats.ext4.verdict import judge_ext4
 from hornet.host.workspace import Workspace
-from hornet.network import HostNet
 from hornet.snapshot import Bundle
-from hornet.spec.lane import Lane
-from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
-from hornet.vm.guest import SshKey
 from hornet.vm.snapshotting import origin_of_child, take_snapshot
 from tests.support import mutations
 from tests.support.mutations import MUTATIONS, Subject
@@ -45,9 +41,9 @@ dmesg
 
 
 @pytest.fixture(scope="module")
-def reckless(spec: Spec, workspace: Workspace, lane: Lane, host_net: HostNet, key: SshKey) -> Iterator[Fleet]:
+def reckless(new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
     """A fleet that checks no seal."""
-    with Fleet(spec, workspace, lane, host_net, key, check_seals=False) as fleet:
+    with new_fleet(check_seals=False) as fleet:
         yield fleet
 
 

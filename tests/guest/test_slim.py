@@ -12,13 +12,10 @@ from builders.rootfs.baseline import NAME, build_baseline
 from builders.snapshots import build_snapshot
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
-from hornet.network import HostNet
 from hornet.procedures.slim import slim_snapshot
 from hornet.snapshot import Bundle
-from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vm.fleet import Fleet
-from hornet.vm.guest import SshKey
 
 pytestmark = pytest.mark.guest
 
@@ -32,13 +29,13 @@ def overlaid(spec: Spec, slim: dict[str, Any]) -> Spec:
 
 @pytest.fixture
 def fleet_with(
-    spec: Spec, lane: Lane, host_net: HostNet, key: SshKey, tmp_path: Path
+    spec: Spec, new_fleet: Callable[..., Fleet], tmp_path: Path
 ) -> Iterator[Callable[[dict[str, Any]], Fleet]]:
     """Makes a fleet, with a home of its own, for a spec whose [slim] differs."""
     fleets: list[Fleet] = []
 
     def make(slim: dict[str, Any]) -> Fleet:
-        fleets.append(Fleet(overlaid(spec, slim), Workspace(tmp_path / "home"), lane, host_net, key))
+        fleets.append(new_fleet(spec=overlaid(spec, slim), workspace=Workspace(tmp_path / "home")))
         return fleets[-1]
 
     yield make
@@ -90,17 +87,13 @@ def test_a_broken_tool_is_named_and_nothing_is_published(
 def test_phase_1_of_the_guide_on_the_baseline(
     spec: Spec,
     workspace: Workspace,
-    lane: Lane,
-    host_net: HostNet,
-    key: SshKey,
+    new_fleet: Callable[..., Fleet],
     kernel: Path,
     progress: Progress,
     tmp_path: Path,
 ) -> None:
-    machine = spec.machine.model_copy(update={"memory_mib": spec.rootfs.baseline.memory_mib})
-    spec = spec.model_copy(update={"machine": machine})
     image = build_baseline(spec, workspace, progress).image
-    with Fleet(spec, workspace, lane, host_net, key) as fleet:
+    with new_fleet(memory_mib=spec.rootfs.baseline.memory_mib) as fleet:
         base = build_snapshot(fleet, progress, kernel=kernel, image=image, tier=NAME)
         fleet.workspace = Workspace(tmp_path)
         report = slim_snapshot(fleet, base, progress, version="phase1")
