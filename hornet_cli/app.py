@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hornet import __version__
 from hornet.host.workspace import Workspace
 from hornet.vm.leftovers import remove_leftovers
 from hornet_cli.adopt import adopt
@@ -22,6 +23,8 @@ from hornet_cli.host import host
 from hornet_cli.kconfig import kconfig
 from hornet_cli.net import net
 from hornet_cli.new_version import new_version
+from hornet_cli.printer import say
+from hornet_cli.records import records
 from hornet_cli.report import report
 from hornet_cli.rollback import rollback
 from hornet_cli.run import run
@@ -37,8 +40,13 @@ app = typer.Typer(
     help="Build, boot, snapshot, restore, judge and measure HornetOS microVM images.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        say(f"hornetos-suite {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
@@ -51,6 +59,9 @@ def top(
         list[Path] | None, typer.Option(help="A TOML file with a team's own values; may be repeated.")
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the suite's version.")
+    ] = False,
 ) -> None:
     """Build, boot, snapshot, restore, judge and measure HornetOS microVM images."""
     if debug:
@@ -74,6 +85,7 @@ app.command("adopt")(adopt)
 app.command("new-version")(new_version)
 app.command("rollback")(rollback)
 app.command("report")(report)
+app.command("records")(records)
 app.command("gate")(gate)
 app.command("capacity")(capacity)
 app.add_typer(net, name="net")

@@ -26,7 +26,7 @@ def host(
     A lane (VMM/accelerator) is proved by booting a kernel until it looks for its root; the outcome is kept until host
     or kernel change. Without a built kernel it is "not proved".
     """
-    from hornet.checks.host_readiness import host_problems, host_remarks
+    from hornet.checks.host_readiness import host_abilities, host_problems, host_remarks
     from hornet.errors import HostError
     from hornet.host.facts import host_facts
     from hornet.host.tools import all_tools
@@ -41,12 +41,15 @@ def host(
     kernel = kernel or _newest_kernel(mine.workspace)
     lanes = probe_lanes(mine.workspace, kernel, mine.spec)
     problems, remarks = host_problems(facts, lanes, required), host_remarks(facts, lanes)
+    abilities = host_abilities(facts)
     states = [dataclasses.asdict(state) for state in lanes]
     if as_json:
         shown = {"host": facts, "lanes": states, "kernel": str(kernel) if kernel else None}
-        say_json({**shown, "problems": problems, "remarks": remarks})
+        say_json({**shown, "abilities": abilities, "problems": problems, "remarks": remarks})
     else:
         _print_tables(facts, states, required)
+        for title, obstacle in abilities.items():
+            say(f"{'can not' if obstacle else 'can'} {title}" + (f": {obstacle}" if obstacle else ""))
         for heading, sentences in (("problem", problems), ("note", remarks)):
             for sentence in sentences:
                 say(f"{heading}: {sentence}")

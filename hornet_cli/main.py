@@ -74,6 +74,8 @@ def _invoke(words: Sequence[str]) -> int:
 
     usage_error: type[Exception] = typer.BadParameter.__mro__[1]
     command = typer.main.get_command(app)
+    # A shell asks for completions by this variable; click answers in its own main() only.
+    command._main_shell_completion({}, "hornetos")
     try:
         with command.make_context("hornetos", list(words)) as context:
             command.invoke(context)

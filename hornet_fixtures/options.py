@@ -14,6 +14,7 @@ FOLDERS = {
     "conformance": "what every HornetOS image must be",
     "network": "the topology of namespaces and its isolation",
     "perf": "measurements of the target metrics",
+    "scale": "what the network of a VM costs as VMs grow in number: takes minutes",
     "guest": "the suite's own tests that need a running guest",
 }
 MARKERS = {
@@ -80,7 +81,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         type=int,
         default=100,
-        help="tests/network makes the networks of N VMs at once, tests/perf measures up to N (default: 100)",
+        help="tests/network makes the networks of N VMs at once, tests/scale measures up to N (default: 100)",
     )
     group.addoption(
         "--run-dir", metavar="DIR", help="where records and results go (default: HORNET_HOME/reports/<time>)"

@@ -40,7 +40,7 @@ def main() -> None:
     run, out = map(Path, sys.argv[1:])
     svg = picture(read_records(run / RECORDS_FILE)[0])
     if svg is None:
-        sys.exit(f"{run}: no records of the network's cost: run tests/perf/test_network_scale.py")
+        sys.exit(f"{run}: no records of the network's cost: run tests/scale")
     out.write_text(svg)
 
 

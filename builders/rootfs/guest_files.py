@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hornet.spec.rules import Health, Secrets
 from hornet.spec.snapshots import SnapshotFiles
 
 FILES = Path(__file__).with_name("files")
+LINKS = Path(__file__).with_name("links.toml")
 DIRECTORIES = ("proc", "sys", "dev", "run", "tmp", "root", "home", "mnt", "var/log", "var/tmp", "var/lib", "opt", "srv")
 SECRET = ("etc/shadow",)
 APPLET_DIRECTORIES = ("usr/bin", "usr/sbin")
@@ -44,9 +46,9 @@ class GuestValues:
 
 
 def write_guest_files(name: str, values: GuestValues, root: Path) -> int:
-    """Render the directory `name` of builders/rootfs/files/ into an image tree; returns how many bytes that was.
+    """Render the directory `name` of builders/rootfs/files/ into an image tree and add its links.
 
-    Links are copied, the executable bit is kept.
+    The executable bit is kept. Returns how many bytes were written.
     """
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
     variables = {field: getattr(values, field) for field in values.__dataclass_fields__}
@@ -55,15 +57,17 @@ def write_guest_files(name: str, values: GuestValues, root: Path) -> int:
         inside = source.relative_to(FILES / name)
         target = root / inside
         target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_symlink():
-            target.unlink(missing_ok=True)
-            target.symlink_to(source.readlink())
-        elif source.is_file():
+        if source.is_file():
             # A link of a package (to another place of the image) is replaced, not followed.
             target.unlink(missing_ok=True)
             size_bytes += target.write_text(environment.from_string(source.read_text()).render(variables))
             executable = source.stat().st_mode & 0o100
             target.chmod(0o755 if executable else 0o600 if str(inside) in SECRET else 0o644)
+    for inside, destination in tomllib.loads(LINKS.read_text()).get(name, {}).items():
+        link = root / inside
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(destination)
     return size_bytes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hornet.vm.lanes import LaneState
@@ -33,3 +34,36 @@ def host_remarks(facts: Mapping[str, Any], lanes: Sequence[LaneState]) -> list[s
     if facts["cgroup"] == 1:
         remarks.append("cgroup v1: creating many VMs is slower than with v2")
     return remarks
+
+
+@dataclass(frozen=True)
+class Ability:
+    """What some commands do, and what they need of the host. builds: from packages that only apt can fetch."""
+
+    title: str
+    commands: tuple[str, ...]
+    tools: tuple[str, ...] = ()
+    root: bool = False
+    builds: bool = False
+
+
+ABILITIES = (
+    Ability("read runs", ("report", "gate", "capacity", "records")),
+    Ability("judge files", ("kconfig", "ext4"), ("bwrap", "e2fsck")),
+    Ability("run VMs", ("validate", "new-version", "pytest --snapshot"), ("bwrap", "e2fsck", "ip", "nft"), root=True),
+    Ability("build", ("build", "run"), ("mmdebstrap", "mkfs.ext4", "gcc", "make"), root=True, builds=True),
+)
+
+
+def host_abilities(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Why this host can't do something, by its title; "" if it can."""
+    return {f"{ability.title} ({', '.join(ability.commands)})": _obstacle(ability, facts) for ability in ABILITIES}
+
+
+def _obstacle(ability: Ability, facts: Mapping[str, Any]) -> str:
+    if ability.builds and not facts["apt"]:
+        return "needs apt, which this distribution does not have: use Debian 12 or newer, or Ubuntu 24.04 or newer"
+    missing = [f"{name} ({facts['packages'][name]})" for name in ability.tools if facts["tools"][name] is None]
+    if missing:
+        return f"missing on PATH, with the Debian package of each: {', '.join(missing)}"
+    return "needs root: use sudo" if ability.root and not facts["root"] else ""

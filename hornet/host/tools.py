@@ -55,6 +55,7 @@ class HostTool:
 
 # Whatever the VMM; each driver names its own program (hornet/vmm/driver.py).
 COMMON_TOOLS = (
+    HostTool("bwrap", "bubblewrap"),
     HostTool("mmdebstrap", "mmdebstrap"),
     HostTool("mkfs.ext4", "e2fsprogs", "-V"),
     HostTool("e2fsck", "e2fsprogs", "-V"),

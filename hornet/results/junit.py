@@ -99,8 +99,9 @@ class _Builder(ET.TreeBuilder):
 
 
 def module_name(parts: Sequence[str]) -> str:
-    """The name of the test module at the path `parts`, as in `conformance/test_tools`."""
-    return "/".join(parts[1:] if parts[0] == "tests" else parts)
+    """The name of a test module that lies at `parts`, as in `conformance/test_tools`, wherever the suite lies."""
+    tops = [place for place, part in enumerate(parts) if part in ("tests", "hornet_tests")]
+    return "/".join(parts[tops[-1] + 1 :] if tops else parts)
 
 
 def _seconds(text: str) -> float:

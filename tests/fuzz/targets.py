@@ -264,7 +264,7 @@ def _base_spec() -> dict[str, Any]:
 
 
 def _overlay_samples() -> Iterable[bytes]:
-    example = Path(__file__).resolve().parents[2] / "docs" / "example-overlay.toml"
+    example = Path(__file__).resolve().parents[2] / "docs" / "team-repository" / "overlay.toml"
     # The whole, cut where its tables begin.
     files = sorted(SPEC_DIRECTORY.glob("*.toml"))
     tables = b"".join(file.read_bytes() for file in files).split(b"\n\n[")

@@ -17,7 +17,7 @@ from hornet_fixtures.under_test import Image
 
 pytestmark = pytest.mark.guest
 
-EXAMPLE = SOURCE / "docs" / "example-overlay.toml"
+EXAMPLE = SOURCE / "docs" / "team-repository" / "overlay.toml"
 BROKEN = """
 [tools.sed]
 needs = ["sed", "no-such-command"]

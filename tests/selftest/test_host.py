@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from hornet.checks.host_readiness import host_problems, host_remarks
+from hornet.checks.host_readiness import ABILITIES, host_abilities, host_problems, host_remarks
 from hornet.errors import HostError, VMError
 from hornet.host.facts import fingerprint, host_facts, with_sudo
 from hornet.host.tools import HostTool, all_tools
@@ -30,6 +30,7 @@ TOOLS = {tool.name: tool for tool in all_tools(vmm_programs())}
 REQUIRED_TOOLS = [name for name, tool in TOOLS.items() if tool.required]
 GOOD: dict[str, Any] = {
     "root": True,
+    "apt": True,
     "cap_net_admin": True,
     "tun": True,
     "reflink": True,
@@ -67,6 +68,33 @@ def test_each_missing_tool_is_named_with_its_package(tool: str) -> None:
 def test_each_missing_right_or_device_is_named(facts: dict[str, Any], named: str) -> None:
     (problem,) = host_problems(changed(**facts), LANES, REQUIRED_TOOLS)
     assert named in problem
+
+
+def obstacles(**facts: Any) -> dict[str, str]:
+    return {title.partition(" (")[0]: why for title, why in host_abilities(changed(**facts)).items() if why}
+
+
+def test_a_good_host_can_do_everything() -> None:
+    assert obstacles() == {}
+
+
+@pytest.mark.parametrize(
+    ("facts", "unable", "named"),
+    [
+        ({"root": False}, {"run VMs", "build"}, "sudo"),
+        ({"apt": False}, {"build"}, "Debian 12"),
+        ({"tools": {**GOOD["tools"], "bwrap": None}}, {"judge files", "run VMs"}, "bubblewrap"),
+    ],
+    ids=["without root", "another distribution", "without bubblewrap"],
+)
+def test_what_a_host_lacks_is_named_for_each_command(facts: dict[str, Any], unable: set[str], named: str) -> None:
+    found = obstacles(**facts)
+    assert set(found) == unable
+    assert all(named in why for why in found.values())
+
+
+def test_every_ability_names_tools_that_are_known() -> None:
+    assert {name for ability in ABILITIES for name in ability.tools} <= set(TOOLS)
 
 
 def test_without_a_working_lane_every_reason_is_told() -> None:

@@ -18,7 +18,7 @@ from hornet.spec.model import load_spec
 from hornet.spec.rules import FileRule
 from tests.support.directory_tree import DirectoryTree
 
-EXAMPLE = SOURCE / "docs" / "example-overlay.toml"
+EXAMPLE = SOURCE / "docs" / "team-repository" / "overlay.toml"
 
 
 @pytest.fixture

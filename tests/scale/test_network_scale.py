@@ -26,7 +26,7 @@ from tests.support import iproute2_baselines
 from tests.support.attacks import CONTROL_S, read_banner, tcp_server
 from tests.support.network_lab import SITE, Internet, attach
 
-pytestmark = pytest.mark.perf
+pytestmark = pytest.mark.scale
 
 SIZES = (1, 10, 100, 1000)
 # Small ones are over before the machine's noise is: more of them.

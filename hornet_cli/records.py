@@ -1,0 +1,47 @@
+"""`hornetos records RUN…`: what runs have measured, as a table for other programs."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hornet.errors import HostError
+from hornet_cli.context import settings
+from hornet_cli.printer import say
+from hornet_cli.report import run_directory
+
+
+def records(
+    ctx: typer.Context,
+    runs: Annotated[
+        list[str] | None, typer.Argument(help="Runs below HORNET_HOME/reports or paths of run directories [latest].")
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write CSV to this file instead of the terminal.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Write Parquet to this file: types are kept.")] = None,
+) -> None:
+    """Print every sample of runs, one row each, as CSV (docs/own-plots.md).
+
+    Exit code 2 if a run does not exist or holds no records.
+    """
+    from hornet.results.run import load_run
+    from reports.frames import records_frame
+
+    mine = settings(ctx)
+    loaded = [load_run(run_directory(mine.workspace, name)) for name in runs or ["latest"]]
+    frame = records_frame(loaded)
+    if frame.empty:
+        named = ", ".join(str(run.directory) for run in loaded)
+        raise HostError(f"{named}: no records", "measure with `hornetos run` or `pytest tests/perf`")
+    if parquet:
+        if importlib.util.find_spec("pyarrow") is None:
+            raise HostError("pyarrow is not installed, which writes Parquet", "pip install 'hornetos-suite[parquet]'")
+        frame.to_parquet(parquet, index=False)
+    if csv:
+        frame.to_csv(csv, index=False)
+    if not (csv or parquet):
+        say(frame.to_csv(index=False).rstrip())
+    for path in filter(None, (csv, parquet)):
+        say(f"{len(frame)} samples of {frame['metric'].nunique()} metrics: {path}")
