@@ -104,7 +104,7 @@ def test_coverage_names_each_test_once_and_the_most_that_a_verdict_takes() -> No
 
 @pytest.mark.parametrize(
     ("checks", "named"),
-    [([check("one", "a")], "b: no test"), ([check("one", "a", "b", "c")], "c: said to be not covered")],
+    [([check("one", "a")], "b: no test"), ([check("one", "a", "b", "c")], "c: marked as not covered")],
 )
 def test_a_statement_without_check_or_with_a_wrong_excuse_is_named(checks: list[Check], named: str) -> None:
     (problem,) = coverage_problems(coverage(GUIDE.values(), checks, []))
