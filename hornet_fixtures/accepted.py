@@ -2,16 +2,58 @@
 
 from __future__ import annotations
 
+import difflib
+import re
+from collections.abc import Collection, Iterable, Iterator
+
 import pytest
 
+from hornet.installation import TESTS
 from hornet.results.junit import ACCEPTED
 from hornet_fixtures.session import read_spec
+
+# The folders that users run: a run of a part of them must still know the names of all.
+USER_TESTS = ("conformance", "network", "perf")
+_TEST = re.compile(r"^def (test_\w+)", re.MULTILINE)
+_COLLECTED = pytest.StashKey[set[str]]()
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Note the names of all tests, also of those that are deselected later."""
+    item.config.stash.setdefault(_COLLECTED, set()).add(_name(item))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Only a verdict can be accepted: a test that could not be judged is an error as ever."""
     accepted = read_spec(session.config).accepted
+    if accepted:
+        known = {*suite_tests(), *session.config.stash.get(_COLLECTED, set())}
+        if problems := unknown_tests(accepted, known):
+            raise pytest.UsageError("\n".join(problems))
     for item in session.items:
-        reason = accepted.get(getattr(item, "originalname", item.name))
+        reason = accepted.get(_name(item))
         if reason:
             item.add_marker(pytest.mark.xfail(reason=f"{ACCEPTED}: {reason}", raises=pytest.fail.Exception))
+
+
+def suite_tests() -> Iterator[str]:
+    """The names of the suite's tests that users run."""
+    for folder in USER_TESTS:
+        for module in sorted((TESTS / folder).rglob("test_*.py")):
+            yield from _TEST.findall(module.read_text())
+
+
+def unknown_tests(accepted: Iterable[str], known: Collection[str]) -> list[str]:
+    """One sentence for each accepted name that no test has, with the names that look like it."""
+    problems = []
+    for name in accepted:
+        if name not in known:
+            close = difflib.get_close_matches(name, known)
+            meant = f"; did you mean {' or '.join(close)}?" if close else ""
+            problems.append(f"accepted.{name}: no test has this name{meant}\n  next: correct the name in the overlay")
+    return problems
+
+
+def _name(item: pytest.Item) -> str:
+    """A test's name without the parameters of its case."""
+    return str(getattr(item, "originalname", item.name))

@@ -14,7 +14,7 @@ from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.vm.leftovers import remove_leftovers
 from hornet_fixtures import ending
-from hornet_fixtures.accepted import pytest_collection_finish
+from hornet_fixtures.accepted import pytest_collection_finish, pytest_itemcollected
 from hornet_fixtures.clones import lineage, lineage_future, lineage_workspace, parent_future
 from hornet_fixtures.diagnostics import (
     pytest_make_collect_report,
@@ -94,6 +94,7 @@ __all__ = [
     "pytest_collection_finish",
     "pytest_collection_modifyitems",
     "pytest_ignore_collect",
+    "pytest_itemcollected",
     "pytest_make_collect_report",
     "pytest_runtest_call",
     "pytest_runtest_makereport",

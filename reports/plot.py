@@ -58,7 +58,7 @@ def _target_row(axis: Axes, y: int, row: MetricRow) -> None:
     base_x = _times_target(row, row.baseline)
     axis.plot(base_x, y, marker="D", markersize=7, markerfacecolor="none", markeredgecolor=MUTED)
     axis.annotate(
-        f"Ubuntu {row.baseline_quote}",
+        f"Ubuntu {row.baseline_text}",
         (base_x, y),
         (0, 8),
         textcoords="offset points",

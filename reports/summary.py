@@ -34,14 +34,21 @@ class MetricRow:
     unit: str
     direction: str
     baseline: float
-    baseline_quote: str
     target: float
-    target_quote: str
+    stretch: float | None
     value: float | None
     lane: str | None
     improvement: float | None
     verdict: Verdict
     reason: str
+
+    @property
+    def baseline_text(self) -> str:
+        return f"{self.baseline:g} {self.unit}"
+
+    @property
+    def target_text(self) -> str:
+        return f"{'≤' if self.direction == 'lower' else '≥'} {self.target:g} {self.unit}"
 
 
 @dataclass(frozen=True)
@@ -169,9 +176,8 @@ def _metric_row(spec: Spec, item: Judgement) -> MetricRow:
         unit=metric.unit,
         direction=metric.direction,
         baseline=metric.baseline,
-        baseline_quote=metric.baseline_quote,
         target=item.target,
-        target_quote=metric.target_quote if item.target == metric.target else f"{item.target:g} {metric.unit}",
+        stretch=metric.stretch,
         value=fit.value if fit else None,
         lane=record.lane if record else None,
         improvement=improvement,

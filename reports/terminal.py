@@ -23,9 +23,10 @@ def as_table(rows: Sequence[MetricRow]) -> Table:
         table.add_column(heading, justify=side, no_wrap=True)
     for row in rows:
         tone, sign = SIGNS[row.verdict]
-        bound = f"{'≤' if row.direction == 'lower' else '≥'} {row.target:g} {row.unit}"
         value = f"{format_significant(row.value, row.target)} {row.unit}" if row.value is not None else "–"
         # One dimension per line: the table must stay narrow.
         name = "\n  ".join([row.title, *filter(None, row.label.split(", "))])
-        table.add_row(name, row.baseline_quote, bound, value, Text(f"{sign} {row.verdict}", style=STYLES[tone]))
+        table.add_row(
+            name, row.baseline_text, row.target_text, value, Text(f"{sign} {row.verdict}", style=STYLES[tone])
+        )
     return table

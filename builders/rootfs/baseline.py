@@ -32,7 +32,8 @@ def build_baseline(spec: Spec, workspace: Workspace, progress: Progress) -> Root
     store = Store(workspace, progress.say)
     toolbox = build_toolbox(spec, store, progress)
     layer = _fetch_layer(spec, store, progress)
-    npm_layers = npm.fetch_layers(spec.rootfs.baseline.npm, store, progress)
+    whole = {name: spec.rootfs.npm[name].model_copy(update={"keep": ["*"]}) for name in spec.rootfs.baseline.npm}
+    npm_layers = npm.fetch_layers(whole, store, progress)
     inputs = {
         "layer": layer.name,
         "versions": file_sha256(layer / "tree/var/lib/dpkg/status"),
@@ -48,7 +49,7 @@ def build_baseline(spec: Spec, workspace: Workspace, progress: Progress) -> Root
         with progress.step(NAME, "filling the tree"):
             run(["cp", "-a", layer / "tree", root], timeout_s=FETCH_TIMEOUT_S)
             content = Content(f"debian {spec.rootfs.debian.suite}", {"Debian packages": tree_bytes(root)}, {})
-            npm.install(spec.rootfs.baseline.npm, npm_layers, root, content)
+            npm.install(whole, npm_layers, root, content)
             guest = (spec.network, spec.secrets, spec.health, spec.snapshot)
             values = GuestValues(*guest, NAME, "Baseline", SSH_SERVER, "/bin/bash", SYSTEMD)
             for files in ("common", "openssh", NAME):

@@ -22,14 +22,14 @@ def path_problems(removal: Removal, tree: ImageTree) -> list[str]:
     problems = []
     for path in tree.matching(removal.paths):
         count, size_bytes = tree.size_below(path)
-        problems.append(f"{removal.title}: {path} is in the image: {count} files, {size_bytes / MB:.2f} MB")
+        problems.append(f"{_subject(removal)}: {path} is in the image: {count} files, {size_bytes / MB:.2f} MB")
     return problems
 
 
 def package_problems(removal: Removal, tree: ImageTree) -> list[str]:
     """Installed packages of a removed thing, by the image's own dpkg or apk database."""
     found = sorted(name for name in set(installed_packages(tree)) if _matches(name, removal.packages))
-    return [f"{removal.title}: the package {name} is installed" for name in found]
+    return [f"{_subject(removal)}: the package {name} is installed" for name in found]
 
 
 def file_type_problems(removal: Removal, tree: ImageTree) -> list[str]:
@@ -44,9 +44,7 @@ def file_type_problems(removal: Removal, tree: ImageTree) -> list[str]:
             if interpreter and _matches(interpreter.program_name, removal.interpreters):
                 kinds.setdefault(f"a script for {interpreter.program_name}", []).append(path)
     return [
-        f"{removal.title}: {len(paths)} files {kind}: {', '.join(paths[:SHOWN])}{' …' if len(paths) > SHOWN else ''}"
-        for kind, paths in kinds.items()
-        if paths
+        f"{_subject(removal)}: {len(paths)} files {kind}: {_examples(paths)}" for kind, paths in kinds.items() if paths
     ]
 
 
@@ -62,6 +60,14 @@ def installed_packages(tree: ImageTree) -> Iterator[str]:
     for line in (tree.text(APK_INSTALLED) or "").splitlines():
         if line.startswith("P:"):
             yield line[2:]
+
+
+def _examples(paths: list[str]) -> str:
+    return ", ".join(paths[:SHOWN]) + (" …" if len(paths) > SHOWN else "")
+
+
+def _subject(removal: Removal) -> str:
+    return f"{removal.title} ({removal.reason})"
 
 
 def _matches(name: str, globs: list[str]) -> bool:

@@ -22,7 +22,7 @@ def tool_probes(name: str, tool: Tool) -> list[Probe]:
 def presence_problems(name: str, tool: Tool, facts: ProbeResults) -> list[str]:
     """Commands of the tool that are not in the guest's PATH."""
     missing = re.findall(r"^missing (\S+)$", facts[f"tool.{name}.where"].output, re.MULTILINE)
-    return [f"{tool.title}: no {command!r} in the guest's PATH" for command in missing]
+    return [f"{tool.title} ({tool.purpose}): no {command!r} in the guest's PATH" for command in missing]
 
 
 def version_problems(name: str, tool: Tool, facts: ProbeResults) -> list[str]:

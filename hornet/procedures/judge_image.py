@@ -53,7 +53,7 @@ def judge_image(image: Path, spec: Spec, exempt: Collection[str], work_directory
     replay. Raises Ext4Error for what is no ext4 file system or can't be repaired, SandboxError beyond the limits.
     """
     with private_copy(image, work_directory) as copy:
-        arguments = {"spec": spec.model_dump(mode="json", by_alias=True), "exempt": sorted(exempt)}
+        arguments = {"spec": spec.model_dump(mode="json"), "exempt": sorted(exempt)}
         limits = LIMITS.writing(os.fstat(copy.fileno()).st_size)
         copies = {"image": copy}
         return ImageProblems(image, confined(judge_copy, arguments, what=str(image), limits=limits, copies=copies))

@@ -14,8 +14,6 @@ from hornet.results.records import Record
 from hornet.spec.model import Spec
 from hornet.spec.targets import Metric
 
-ROOTFS_METRIC = "rootfs_size"
-
 
 class Verdict(StrEnum):
     """The verdict on a metric."""
@@ -61,19 +59,19 @@ def judge(spec: Spec, records: Iterable[Record]) -> list[Judgement]:
     for key, found in of_metric.items():
         judgements += [judge_record(spec, key, record) for record in found]
         if not found:
-            target = spec.metrics[key].target
+            target = spec.target(key)
             judgements.append(Judgement(key, target, None, Verdict.NOT_MEASURED, "this run has no record of it"))
     return judgements
 
 
 def judge_record(spec: Spec, key: str, record: Record) -> Judgement:
-    """Judge one record by the metric `key`."""
-    metric = _metric_for(spec, key, record)
-    verdict, reason = _verdict(metric, record)
-    return Judgement(key, metric.target, record, verdict, reason)
+    """Judge one record by the metric `key`, and by the tier of the image that was measured."""
+    target = spec.target(key, str(record.dimensions.get("tier", "")))
+    verdict, reason = _verdict(spec.metrics[key], target, record)
+    return Judgement(key, target, record, verdict, reason)
 
 
-def _verdict(metric: Metric, record: Record) -> tuple[Verdict, str]:
+def _verdict(metric: Metric, target: float, record: Record) -> tuple[Verdict, str]:
     if record.unit != metric.unit:
         return Verdict.INVALID_RECORD, f"recorded in {record.unit}, the target is in {metric.unit}"
     if record.direction != metric.direction:
@@ -84,9 +82,9 @@ def _verdict(metric: Metric, record: Record) -> tuple[Verdict, str]:
             return Verdict.INVALID_RECORD, "recorded without a lane, which this metric needs"
         if not lane.judges_time:
             return Verdict.EMULATED, f"{lane} emulates the processor; the target needs KVM"
-    bound = f"at {'most' if metric.direction == 'lower' else 'least'} {metric.target:g} {metric.unit}"
-    found = f"{format_significant(record.value, metric.target)} {metric.unit}"
-    if metric.holds(record.value):
+    bound = f"at {'most' if metric.direction == 'lower' else 'least'} {target:g} {metric.unit}"
+    found = f"{format_significant(record.value, target)} {metric.unit}"
+    if metric.is_met(record.value, target):
         return Verdict.MEETS, f"{found}, {bound}"
     return Verdict.MISSES, f"{found}, expected {bound}"
 
@@ -97,12 +95,3 @@ def format_significant(value: float, beside: float | None = None) -> str:
     while beside not in (None, value) and digits < 16 and float(f"{value:.{digits}g}") == float(f"{beside:.{digits}g}"):
         digits += 1
     return f"{Decimal(f'{value:.{digits}g}'):f}"
-
-
-def _metric_for(spec: Spec, key: str, record: Record) -> Metric:
-    """The metric with the target of the record's tier: `[metrics]` has the size of the recommended tier only."""
-    metric = spec.metrics[key]
-    tier = record.dimensions.get("tier")
-    if key == ROOTFS_METRIC and tier in spec.tiers:
-        return metric.model_copy(update={"target": spec.tiers[str(tier)].max_mb})
-    return metric

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from hornet.spec.rules import FeatureTest
-from hornet.spec.types import Positive, Suite, Symbol, Table, Token, Version
+from hornet.spec.types import Suite, Symbol, Table, Token, Version
 
 
 class DebianKernel(Table):
@@ -42,7 +42,6 @@ class Kernel(Table):
     """The kernel (guide: Phase 3): where it comes from, and its flags by group, without CONFIG_."""
 
     source: Token
-    max_mb: Positive
     min_version: Version
     kernel_org_mirror: Annotated[str, Field(pattern=r"^(https?|file)://[!-~]+$", max_length=500)]
     sources: dict[Token, Annotated[DebianKernel | KernelOrgKernel, Field(discriminator="kind")]]

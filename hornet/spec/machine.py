@@ -17,7 +17,6 @@ class Machine(Table):
     boot_args: BootArguments
     boot_timeout_s: Seconds
     ssh_timeout_s: Seconds
-    shutdown_timeout_s: Seconds
 
 
 class Vmm(Table):

@@ -25,6 +25,9 @@ from hornet.spec.targets import Metric, Quantity
 from hornet.spec.tiers import Init, Tier, Tool
 from hornet.spec.types import Line, Table, Token
 
+# Its target is the kernel's size limit.
+KERNEL_METRIC = "kernel_size"
+
 
 class Spec(Table):
     """The whole specification."""
@@ -60,10 +63,14 @@ class Spec(Table):
             _known(f"tiers.{name}.exempt_from_removals", tier.exempt_from_removals, self.removals)
         for name, tool in self.tools.items():
             _known(f"tools.{name}.tiers", tool.tiers, self.tiers)
+        for name, metric in self.metrics.items():
+            _known(f"metrics.{name}.target_tier", [metric.target_tier] if metric.target_tier else [], self.tiers)
+        _known("metrics", [KERNEL_METRIC], self.metrics)
         _known("slim.tools", self.slim.tools, self.tools)
         for name in self.measurements.keys() & self.metrics.keys():
             raise ValueError(f"measurements.{name}: a metric has that name: rename one of them")
         _known("rootfs.free_mb, which needs a value for each tier", self.tiers, self.rootfs.free_mb)
+        _known("rootfs.baseline.npm", self.rootfs.baseline.npm, self.rootfs.npm)
         parts: dict[str, Component | NpmPackage] = {**self.rootfs.debian.image_components, **self.rootfs.npm}
         for name, part in parts.items():
             _known(f"rootfs: {name!r}: guide", part.guide, self.tiers)
@@ -83,6 +90,19 @@ class Spec(Table):
             f"nothing is recorded by the name {name!r}",
             f"{meant}target metrics are named in spec/targets.toml, other measurements in spec/measuring.toml",
         )
+
+    def target(self, metric: str, tier: str = "") -> float:
+        """What values of a metric are held against; `tier`: of which an image was measured, if one was.
+
+        Raises SpecError for an unknown metric.
+        """
+        try:
+            found = self.metrics[metric]
+        except KeyError:
+            raise SpecError(f"unknown metric {metric!r}", f"use one of: {', '.join(self.metrics)}") from None
+        if found.target is not None:
+            return found.target
+        return self.tier(tier if tier in self.tiers else str(found.target_tier)).max_mb
 
     def tools_of(self, tier: str) -> dict[str, Tool]:
         """The tools that an image of this tier must have. Raises SpecError for an unknown tier."""

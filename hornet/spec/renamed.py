@@ -7,8 +7,11 @@ from typing import Any
 
 # Old key: new key. `*` is any key, the same one on both sides.
 RENAMED = {
+    "kernel.max_mb": "metrics.kernel_size.target",
     "kernel.promises": "kernel.feature_tests",
     "leftovers": "dangling_dependencies",
+    "metrics.rootfs_size.target": "tiers.standard.max_mb",
+    "rootfs.baseline.npm.*": "rootfs.npm.*",
     "rootfs.debian.keep": "rootfs.debian.image_components",
     "rootfs.debian.refusing": "rootfs.debian.stub_libraries",
     "tiers.*.keeps": "tiers.*.exempt_from_removals",
@@ -16,8 +19,13 @@ RENAMED = {
 }
 # Old key: why there is none in its place.
 REMOVED = {
+    "machine.shutdown_timeout_s": "nothing read it",
+    "metrics.*.baseline_quote": "baseline is what is shown",
+    "metrics.*.target_quote": "target is what is shown",
     "name": "nothing read it",
     "schema": "an old key is an error by itself",
+    "tiers.*.min_mb": "a smaller image is no fault",
+    "tiers.*.use_case": "nothing read it",
 }
 
 

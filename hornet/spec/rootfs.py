@@ -95,12 +95,15 @@ class Alpine(Table):
 
 
 class Baseline(Table):
-    """The unslimmed image that the guide starts from (guide: Phase 1): Debian as its installer leaves it."""
+    """The unslimmed image that the guide starts from (guide: Phase 1): Debian as its installer leaves it.
+
+    npm: names in [rootfs.npm], installed whole.
+    """
 
     size_mb: Positive
     memory_mib: Annotated[int, Field(ge=64)]
     packages: list[Package]
-    npm: dict[Line, NpmPackage]
+    npm: list[Line]
     services: list[FileName]
 
 

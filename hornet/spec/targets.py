@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from hornet.spec.types import Line, Positive, Table
+from pydantic import model_validator
+
+from hornet.spec.types import Line, Positive, Table, Token
 
 
 class Quantity(Table):
@@ -16,15 +18,23 @@ class Quantity(Table):
 
 
 class Metric(Quantity):
-    """A target metric (guide: Design Goals, Target Metrics). Values are in `unit`."""
+    """A target metric (guide: Design Goals, Target Metrics). Values are in `unit`.
+
+    It has a `target`, or a `target_tier`: then the target is that tier's size limit. Spec.target() returns it.
+    """
 
     baseline: Positive
-    baseline_quote: Line
-    target: Positive
-    target_quote: Line
+    target: Positive | None = None
+    target_tier: Token | None = None
     stretch: Positive | None = None
     needs: Literal["any", "kvm"]
 
-    def holds(self, value: float) -> bool:
-        """Whether `value`, in this metric's unit, meets the target."""
-        return value <= self.target if self.direction == "lower" else value >= self.target
+    @model_validator(mode="after")
+    def _one_target(self) -> Metric:
+        if (self.target is None) == (self.target_tier is None):
+            raise ValueError("expected either target or target_tier")
+        return self
+
+    def is_met(self, value: float, target: float) -> bool:
+        """Whether `value` meets `target`, both in this metric's unit."""
+        return value <= target if self.direction == "lower" else value >= target

@@ -27,9 +27,7 @@ class Tier(Table):
     """
 
     title: Line
-    min_mb: Positive
     max_mb: Positive
-    use_case: Line
     init: Token
     ssh_server: Command
     shell: ImagePath
@@ -39,8 +37,6 @@ class Tier(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> Tier:
-        if self.min_mb > self.max_mb:
-            raise ValueError(f"min_mb {self.min_mb:g} is more than max_mb {self.max_mb:g}")
         if self.kernel_component not in self.components:
             raise ValueError(f"kernel_component {self.kernel_component!r} is none of components")
         return self

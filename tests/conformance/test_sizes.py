@@ -11,7 +11,7 @@ import pytest
 from hornet.checks import sizes
 from hornet.host.artifact_store import file_sha256
 from hornet.results.records import Record
-from hornet.spec.model import Spec
+from hornet.spec.model import KERNEL_METRIC, Spec
 from hornet.spec.tiers import Tier
 from hornet_fixtures.assertions import assert_no_problems
 from hornet_fixtures.under_test import Image
@@ -41,4 +41,4 @@ def test_the_kernel_is_within_its_target(
     found_mb = sizes.size_mb(kernel)
     record("kernel_size", found_mb)
     artifacts("kernel", {"size_mb": found_mb, "sha256": file_sha256(kernel)})
-    assert_no_problems(sizes.kernel_size_problems(spec.kernel, found_mb))
+    assert_no_problems(sizes.kernel_size_problems(spec.target(KERNEL_METRIC), found_mb))

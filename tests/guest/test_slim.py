@@ -22,7 +22,7 @@ pytestmark = pytest.mark.guest
 
 def overlaid(spec: Spec, slim: dict[str, Any]) -> Spec:
     """The spec with other removals and uses for phase 1."""
-    data = spec.model_dump(by_alias=True, mode="json")
+    data = spec.model_dump(mode="json")
     data["slim"] |= slim
     return Spec.model_validate(data)
 

@@ -54,7 +54,7 @@ class Mirror:
         write_repository(target, packages, self.minirootfs, key or self.key, index_key or self.key)
 
     def spec(self, **alpine: object) -> Spec:
-        data = SPEC.model_dump(by_alias=True, mode="json")
+        data = SPEC.model_dump(mode="json")
         data["rootfs"]["alpine"] |= {
             "mirror": str(self.directory),
             "repositories": ["main"],

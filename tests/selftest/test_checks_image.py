@@ -60,7 +60,9 @@ def test_a_problem_names_the_thing_and_shows_no_secret(root: Path) -> None:
     write(root, "usr/lib/python3.11/os.py", "x" * 1000)
     write(root, "opt/config", SECRETS["GitHub token"])
     problems = failing(root)
-    assert problems["removal.python.path"] == ["Python: /usr/lib/python3.11 is in the image: 1 files, 0.00 MB"]
+    assert problems["removal.python.path"] == [
+        "Python (Not needed for Node.js agents): /usr/lib/python3.11 is in the image: 1 files, 0.00 MB"
+    ]
     (problem,) = problems["secret.content"]
     assert "/opt/config: GitHub token at byte 0" in problem
     assert SECRETS["GitHub token"] not in problem

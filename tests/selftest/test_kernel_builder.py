@@ -169,7 +169,7 @@ def mirror(tmp_path: Path) -> tuple[Path, str]:
 
 
 def spec_from(source: dict[str, str], **kernel: str) -> Spec:
-    data = SPEC.model_dump(by_alias=True)
+    data = SPEC.model_dump()
     data["kernel"] |= {"source": "mine", "sources": {"mine": source}, **kernel}
     return Spec.model_validate(data)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornet.errors import SpecError
-from hornet.installation import SPEC_DIRECTORY
+from hornet.installation import PACKAGES, SOURCE, SPEC_DIRECTORY
 from hornet.network import AddressPlan
+from hornet.spec import renamed
 from hornet.spec.files import SHOWN_PROBLEMS, merge, merge_tables, read_spec
 from hornet.spec.model import Spec, build_spec, load_spec
 from hornet.spec.renamed import REMOVED, RENAMED, _find, renamed_keys
+from hornet.spec.types import Table
 
 
 def overlay(tmp_path: Path, text: str) -> Path:
@@ -60,6 +63,29 @@ def test_a_wrong_value_in_a_directory_is_named_with_its_file(tmp_path: Path) -> 
         load_spec(directory)
 
 
+def tables_of(table: type[Table]) -> Iterator[type[Table]]:
+    """Every kind of table in the specification."""
+    for below in table.__subclasses__():
+        yield below
+        yield from tables_of(below)
+
+
+def names_read() -> set[str]:
+    """What code and templates name as an attribute: enough to find most settings that nobody reads."""
+    files = [*SOURCE.joinpath("tests/conformance").rglob("*.py")]
+    for package in PACKAGES:
+        files += [path for path in (SOURCE / package).rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    texts = b"\n".join(path.read_bytes() for path in files if path != Path(renamed.__file__))
+    return {name.decode() for name in re.findall(rb"\.([a-z][a-z0-9_]*)\b", texts)}
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    read = names_read()
+    mine = [table for table in tables_of(Table) if table.__module__.startswith("hornet.spec.")]
+    assert not {f"{table.__name__}.{field}" for table in mine for field in table.model_fields if field not in read}
+    assert not {"shutdown_timeout_s", "use_case"} & read, "settings that were removed because nothing read them"
+
+
 def test_an_overlay_replaces_only_what_it_names(tmp_path: Path) -> None:
     changed = load_spec(overlays=[overlay(tmp_path, "[machine]\nmemory_mib = 384\n")])
     assert changed.machine.memory_mib == 384
@@ -91,7 +117,15 @@ def test_a_wrong_key_or_value_is_named_with_its_file(tmp_path: Path, text: str, 
 
 OLD_KEYS = [
     ("kernel.promises.nat.use", "kernel.promises: renamed: use kernel.feature_tests"),
+    ("kernel.max_mb", "kernel.max_mb: renamed: use metrics.kernel_size.target"),
+    ("metrics.rootfs_size.target", "metrics.rootfs_size.target: renamed: use tiers.standard.max_mb"),
+    ("machine.shutdown_timeout_s", "machine.shutdown_timeout_s: removed"),
+    ("metrics.cold_boot.baseline_quote", "metrics.cold_boot.baseline_quote: removed"),
+    ("metrics.cold_boot.target_quote", "metrics.cold_boot.target_quote: removed"),
+    ("tiers.dev.min_mb", "tiers.dev.min_mb: removed"),
+    ("tiers.dev.use_case", "tiers.dev.use_case: removed"),
     ("leftovers.command_paths", "leftovers: renamed: use dangling_dependencies"),
+    ("rootfs.baseline.npm.npm.version", "rootfs.baseline.npm.npm: renamed: use rootfs.npm.npm"),
     ("rootfs.debian.keep.Git.tiers", "rootfs.debian.keep: renamed: use rootfs.debian.image_components"),
     ("rootfs.debian.refusing.micro", "rootfs.debian.refusing: renamed: use rootfs.debian.stub_libraries"),
     ("tiers.dev.keeps", "tiers.dev.keeps: renamed: use tiers.dev.exempt_from_removals"),
@@ -205,13 +239,14 @@ REFUSED_VALUES = [
     ("machine.boot_timeout_s", "inf", "finite number"),
     ("machine.boot_timeout_s", "1e308", "less than or equal to 86400"),
     ("machine.ssh_timeout_s", "-5", "greater than 0"),
-    ("metrics.rootfs_size.target", "nan", "finite number"),
-    ("metrics.rootfs_size.target", "1e300", "less than or equal to"),
+    ("metrics.kernel_size.target", "nan", "finite number"),
+    ("metrics.kernel_size.target", "1e300", "less than or equal to"),
     ("metrics.rootfs_size.title", '"a\\u001b[2Jb"', "printable"),
     ("metrics.rootfs_size.title", '"a\\u202Eb"', "printable"),
     ("capacity.work_mb", "[]", "at least 1"),
     ("perf.kvm.restore", "10001", "less than or equal to 10000"),
-    ("tiers.micro.min_mb", "81", "min_mb 81 is more than max_mb 80"),
+    ("metrics.kernel_size.target_tier", "'micro'", "kernel_size: Value error, expected either target or target_tier"),
+    ("metrics.rootfs_size.target_tier", "'tiny'", "target_tier: no 'tiny'"),
     ("tiers.micro.kernel_component", "'none'", "'none' is none of components"),
     ("tiers.micro.shell", "'bin/sh'", "absolute path"),
     ("tiers.micro.exempt_from_removals", "['rust']", "no 'rust'"),
@@ -236,6 +271,7 @@ REFUSED_VALUES = [
     ("rootfs.npm.'Claude Code'.package", "'../../x'", "match pattern"),
     ("rootfs.npm.'Claude Code'.entry", "'../../x'", "match pattern"),
     ("rootfs.npm.'Claude Code'.keep", "['/etc/*']", "match pattern"),
+    ("rootfs.baseline.npm", "['yarn']", "no 'yarn'"),
     ("rootfs.source_date_epoch", "-1", "greater than or equal to 0"),
     ("rootfs.inodes_spare", "-1", "greater than or equal to 0"),
     ("rootfs.journal_mib", "1", "greater than or equal to 4"),
@@ -260,7 +296,7 @@ def test_a_value_that_would_break_something_later_is_refused(key: str, value: st
     [
         ("[tools.'a b']\ntitle = 'x'\n", ["tools.a b", "match pattern"]),
         ('[tools."a\\u0027; x"]\ntitle = "x"\n', ["tools.a'; x", "match pattern"]),
-        ("[tiers.tiny]\ntitle = 'Tiny'\n", ["tiers.tiny.min_mb"]),
+        ("[tiers.tiny]\ntitle = 'Tiny'\n", ["tiers.tiny.max_mb"]),
         ("[secrets.patterns]\n\"\\u001b[2J\" = 'x'\n", ["secrets.patterns", "printable"]),
     ],
 )
@@ -274,7 +310,7 @@ def test_a_key_that_would_break_something_later_is_refused(text: str, words: lis
 
 
 def test_a_new_tier_needs_its_room(tmp_path: Path) -> None:
-    base = {**load_spec().model_dump(mode="json", by_alias=True)}
+    base = load_spec().model_dump(mode="json", exclude_none=True)
     base["tiers"]["tiny"] = {**base["tiers"]["micro"], "title": "Tiny"}
     with pytest.raises(SpecError, match=r"rootfs\.free_mb.*'tiny'"):
         build_spec([(Path("base"), base)])
@@ -361,7 +397,7 @@ def test_any_values_at_any_keys_load_or_are_refused(changes: list[tuple[tuple[st
     plan = AddressPlan(spec.network)
     for vm_id in (1, plan.largest_id):
         assert plan.vm_id(plan.for_vm(vm_id).namespace) == vm_id
-    assert Spec.model_validate(spec.model_dump(mode="json", by_alias=True)) == spec
+    assert Spec.model_validate(spec.model_dump(mode="json")) == spec
 
 
 TABLES = st.recursive(
