@@ -1,19 +1,19 @@
-"""Errors that a user can act on: what is wrong, and what to do next."""
+"""Errors that a user can act on: the problem and the next step."""
 
 from __future__ import annotations
 
 from hornet.text import printable
 
-# An error is a few sentences, with the last lines of a console or a log at most.
+# A few sentences, at most with the last lines of a console or a log.
 LIMIT_CHARACTERS = 20_000
 
 
 class HornetError(Exception):
     """Base of every error that the suite reports to its user.
 
-    `message` names the thing, the value found and what was expected; `hint` is the next step. Both may quote what
-    comes from outside: what a terminal would obey in it becomes visible here, for every place that shows an error.
-    `timed_out`: a time limit of the suite ended the wait. That answers no question: a busy machine does it too.
+    `message` names the thing, the value found and the value expected. `hint` is the next step. Both may quote text from
+    outside, so control characters are escaped here, for every place that shows an error. `timed_out`: a timeout of the
+    suite expired. That is not a verdict, because a busy machine can cause it.
     """
 
     def __init__(self, message: str, hint: str = "", *, timed_out: bool = False) -> None:
@@ -35,15 +35,15 @@ class HostError(HornetError):
 
 
 class CommandError(HornetError):
-    """A command of the host failed, is missing, or ran into its time limit."""
+    """A command of the host failed, is missing, or timed out."""
 
 
 class BuildError(HornetError):
-    """A kernel or an image could not be built, or is not what was asked for."""
+    """A kernel or an image could not be built, or does not match the request."""
 
 
 class NetworkError(HornetError):
-    """A namespace, an interface, a route or a rule could not be made."""
+    """A namespace, an interface, a route or a rule could not be created."""
 
 
 class VMError(HornetError):
@@ -55,19 +55,19 @@ class GuestError(HornetError):
 
 
 class SnapshotError(HornetError):
-    """A snapshot bundle is incomplete, foreign, or does not belong together."""
+    """A snapshot bundle is incomplete, was made elsewhere, or its files do not belong together."""
 
 
 class BrokenSnapshotError(SnapshotError):
     """A verdict on a snapshot: a file is missing or empty, or is not the one that was sealed with the others.
 
-    Any other error says that it could not be judged.
+    Any other error means that the snapshot could not be judged.
     """
 
 
 class Ext4Error(HornetError):
-    """A file is not an ext4 image, or can't be judged."""
+    """A file is not an ext4 image, or cannot be judged."""
 
 
 class SandboxError(HornetError):
-    """A file from elsewhere could not be read within its limits: it can't be judged."""
+    """A file from elsewhere exceeded the limits of the sandbox, so it cannot be judged."""

@@ -1,7 +1,7 @@
-"""Read files that come from elsewhere: regular files only, of bounded size, strictly decoded; JSON and TOML in them.
+"""Reads files from elsewhere: regular files only, of bounded size, strictly decoded, also as JSON and TOML.
 
-Nothing here waits: a FIFO, a device or a socket in the place of a file is refused before it is opened, since opening
-a device may already do something. Limits on size and depth bound the time and memory of whatever reads the content.
+Nothing here blocks: a FIFO, a device or a socket instead of a file is refused before it is opened, because opening a
+device may already have an effect. Limits on size and depth bound the time and memory of parsers.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from pydantic import ValidationError
 
 from hornet.errors import HornetError
 
-# Of tables and lists within each other: what the suite writes has less than ten levels.
+# Nested tables and lists. The suite itself writes fewer than ten levels.
 MAX_DEPTH = 32
 MAX_INTEGER_BITS = 64
 MAX_SHOWN_CHARACTERS = 200
 CHUNK_BYTES = 1 << 20
-# tomllib's work grows with the number of lines times the parts of the keys in them.
+# The time of tomllib grows with the number of lines times the number of parts of their keys.
 MAX_TOML_LINE_CHARACTERS = 4096
 _LONG_TOML_KEY = re.compile(
     rf"""[ \t]*(?:\[\[?[ \t]*)?(?:(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')[ \t]*\.[ \t]*){{{MAX_DEPTH}}}"""
@@ -43,7 +43,7 @@ _KINDS = {
 
 
 class ForeignFileError(HornetError):
-    """A file from elsewhere can't be read, or its content is not what it should be."""
+    """A file from elsewhere cannot be read, or its content is invalid."""
 
 
 class MissingFileError(ForeignFileError):
@@ -52,13 +52,13 @@ class MissingFileError(ForeignFileError):
 
 @contextmanager
 def open_foreign(path: Path, limit_bytes: int, *, follow_links: bool = True) -> Iterator[io.BufferedReader]:
-    """A regular file of at most `limit_bytes`, opened for reading; it may still grow: read no more than that.
+    """Open a regular file of at most `limit_bytes` for reading. It may still grow: do not read more than that.
 
-    Raises MissingFileError, and ForeignFileError for anything else in its place, for a bigger file, and when reading
-    it fails.
+    Raises MissingFileError, and ForeignFileError for a bigger file, for anything but a regular file, and if reading
+    fails.
     """
     if "\0" in str(path):
-        raise ForeignFileError(f"{str(path)!r}: no path has a null byte", "name an existing file")
+        raise ForeignFileError(f"{str(path)!r}: a path cannot contain a null byte", "name an existing file")
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY | (0 if follow_links else os.O_NOFOLLOW)
     try:
         _check(path, path.stat(follow_symlinks=follow_links), limit_bytes)
@@ -68,7 +68,7 @@ def open_foreign(path: Path, limit_bytes: int, *, follow_links: bool = True) -> 
     except FileNotFoundError:
         raise MissingFileError(f"{path}: no such file", "name an existing file") from None
     except OSError as error:
-        raise ForeignFileError(f"{path}: can't be read: {error.strerror}", "check its permissions") from error
+        raise ForeignFileError(f"{path}: cannot be read: {error.strerror}", "check its permissions") from error
 
 
 def _check(path: Path, found: os.stat_result, limit_bytes: int) -> None:
@@ -84,14 +84,14 @@ def _too_big(path: Path, found: str, limit_bytes: int) -> ForeignFileError:
 
 
 def read_bytes(path: Path, limit_bytes: int, *, follow_links: bool = True) -> bytes:
-    """The content of a regular file. Raises ForeignFileError, as open_foreign() does, also for one that grows."""
+    """The content of a regular file. Raises ForeignFileError, like open_foreign(), also for a file that grows."""
     with open_foreign(path, limit_bytes, follow_links=follow_links) as stream:
         data = bytearray()
         while chunk := stream.read(CHUNK_BYTES):
             data += chunk
-            # Some files say 0 bytes and hold more, and some grow.
+            # Some files have a size of 0 and content (procfs), and some grow.
             if len(data) > limit_bytes:
-                raise _too_big(path, "more bytes than it says", limit_bytes)
+                raise _too_big(path, "more bytes than its size", limit_bytes)
     return bytes(data)
 
 
@@ -103,14 +103,14 @@ def read_text(path: Path, limit_bytes: int, *, follow_links: bool = True) -> str
 
 
 def read_json(path: Path, limit_bytes: int, *, follow_links: bool = True) -> Any:
-    """What a JSON file holds. Raises ForeignFileError."""
+    """The parsed content of a JSON file. Raises ForeignFileError."""
     data = read_bytes(path, limit_bytes, follow_links=follow_links)
     with _naming(path):
         return parse_json(data)
 
 
 def read_toml(path: Path, limit_bytes: int, *, follow_links: bool = True) -> dict[str, Any]:
-    """What a TOML file holds. Raises ForeignFileError."""
+    """The parsed content of a TOML file. Raises ForeignFileError."""
     data = read_bytes(path, limit_bytes, follow_links=follow_links)
     with _naming(path):
         return parse_toml(data)
@@ -125,7 +125,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def decode(data: bytes) -> str:
-    """UTF-8 as text. Raises ForeignFileError, saying where it is not."""
+    """Decode UTF-8. Raises ForeignFileError with the offset of the first invalid byte."""
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -135,27 +135,27 @@ def decode(data: bytes) -> str:
 
 
 def parse_json(data: bytes) -> Any:
-    """What JSON holds. Raises ForeignFileError for what a careful reader can't rely on.
+    """Parse JSON strictly.
 
-    That is, beside what is no JSON at all: names given twice, NaN and infinities, numbers of more than 64 bits, half
-    surrogate pairs, and more than MAX_DEPTH levels.
+    Raises ForeignFileError for invalid JSON, and for duplicate names, NaN and infinities, numbers of more than 64 bits,
+    lone surrogates, and more than MAX_DEPTH levels, on which parsers disagree.
     """
     text = decode(data)
     try:
         value = json.loads(text, object_pairs_hook=_table, parse_constant=_refuse_constant)
         _check_values(value, finite=True)
     except (ValueError, RecursionError) as error:
-        raise ForeignFileError(f"not valid JSON: {_sentence(error)}", "correct it, or make it anew") from None
+        raise ForeignFileError(f"not valid JSON: {_sentence(error)}", "correct it, or create it again") from None
     return value
 
 
 def parse_toml(data: bytes) -> dict[str, Any]:
-    """What TOML holds. Raises ForeignFileError for no TOML, numbers of more than 64 bits, lines or levels too many."""
+    """Parse TOML. Raises ForeignFileError if it is invalid, too deep, or has too long lines or numbers."""
     text = decode(data)
     try:
         for number, line in enumerate(text.split("\n"), 1):
             if len(line) > MAX_TOML_LINE_CHARACTERS:
-                raise ValueError(f"line {number}: {len(line)} characters, at most {MAX_TOML_LINE_CHARACTERS} are read")
+                raise ValueError(f"line {number}: {len(line)} characters, expected at most {MAX_TOML_LINE_CHARACTERS}")
             if _LONG_TOML_KEY.match(line):
                 raise ValueError(f"line {number}: {_TOO_DEEP}")
         value = tomllib.loads(text)
@@ -166,7 +166,7 @@ def parse_toml(data: bytes) -> dict[str, Any]:
 
 
 def first_problem(error: ValidationError) -> str:
-    """The first thing that a model found wrong with parsed data: where it stands, what was expected, what is there."""
+    """The first problem that a model found in parsed data: the place, the expected value, the value found."""
     first = error.errors(include_url=False, include_context=False)[0]
     where = ".".join(map(str, first["loc"]))[:MAX_SHOWN_CHARACTERS]
     found = "" if first["type"] == "missing" else f", found {first['input']!r}"[:MAX_SHOWN_CHARACTERS]
@@ -176,7 +176,7 @@ def first_problem(error: ValidationError) -> str:
 def _sentence(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return _TOO_DEEP
-    # Python's own advice on long numbers is for programmers.
+    # Python's own advice on long numbers does not help users.
     return str(error).partition("; use sys.set_int_max_str_digits")[0]
 
 
@@ -187,7 +187,7 @@ def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for name, value in pairs:
         if name in table:
-            raise ValueError(f"the name {name[:60]!r} stands twice in one object")
+            raise ValueError(f"the name {name[:60]!r} occurs twice in one object")
         table[name] = value
     return table
 
@@ -197,14 +197,14 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _check_values(value: Any, *, finite: bool) -> None:
-    """Raise ValueError for values that break whoever works with them later: prints, sums, encodes, recurses."""
+    """Raise ValueError for values that fail later, when they are printed, summed, encoded or walked recursively."""
     level: list[Any] = [value]
     for _ in range(MAX_DEPTH):
         for item in level:
             if isinstance(item, str):
                 item.encode()
             elif isinstance(item, int) and item.bit_length() > MAX_INTEGER_BITS:
-                raise ValueError(f"a number of {item.bit_length()} bits, at most {MAX_INTEGER_BITS} are read")
+                raise ValueError(f"a number of {item.bit_length()} bits, expected at most {MAX_INTEGER_BITS}")
             elif finite and isinstance(item, float) and not math.isfinite(item):
                 raise ValueError("a number out of range")
         level = [inner for item in level for inner in _inside(item)]

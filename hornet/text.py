@@ -1,20 +1,20 @@
-"""Text from elsewhere, made safe to show: no terminal, log or page may obey it, and a reader must see all of it."""
+"""Makes text from elsewhere safe to show: a terminal, log or page must not interpret it, and nothing is hidden."""
 
 from __future__ import annotations
 
 import re
 
-# Whatever is neither printable ASCII nor a tab or a newline is looked at.
+# Anything but printable ASCII, tabs and newlines.
 _SUSPECT = re.compile(r"[^\t\n -~]")
 
 
 def printable(text: str, limit: int | None = None) -> str:
-    """The text with visible escapes (`\\x1b`, `\\u202e`) for all that is not printable; tabs and newlines stay.
+    """The text with visible escapes (`\\x1b`, `\\u202e`) for everything unprintable; tabs and newlines stay.
 
-    These are control and format characters (terminal escapes, bidirectional overrides, zero width), line and
-    paragraph separators, spaces other than U+0020, lone surrogates, and code points that mean nothing (the Unicode
-    categories Cc, Cf, Cs, Co, Cn, Zl, Zp, Zs). limit: characters that are kept; a notice says how many were cut.
-    Applied to its own result it changes nothing, unless that is longer than `limit`.
+    Escaped are control and format characters (terminal escapes, bidirectional overrides, zero width), line and
+    paragraph separators, spaces other than U+0020, lone surrogates, and unassigned code points (the Unicode categories
+    Cc, Cf, Cs, Co, Cn, Zl, Zp, Zs). limit: maximum number of characters; a notice says how many were cut. Applying it
+    twice has no further effect, unless the result is longer than `limit`.
     """
     if limit is not None and len(text) > limit:
         text = f"{text[:limit]} … ({len(text) - limit} more characters)"
@@ -22,7 +22,7 @@ def printable(text: str, limit: int | None = None) -> str:
 
 
 def one_line(text: str, limit: int | None = None) -> str:
-    """The same for a name or a value that is to stay on its line: tabs and newlines are escaped too."""
+    """Like printable(), for a name or value that must stay on one line: tabs and newlines are escaped too."""
     return printable(text, limit).replace("\n", "\\n").replace("\t", "\\t")
 
 

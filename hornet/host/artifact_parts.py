@@ -1,7 +1,6 @@
-"""What an artifact consists of, noted when it was complete, so that a part that is lost or changed is noticed.
+"""The parts of an artifact, recorded when it was complete, so that a lost or changed part is detected.
 
-A look costs one lstat for each file. Where only the time of the last change differs, as after a copy, the content
-decides: it is hashed.
+A comparison takes one lstat per file. If only the modification time differs, as after a copy, the file is hashed.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ Part = tuple[int, int, int, str]
 
 
 def parts_of(directory: Path) -> dict[str, Part]:
-    """Everything below a directory as it is now, by relative path. Raises OSError."""
+    """The present state of everything below a directory, by relative path. Raises OSError."""
     stats = dict(_walk(directory))
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         contents = pool.map(lambda name: _content(directory / name, stats[name]), stats)
@@ -26,9 +25,9 @@ def parts_of(directory: Path) -> dict[str, Part]:
 
 
 def difference(directory: Path, noted: Mapping[str, Part], *, apart_from: Collection[str] = ()) -> str | None:
-    """How a directory differs from what parts_of() noted, in words; None if it does not. Raises OSError.
+    """How a directory differs from what parts_of() recorded, as a sentence; None if it does not. Raises OSError.
 
-    apart_from: relative paths that are not looked at.
+    apart_from: relative paths to ignore.
     """
     found = {name: stats for name, stats in _walk(directory) if name not in apart_from}
     for name in noted.keys() - found.keys():
@@ -42,12 +41,12 @@ def difference(directory: Path, noted: Mapping[str, Part], *, apart_from: Collec
         if now[1] != size_bytes:
             return f"{name} has {now[1]} bytes, had {size_bytes}"
         if (now[2] != mtime_ns or stat.S_ISLNK(mode)) and _content(directory / name, found[name]) != content:
-            return f"{name} has another content"
+            return f"{name} has different content"
     return None
 
 
 def _walk(directory: Path, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
-    """Everything below a directory, by its path relative to that."""
+    """Everything below a directory, by relative path."""
     with os.scandir(directory) as entries:
         for entry in entries:
             name = f"{prefix}{entry.name}"

@@ -1,4 +1,4 @@
-"""The content-addressed store: an artifact is a directory named by the hash of all that went into it."""
+"""The content-addressed store: an artifact is a directory named by the hash of all its inputs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from hornet.host.workspace import Workspace
 INPUTS_FILE = "inputs.json"
 CHUNK_BYTES = 1 << 20
 MAX_HASHED_BYTES = 1 << 40
-# It names each file of an artifact: of a kernel's source tree, 80,000.
+# inputs.json names each file of an artifact. A kernel's source tree has 80,000.
 MAX_INPUTS_BYTES = 64 << 20
 
 
@@ -37,9 +37,9 @@ def content_key(inputs: Mapping[str, Any]) -> str:
 
 
 def file_sha256(path: Path, on_bytes: Callable[[int], None] | None = None) -> str:
-    """SHA-256 of a regular file, as 64 hex digits; `on_bytes` is told how many bytes were read, for progress.
+    """SHA-256 of a regular file, as 64 hex digits. `on_bytes` is called with the number of bytes read, for progress.
 
-    Raises ForeignFileError for anything that can't be read, has no end, or would take hours.
+    Raises ForeignFileError for a file that cannot be read, is endless, or would take hours.
     """
     digest = hashlib.sha256()
     chunk = memoryview(bytearray(CHUNK_BYTES))
@@ -57,24 +57,24 @@ def _to_stderr(text: str) -> None:
 
 @dataclass(frozen=True)
 class Store:
-    """Artifacts below HORNET_HOME/build/<kind>/<key>/, each with inputs.json: what it was made from, and its files.
+    """Artifacts in HORNET_HOME/build/<kind>/<key>/, each with inputs.json: its inputs and its files.
 
-    say: is told why one that is there is built again.
+    say: called with the reason when an existing artifact is rebuilt.
     """
 
     workspace: Workspace
     say: Callable[[str], None] = _to_stderr
 
     def path(self, kind: str, inputs: Mapping[str, Any]) -> Path:
-        """Where the artifact of these inputs lies or would lie."""
+        """The path of the artifact of these inputs, whether or not it exists."""
         return self.workspace.build / kind / content_key(inputs)
 
     def get_or_build(self, kind: str, inputs: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
-        """The artifact's directory; `build(work_dir)` fills it if it is not there, or not as it was built.
+        """The artifact's directory; `build(work_dir)` fills it if it is missing or was changed after it was built.
 
-        One builder at a time per artifact (file lock). The work directory becomes the artifact by one rename, when
-        all of it is on the disk; after a failure it is removed, its *.log files kept as <key>.failed/. Raises what
-        `build` raises, and BuildError for a full disk.
+        Concurrent requests for the same artifact wait on a file lock. The work directory becomes the artifact by one
+        rename, after all of it is on the disk. After a failure the work directory is removed and its *.log files are
+        kept as <key>.failed/. Raises what `build` raises, and BuildError for a full disk.
         """
         parent = self.workspace.directory("build", kind)
         final = parent / content_key(inputs)
@@ -101,14 +101,14 @@ class Store:
         return final
 
     def _is_intact(self, final: Path, inputs: Mapping[str, Any]) -> bool:
-        """Whether the artifact is there as it was built; one that is not is removed."""
+        """Whether the artifact exists unchanged; a changed one is removed."""
         if not os.path.lexists(final):
             return False
         why = _why_not(final, inputs)
         if why is None:
             return True
-        self.say(f"{final.parent.name} {final.name}: {why}; it is built again")
-        # Aside first: a removal that is cut off must not leave half an artifact under its name.
+        self.say(f"{final.parent.name} {final.name}: {why}; it is rebuilt")
+        # Renamed first: an interrupted removal must not leave half an artifact under its name.
         aside = final.with_name(f"{final.name}{MARK}{secrets.token_hex(4)}")
         final.rename(aside)
         if not remove_abandoned(aside):
@@ -119,13 +119,13 @@ class Store:
         try:
             put_in_place(work, final)
         except OSError:
-            # Somebody deleted the lock file, so that two built it at once, and the other was faster.
+            # Somebody deleted the lock file, so two processes built it at once, and the other was faster.
             if not self._is_intact(final, inputs):
                 raise
 
 
 def _why_not(final: Path, inputs: Mapping[str, Any]) -> str | None:
-    """How an artifact differs from what was built, in words; None if it does not."""
+    """How an artifact differs from what was built, as a sentence; None if it does not."""
     if final.is_symlink() or not final.is_dir():
         return "it is not a directory"
     try:
@@ -142,7 +142,7 @@ def _why_not(final: Path, inputs: Mapping[str, Any]) -> str | None:
 
 
 def _write_inputs(work: Path, inputs: Mapping[str, Any]) -> None:
-    """The inputs to be read by people, then one line for each file."""
+    """Write the inputs in readable form, then one line per file."""
     made_from = json.dumps(inputs, indent=2, sort_keys=True, default=str)
     files = ",\n".join(f"{json.dumps(name)}: {json.dumps(part)}" for name, part in sorted(parts_of(work).items()))
     (work / INPUTS_FILE).write_text(f'{{"inputs": {made_from},\n"files": {{\n{files}\n}}}}\n')

@@ -1,4 +1,4 @@
-"""Small C programs, compiled on the host when they are needed; nothing of it stays on the disk."""
+"""Compiles small C programs on the host when they are needed; nothing stays on the disk."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hornet.host.proc import run
 
 TIMEOUT_S = 60
 HINT = "apt-get install gcc libc6-dev"
-# In the command's own TMPDIR, which is gone with it however this process ends.
+# The command's own TMPDIR is removed with it, however this process ends.
 SCRIPT = '"$@" -o "$TMPDIR/program" && exec base64 "$TMPDIR/program"'
 
 
 def compile_c(compiler: Sequence[str], source: Path) -> bytes:
-    """The program or library of a source file. Raises CommandError without a C compiler, or if it complains."""
+    """Compile a source file; returns the program or library. Raises CommandError without a compiler, or if it fails."""
     if shutil.which(compiler[0]) is None:
         raise CommandError(f"{compiler[0]}: not found", HINT)
     return base64.b64decode(run(["sh", "-c", SCRIPT, "sh", *compiler, source], timeout_s=TIMEOUT_S, hint=HINT).output)

@@ -1,4 +1,4 @@
-"""What root makes in somebody's checkout is given to them: else they could run nothing without sudo afterwards."""
+"""Gives files that root created in a checkout to its owner, who could run nothing without sudo otherwise."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 from hornet.host.workspace import Workspace
 from hornet.installation import IN_CHECKOUT, SOURCE
 
-# Below HORNET_HOME, with all that is in them: what commands without root read and write.
+# Directories of HORNET_HOME, with their content, that commands without root read and write.
 SHARED = ("reports", "logs", "cache/lanes")
-# The directory alone: such commands work in directories of their own there, beside root's.
+# Only the directory itself: such commands create their own directories in it, beside root's.
 WORK = "run"
 
 
 def give_to_owner(workspace: Workspace, checkout: Path = SOURCE) -> None:
-    """Give root's files in the checkout to its owner, and what is shared of `home` to the owner of that.
+    """Give root's files in the checkout to its owner, and shared directories of HORNET_HOME to the owner of that.
 
-    Byte code, caches of tools, reports and logs are what commands without root write. Keys and VMs' state stay root's.
-    Nothing is done by anybody but root, or where root is the owner.
+    Commands without root write byte code, caches of tools, reports and logs. Keys and the state of VMs stay with root.
+    Does nothing unless root calls it, or if root is the owner.
     """
     if os.geteuid() != 0:
         return
@@ -34,7 +34,7 @@ def give_to_owner(workspace: Workspace, checkout: Path = SOURCE) -> None:
 
 
 def _give_tree(top: Path, owner: os.stat_result, left_out: Collection[Path] = ()) -> None:
-    """Every directory and file below `top`, and `top`. No link is followed."""
+    """Give away `top` and every directory and file below it. Links are not followed."""
     if owner.st_uid == 0 or not top.is_dir():
         return
     for path, directories, files, descriptor in os.fwalk(top):
@@ -44,10 +44,10 @@ def _give_tree(top: Path, owner: os.stat_result, left_out: Collection[Path] = ()
 
 
 def _give(name: str | Path, owner: os.stat_result, directory: int | None = None) -> None:
-    """One that is root's. Not a file with a second name: that one might lie anywhere."""
+    """Give away one file or directory of root. A file with a second name is skipped: that name may be anywhere."""
     try:
         found = os.stat(name, dir_fd=directory, follow_symlinks=False)
         if found.st_uid == 0 and (found.st_nlink == 1 or stat.S_ISDIR(found.st_mode)):
             os.chown(name, owner.st_uid, owner.st_gid, dir_fd=directory, follow_symlinks=False)
     except OSError:
-        pass  # not there, or another run's and gone; or on a file system that can't be written
+        pass  # missing, removed by another run, or on a read-only file system

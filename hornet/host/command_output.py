@@ -1,4 +1,4 @@
-"""What a command of the host reads and prints: exchanged with it in bounded time and memory, whatever it prints."""
+"""Exchanges input and output with a command of the host, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 CHUNK_BYTES = 1 << 16
-# A command that prints more is ended: half an output must not be judged.
+# A command that prints more is killed: a truncated output must not be judged.
 MAX_OUTPUT_BYTES = 64 << 20
 LAST_LINES, LAST_LINE_CHARS = 15, 500
 
@@ -26,7 +26,7 @@ class TooMuchOutputError(Exception):
 
 
 class Output:
-    """The output of one command, as text with "\\n" at each line's end: kept, logged, and passed on by lines."""
+    """The output of one command, as text with "\\n" as line ends: stored, logged, and passed on line by line."""
 
     def __init__(self, log: TextIO | None, on_line: Callable[[str], None] | None) -> None:
         self._log, self._on_line = log, on_line
@@ -37,16 +37,16 @@ class Output:
 
     @property
     def text(self) -> str:
-        """All that was printed."""
+        """The complete output."""
         return "".join(self._pieces)
 
     def tail(self) -> str:
-        """The last lines, for error messages, each on a line of its own behind a bar."""
+        """The last lines for error messages, each on its own line after a bar."""
         last = deque(self.text.splitlines(), LAST_LINES)
         return "".join(f"\n  | {line[-LAST_LINE_CHARS:].rstrip()}" for line in last)
 
     def add(self, data: bytes, *, final: bool = False) -> None:
-        """Take what was printed next. Raises TooMuchOutputError, OSError if the log can't be written."""
+        """Append output. Raises TooMuchOutputError, or OSError if the log cannot be written."""
         self._size_bytes += len(data)
         if self._size_bytes > MAX_OUTPUT_BYTES:
             raise TooMuchOutputError
@@ -70,9 +70,9 @@ class Output:
 
 
 def exchange(process: subprocess.Popen[bytes], given: bytes, output: Output, timeout_s: float) -> int:
-    """Give a command its input and take its output until it has ended; returns its exit code.
+    """Write a command's input and read its output until it ends; returns its exit code.
 
-    What a job that it leaves behind prints after its end is not read. Raises subprocess.TimeoutExpired,
+    Output that a leftover background job prints after the command's end is ignored. Raises subprocess.TimeoutExpired,
     TooMuchOutputError.
     """
     deadline_s = time.monotonic() + timeout_s
@@ -103,7 +103,7 @@ def _exchange(
     if stdin:
         os.set_blocking(stdin.fileno(), False)
         selector.register(stdin, selectors.EVENT_WRITE)
-    # Input that nobody reads is no reason to go on.
+    # Unread input does not keep the exchange going.
     ended = False
     while not ended:
         left_s = deadline_s - time.monotonic()
@@ -117,7 +117,7 @@ def _exchange(
             selector.unregister(stdin)
             stdin.close()
         ended = ended_fd in ready
-        # Also for a command that prints without end: its output is always ready.
+        # This also ends a command that prints without end: its output is always ready.
         if not ended and left_s <= 0:
             raise TimeoutError
     if stdout:
@@ -126,7 +126,7 @@ def _exchange(
 
 
 def _take_rest(fd: int, output: Output) -> None:
-    """What an ended command has printed is in the pipe: all of it, and nothing that a job adds from now on."""
+    """Read what the ended command left in the pipe, but nothing that a background job adds from now on."""
     left_bytes = array("i", [0])
     fcntl.ioctl(fd, termios.FIONREAD, left_bytes)
     while left_bytes[0] > 0:
@@ -136,7 +136,7 @@ def _take_rest(fd: int, output: Output) -> None:
 
 
 def _give(fd: int, left: memoryview) -> memoryview:
-    """Write as much as it takes; returns what is left: nothing if nobody reads it."""
+    """Write as much as the pipe accepts; returns the rest, or nothing if the reader is gone."""
     try:
         return left[os.write(fd, left[:CHUNK_BYTES]) :]
     except BrokenPipeError:

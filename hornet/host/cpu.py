@@ -10,12 +10,12 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def cpu_model() -> str:
-    """The model name, as the kernel shows it."""
+    """The model name from /proc/cpuinfo."""
     return _field("model name") or "unknown"
 
 
 def cpu_features_sha256() -> str:
-    """A fingerprint of the CPU's feature flags, in whatever order they are listed."""
+    """A fingerprint of the CPU's feature flags, independent of their order."""
     return hashlib.sha256(" ".join(sorted(_field("flags").split())).encode()).hexdigest()
 
 

@@ -1,7 +1,7 @@
-"""Files that survive a power cut: written aside, synced, put in place by one rename, and the rename synced as well.
+"""Files that survive a power cut: written under a temporary name, synced, renamed, and the rename synced.
 
-Without the first sync a file system may rename first and write later (ext4: delayed allocation): after a power cut
-the name is there and the file has 0 bytes.
+Without the first sync a file system may rename first and write later (ext4: delayed allocation). After a power cut
+the file then has its name and 0 bytes.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from pathlib import Path
 
 from hornet.host.owned import Owned, remove_abandoned
 
-# Measured on ext4, busy disk: 5 files of 1 MiB take 10 ms one by one, 0.4 s by syncfs, which writes everybody's data
-# too; 1,000 small files take 2.3 s one by one, 0.3 s by syncfs.
+# Measured on ext4 with a busy disk: 5 files of 1 MiB take 10 ms one by one and 0.4 s with syncfs, which also writes the
+# data of other processes. 1,000 small files take 2.3 s one by one and 0.3 s with syncfs.
 MANY_FILES = 100
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def sync_tree(directory: Path) -> None:
-    """Have everything below a directory, and itself, on the disk when this returns. Raises OSError."""
+    """Write a directory and everything below it to the disk. Raises OSError."""
     paths = [directory]
     for path in _below(directory):
         paths.append(path)
@@ -34,7 +34,7 @@ def sync_tree(directory: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file's content, or a directory's names, on the disk when this returns. Raises OSError."""
+    """Write a file's content, or a directory's entries, to the disk. Raises OSError."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -43,14 +43,14 @@ def sync(path: Path) -> None:
 
 
 def put_in_place(work: Path, target: Path) -> None:
-    """Rename a finished directory, durably. Raises OSError, as for a `target` that is not empty."""
+    """Rename a finished directory durably. Raises OSError, for example if `target` is not empty."""
     sync_tree(work)
     work.rename(target)
     sync(target.parent)
 
 
 def write_file(path: Path, text: str, mode: int = 0o644) -> None:
-    """Replace a file by a new one, durably: after a crash there is the old content or the new one.
+    """Replace a file durably: after a crash it has either the old content or the new one.
 
     A symbolic link in its place is replaced, not followed. Raises OSError that names the file.
     """
@@ -64,12 +64,12 @@ def write_file(path: Path, text: str, mode: int = 0o644) -> None:
             fresh.path.replace(path)
             sync(path.parent)
     except OSError as error:
-        # A write knows only a descriptor.
+        # The error of a write has no file name.
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def replace_link(link: Path, target: str | Path) -> None:
-    """Point a symbolic link somewhere else, durably, by one rename. Raises OSError."""
+    """Point a symbolic link to another target durably, with one rename. Raises OSError."""
     fresh = link.with_name(f".{link.name}.tmp-{secrets.token_hex(4)}")
     fresh.symlink_to(target)
     try:
@@ -81,7 +81,7 @@ def replace_link(link: Path, target: str | Path) -> None:
 
 
 def _below(directory: Path) -> Iterator[Path]:
-    """Regular files and directories; only they can be synced."""
+    """The regular files and directories below one; nothing else can be synced."""
     for entry in os.scandir(directory):
         if entry.is_dir(follow_symlinks=False):
             yield from _below(Path(entry.path))

@@ -1,4 +1,4 @@
-"""What this host is and has: for `hornetos host`, and as the fingerprint beside every measured value."""
+"""Facts about this host, for `hornetos host` and as the fingerprint of every measured value."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CAP_NET_ADMIN = 12
 
 
 def fingerprint(vmms: Mapping[str, HostTool]) -> dict[str, Any]:
-    """What a measured value depends on, the same each time on the same host. vmms: programs by the VMM's name."""
+    """The host facts on which a measured value depends; constant on one host. vmms: programs by the VMM's name."""
     memory = psutil.virtual_memory().total
     return {
         "cpu": cpu_model(),
@@ -41,11 +41,11 @@ def fingerprint(vmms: Mapping[str, HostTool]) -> dict[str, Any]:
 def require_root() -> None:
     """Raises HostError without root: namespaces, taps and chroots need it."""
     if os.geteuid() != 0:
-        raise HostError("this needs root: namespaces, taps and mounts are made", with_sudo(sys.argv))
+        raise HostError("this needs root to create namespaces, taps and mounts", with_sudo(sys.argv))
 
 
 def with_sudo(argv: Sequence[str]) -> str:
-    """The command that runs this program again as root; sudo alone would not find one of a virtual environment."""
+    """The command that runs this program as root; sudo does not find programs of a virtual environment by name."""
     program, module = Path(argv[0]), Path(argv[0]).parent.name
     if module == "hornet_cli":
         words = [str(SOURCE / "hornetos") if IN_CHECKOUT else shutil.which("hornetos") or "hornetos"]
@@ -57,7 +57,7 @@ def with_sudo(argv: Sequence[str]) -> str:
 
 
 def host_facts(workspace: Workspace, vmms: Mapping[str, HostTool]) -> dict[str, Any]:
-    """Everything that `hornetos host` shows about the machine, JSON-able. vmms: programs by the VMM's name."""
+    """Everything that `hornetos host` shows about the machine, ready for JSON. vmms: programs by the VMM's name."""
     usage = shutil.disk_usage(workspace.root)
     return {
         **fingerprint(vmms),
@@ -82,11 +82,11 @@ def _has_capability(number: int) -> bool:
 
 
 def _copies_by_reflink(workspace: Workspace) -> bool:
-    """Proved by making one."""
+    """Whether the file system makes reflinks; tried with a small file."""
     with work_directory(workspace.run, "reflink") as directory:
         source = directory / "source"
         try:
             source.write_bytes(b"x" * 4096)
-        except OSError as error:  # a write knows only a descriptor
+        except OSError as error:  # the error of a write has no file name
             raise OSError(error.errno, error.strerror, str(source)) from error
         return clone_file(source, directory / "copy") == "reflink"

@@ -18,12 +18,12 @@ FICLONE = 0x40049409
 CHUNK_BYTES = 64 << 20
 PRIVATE_MODE = 0o600
 PRIVATE_DIRECTORY_MODE = 0o700
-# The bits of a mode that let in others than the owner; as a umask they keep them out.
+# The permission bits of everybody but the owner.
 OTHERS = 0o077
 
 
 def open_private(path: Path, mode: str) -> BinaryIO:
-    """Open a file in a binary mode; one that is made is its owner's alone from the first moment, whatever the umask.
+    """Open a file in a binary mode. A new file has mode 0600 from the first moment, with any umask.
 
     Raises OSError.
     """
@@ -35,15 +35,15 @@ def open_private(path: Path, mode: str) -> BinaryIO:
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write a text file that its owner alone may read. Raises OSError."""
+    """Write a text file that only its owner may read. Raises OSError."""
     with open_private(path, "wb") as stream:
         stream.write(text.encode())
 
 
 def clone_file(source: Path, target: Path) -> Method:
-    """Make `target`, which must not exist, a private copy of `source`: a reflink, else a copy without holes.
+    """Create `target`, which must not exist, as a private copy of `source`: a reflink, or a sparse copy.
 
-    Its owner alone may read it. Raises HostError for a full disk or any other failure; a partial target is removed.
+    Only its owner may read it. Raises HostError for a full disk or any other failure; a partial target is removed.
     """
     try:
         with source.open("rb") as reader, open_private(target, "xb") as writer:
@@ -58,7 +58,7 @@ def clone_file(source: Path, target: Path) -> Method:
 
 
 def copy_into(reader: BinaryIO, writer: BinaryIO) -> Method:
-    """Fill an empty open file with the content of another, as clone_file() does. Raises OSError."""
+    """Copy one open file into another, empty one, as clone_file() does. Raises OSError."""
     try:
         fcntl.ioctl(writer.fileno(), FICLONE, reader.fileno())
         return "reflink"
@@ -70,7 +70,7 @@ def copy_into(reader: BinaryIO, writer: BinaryIO) -> Method:
 
 
 def data_ranges(fd: int) -> Iterator[tuple[int, int]]:
-    """Where an open file has content, as (offset, length) in bytes, ascending: holes are left out."""
+    """The data ranges of an open file, without its holes, as (offset, length) in bytes, ascending."""
     size_bytes = os.fstat(fd).st_size
     end = 0
     while end < size_bytes:
@@ -95,5 +95,5 @@ def _copy_range(source_fd: int, target_fd: int, begin: int, end: int) -> None:
     while begin < end:
         copied = os.sendfile(target_fd, source_fd, begin, min(CHUNK_BYTES, end - begin))
         if copied == 0:
-            raise OSError(errno.EIO, "the source became shorter while it was copied")
+            raise OSError(errno.EIO, "the source was truncated during the copy")
         begin += copied

@@ -1,9 +1,9 @@
-"""Signals that end a run: what they do, and that they reach the main thread whatever it waits for.
+"""Signals that end a run, and their delivery to the main thread during any wait.
 
-CPython notes a signal and handles it when the main thread next runs Python code. A signal that arrives just before the
-main thread begins a wait (a lock, waitpid, a sleep), or in another thread, interrupts nothing: Ctrl-C then does nothing
-until that wait ends, be it minutes. A thread therefore hears of each signal through a file descriptor
-(`signal.set_wakeup_fd`) and interrupts the main thread's wait with a signal that does nothing by itself.
+CPython records a signal and handles it when the main thread next runs Python code. A signal that arrives just before
+the main thread starts to wait (a lock, waitpid, a sleep), or in another thread, does not interrupt the wait, so Ctrl-C
+has no effect until the wait ends. A thread therefore reads each signal from a file descriptor (`signal.set_wakeup_fd`)
+and interrupts the main thread with a second signal that has no effect of its own.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-# Ignored by default, used by nobody here, and a handler in Python makes it interrupt system calls.
+# Ignored by default and otherwise unused here. A Python handler makes it interrupt system calls.
 NUDGE = signal.SIGURG
-# Several: on a busy machine the main thread may not have begun its wait yet. Later ones find nothing left to do.
+# Several: on a busy machine the main thread may not have started to wait yet. Superfluous ones have no effect.
 NUDGE_DELAYS_S = (0.05, 0.2, 0.5, 2.0)
 
-# What the signals that end a run are called in the one line that says so.
+# The words for each signal in the last line of a run.
 ENDING = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
-# A signal that is repeated within this time does not interrupt the clean-up that the first one has begun.
+# A signal that is repeated within this time does not interrupt the clean-up after the first one.
 CLEAN_UP_S = 20.0
 
 _installed = _finishing = False
@@ -34,15 +34,16 @@ _before: list[Callable[[], None]] = []
 class Interrupted(KeyboardInterrupt):
     """A signal ends the run.
 
-    Not KeyboardInterrupt itself: if one leaves a text that exec() or eval() runs (a dataclass that is being made),
-    CPython ends the process by SIGINT later, whatever its exit code was to be (run_eval_code_obj() in pythonrun.c).
+    It is not KeyboardInterrupt itself. If a KeyboardInterrupt leaves code that exec() or eval() runs (such as the
+    creation of a dataclass), CPython later kills the process with SIGINT, whatever its exit code
+    (run_eval_code_obj() in pythonrun.c).
     """
 
 
 def end_on_signals() -> None:
-    """Let SIGINT, SIGTERM and SIGHUP end this process by an Interrupted in its main thread. Call it there.
+    """Make SIGINT, SIGTERM and SIGHUP raise Interrupted in the main thread. Call it there.
 
-    One that is ignored stays so: nohup(1), and shells for what runs in the background, mean it.
+    An ignored signal stays ignored: nohup(1) and shells (for background jobs) rely on it.
     """
     for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -51,30 +52,30 @@ def end_on_signals() -> None:
 
 
 def listen_no_more() -> None:
-    """Let these signals end the process at once again: all is done, and nothing would handle an Interrupted."""
+    """Restore the default action of these signals: the work is done, and nothing would handle an Interrupted."""
     for number in ENDING:
         if signal.getsignal(number) is _interrupt:
             signal.signal(number, signal.SIG_DFL)
 
 
 def finish_in_spite_of_signals() -> None:
-    """The run is done and only reports: the first signal is noted and raises nothing, as if the clean-up had begun."""
+    """From now on the first signal is only recorded and does not raise: the run is done and only reports."""
     global _finishing
     _finishing = True
 
 
 def before_interrupt(call: Callable[[], None]) -> None:
-    """Have a function called in the main thread when the first signal comes. It must be quick and wait for nobody."""
+    """Register a function to call in the main thread on the first signal. It must be quick and must not wait."""
     _before.append(call)
 
 
 def ended_by() -> signal.Signals | None:
-    """The first signal that came, if one did."""
+    """The first signal that arrived, or None."""
     return _first
 
 
 def last_line(number: signal.Signals) -> str:
-    """The line that says that a signal has ended the run."""
+    """The last line of a run that a signal ended."""
     return f"hornetos: {ENDING[number]}"
 
 
@@ -92,7 +93,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def deliver_signals_promptly() -> None:
-    """Make signals of this process end any wait of its main thread, within NUDGE_DELAYS_S. Call it in that thread."""
+    """Make signals interrupt any wait of the main thread within NUDGE_DELAYS_S. Call it in that thread."""
     global _installed
     if _installed:
         return

@@ -1,8 +1,8 @@
-"""Temporary files and directories that belong to one process, and what becomes of them when that process dies.
+"""Temporary files and directories that one process owns, and their removal after that process dies.
 
-The owner holds a lock (flock) on the thing itself, from its first moment to its last. The lock ends with the process,
-however that ends: by SIGKILL and by a power cut too. So whoever gets the lock knows that the thing is abandoned, and
-no list and no lock file that could be lost, copied or deleted says what may be removed.
+The owner holds a lock (flock) on the file or directory itself as long as it exists. The kernel releases the lock when
+the process ends, also after SIGKILL or a power cut. A free lock therefore proves that the thing is orphaned. There is
+no list and no lock file, because those can be lost, copied or deleted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from types import TracebackType
 
 from hornet.errors import HostError
 
-# In the name of everything temporary that may lie beside finished things.
+# Part of the name of every temporary file or directory.
 MARK = ".tmp-"
 MOUNTS = Path("/proc/self/mountinfo")
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
@@ -32,7 +32,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Owned:
-    """A locked file or directory. A context manager that removes it, unless it was renamed by then."""
+    """A locked file or directory; a context manager that removes it unless it was renamed."""
 
     def __init__(self, path: Path, fd: int) -> None:
         self.path = path
@@ -40,7 +40,7 @@ class Owned:
 
     @classmethod
     def directory(cls, path: Path, mode: int = 0o755) -> Owned:
-        """A new directory. Raises FileExistsError, other OSErrors."""
+        """A new directory. Raises FileExistsError or another OSError."""
         for _ in range(TRIES):
             path.mkdir(mode)
             made = _lock(path)
@@ -50,7 +50,7 @@ class Owned:
 
     @classmethod
     def work_directory(cls, parent: Path, name: str, mode: int = 0o755) -> Owned:
-        """A new directory for unfinished things: `<name>.tmp-<random>` in `parent`. Raises OSError."""
+        """A new directory for unfinished work: `<name>.tmp-<random>` in `parent`. Raises OSError."""
         return cls.directory(parent / f"{name}{MARK}{secrets.token_hex(4)}", mode)
 
     @classmethod
@@ -72,7 +72,7 @@ class Owned:
         self.remove()
 
     def remove(self) -> None:
-        """Remove it if it is still in its place, and nothing that somebody else has put there. Safe to call twice."""
+        """Remove it if it is still at its path, but never something else at that path. Safe to call twice."""
         if self.fd < 0:
             return
         if _is_at(self.fd, self.path):
@@ -83,7 +83,7 @@ class Owned:
 
 @contextmanager
 def work_directory(parent: Path, name: str, mode: int = 0o755) -> Iterator[Path]:
-    """A directory for unfinished things, gone at the end of the block unless it was renamed. Raises OSError."""
+    """A directory for unfinished work, removed at the end of the block unless it was renamed. Raises OSError."""
     with Owned.work_directory(parent, name, mode) as made:
         yield made.path
 
@@ -91,7 +91,7 @@ def work_directory(parent: Path, name: str, mode: int = 0o755) -> Iterator[Path]
 def is_owned(path: Path) -> bool:
     """Whether a living process holds the lock of a file or directory, or of a file in that directory.
 
-    A VMM holds the lock of its disk: it might live longer than the owner of its directory.
+    A VMM holds the lock of its disk, because it might outlive the owner of its directory.
     """
     locked = _lock(path)
     if locked is None:
@@ -115,7 +115,7 @@ def remove_abandoned(path: Path) -> bool:
 
 
 def _lock(path: Path) -> int | None:
-    """A descriptor that holds the lock of what is at `path`; None if it is another's, gone, or not ours to open."""
+    """A descriptor that holds the lock of `path`; None if it is locked, missing, or cannot be opened."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -138,7 +138,7 @@ def _is_at(fd: int, path: Path) -> bool:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file or a tree; what is mounted in it stays whole, as it may be the host's own /dev."""
+    """Remove a file or a tree, but nothing that is mounted in it: that may be the host's own /dev."""
     if not stat.S_ISDIR(path.lstat().st_mode):
         path.unlink()
         return
@@ -149,9 +149,9 @@ def _remove(path: Path) -> None:
 
 
 def mounts_below(directory: Path) -> list[Path]:
-    """What is mounted on or below a directory in this mount namespace, the innermost first."""
+    """The mount points on or below a directory in this mount namespace, the innermost first."""
     prefix = os.path.realpath(directory)
-    # A blank in a path is \040 there.
+    # mountinfo(5) writes a space in a path as \040.
     points = [OCTAL.sub(lambda found: chr(int(found[1], 8)), line.split()[4]) for line in _mounts()]
     return sorted((Path(point) for point in points if f"{point}/".startswith(f"{prefix}/")), reverse=True)
 
@@ -161,4 +161,4 @@ def _mounts() -> list[str]:
 
 
 def _always_removed(path: Path) -> HostError:
-    return HostError(f"{path}: another process removes it whenever it is made", "end that process")
+    return HostError(f"{path}: another process removes it each time it is created", "end that process")

@@ -1,4 +1,4 @@
-"""The page cache of single files: dropped before a cold measurement, and proved dropped."""
+"""The page cache of single files: dropped before a cold measurement, and checked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FINCORE_TIMEOUT_S = 20
 
 
 def drop(files: Iterable[Path]) -> None:
-    """Write the files back and ask the kernel to forget their pages (posix_fadvise(2)); pages in use stay."""
+    """Write the files back and ask the kernel to drop their pages (posix_fadvise(2)); pages in use stay."""
     for path in files:
         fd = os.open(path, os.O_RDONLY)
         try:
@@ -23,7 +23,7 @@ def drop(files: Iterable[Path]) -> None:
 
 
 def warm(files: Iterable[Path]) -> None:
-    """Read the files to their ends."""
+    """Read the files completely, so that the page cache holds them."""
     for path in files:
         with path.open("rb", buffering=0) as stream:
             while stream.read(1 << 20):
@@ -31,9 +31,9 @@ def warm(files: Iterable[Path]) -> None:
 
 
 def resident_share(files: Iterable[Path]) -> float:
-    """How much of the files' bytes lies in the page cache, 0 … 1, by fincore(1). Raises CommandError."""
+    """The share of the files' bytes in the page cache, 0 … 1, from fincore(1). Raises CommandError."""
     paths = list(files)
     output = run(["fincore", "-b", "-n", "-r", "-o", "RES", *paths], timeout_s=FINCORE_TIMEOUT_S).output
-    # Blocks, not the apparent size: a hole has no pages to be cached... unless it was read, so never beyond 1.
+    # A hole that was read has cached pages too, so the sum can exceed the size.
     sizes = sum(path.stat().st_size for path in paths)
     return min(1.0, sum(map(int, output.split())) / sizes)

@@ -1,4 +1,4 @@
-"""Durations by phase: what took how long, in order."""
+"""Durations by phase, in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress of long work: one line when a step begins, a heartbeat while it lasts, one when it ends."""
+"""Progress of long work: one line at the start of a step, a heartbeat, and one line at its end."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ HEARTBEAT_S = 10.0
 
 
 class Progress:
-    """Prints `[ 12.3 s] kernel: compiling …` lines to a stream (standard error unless told).
+    """Prints lines such as `[ 12.3 s] kernel: compiling …` to a stream (default: standard error).
 
-    A step that lasts shows its newest `update` text every HEARTBEAT_S seconds, so that a user sees that
-    it lives and a log stays short.
+    A long step prints its newest `update` text every HEARTBEAT_S seconds, so that a user sees that it is alive and a
+    log stays short.
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:
@@ -31,12 +31,12 @@ class Progress:
         print(f"[{time.monotonic() - self._started_s:6.1f} s] {one_line(text)}", file=self._stream, flush=True)
 
     def update(self, detail: str) -> None:
-        """Note what the running step does now; shown with the next heartbeat."""
+        """Set the text of the next heartbeat."""
         self._detail = detail
 
     @contextmanager
     def step(self, name: str, what: str) -> Iterator[Progress]:
-        """A named step: announced, kept alive, and closed with its duration or its failure."""
+        """Run a block as a named step, and print its start, its heartbeats, and its duration or failure."""
         began_s = time.monotonic()
         self._detail = ""
         self.say(f"{name}: {what} …")

@@ -1,12 +1,12 @@
-"""Runs one command, and ends with it everything that the command has started: `supervisor.py PARENT SCRATCH COMMAND …`.
+"""Runs one command and ends everything that the command started: `supervisor.py PARENT SCRATCH COMMAND …`.
 
-It is the reaper of all descendants (PR_SET_CHILD_SUBREAPER): what a dying process of theirs leaves becomes its own
-child, in whatever session or group, so that nothing escapes. It ends them when the command has ended, on SIGTERM,
-and when the process PARENT, which started it, dies, however (PR_SET_PDEATHSIG). Its exit code is the command's.
+The supervisor is the reaper of all descendants (PR_SET_CHILD_SUBREAPER): an orphaned descendant becomes its child, in
+any session or process group, so none escapes. It kills them when the command ends, on SIGTERM, and when the process
+PARENT, which started it, dies (PR_SET_PDEATHSIG). Its exit code is the command's.
 
-The command's TMPDIR is a directory of its own, so that a compiler that is killed leaves nothing in /tmp.
+The command has its own TMPDIR, so a killed compiler leaves nothing in /tmp.
 
-It imports as little as possible: it is started for each command of the host.
+The supervisor imports as little as possible, because each command of the host starts one.
 """
 
 import ctypes
@@ -34,7 +34,7 @@ def main() -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
-        return  # it died before it could be noticed
+        return  # the parent died before PR_SET_PDEATHSIG was in effect
     make_scratch(scratch)
     command = os.fork()
     if command == 0:
@@ -62,27 +62,27 @@ def main() -> None:
 
 
 def make_scratch(path: str) -> None:
-    """The directory for the command's temporary files, if one can be made."""
+    """Create the directory for the command's temporary files, if possible."""
     try:
         os.mkdir(path)
-        os.chmod(path, 0o755)  # whatever the umask: apt reads there as another user
+        os.chmod(path, 0o755)  # with any umask: apt reads there as another user
         os.environ["TMPDIR"] = path
     except OSError:
         return
 
 
 def remove_scratch(path: str) -> None:
-    """Most commands leave it empty."""
+    """Remove that directory, which most commands leave empty."""
     try:
         os.rmdir(path)
     except OSError:
-        import shutil  # takes longer to import than all the rest
+        import shutil  # takes longer to import than everything else here
 
         shutil.rmtree(path, ignore_errors=True)
 
 
 def wait_for(command: int) -> int:
-    """The command's wait status; that of a killed one if this process is to end before."""
+    """The command's wait status; that of a killed command if SIGTERM arrives first."""
     while signal.sigwait(HEARD) == signal.SIGCHLD:
         while True:
             try:
@@ -97,7 +97,7 @@ def wait_for(command: int) -> int:
 
 
 def end_descendants() -> None:
-    """Kill all children until there are none: those of a killed one have become our own by then."""
+    """Kill children until there are none: the children of a killed process become this process's own."""
     while True:
         for pid in children():
             with suppress(ProcessLookupError):
@@ -111,7 +111,7 @@ def end_descendants() -> None:
 def children() -> list[int]:
     """Process ids of this process's children."""
     me = os.getpid()
-    # Not by pathlib, which takes as long to import as all the rest.
+    # Without pathlib, which takes as long to import as everything else here.
     fd = os.open(f"/proc/{me}/task/{me}/children", os.O_RDONLY)
     try:
         return [int(pid) for pid in b"".join(iter(lambda: os.read(fd, CHUNK_BYTES), b"")).split()]

@@ -1,4 +1,4 @@
-"""One umask while artifacts are built: what a file's mode is in an image must not depend on who builds it."""
+"""One umask for all builds: modes of files in an image must not depend on the user who builds it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _caller_umask = 0
 
 @contextmanager
 def build_umask() -> Iterator[None]:
-    """Files and directories that this process and its children make get the modes of BUILD_UMASK.
+    """Within the block, files and directories of this process and its children get the modes of BUILD_UMASK.
 
-    A umask belongs to the whole process and builds run side by side in threads: the caller's is back when the last
-    of them ends. What is secret must be made with its mode anyway.
+    A umask belongs to the whole process, and builds run in several threads. The caller's umask is restored when the
+    last build ends. Secret files need an explicit mode anyway.
     """
     global _builds, _caller_umask
     with _lock:

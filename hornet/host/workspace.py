@@ -1,4 +1,4 @@
-"""HORNET_HOME: where artifacts, snapshots, reports and run-time state lie (guide: Directory Structure)."""
+"""HORNET_HOME: the directory of artifacts, snapshots, reports and run-time state (guide: Directory Structure)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hornet.host.file_copy import OTHERS, PRIVATE_DIRECTORY_MODE
 from hornet.host.owned import MARK, remove_abandoned
 from hornet.installation import IN_CHECKOUT, SOURCE
 
-# Where processes leave something when they are killed; what is theirs is locked while they live (hornet/host/owned.py).
+# Temporary files and directories of processes, which hold a lock on them while they live (hornet/host/owned.py).
 LEFT_BEHIND = (
     *(f"{place}*{MARK}*" for place in ("run/", "keys/", "build/*/", "cache/*/", "snapshots/", "snapshots/*/")),
     *(f"{place}*{MARK}*" for place in ("images/", "reports/", "reports/*/")),
@@ -22,22 +22,22 @@ LEFT_BEHIND = (
 
 @dataclass(frozen=True)
 class Workspace:
-    """Paths below HORNET_HOME; each is made when first asked for, and raises HostError where it can't be."""
+    """Paths in HORNET_HOME. Each directory is created on first use; HostError if it cannot be created."""
 
     root: Path
 
     @classmethod
     def from_env(cls) -> Workspace:
         """HORNET_HOME; by default .hornet/ in the checkout, or the user's data directory without a checkout."""
-        # Not Path.resolve(): a circle of links is an error of the directory that is to be made, which names it.
+        # Not Path.resolve(): a symlink loop is reported when the directory is created, with its name.
         return cls(Path(os.path.realpath(os.environ.get("HORNET_HOME") or _default_root())))
 
     def directory(self, *parts: str, private: bool = False) -> Path:
-        """A directory below HORNET_HOME, made if it is missing.
+        """A directory in HORNET_HOME, created if it is missing.
 
-        private: nobody but its owner can enter, from the first moment. Raises HostError for one through which
-        somebody else could lead our writes and removals to another place: a symbolic link, another user's directory,
-        one that everybody may write to. (HORNET_HOME itself may be a link.)
+        private: only its owner can enter, from the first moment. Raises HostError for a directory through which
+        somebody else could redirect writes and removals: a symbolic link, another user's directory, a world-writable
+        directory. (HORNET_HOME itself may be a link.)
         """
         path = self.root
         try:
@@ -52,13 +52,13 @@ class Workspace:
                 path.chmod(PRIVATE_DIRECTORY_MODE)
         except OSError as error:
             raise HostError(
-                f"HORNET_HOME: the directory {path} can't be made: {error.strerror}",
-                "set HORNET_HOME to a directory that you may write, with free space, or run the command with sudo",
+                f"HORNET_HOME: the directory {path} cannot be created: {error.strerror}",
+                "set HORNET_HOME to a writable directory with free space, or run the command with sudo",
             ) from error
         return path
 
     def path(self, *parts: str) -> Path:
-        """A directory below HORNET_HOME that may be missing. Raises HostError for one as directory() does."""
+        """A path in HORNET_HOME that may be missing. Raises HostError, like directory()."""
         path = self.directory(*parts[:-1]) / parts[-1]
         if os.path.lexists(path):
             self._check(path, self.root.stat().st_uid)
@@ -68,31 +68,31 @@ class Workspace:
         found = path.lstat()
         if stat.S_ISLNK(found.st_mode):
             raise HostError(
-                f"{path}: a symbolic link to {path.readlink()}; below HORNET_HOME directories must be real",
-                f"remove the link, or bind-mount what it leads to: mount --bind {path.readlink()} {path}",
+                f"{path}: a symbolic link to {path.readlink()}; HORNET_HOME needs a directory there",
+                f"remove the link, or bind-mount its target: mount --bind {path.readlink()} {path}",
             )
         if found.st_uid not in (0, os.geteuid(), home_owner):
             raise HostError(
                 f"{path}: belongs to user {found.st_uid}, not to root, to you or to the owner of {self.root}",
-                f"if you trust what is in it: chown -R {home_owner} {path}",
+                f"if you trust its content: chown -R {home_owner} {path}",
             )
         if not stat.S_ISDIR(found.st_mode):
             raise HostError(f"{path}: not a directory", "move it away: HORNET_HOME has a directory of this name")
         if found.st_mode & stat.S_IWOTH:
-            raise HostError(f"{path}: everybody may write there", f"chmod o-w {path}")
+            raise HostError(f"{path}: world-writable", f"chmod o-w {path}")
 
     def remove_abandoned(self) -> None:
-        """Remove what processes that were killed have left; what belongs to a living one stays."""
+        """Remove leftovers of killed processes; anything that a living process owns stays."""
         for pattern in LEFT_BEHIND:
-            # A home that can't be read is named by what the command wants of it.
+            # An unreadable HORNET_HOME is reported by the command's own access, with a better error.
             with suppress(OSError):
                 for path in list(Path(os.path.realpath(self.root)).glob(pattern)):
                     self._remove_abandoned(path)
 
     @staticmethod
     def _remove_abandoned(path: Path) -> None:
-        with suppress(OSError):  # a file system that can't be written, a directory that can't be read
-            if os.path.realpath(path.parent) == str(path.parent):  # not by a link to another place
+        with suppress(OSError):  # a read-only file system, an unreadable directory
+            if os.path.realpath(path.parent) == str(path.parent):  # not through a link to another place
                 remove_abandoned(path)
 
     @property
@@ -122,12 +122,12 @@ class Workspace:
 
     @property
     def run(self) -> Path:
-        """State of what runs now: VM ids, VM directories; nobody else can enter."""
+        """State of running VMs: ids, directories; only the owner can enter."""
         return self.directory("run", private=True)
 
     @property
     def keys(self) -> Path:
-        """The SSH key pair with which this home's VMs are reached; readable by the owner only."""
+        """The SSH key pair for the VMs of this HORNET_HOME; only the owner can read it."""
         return self.directory("keys", private=True)
 
 

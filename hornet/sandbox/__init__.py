@@ -1,10 +1,9 @@
-"""Handle foreign bytes without rights: a function runs in a process that can reach nothing but what it is given.
+"""Processes foreign bytes without rights: a function runs in a process that can reach only its inputs.
 
-Images, kernels and file systems from elsewhere are hostile data, and so is whatever a guest with root left on its disk.
-Programs and parsers that read them (e2fsck, libext2fs, ELF, decompressors) run in a worker process: bubblewrap gives it
-mount, network, PID, IPC and UTS namespaces of its own, and the worker itself (see worker.py) gives up root for a user
-that exists nowhere else before it touches a foreign byte. What it can write is a private copy and a small tmpfs; what
-it answers is JSON of bounded size.
+Images, kernels and file systems from elsewhere are hostile data, and so is the disk of a guest with root. Programs and
+parsers that read them (e2fsck, libext2fs, ELF, decompressors) run in a worker process. bubblewrap gives it its own
+mount, network, PID, IPC and UTS namespaces. The worker (see worker.py) gives up root for an otherwise unused user
+before it reads a foreign byte. It can write a private copy and a small tmpfs, and it answers with JSON of bounded size.
 """
 
 from __future__ import annotations
@@ -35,26 +34,26 @@ T = TypeVar("T")
 
 BINARY = "bwrap"
 PACKAGE = Path(errors.__file__).parent
-# Where the worker finds this package: a checkout may lie in a home directory that others can't enter.
+# The package's path in the sandbox: a checkout may be in a home directory that other users cannot enter.
 INSIDE = Path("/suite")
-# Not /tmp: the suite and its environment may lie there, and would be hidden.
+# Not /tmp: it would hide a suite or an environment that is there.
 SCRATCH = Path("/scratch")
-# A range of numeric user ids that no distribution, no container manager and no VM of ours uses.
+# Numeric user ids that no distribution, no container manager and no VMM of the suite uses.
 FIRST_USER = 1_950_000_000
 USERS = 1 << 24
 MAX_ANSWER_BYTES = 64 << 20
 CHUNK_BYTES = 1 << 16
 SHOWN_BYTES = 2000
-# Starting the worker and giving up rights, beside the time that its work may take.
+# For starting the worker and giving up rights, in addition to the time for its work.
 START_S = 15.0
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What confined work may use.
+    """The resources of confined work.
 
-    memory_bytes: address space of each process; file_bytes: the largest file that it may write; scratch_bytes: of the
-    tmpfs that is its only directory to write to.
+    memory_bytes: address space of each process. file_bytes: the largest file that it may write. scratch_bytes: size of
+    the tmpfs, the only writable directory.
     """
 
     time_s: float = 120.0
@@ -65,7 +64,7 @@ class Limits:
     open_files: int = 64
 
     def writing(self, file_bytes: int) -> Limits:
-        """The same, with files of this size allowed."""
+        """The same limits, but files of this size are allowed."""
         return replace(self, file_bytes=file_bytes)
 
 
@@ -81,9 +80,9 @@ def confined(
     """Call `function(**arguments, **descriptors)` in a worker without rights and return its answer.
 
     Arguments and answer must be representable as JSON. inputs: open files that the worker reads by their descriptors.
-    copies: private files that it may write and open again, and that come to belong to its user. what: the name of the
-    foreign thing, for errors. Raises the HornetError that the function raised, SandboxError when it broke a limit or
-    crashed, and HostError when this host can't confine anything.
+    copies: private files that it may write and reopen; they are given to its user. what: the name of the foreign thing,
+    for errors. Raises the HornetError that the function raised, SandboxError if it exceeded a limit or crashed, and
+    HostError if this host cannot confine anything.
     """
     user = FIRST_USER + secrets.randbelow(USERS) if os.geteuid() == 0 else None
     if user is not None:
@@ -101,10 +100,10 @@ def confined(
 
 
 def _command(unprivileged: bool, limits: Limits) -> list[str]:
-    """The words before the worker's own: what it sees. Root keeps what giving up root takes, and nothing else."""
+    """The bubblewrap command: what the worker sees. Root keeps only the capabilities that giving up root needs."""
     seen = ["/usr", "/etc/ld.so.cache", "/etc/mke2fs.conf", sys.base_prefix, sys.prefix]
     shown = [Path(path) for path in dict.fromkeys(seen) if Path(path).exists()]
-    # Without these, bubblewrap makes the directories above for root alone.
+    # Without these, bubblewrap creates the parent directories for root only.
     above = sorted({parent for path in shown for parent in path.parents})
     directories = [word for parent in above[1:] for word in ("--perms", "0755", "--dir", str(parent))]
     binds = [word for path in shown for word in ("--ro-bind", str(path), str(path))]
@@ -120,7 +119,7 @@ def _command(unprivileged: bool, limits: Limits) -> list[str]:
     ]
     rights = ["--unshare-user"] if unprivileged else ["--cap-drop", "ALL"]
     if not unprivileged:
-        # DAC_READ_SEARCH: the suite's own modules may be readable by their owner only.
+        # DAC_READ_SEARCH: possibly only their owner can read the suite's modules.
         for right in ("CAP_SETUID", "CAP_SETGID", "CAP_SETPCAP", "CAP_DAC_READ_SEARCH"):
             rights += ["--cap-add", right]
     return [
@@ -141,7 +140,7 @@ def _command(unprivileged: bool, limits: Limits) -> list[str]:
 
 
 def _run(command: list[str], request: Mapping[str, Any], time_s: float, what: str) -> tuple[int, bytes, str]:
-    """Exit code, answer and last words of a worker. Whatever it does, it is gone when this returns."""
+    """Run a worker; returns exit code, answer and the end of its standard error. It never outlives this call."""
     with tempfile.TemporaryFile() as question:
         question.write(json.dumps(request).encode())
         question.seek(0)
@@ -162,15 +161,15 @@ def _run(command: list[str], request: Mapping[str, Any], time_s: float, what: st
         try:
             answer, words = _listen(process, time_s, what)
         finally:
-            # With bubblewrap's second process ends the PID namespace and everything in it. It dies with the first,
-            # but not in its first moments: so both are killed, and no Ctrl-C reaches the first one alone.
+            # The PID namespace and everything in it end with bubblewrap's second process. That one dies with the first
+            # process, but not during its start, so both are killed. No Ctrl-C reaches the first process alone.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
     return process.returncode, answer, words.decode("utf-8", "replace").strip()
 
 
 def _listen(process: subprocess.Popen[bytes], time_s: float, what: str) -> tuple[bytes, bytes]:
-    """Both streams to their ends: the answer, whole or not at all, and the end of what was said beside it."""
+    """Read both streams to their ends; returns the complete answer and the end of standard error."""
     assert process.stdout
     assert process.stderr
     answer, words = bytearray(), bytearray()
@@ -181,7 +180,7 @@ def _listen(process: subprocess.Popen[bytes], time_s: float, what: str) -> tuple
         while selector.get_map():
             ready = selector.select(max(0.0, deadline_s - time.monotonic()))
             if not ready:
-                raise SandboxError(f"{what}: reading it did not end within {time_s:g} s", "it can't be judged")
+                raise SandboxError(f"{what}: reading it timed out after {time_s:g} s", "it cannot be judged")
             for key, _ in ready:
                 chunk = os.read(key.fd, CHUNK_BYTES)
                 key.data.extend(chunk)
@@ -189,7 +188,7 @@ def _listen(process: subprocess.Popen[bytes], time_s: float, what: str) -> tuple
                     selector.unregister(key.fileobj)
             if len(answer) > MAX_ANSWER_BYTES:
                 raise SandboxError(
-                    f"{what}: its description takes more than {MAX_ANSWER_BYTES} bytes", "it can't be judged"
+                    f"{what}: its description has more than {MAX_ANSWER_BYTES} bytes", "it cannot be judged"
                 )
             del words[:-SHOWN_BYTES]
     process.wait()
@@ -199,32 +198,32 @@ def _listen(process: subprocess.Popen[bytes], time_s: float, what: str) -> tuple
 def _answer(function: Callable[..., T], raw: bytes, exit_code: int, words: str, limits: Limits, what: str) -> T:
     if not raw and words.startswith(f"{BINARY}:"):
         raise HostError(
-            f"this host can't confine programs, so {what} is not read: {words}",
+            f"this host cannot confine programs, so {what} is not read: {words}",
             "run as root, or allow user namespaces (sysctl kernel.unprivileged_userns_clone, "
             "kernel.apparmor_restrict_unprivileged_userns)",
         )
     if not raw:
-        # Of a traceback the last line says what was wrong.
+        # The last line of a traceback has the reason.
         why = f": {words.splitlines()[-1]}" if words else ""
         raise SandboxError(
-            f"{what}: what reads it ended without an answer ({ending(exit_code)}){why}",
-            f"it can't be judged; it may use {limits.memory_bytes >> 20} MiB and {limits.time_s:g} s",
+            f"{what}: the process that reads it ended without an answer ({ending(exit_code)}){why}",
+            f"it cannot be judged; it may use {limits.memory_bytes >> 20} MiB and {limits.time_s:g} s",
         )
     try:
-        # Not foreign_file's parser: a name that is no UTF-8 has half surrogates.
+        # Not foreign_file's parser: a file name that is not UTF-8 has lone surrogates.
         answer = TypeAdapter(dict[Literal["result", "error"], Any]).validate_python(json.loads(raw))
         if "error" in answer:
             raise heard(TypeAdapter(Told).validate_python(answer["error"]), what)
-        # Whatever has taken the worker over may answer anything: only what the function promises is taken.
+        # A subverted worker may answer anything: accept only the return type of the function.
         promised = getattr(function, "__annotations__", {}) and get_type_hints(function)["return"]
         found: T = TypeAdapter(promised or Any).validate_python(answer.get("result"))
     except (ValueError, RecursionError) as error:  # pydantic's ValidationError is a ValueError
-        raise SandboxError(f"{what}: reading it gave no proper answer: {error}", "it can't be judged") from error
+        raise SandboxError(f"{what}: reading it gave an invalid answer: {error}", "it cannot be judged") from error
     return found
 
 
 def heard(told: Told, what: str) -> HornetError:
-    """The error that a worker told of, as the same kind if it is one of ours; what: the foreign thing's name."""
+    """The error that a worker reported, with its class if it is a HornetError. what: the foreign thing's name."""
     kind = getattr(sys.modules.get(told.module), told.name, None)
     if not (isinstance(kind, type) and issubclass(kind, HornetError)):
         kind = SandboxError

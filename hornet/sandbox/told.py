@@ -1,4 +1,4 @@
-"""How a worker tells of an error, so that its caller can raise the same."""
+"""An error as a worker sends it, so that the caller can raise the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hornet.errors import HornetError
 
 
 class Told(NamedTuple):
-    """An error as JSON has it: where its class is defined, and what it says."""
+    """An error in JSON: the module and name of its class, and its texts."""
 
     module: str
     name: str
@@ -17,5 +17,5 @@ class Told(NamedTuple):
 
     @classmethod
     def of(cls, error: HornetError) -> Told:
-        """What hornet.sandbox.heard() makes an error again."""
+        """From an error; hornet.sandbox.heard() converts it back."""
         return cls(type(error).__module__, type(error).__qualname__, error.message, error.hint)

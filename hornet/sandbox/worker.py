@@ -1,7 +1,7 @@
-"""The confined process: reads what to call, gives up its rights for good, calls it, prints the answer as JSON.
+"""The confined process: reads a request, gives up its rights, calls the function, prints the answer as JSON.
 
-Started by hornet.sandbox within bubblewrap's namespaces. Modules are imported first: a checkout may be readable by its
-owner only. No foreign byte is read before the rights are gone.
+hornet.sandbox starts it in bubblewrap's namespaces. Modules are imported first, because possibly only their owner can
+read them. No foreign byte is read before the rights are gone.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CAPABILITY_VERSION_3 = 0x20080522
 
 
 def main() -> None:
-    """One request on standard input, one answer on standard output."""
+    """Read one request from standard input and write one answer to standard output."""
     request = json.load(sys.stdin)
     module, name = request["function"]
     function = getattr(importlib.import_module(module), name)
@@ -46,15 +46,15 @@ def main() -> None:
 
 
 def _could_not(why: str) -> dict[str, Any]:
-    return {"error": Told.of(SandboxError(f"can't be read: {why}", "it can't be judged"))}
+    return {"error": Told.of(SandboxError(f"cannot be read: {why}", "it cannot be judged"))}
 
 
 def give_up_rights(user: int | None) -> None:
-    """Become a user that owns nothing, without capabilities and any way back. None: this is not root to begin with."""
+    """Become a user that owns nothing, irrevocably without capabilities. None: the process is not root."""
     libc = ctypes.CDLL(None, use_errno=True)
     if user is not None:
         for capability in range(CAPABILITIES):
-            # EINVAL beyond the last one that this kernel knows.
+            # EINVAL beyond the last capability of this kernel.
             libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)
         os.setgroups([])
         os.setresgid(user, user, user)
@@ -67,19 +67,19 @@ def give_up_rights(user: int | None) -> None:
 
 
 def _check_powerless(user: int | None) -> None:
-    """What the kernel says of this process now; a sandbox that does not hold must not begin to work."""
+    """Check with the kernel that the rights are gone; a leaky sandbox must not start to work."""
     lines = Path("/proc/self/status").read_text().splitlines()
     status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
     names = ["CapPrm", "CapEff", "CapInh", "CapAmb", *([] if user is None else ["CapBnd"])]
     powers = [name for name in names if int(status[name], 16)]
     if powers or status["NoNewPrivs"] != "1" or (user is not None and os.getuid() != user):
-        raise PermissionError(f"the sandbox does not hold: {', '.join(powers) or 'user or no_new_privs'}")
+        raise PermissionError(f"the sandbox is leaky: {', '.join(powers) or 'user or no_new_privs'}")
 
 
 def _limit(limits: Mapping[str, Any]) -> None:
-    """Limits of each process: address space, processor time, sizes and numbers of what it makes.
+    """Set the limits of each process: address space, processor time, file size, number of processes and files.
 
-    A lower one that the suite was started with stays: raising it takes a right that is gone by now.
+    A lower limit with which the suite was started stays, because raising it needs a capability.
     """
     seconds = int(limits["time_s"]) + 1
     for kind, value in (

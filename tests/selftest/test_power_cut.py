@@ -132,7 +132,7 @@ def test_without_syncing_the_same_power_cut_leaves_empty_files_and_the_store_not
         built: list[Path] = []
         Store(Workspace(disk), said.append).get_or_build("kernel", {"number": 1}, built.append)
         assert len(built) == 1
-        assert "built again" in said[0]
+        assert "rebuilt" in said[0]
 
 
 @pytest.mark.parametrize("number", range(CUTS))

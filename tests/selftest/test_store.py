@@ -66,10 +66,10 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a removed directory": ("empty", Path.rmdir, "empty is missing"),
     "a truncated file": ("vmlinux", lambda path: os.truncate(path, 100), "vmlinux has 100 bytes, had 600"),
     "a file without content": ("vmlinux", lambda path: os.truncate(path, 0), "vmlinux has 0 bytes, had 600"),
-    "an edited file": ("vmlinux", edit_same_size, "vmlinux has another content"),
+    "an edited file": ("vmlinux", edit_same_size, "vmlinux has different content"),
     "an added file": ("tree/new", Path.touch, "tree/new was added"),
     "another mode": ("tree/etc/passwd", lambda path: path.chmod(0o4755), "passwd has the mode -rwsr-xr-x, had -rw"),
-    "a link to something else": ("tree/link", replace_link, "tree/link has another content"),
+    "a link to something else": ("tree/link", replace_link, "tree/link has different content"),
     "edited inputs": (INPUTS_FILE, lambda path: edit(path, '"recipe": 1', '"recipe": 2'), "names other inputs"),
     "no inputs": (INPUTS_FILE, Path.unlink, f"{INPUTS_FILE} is missing"),
     "inputs without content": (INPUTS_FILE, lambda path: os.truncate(path, 0), f"{INPUTS_FILE} is damaged"),
@@ -92,7 +92,7 @@ def test_a_damaged_artifact_is_built_again_and_a_message_says_why(what: str, bui
     assert builder.get() == artifact
     assert builder.built == 2
     assert len(builder.said) == 1
-    assert re.search(rf"kernel {artifact.name}: .*{message}.*built again", builder.said[0]), builder.said
+    assert re.search(rf"kernel {artifact.name}: .*{message}.*rebuilt", builder.said[0]), builder.said
     builder.get()
     assert builder.built == 2
     assert [path.name for path in artifact.parent.iterdir() if path.suffix != ".lock"] == [artifact.name]
