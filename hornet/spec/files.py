@@ -80,6 +80,7 @@ def merge_tables(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any
 
 
 def explain(error: ValidationError, origins: Sequence[Origin]) -> SpecError:
+    """The error that names, for each wrong key or value, its file, what was found and what is allowed."""
     lines = []
     for item in error.errors(include_url=False):
         # Of a key that is wrong itself, pydantic says "[key]".

@@ -47,9 +47,10 @@ def _find(node: Any, pattern: list[str]) -> Iterator[tuple[str, list[str]]]:
     first, *rest = pattern
     if not isinstance(node, dict):
         return
-    for key in [*node] if first == "*" else [first] if first in node else []:
+    for key in [key for key in node if first in (key, "*")]:
         own = [key] if first == "*" else []
         if not rest:
             yield key, own
-        for below, matched in _find(node[key], rest) if rest else ():
+            continue
+        for below, matched in _find(node[key], rest):
             yield f"{key}.{below}", own + matched

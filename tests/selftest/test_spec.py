@@ -17,7 +17,7 @@ from hornet.installation import PACKAGES, SOURCE, SPEC_DIRECTORY
 from hornet.network import AddressPlan
 from hornet.spec import renamed
 from hornet.spec.files import SHOWN_PROBLEMS, merge, merge_tables, read_spec
-from hornet.spec.model import Spec, build_spec, load_spec
+from hornet.spec.model import KERNEL_METRIC, Spec, build_spec, load_spec
 from hornet.spec.renamed import REMOVED, RENAMED, _find, renamed_keys
 from hornet.spec.types import Table
 
@@ -316,6 +316,14 @@ def test_a_new_tier_needs_its_room(tmp_path: Path) -> None:
         build_spec([(Path("base"), base)])
     base["rootfs"]["free_mb"]["tiny"] = 5
     assert build_spec([(Path("base"), base)]).tier("tiny").title == "Tiny"
+
+
+def test_a_spec_without_the_kernels_metric_is_rejected() -> None:
+    metrics = {name: metric for name, metric in BASE["metrics"].items() if name != KERNEL_METRIC}
+    with pytest.raises(SpecError, match=f"metrics: no '{KERNEL_METRIC}' in the spec"):
+        build_spec([(Path("base"), {**BASE, "metrics": metrics})])
+    with pytest.raises(SpecError, match="unknown metric 'kernel'"):
+        load_spec().target("kernel")
 
 
 def test_of_many_wrong_keys_the_first_are_named(tmp_path: Path) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hornet.checks.sizes import kernel_size_problems, rootfs_size_problems
 from hornet.results.records import Record
 from hornet.results.verdict import Verdict, format_significant, judge, judge_record
-from hornet.spec.model import load_spec
+from hornet.spec.model import KERNEL_METRIC, load_spec
 
 SPEC = load_spec()
 
@@ -68,6 +70,19 @@ def test_the_size_of_a_tier_is_held_against_that_tier() -> None:
     assert judge_record(SPEC, "rootfs_size", of_dev).verdict is Verdict.MEETS
     of_micro = measured("rootfs_size", value, dimensions={"tier": "micro"})
     assert judge_record(SPEC, "rootfs_size", of_micro).verdict is Verdict.MISSES
+
+
+def test_an_overlay_changes_a_target_for_tests_and_verdicts_alike(tmp_path: Path) -> None:
+    overlay = tmp_path / "team.toml"
+    overlay.write_text("[metrics.kernel_size]\ntarget = 5\n[tiers.standard]\nmax_mb = 100\n")
+    spec = load_spec(overlays=[overlay])
+    for found_mb, verdict in ((101, Verdict.MISSES), (99, Verdict.MEETS)):
+        of_standard = measured("rootfs_size", found_mb, dimensions={"tier": "standard"})
+        assert judge_record(spec, "rootfs_size", of_standard).verdict is verdict
+        assert bool(rootfs_size_problems(spec.tier("standard"), found_mb, {})) is (verdict is Verdict.MISSES)
+    for found_mb, verdict in ((6, Verdict.MISSES), (4, Verdict.MEETS)):
+        assert judge_record(spec, "kernel_size", measured("kernel_size", found_mb)).verdict is verdict
+        assert bool(kernel_size_problems(spec.target(KERNEL_METRIC), found_mb)) is (verdict is Verdict.MISSES)
 
 
 @given(st.floats(min_value=1e-3, max_value=1e6), st.floats(min_value=1e-3, max_value=1e6))
