@@ -104,7 +104,7 @@ def test_work_without_an_end_is_ended() -> None:
 
 
 def test_an_endless_answer_is_cut_off() -> None:
-    with pytest.raises(SandboxError, match="takes more than"):
+    with pytest.raises(SandboxError, match="has more than"):
         shell(f"head -c {MAX_ANSWER_BYTES} /dev/zero | tr '\\0' a")
 
 
