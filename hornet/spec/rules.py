@@ -136,7 +136,7 @@ class Boot(Table):
 class FeatureTest(Table):
     """A kernel feature that `symbols` enable, as a shell script that uses it and exits 0 if it works.
 
-    HORNET_PROGRAMS is a directory with the programs of hornet/guest_programs.
+    HORNET_PROGRAMS is a directory with the programs of hornet/scenarios/guest_programs.
     """
 
     title: Line
