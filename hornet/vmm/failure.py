@@ -32,7 +32,8 @@ SIGNAL_HINTS = {
 
 
 # Nothing that a guest or a VMM does to itself: somebody on the host, or the kernel that is out of memory.
-FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# SIGBUS: a page of a file that it maps can't be had, as on a full tmpfs.
+FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGBUS)
 # QEMU's last words where it was asked to end; its exit code is 0 then.
 ASKED_TO_END = re.compile(r"terminating on signal \d+")
 # QEMU's own words where the host gave it too little; its exit code is 1 then.

@@ -56,6 +56,7 @@ def test_the_error_says_how_the_vmm_ended(script: str, how: str, hint: str) -> N
     [
         ("kill -KILL $$", "", "NOT JUDGED"),
         ("kill -TERM $$", "", "NOT JUDGED"),
+        ("kill -BUS $$", "", "NOT JUDGED"),
         ("exit 0", "qemu-system-x86_64: terminating on signal 15 from pid 7", "NOT JUDGED"),
         ("exit 1", "qemu-system-x86_64: allocate 268435456 bytes for jit buffer: Cannot allocate memory", "NOT JUDGED"),
         ("exit 1", "console:\n[ 9.1] fork: Cannot allocate memory\nVMM log:\n", "FAIL"),
