@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hornet.formats.kconfig import IKCONFIG_BEGIN
+from hornet.host.workspace import Workspace
 
 BASE = 0xFFFFFFFF80000000  # as in Linux: a kernel's virtual address is its physical one plus this
 PT_LOAD, PT_NOTE = 1, 4
@@ -127,3 +128,9 @@ def write_tree(directory: Path, main: str = MAIN.replace("BUILDER", '"tree"')) -
     for name, text in files.items():
         (directory / name).write_text(text)
     return directory
+
+
+def assert_nothing_left(workspace: Workspace) -> None:
+    """No kernel, and no half of one; what failed may be looked at."""
+    kernels = workspace.build / "kernel"
+    assert [path for path in kernels.iterdir() if path.is_dir() and not path.name.endswith(".failed")] == []
