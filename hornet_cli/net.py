@@ -39,7 +39,7 @@ def up(ctx: typer.Context, count: Count = 1, first: First = 1, private: Private 
     """Make the networks of VMs and repair those that are there.
 
     What is right is left alone, so it can be run again at any time, also beside running VMs. All or nothing: if VM k
-    can't be made, those made before it are removed again, and the error names k.
+    cannot be created, those created before it are removed, and the error names k.
     """
     from hornet.network.reconcile import bring_up
 
@@ -59,8 +59,8 @@ def down(
 ) -> None:
     """Remove what `hornetos net list` shows, and nothing else.
 
-    Namespaces, interfaces and rules that are not ours stay, whatever their names. ip_forward stays as it is: others may
-    rely on it by now. Ids that are not there are no error.
+    Namespaces, interfaces and rules that do not belong to the suite stay, whatever their names. ip_forward stays
+    enabled, because others may rely on it by now. Missing ids are not an error.
     """
     from hornet.network.ownership import remove_found, remove_leftovers, take_inventory
 

@@ -1,4 +1,4 @@
-"""Namespaces, bridges, taps, veths, routes and NAT for VMs that all are 10.0.0.2 (guide: Network Topology)."""
+"""Namespaces, bridges, taps, veths, routes and NAT for VMs that all use 10.0.0.2 (guide: Network Topology)."""
 
 from hornet.network.host_side import HostNet, VMNamespace
 from hornet.network.ids import VMIds

@@ -1,4 +1,4 @@
-"""What a VM's namespace is made of, and in which order (guide: Network Architecture)."""
+"""Assembles the namespace of a VM: its parts and their order (guide: Network Architecture)."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from hornet.network.tap import open_tap
 from hornet.spec.network import Network
 
 ANYWHERE = IPv4Network("0.0.0.0/0")
-# Fixed indexes save asking the kernel which ones it chose; its own are small, and each namespace has its own.
+# Fixed indexes need no query. The kernel's own indexes are small, and each namespace has its own numbering.
 BRIDGE_INDEX, VETH_INDEX = 10, 11
 HOST_VETH_INDEX = 1 << 20
 
 
 def host_veth_index(plan: VMPlan) -> int:
-    """The index of a VM's interface on the host."""
+    """The index of a VM's veth end on the host."""
     return HOST_VETH_INDEX + plan.vm_id
 
 
 class Builder:
-    """Makes namespaces one after the other, on a thread of netns.on_thread that is in the host's namespace.
+    """Creates namespaces one after the other, on a thread of netns.on_thread that is in the host's namespace.
 
-    The thread moves from one new namespace to the next; the builder keeps its hold of the host. A context manager.
+    The thread moves from one new namespace to the next; the builder keeps a descriptor of the host's. It is a context
+    manager.
     """
 
     def __init__(self, network: Network) -> None:
@@ -49,7 +50,7 @@ class Builder:
         os.close(self._host_fd)
 
     def make(self, plan: VMPlan, name: str) -> None:
-        """Make one. Raises NetworkError; then nothing of it is left behind."""
+        """Create one namespace. Raises NetworkError and then leaves nothing behind."""
         netns.check_free(name)
         netns.unshare(name)
         with Rtnl() as inside:
@@ -60,12 +61,12 @@ class Builder:
                 self._let_through(replace=False)
                 netns.bind(name)
             except BaseException:
-                # The kernel would do so too, with the namespace, but later, and the name must be free now.
+                # The kernel deletes it with the namespace, but later. The name must be free now.
                 self._host.delete_links([host_veth_index(plan)])
                 raise
 
     def repair(self, plan: VMPlan, name: str) -> None:
-        """Add what is missing in one that is there; what is right stays as it is, and running VMs stay connected."""
+        """Add missing parts to an existing namespace. Correct parts are not touched, so running VMs stay connected."""
         netns.move_to(name)
         there = [errno.EEXIST]
         with Rtnl() as inside:
@@ -80,7 +81,7 @@ class Builder:
             os.close(open_tap(net.tap_name, persist=True))
         group = net.interface_group
         messages = [
-            # The mark of a namespace: lo can't be deleted.
+            # This marks the namespace: lo cannot be deleted.
             rtnl.set_link("lo", up=True, group=group),
             rtnl.add_bridge(net.bridge_name, index=BRIDGE_INDEX, mac=net.gateway_mac, group=group),
             *self._without_ipv6(net.bridge_name, net.tap_name),
@@ -102,7 +103,7 @@ class Builder:
         return rtnl.add_veth(f"{plan.namespace_veth} with {plan.host_veth}", near, far)
 
     def _connect(self, plan: VMPlan, inside: Rtnl, ignore: Sequence[int] = ()) -> None:
-        """Addresses, routes and neighbours at both ends of the veth; the host's route is the guide's: by 10.0.N.1."""
+        """Set addresses, routes and neighbours at both ends of the veth; the host's route is via 10.0.N.1 (guide)."""
         net, index = self._network, host_veth_index(plan)
         host_mac, mac = map(rtnl.mac_bytes, (net.host_veth_mac, net.namespace_veth_mac))
         group = net.interface_group
@@ -129,7 +130,7 @@ class Builder:
 
 
 def mark(network: Network) -> None:
-    """Mark the calling thread's new namespace as ours, and let it talk to itself."""
+    """Mark the calling thread's new namespace as the suite's, and bring up lo."""
     with Rtnl() as kernel:
         kernel.send([rtnl.set_link("lo", up=True, group=network.interface_group)])
 

@@ -1,4 +1,4 @@
-"""The host side, and the namespaces of the VMs on it (guide: Network Architecture)."""
+"""The host's side of the network, and the namespaces of its VMs (guide: Network Architecture)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 @dataclass
 class VMNamespace:
-    """One VM's namespace: br-vm with tap0, the veth to the host, NAT. Made by HostNet."""
+    """One VM's namespace: br-vm with tap0, the veth to the host, NAT. HostNet creates it."""
 
     plan: VMPlan
     name: str
@@ -40,21 +40,21 @@ class VMNamespace:
         return self.plan.vm_id
 
     def run(self, inside: Callable[[], T]) -> T:
-        """Run a function in the namespace, on a thread of its own."""
+        """Run a function in the namespace, on its own thread."""
         return netns.enter(self.name, inside)
 
     def make_socket(self, kind: socket.SocketKind = socket.SOCK_STREAM, protocol: int = 0) -> socket.socket:
-        """An IPv4 socket that lives in the namespace, and ends with it. Raises NetworkError if that is removed."""
+        """An IPv4 socket in the namespace, closed with it. Raises NetworkError if the namespace was removed."""
         made = self.run(lambda: socket.socket(socket.AF_INET, kind, protocol))
         with self._lock:
             self._sockets.add(made)
             if not self._closed:
                 return made
         made.close()
-        raise NetworkError(f"namespace {self.name}: its VM has failed or was removed: no socket can be made in it")
+        raise NetworkError(f"namespace {self.name}: its VM failed or was removed, so no socket can be created in it")
 
     def connect(self, address: str, port: int, timeout_s: float) -> socket.socket:
-        """A TCP connection made from inside the namespace. Raises OSError as socket.connect does."""
+        """A TCP connection from inside the namespace. Raises OSError, like socket.connect."""
         connection = self.make_socket()
         try:
             connection.settimeout(timeout_s)
@@ -65,17 +65,17 @@ class VMNamespace:
         return connection
 
     def close_sockets(self) -> None:
-        """Shut down every socket made in the namespace, so that waits on them end; no more can be made."""
+        """Shut down every socket of the namespace, so that waits on them end. No further socket can be created."""
         with self._lock:
             self._closed = True
             for each in self._sockets:
                 try:
                     each.shutdown(socket.SHUT_RDWR)
                 except OSError:
-                    continue  # closed already, or of datagrams: who waits for one must look whether the VM is alive
+                    continue  # already closed, or a datagram socket: its user must check whether the VM is alive
 
     def remove(self) -> None:
-        """Remove the namespace with all that is in it. Whoever waits for a connection in it is woken up."""
+        """Remove the namespace with its content. Waits for connections in it end."""
         self.close_sockets()
         self.host.remove_many([self])
 
@@ -83,8 +83,8 @@ class VMNamespace:
 class HostNet:
     """The network that plays the host: a private namespace (tests), or the machine's own.
 
-    A context manager: leaving it removes every namespace that it made, and the host's own part with the last one.
-    Without `with`, what is made stays: start(), then create_many().
+    A context manager: on exit it removes every namespace that it created, and the host's part with the last one.
+    Without `with`, everything stays: call start(), then create_many().
     """
 
     def __init__(self, network: Network, *, prefix: str, namespace: str | None, uplink: str | None) -> None:
@@ -99,15 +99,15 @@ class HostNet:
 
     @classmethod
     def private(cls, network: Network, prefix: str) -> HostNet:
-        """A host in a namespace of its own, called `<prefix>host`: the machine's network is not touched.
+        """A host in its own namespace, called `<prefix>host`: the machine's network is not touched.
 
-        VMs leave it by an interface called network.uplink_name, if somebody puts one there.
+        VMs leave it through an interface called network.uplink_name, if somebody adds one.
         """
         return cls(network, prefix=prefix, namespace=f"{prefix}host", uplink=network.uplink_name)
 
     @classmethod
     def machine(cls, network: Network) -> HostNet:
-        """The machine's own network, with the guide's names; VMs leave by the interface of the default route."""
+        """The machine's own network, with the guide's names. VMs leave through the interface of the default route."""
         _, routes = read_links_and_routes()
         out = next((route.interface for route in routes if route.main and not route.destination.prefixlen), None)
         return cls(network, prefix="", namespace=None, uplink=out)
@@ -120,25 +120,25 @@ class HostNet:
         self.close()
 
     def start(self) -> None:
-        """Make the host ready, or make good what is missing: its namespace if it is private, forwarding, rules."""
+        """Set up the host, or add missing parts: its namespace if it is private, forwarding, rules."""
         netns.prepare()
         if self.namespace and not netns.exists(self.namespace):
             netns.create(self.namespace, self._begin)
         elif self.namespace and not self.is_ours():
             raise NetworkError(
-                f"namespace {self.namespace}: exists already, and is not ours",
+                f"namespace {self.namespace}: exists already and does not belong to the suite",
                 "choose another prefix: --private PREFIX",
             )
         self.run(self._hold_host)
         self.run(self._start)
 
     def close(self) -> None:
-        """Remove all that this object made."""
+        """Remove everything that this object created."""
         self.remove_many(list(self._vms.values()))
         self.remove_host_side()
 
     def remove_host_side(self) -> None:
-        """Remove the private host, or the machine's rules unless a VM of anybody still needs them."""
+        """Remove the private host, or the machine's rules unless a VM of any process still needs them."""
         if self.namespace:
             if netns.exists(self.namespace) and self.is_ours():
                 netns.remove(self.namespace)
@@ -153,17 +153,17 @@ class HostNet:
         return netns.enter(self.namespace, inside)
 
     def create(self, vm_id: int) -> VMNamespace:
-        """Make the namespace of VM `vm_id` with everything that the guide's topology has.
+        """Create the namespace of VM `vm_id` with the guide's topology.
 
-        Raises NetworkError; then nothing is left behind.
+        Raises NetworkError and then leaves nothing behind.
         """
         return self.create_many([vm_id])[0]
 
     def create_many(self, vm_ids: Iterable[int]) -> list[VMNamespace]:
-        """Make the namespaces of many VMs, all or none.
+        """Create the namespaces of many VMs, all or none.
 
-        Raises NetworkError naming the VM at which it failed; what had been made before is taken back, as it is when
-        the caller is interrupted.
+        Raises NetworkError naming the VM at which it failed. Namespaces that it created before are removed, also if the
+        caller is interrupted.
         """
         vms = [self.vm(vm_id) for vm_id in vm_ids]
         for vm in vms:
@@ -184,33 +184,33 @@ class HostNet:
             if isinstance(error, NetworkError) and len(vms) > 1:
                 failed, count = vms[len(made)], len(made) + 1
                 what = f"VM {failed.vm_id}, number {count} of {len(vms)}: {error.message}"
-                raise NetworkError(f"{what} (the {len(made)} made before it are removed)", error.hint) from error
+                raise NetworkError(f"{what} (the {len(made)} created before it are removed)", error.hint) from error
             raise
         self._vms.update({vm.vm_id: vm for vm in made})
         return vms
 
     def repair(self, vm_ids: Iterable[int]) -> None:
-        """Add what is missing in namespaces that are there. Raises NetworkError naming the VM where that can't be."""
+        """Add missing parts to existing namespaces. Raises NetworkError naming the VM that cannot be repaired."""
         for vm_id in vm_ids:
             try:
                 netns.on_thread(partial(self._repair, self.vm(vm_id)))
             except NetworkError as error:
                 raise NetworkError(
-                    f"VM {vm_id} can't be repaired: {error.message}", "remove it, then make it again"
+                    f"VM {vm_id} cannot be repaired: {error.message}", "remove it, then create it again"
                 ) from error
 
     def vm(self, vm_id: int) -> VMNamespace:
-        """The namespace of a VM as it is planned, whether it is there or not. Raises NetworkError for a wrong id."""
+        """The planned namespace of a VM, whether or not it exists. Raises NetworkError for a wrong id."""
         plan = self.plan.for_vm(vm_id)
         return VMNamespace(plan, f"{self.prefix}{plan.namespace}", self)
 
     def remove_many(self, vms: Sequence[VMNamespace]) -> None:
-        """Remove namespaces with all that is in them; their names and addresses are free at once.
+        """Remove namespaces with their content; their names and addresses are free at once.
 
-        What the kernel held for them it gives back a little later, on its own time.
+        The kernel releases their memory a little later.
         """
         if vms:
-            # Not by the removal of the namespace, which the kernel does later: the names must be free now.
+            # The kernel removes a namespace later, with its links. The names must be free now.
             indexes = [host_veth_index(vm.plan) for vm in vms]
             self.run(lambda: delete_links(indexes))
         for vm in vms:
@@ -228,10 +228,12 @@ class HostNet:
             builder.repair(vm.plan, vm.name)
 
     def _check_end(self, plan: VMPlan) -> None:
-        """Raises NetworkError if the VM's interface on the host is somebody else's: it must not be changed."""
+        """Raises NetworkError if the VM's interface on the host belongs to somebody else: it must not be changed."""
         link = read_links_and_routes()[0].get(plan.host_veth)
         if link and link.group != self.network.interface_group and link.index != host_veth_index(plan):
-            raise NetworkError(f"interface {plan.host_veth} exists already, and is not ours", "rename or remove it")
+            raise NetworkError(
+                f"interface {plan.host_veth} exists already and does not belong to the suite", "rename or remove it"
+            )
 
     def _start(self) -> None:
         set_sysctl("net/ipv4/ip_forward", "1")
@@ -239,12 +241,12 @@ class HostNet:
         self._taken = taken_networks(*read_links_and_routes(), self.network.interface_group)
 
     def _begin(self) -> None:
-        """In the new namespace, before it has its name: whoever sees that finds it marked and held."""
+        """Mark and lock the new namespace before it gets its name, so that nobody sees it unmarked."""
         mark(self.network)
         self._hold_host()
 
     def is_ours(self) -> bool:
-        """Whether the namespace that plays the host is one that this suite has made."""
+        """Whether the suite created the namespace that plays the host."""
         return self.run(lambda: is_marked(self.network.interface_group))
 
     def _remove_rules(self) -> None:
@@ -256,9 +258,9 @@ class HostNet:
             nft.delete_rules()
 
     def _hold_host(self) -> int:
-        """Say that this process uses the host's network, until it ends; waits for one that is just removing its rules.
+        """Lock the host's network for this process until it ends; waits for a process that is removing the rules.
 
-        The lock is on the namespace itself: it can't be deleted, and it ends with the process.
+        The lock is on the namespace itself: it cannot be deleted, and the kernel releases it with the process.
         """
         if self._hold is None:
             self._hold = os.open(netns.OWN, os.O_RDONLY | os.O_CLOEXEC)

@@ -1,4 +1,4 @@
-"""VM ids, handed out so that no two VMs of a home have the same one, across processes."""
+"""Allocates VM ids, unique among all processes that use one HORNET_HOME."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ FLOCK = struct.Struct("@hhqqi4x")
 
 
 def vms_directory(workspace: Workspace) -> Path:
-    """Where each running VM has its directory, locked by its owner, with vm.json, console.log and vmm.log."""
+    """The parent of the VM directories. Its owner locks each one; it has vm.json, console.log and vmm.log."""
     return workspace.directory("run", "vms", private=True)
 
 
 class VMIds:
     """Ids 1 … largest.
 
-    An id is held by a lock on the byte of that number in one file, so that a process that dies gives its ids back,
-    and a thousand ids take one descriptor. Taking one costs the same however many are held. If somebody deletes the
-    file, a VM's directory, which its owner has locked, still says that its id is taken.
+    An id is a lock on the byte of that number in one file. So the ids of a dead process are free again, a thousand ids
+    need one descriptor, and taking one has constant cost. If somebody deletes the file, the locked directory of a VM
+    still shows that its id is in use.
 
-    vm_name: what VM n and its directory are called.
+    vm_name: the pattern for the name of VM n and of its directory.
     """
 
     def __init__(self, workspace: Workspace, largest: int, vm_name: str = "vm{n}") -> None:
@@ -45,30 +45,30 @@ class VMIds:
         self._lock = threading.Lock()
 
     def take(self) -> int:
-        """A free id, small ones first. Raises NetworkError when all are taken."""
+        """Take a free id, small ones first. Raises NetworkError if all are in use."""
         with self._lock:
             self._take_up_new_file()
             while self._given_back:
                 vm_id = heapq.heappop(self._given_back)
                 if self._try(vm_id):
                     return vm_id
-            # The second round finds what other processes have given back since the first.
+            # The second round finds ids that other processes released since the first.
             for _ in range(2):
                 while self._next <= self._largest:
                     self._next += 1
                     if self._try(self._next - 1):
                         return self._next - 1
                 self._next = 1
-        raise NetworkError(f"all VM ids 1 … {self._largest} are taken", "end some VMs, or raise network.max_vm_id")
+        raise NetworkError(f"all VM ids 1 … {self._largest} are in use", "end some VMs, or raise network.max_vm_id")
 
     def try_take(self, vm_id: int) -> bool:
-        """Take this very id, if nobody has it."""
+        """Take this id if it is free; returns whether it was."""
         with self._lock:
             self._take_up_new_file()
             return self._try(vm_id)
 
     def release(self, vm_id: int) -> None:
-        """Give an id back."""
+        """Release an id."""
         with self._lock:
             self._held.remove(vm_id)
             self._set(vm_id, fcntl.F_UNLCK)
@@ -92,7 +92,7 @@ class VMIds:
         return os.fdopen(os.open(self._home.run / IDS_FILE, flags, 0o644), "r+b")
 
     def _take_up_new_file(self) -> None:
-        """If somebody deleted the file: hold the same ids in the one that other processes use by now."""
+        """If somebody deleted the file, lock the same ids in the new one that other processes use."""
         try:
             if os.path.samestat((self._home.run / IDS_FILE).lstat(), os.fstat(self._file.fileno())):
                 return
@@ -104,8 +104,8 @@ class VMIds:
             try:
                 self._set(vm_id, fcntl.F_WRLCK)
             except BlockingIOError:
-                continue  # held by another process too; the directory decides which of them may make the VM
+                continue  # another process has it too; the locked directory decides which of them may start the VM
 
     def _set(self, vm_id: int, kind: int) -> None:
-        # A lock of the open file description: those of the process would end when any of its files is closed.
+        # A lock of the open file description: a lock of the process would end when any descriptor of it is closed.
         fcntl.fcntl(self._file, fcntl.F_OFD_SETLK, FLOCK.pack(kind, os.SEEK_SET, vm_id, 1, 0))

@@ -1,7 +1,7 @@
-"""Network namespaces: make them, enter them on a thread of their own, remove them.
+"""Network namespaces: create, enter on a separate thread, remove.
 
-A socket belongs to the namespace in which it was made, whichever thread uses it later. So whatever must happen
-inside a namespace happens on a short-lived thread that entered it, and the rest of the process never moves.
+A socket belongs to the namespace in which it was created, whichever thread uses it later. So work inside a namespace
+runs on a short-lived thread that enters it, and the rest of the process never moves.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from hornet.errors import NetworkError
 
 T = TypeVar("T")
 
-# Where ip-netns(8) keeps names; a name made here is seen by `ip netns list` and the other way round.
+# The directory of ip-netns(8): `ip netns list` shows names of the suite, and the suite sees those of others.
 RUN_NETNS = Path("/run/netns")
-# The text of the file that a name is. It says whose the name is when there is no namespace behind it.
+# The content of the file with the name. It shows the owner of a name without a namespace.
 MARK = b"hornetos\n"
 OWN = "/proc/thread-self/ns/net"
 CLONE_NEWNET = 0x40000000
@@ -32,10 +32,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def create(name: str, inside: Callable[[], T]) -> T:
-    """Make a namespace, run `inside` in it, and only then give it its name.
+    """Create a namespace, run `inside` in it, and only then give it its name.
 
-    So a name stands for a finished namespace; of an unfinished one the kernel leaves nothing, also when the process
-    is killed. Raises NetworkError if the name is taken or the kernel refuses.
+    So a name means a finished namespace. The kernel removes an unfinished one, also if the process is killed. Raises
+    NetworkError if the name is in use or the kernel refuses.
     """
 
     def make() -> T:
@@ -49,7 +49,7 @@ def create(name: str, inside: Callable[[], T]) -> T:
 
 
 def enter(name: str | None, inside: Callable[[], T]) -> T:
-    """Run `inside` in the namespace `name`; None is the process's own. Raises NetworkError if there is none."""
+    """Run `inside` in the namespace `name` (None: the process's own). Raises NetworkError if it does not exist."""
     if name is None:
         return inside()
 
@@ -61,24 +61,24 @@ def enter(name: str | None, inside: Callable[[], T]) -> T:
 
 
 def remove(name: str) -> None:
-    """Remove a name, and with it the namespace, unless a process is still in it. No such name is no error."""
+    """Remove a name, and the namespace unless a process is still in it. A missing name is not an error."""
     path = RUN_NETNS / name
     _libc.umount2(str(path).encode(), MNT_DETACH)
     path.unlink(missing_ok=True)
 
 
 def exists(name: str) -> bool:
-    """Whether a namespace of that name is there."""
+    """Whether a namespace of that name exists."""
     return (RUN_NETNS / name).exists()
 
 
 def names() -> list[str]:
-    """Every name, whoever made it."""
+    """All names, whoever created them."""
     return sorted(os.listdir(RUN_NETNS)) if RUN_NETNS.is_dir() else []
 
 
 def is_held(name: str) -> bool:
-    """Whether a living process has locked the namespace: it uses it, or plays a host in it."""
+    """Whether a living process has locked the namespace because it uses it."""
     try:
         fd = os.open(RUN_NETNS / name, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -93,11 +93,11 @@ def is_held(name: str) -> bool:
 
 
 def is_empty_mark(name: str) -> bool:
-    """Whether the name is one that we made and that leads to no namespace (the process was killed in between)."""
+    """Whether the suite created the name but no namespace is behind it (the process was killed in between)."""
     try:
         with (RUN_NETNS / name).open("rb") as file:
             return file.read(len(MARK) + 1) == MARK
-    except OSError:  # a live one: namespace files can't be read
+    except OSError:  # a live one: namespace files cannot be read
         return False
 
 
@@ -105,7 +105,7 @@ def is_empty_mark(name: str) -> bool:
 
 
 def on_thread(work: Callable[[], T]) -> T:
-    """Run `work` on a thread that may change its namespace, to its end, also if the caller is interrupted."""
+    """Run `work` on a thread that may change its namespace. It runs to its end even if the caller is interrupted."""
     result: list[T] = []
     failure: list[BaseException] = []
 
@@ -128,13 +128,13 @@ def on_thread(work: Callable[[], T]) -> T:
 
 
 def check_free(name: str) -> None:
-    """Raises NetworkError if the name is taken."""
+    """Raises NetworkError if the name is in use."""
     if exists(name):
         raise _taken(name)
 
 
 def unshare(name: str) -> None:
-    """Move the calling thread into a new namespace, which as yet has no name (`name` is for the error)."""
+    """Move the calling thread into a new namespace without a name (`name` is for the error message)."""
     code = _libc.unshare(CLONE_NEWNET)
     if code and ctypes.get_errno() == errno.ENOSPC:
         raise NetworkError(f"namespace {name}: the kernel's limit is reached", "raise sysctl user.max_net_namespaces")
@@ -142,7 +142,7 @@ def unshare(name: str) -> None:
 
 
 def move_to(name: str) -> None:
-    """Move the calling thread into a named namespace. Raises NetworkError if there is none."""
+    """Move the calling thread into a named namespace. Raises NetworkError if it does not exist."""
     try:
         fd = os.open(RUN_NETNS / name, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -154,7 +154,7 @@ def move_to(name: str) -> None:
 
 
 def bind(name: str) -> None:
-    """Give the calling thread's namespace a name. Raises NetworkError if it is taken."""
+    """Give the calling thread's namespace a name. Raises NetworkError if the name is in use."""
     path = RUN_NETNS / name
     try:
         _link_mark(path)
@@ -168,10 +168,10 @@ def bind(name: str) -> None:
 
 
 def prepare() -> None:
-    """Make the directory of names what ip-netns(8) makes it: a shared mount of itself.
+    """Turn the directory of names into a shared mount of itself, as ip-netns(8) does.
 
-    Else the first `ip netns add` would do so, and cover the mounts that are there: they could not be removed any
-    more. For the same reason it is left as it is where others have made names already. Raises NetworkError.
+    Otherwise the first `ip netns add` would do so and hide the existing mounts, which could then not be removed. For
+    the same reason the directory is not changed if it already has names. Raises NetworkError.
     """
     try:
         RUN_NETNS.mkdir(parents=True, exist_ok=True)
@@ -180,7 +180,7 @@ def prepare() -> None:
     if names():
         return
     directory = str(RUN_NETNS).encode()
-    # It is refused (EINVAL) exactly if the directory is not a mount yet: so it is never mounted twice.
+    # The kernel refuses this (EINVAL) only if the directory is not a mount yet, so it is never mounted twice.
     if _libc.mount(b"", directory, b"none", MS_SHARED | MS_REC, None):
         if ctypes.get_errno() == errno.EINVAL:
             _check(_libc.mount(directory, directory, b"none", MS_BIND | MS_REC, None), f"{RUN_NETNS}: bind mount")
@@ -188,7 +188,7 @@ def prepare() -> None:
 
 
 def _link_mark(path: Path) -> None:
-    """Make a name that holds the mark from the first moment on. Raises FileExistsError."""
+    """Create a name that has the mark from the first moment. Raises FileExistsError."""
     fd = os.open(RUN_NETNS, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o444)
     try:
         os.write(fd, MARK)

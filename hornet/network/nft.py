@@ -1,6 +1,6 @@
-"""nftables rule sets: one for the host, whatever the number of VMs, and the same small one in each namespace.
+"""nftables rule sets: one for the host, independent of the number of VMs, and the same small one in each namespace.
 
-They are loaded by nft's own library within the process: 0.4 ms, where starting the `nft` command takes 5.
+nft's own library loads them in this process in 0.4 ms. Starting the `nft` command takes 5 ms.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from hornet.errors import NetworkError
 from hornet.spec.network import Network
 
 TABLE = "hornetos"
-# In our tables' comment: a table of this name without it is somebody else's.
+# The comment of the suite's tables. A table of this name without it belongs to somebody else.
 MARK = "made by the HornetOS suite"
 DELETE = f"table inet {TABLE}\ndelete table inet {TABLE}\n"
 LIBRARY = "libnftables.so.1"
 HINT = "install nftables and check that the kernel has nf_tables with NAT and fib"
 
-# libnftables promises nothing about threads.
+# libnftables is not documented as thread-safe.
 _lock = threading.Lock()
 
 
 def host_rules(network: Network, uplink: str | None) -> str:
-    """The host's rules. VMs' interfaces are known by their group, so a VM more adds no rule and no name.
+    """The host's rules. They match interfaces of VMs by their group, so a further VM adds no rule.
 
-    A VM reaches what lies behind `uplink`, translated to the host's address, and nothing else: not another VM, not the
-    host's own services but those of network.host_tcp_ports (a ping is answered). Nothing reaches a VM unasked. A
-    source address that does not belong to the interface is dropped (RFC 3704, strict).
+    A VM reaches only the networks behind `uplink`, translated to the host's address: no other VM, and no service of the
+    host except network.host_tcp_ports and ping. Nothing outside can open a connection to a VM. Packets with a source
+    address that does not belong to the interface are dropped (RFC 3704, strict).
     """
     group = network.interface_group
     ports = ", ".join(map(str, network.host_tcp_ports))
@@ -69,7 +69,7 @@ table inet {TABLE} {{
 
 
 def namespace_rules(network: Network) -> str:
-    """The rules in a VM's namespace, the same in all: what leaves carries the namespace's own address.
+    """The rules in a VM's namespace, the same in all: outgoing packets get the namespace's own address.
 
     Only the guest's own address comes from the bridge, and no IPv6: the guide's topology has none. Nothing goes to the
     guest that it did not ask for. What conntrack does not know (state invalid) would leave untranslated: it is dropped.
@@ -100,21 +100,21 @@ table inet {TABLE} {{
 def load_rules(rules: str, *, replace: bool) -> None:
     """Load a rule set, all or nothing, in the calling thread's namespace.
 
-    replace: whether there may be one already; it costs the kernel 10 ms to make sure that nobody uses it any more.
-    Raises NetworkError, among others for a table of this name that is not ours: it stays.
+    replace: whether an existing rule set is replaced. That takes 10 ms: the kernel waits until nobody uses the old one.
+    Raises NetworkError, also for a table of this name that belongs to somebody else, which stays.
     """
     if replace and (listed := listed_rules()) is not None and not is_ours(listed):
         raise NetworkError(
-            f"nftables: there is a table inet {TABLE} already, and it is not ours",
-            f"rename it, or if it is of no use: nft delete table inet {TABLE}",
+            f"nftables: a table inet {TABLE} exists already and does not belong to the suite",
+            f"rename it, or delete it if you do not need it: nft delete table inet {TABLE}",
         )
     _run((DELETE if replace else "") + rules)
 
 
 def listed_rules() -> str | None:
-    """The table of our name as nft lists it in the calling thread's namespace; None without one. Raises NetworkError.
+    """The suite's table as nft lists it in the calling thread's namespace, or None. Raises NetworkError.
 
-    It may be somebody else's: see is_ours().
+    It may belong to somebody else: see is_ours().
     """
     if f"table inet {TABLE}\n" not in _run("list tables"):
         return None
@@ -122,13 +122,13 @@ def listed_rules() -> str | None:
 
 
 def is_ours(listed: str) -> bool:
-    """Whether a table, as listed, is one that this suite has made."""
+    """Whether the suite created the listed table."""
     header, _, _ = listed.partition("\tchain ")
     return f'\tcomment "{MARK}"\n' in header
 
 
 def delete_rules() -> None:
-    """Delete our rule set in the calling thread's namespace, if there is one; somebody else's stays."""
+    """Delete the suite's rule set in the calling thread's namespace, if there is one, but not somebody else's."""
     listed = listed_rules()
     if listed is not None and is_ours(listed):
         _run(DELETE)
@@ -137,7 +137,7 @@ def delete_rules() -> None:
 def _run(commands: str) -> str:
     library = _library()
     with _lock:
-        # A context speaks to the namespace in which it was made.
+        # A context works in the namespace in which it was created.
         context = library.nft_ctx_new(0)
         try:
             library.nft_ctx_buffer_output(context)

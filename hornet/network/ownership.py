@@ -1,7 +1,7 @@
-"""What of ours is on a host, found in the kernel itself: no state file that could be lost says what is ours.
+"""Finds the suite's network objects on a host. The kernel records ownership, not a state file that could be lost.
 
-A namespace is ours if its lo is in our interface group, an interface of the host if it is in that group, a name
-without a namespace if its file holds our mark. All else is somebody else's, whatever it is called.
+A namespace belongs to the suite if its lo is in the suite's interface group, an interface of the host if it is in that
+group, and a name without a namespace if its file has the suite's mark. Names alone prove nothing.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from hornet.network.rtnl import delete_links
 from hornet.network.state import is_marked, read_links_and_routes
 from hornet.spec.network import RUN_PREFIX, Network
 
-# Private hosts of tests, and what belongs to them, carry the id of the process that made them.
+# The names of private hosts of tests, and of their VMs, contain the id of the process that created them.
 RUN_NAME = re.compile(rf"{RUN_PREFIX}([0-9]+)-")
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What is ours on one host. host_ends: interfaces on the host, by name, with their index."""
+    """The suite's objects on one host. host_ends: index of each interface on the host, by name."""
 
     vm_ids: list[int] = field(default_factory=list)
     empty_names: list[str] = field(default_factory=list)
@@ -41,7 +41,7 @@ class Inventory:
         return [name for name in self.host_ends if name not in expected]
 
     def only(self, host: HostNet, vm_ids: Iterable[int]) -> Inventory:
-        """The part of it that belongs to some VMs."""
+        """The objects of these VMs."""
         vms = [host.vm(vm_id) for vm_id in vm_ids]
         ids, names, ends = {vm.vm_id for vm in vms}, {vm.name for vm in vms}, {vm.plan.host_veth for vm in vms}
         return Inventory(
@@ -52,7 +52,7 @@ class Inventory:
 
 
 def take_inventory(host: HostNet) -> Inventory:
-    """Find what is ours on a host; nothing on one that is not there."""
+    """Find the suite's objects on a host; none if the host does not exist."""
     if host.namespace and not (netns.exists(host.namespace) and host.is_ours()):
         return Inventory()
     group = host.network.interface_group
@@ -69,7 +69,7 @@ def take_inventory(host: HostNet) -> Inventory:
 
 
 def remove_found(host: HostNet, found: Inventory) -> None:
-    """Remove exactly the VMs' parts that an inventory holds."""
+    """Remove exactly the objects of VMs that an inventory lists."""
     if found.host_ends:
         host.run(lambda: delete_links(list(found.host_ends.values())))
     for name in [*(host.vm(vm_id).name for vm_id in found.vm_ids), *found.empty_names]:
@@ -77,7 +77,7 @@ def remove_found(host: HostNet, found: Inventory) -> None:
 
 
 def leftovers(network: Network) -> dict[int, list[str]]:
-    """Names of namespaces that test runs made whose process is dead, by process id.
+    """Names of namespaces from test runs whose process is dead, by process id.
 
     A process in another PID namespace has another id there: its host's namespace, which it holds, says that it lives.
     """
@@ -94,7 +94,7 @@ def leftovers(network: Network) -> dict[int, list[str]]:
 
 
 def remove_leftovers(network: Network) -> list[str]:
-    """Remove what killed test runs have left; the names of what was removed."""
+    """Remove leftovers of killed test runs; returns the names of removed namespaces."""
     names = [name for names in leftovers(network).values() for name in names]
     for name in names:
         netns.remove(name)
@@ -118,7 +118,7 @@ def _vm_id(host: HostNet, name: str) -> int | None:
 
 
 def _marked(names: Iterable[str], group: int) -> list[str]:
-    """Those of the names that lead to a namespace of ours."""
+    """The names whose namespace belongs to the suite."""
 
     def look() -> list[str]:
         found = []
@@ -126,7 +126,7 @@ def _marked(names: Iterable[str], group: int) -> list[str]:
             try:
                 netns.move_to(name)
             except NetworkError:
-                continue  # gone meanwhile, or no namespace behind the name
+                continue  # removed meanwhile, or a name without a namespace
             if is_marked(group):
                 found.append(name)
         return found

@@ -13,7 +13,7 @@ from hornet.spec.network import Network
 
 @dataclass(frozen=True)
 class VMPlan:
-    """Everything about one VM's place in the network. `subnet` is the guide's 10.0.N.0/24."""
+    """Names and addresses of one VM. subnet: the guide's 10.0.N.0/24."""
 
     vm_id: int
     namespace: str
@@ -26,7 +26,7 @@ class VMPlan:
 
 @dataclass(frozen=True)
 class Taken:
-    """A network that the host uses for something else. what: as in `route 10.0.0.0/8 by eth0`."""
+    """A network that the host already uses. what: as in `the route 10.0.0.0/8 dev eth0`."""
 
     network: IPv4Network
     what: str
@@ -65,14 +65,14 @@ class AddressPlan:
         )
 
     def vm_id(self, namespace: str) -> int | None:
-        """The id of the VM whose namespace has this name; None if it is no VM's name."""
+        """The id of the VM whose namespace has this name; None if no VM has it."""
         pattern = re.escape(self.network.namespace_name).replace(r"\{n\}", "([1-9][0-9]*)")
         found = re.fullmatch(pattern, namespace, re.ASCII)
         return int(found[1]) if found and int(found[1]) <= self.largest_id else None
 
 
 def overlaps(plan: VMPlan, taken: Iterable[Taken]) -> list[str]:
-    """What of the host's own lies in the VM's subnet, or contains it, in words."""
+    """One sentence for each network of the host that overlaps the VM's subnet."""
     return [f"{plan.host_veth}: {plan.subnet} overlaps {it.what}" for it in taken if it.network.overlaps(plan.subnet)]
 
 

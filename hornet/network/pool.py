@@ -1,4 +1,4 @@
-"""Namespaces made ahead of time: a VM that starts takes one in microseconds instead of milliseconds."""
+"""A pool of finished namespaces: a VM that starts takes one in microseconds instead of milliseconds."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ class NamespacePool:
         return len(self._ready)
 
     def fill(self, count: int) -> None:
-        """Have at least `count` ready; the missing ones are made in one go.
+        """Fill the pool up to at least `count` namespaces, all created together.
 
-        Raises NetworkError; then the pool is as it was.
+        Raises NetworkError; the pool is then unchanged.
         """
         self._ready.extend(self._make(count - len(self._ready)))
 
     def take(self) -> VMNamespace:
-        """A finished namespace; made now, if none is ready. Safe from several threads. Raises NetworkError."""
+        """Take a finished namespace, or create one if none is ready. Thread-safe. Raises NetworkError."""
         try:
             return self._ready.popleft()
         except IndexError:
             return self._make(1)[0]
 
     def close(self) -> None:
-        """Remove those that nobody took, and give their ids back. Raises NetworkError; then the pool has them still."""
+        """Remove unused namespaces and release their ids. Raises NetworkError; the pool then still has them."""
         closing: list[VMNamespace] = []
         with suppress(IndexError):
             while True:

@@ -1,4 +1,4 @@
-"""Namespaces that stay without a process: bring up what is missing, repair what is broken, say what is wrong."""
+"""Networks that outlive their process (`hornetos net`): create missing ones, repair broken ones, report problems."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from hornet.network.state import NetFacts, read_facts, rules_as_listed
 
 @dataclass(frozen=True)
 class Changes:
-    """What bring_up() did, by VM id."""
+    """The result of bring_up(), as VM ids."""
 
     made: list[int]
     repaired: list[int]
 
 
 def bring_up(host: HostNet, vm_ids: Sequence[int]) -> Changes:
-    """Make what is missing and repair what is broken; what is right is left alone, so VMs that run go on.
+    """Create missing networks and repair broken ones. Correct ones are not touched, so running VMs are not disturbed.
 
-    Raises NetworkError for what can't be made or repaired; what this call made is then taken back.
+    Raises NetworkError if one cannot be created or repaired. Networks that this call created are then removed.
     """
     host.start()
     there = set(take_inventory(host).vm_ids)
@@ -34,22 +34,22 @@ def bring_up(host: HostNet, vm_ids: Sequence[int]) -> Changes:
     for vm_id, found in vm_problems(host, broken).items():
         if found:
             raise NetworkError(
-                f"VM {vm_id} can't be repaired: {'; '.join(found)}",
-                "remove it with `hornetos net down`, then make it again",
+                f"VM {vm_id} cannot be repaired: {'; '.join(found)}",
+                "remove it with `hornetos net down`, then create it again",
             )
     made = host.create_many([vm_id for vm_id in vm_ids if vm_id not in there])
     return Changes([vm.vm_id for vm in made], broken)
 
 
 def host_problems(host: HostNet) -> list[str]:
-    """What is wrong with what the host has once for all VMs."""
+    """Problems of the host's parts that all VMs share."""
     if host.namespace and not netns.exists(host.namespace):
         return [f"host: no namespace {host.namespace}"]
     return checks.host_problems(host.run(read_facts), rules_as_listed(nft.host_rules(host.network, host.uplink)))
 
 
 def vm_problems(host: HostNet, vm_ids: Sequence[int]) -> dict[int, list[str]]:
-    """What is wrong with each of these VMs' networks, inside and on the host; an empty list for a right one."""
+    """Problems of each VM's network, in its namespace and on the host; an empty list for a correct one."""
     if not vm_ids:
         return {}
     network = host.network
@@ -72,7 +72,7 @@ def vm_problems(host: HostNet, vm_ids: Sequence[int]) -> dict[int, list[str]]:
 
 
 def facts_of(name: str) -> NetFacts | None:
-    """Move the calling thread into a namespace and read its facts; None if there is no such namespace."""
+    """Move the calling thread into a namespace and read its facts; None if the namespace does not exist."""
     if not netns.exists(name) or netns.is_empty_mark(name):
         return None
     netns.move_to(name)

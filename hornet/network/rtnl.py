@@ -1,7 +1,7 @@
 """Changes of links, addresses and routes by rtnetlink, many in one round trip (rtnetlink(7)).
 
 The few messages that the topology takes are encoded here: pyroute2 spends 0.6 ms on each, as long as the kernel needs
-for a whole namespace. What is there is read back with pyroute2 (topology.py), so that two implementations must agree.
+for a whole namespace. pyroute2 reads the result back (state.py), so two implementations must agree.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ IFF_UP = 1
 
 HEADER = struct.Struct("=IHHII")
 LINK_HEADER = struct.Struct("=BxHiII")
-# Each answer waits in the socket's buffer until all are there: more at a time would overflow it.
+# Answers stay in the socket's buffer until all have arrived. More messages at a time would overflow it.
 CHUNK = 100
 RECEIVE_BYTES = 1 << 18
 TIMEOUT_S = 60.0
@@ -42,12 +42,12 @@ HINTS = {
     errno.EPERM: "run as root, with CAP_NET_ADMIN",
     errno.EEXIST: "it exists already: remove it first, or choose another VM id",
     errno.EBUSY: "it exists already: remove it first, or choose another VM id",
-    errno.ENODEV: "the interface is gone: the namespace may have been removed meanwhile",
+    errno.ENODEV: "the interface does not exist any more: its namespace may have been removed meanwhile",
 }
 
 
 class Message(NamedTuple):
-    """One change. what: for an error; flags beyond request and acknowledgement."""
+    """One change. what: for an error message. flags: in addition to request and acknowledgement."""
 
     what: str
     kind: int
@@ -56,39 +56,39 @@ class Message(NamedTuple):
 
 
 def link(name: str, *, index: int = 0, up: bool = False, **attributes: bytes | int) -> bytes:
-    """An interface as a message carries it; keywords: address, master, group, net_ns_fd."""
+    """An interface, encoded for a message; keywords: address, master, group, net_ns_fd."""
     flags = IFF_UP if up else 0
     return LINK_HEADER.pack(0, 0, index, flags, flags) + _text(IFLA_IFNAME, name) + _link_attributes(attributes)
 
 
 def mac_bytes(mac: str) -> bytes:
-    """A MAC address as a message carries it."""
+    """A MAC address, encoded for a message."""
     return bytes.fromhex(mac.replace(":", ""))
 
 
 def add_bridge(name: str, *, index: int, mac: str, group: int) -> Message:
-    """A bridge, as yet down."""
+    """Add a bridge, which is down at first."""
     kind = _attribute(IFLA_LINKINFO, _text(IFLA_INFO_KIND, "bridge"))
     body = link(name, index=index, address=mac_bytes(mac), group=group) + kind
     return Message(f"add bridge {name}", RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, body)
 
 
 def add_veth(name: str, near: bytes, peer: bytes) -> Message:
-    """A veth pair; both ends as link() makes them, the peer with the namespace where it is to be."""
+    """Add a veth pair; both ends come from link(), the far end with its namespace."""
     data = _attribute(IFLA_INFO_DATA, _attribute(VETH_INFO_PEER, peer))
     kind = _attribute(IFLA_LINKINFO, _text(IFLA_INFO_KIND, "veth") + data)
     return Message(f"add veth {name}", RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, near + kind)
 
 
 def set_link(name: str, *, up: bool = False, **attributes: bytes | int) -> Message:
-    """Change an interface, found by its name; keywords as in link()."""
+    """Change an interface, given by name; keywords as in link()."""
     return Message(f"set {name}", RTM_SETLINK, 0, link(name, index=0, up=up, **attributes))
 
 
 def no_ipv6_address(name: str) -> Message:
-    """An interface that is down does not give itself an IPv6 address when it comes up.
+    """Stop an interface that is down from giving itself an IPv6 address when it comes up.
 
-    That would take the longer the more interfaces there are, and send packets of its own.
+    That would take longer the more interfaces there are, and would send packets.
     """
     mode = _attribute(IFLA_INET6_ADDR_GEN_MODE, bytes([IN6_ADDR_GEN_MODE_NONE]))
     body = link(name) + _attribute(IFLA_AF_SPEC, _attribute(socket.AF_INET6, mode))
@@ -96,7 +96,7 @@ def no_ipv6_address(name: str) -> Message:
 
 
 def add_address(name: str, index: int, address: IPv4Interface, *, connected_route: bool = True) -> Message:
-    """An address; connected_route: whether the kernel is to add the route of its network."""
+    """Add an address. connected_route: whether the kernel adds the route of its network."""
     packed = address.ip.packed
     flags = _number(IFA_FLAGS, 0 if connected_route else IFA_F_NOPREFIXROUTE)
     header = struct.pack("=BBBBI", socket.AF_INET, address.network.prefixlen, 0, RT_SCOPE_UNIVERSE, index)
@@ -105,7 +105,7 @@ def add_address(name: str, index: int, address: IPv4Interface, *, connected_rout
 
 
 def set_route(destination: IPv4Network, gateway: IPv4Address, index: int) -> Message:
-    """A route by a gateway that is taken to be on the link; one of the same destination is replaced."""
+    """Set a route via a gateway that is assumed to be on the link; replaces a route with the same destination."""
     length = destination.prefixlen
     header = struct.pack("=8BI", socket.AF_INET, length, 0, 0, RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_UNIVERSE,
                          RTN_UNICAST, RTNH_F_ONLINK)  # fmt: skip
@@ -116,14 +116,14 @@ def set_route(destination: IPv4Network, gateway: IPv4Address, index: int) -> Mes
 
 
 def set_neighbour(address: IPv4Address, mac: str, index: int) -> Message:
-    """Who has an address, once and for all: the kernel neither asks nor forgets."""
+    """Set a permanent neighbour: the kernel neither queries nor expires it."""
     header = struct.pack("=BxHiHBB", socket.AF_INET, 0, index, NUD_PERMANENT, 0, 0)
     body = header + _attribute(NDA_DST, address.packed) + _attribute(NDA_LLADDR, mac_bytes(mac))
     return Message(f"neighbour {address}", RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body)
 
 
 class Rtnl:
-    """A netlink socket; it speaks to the namespace of the thread that made it. A context manager."""
+    """A netlink socket in the namespace of the thread that created it; a context manager."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
@@ -137,7 +137,7 @@ class Rtnl:
         self._socket.close()
 
     def send(self, messages: Sequence[Message], *, ignore: Sequence[int] = ()) -> None:
-        """Make the changes in order. Raises NetworkError naming the first that failed; errnos in `ignore` are none."""
+        """Apply changes in order. Raises NetworkError naming the first that failed with an errno not in `ignore`."""
         for start in range(0, len(messages), CHUNK):
             chunk = messages[start : start + CHUNK]
             for message, code in zip(chunk, self._exchange(chunk), strict=True):
@@ -145,7 +145,7 @@ class Rtnl:
                     raise NetworkError(f"{message.what}: {os.strerror(code)}", HINTS.get(code, ""))
 
     def delete_links(self, indexes: Sequence[int]) -> None:
-        """Delete interfaces at once: the kernel waits for its readers (RCU) once, not once for each.
+        """Delete interfaces together: the kernel waits for one RCU grace period, not for one per interface.
 
         They are first put into a group of their own, as a group is what the kernel can delete. One that is gone
         already is no error.

@@ -1,4 +1,4 @@
-"""What a network namespace really holds, read back with pyroute2: for checks, and to find what is ours."""
+"""Reads the state of a network namespace with pyroute2, for checks and to find the suite's objects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NUD_PERMANENT = 0x80
 
 @dataclass(frozen=True)
 class Link:
-    """An interface. kind: as in `bridge`; empty for hardware. master: the bridge that it is a port of."""
+    """An interface. kind: as in `bridge`, empty for hardware. master: the bridge of which it is a port."""
 
     name: str
     index: int
@@ -36,7 +36,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Route:
-    """An IPv4 route, whatever its table. interface is None for one that only refuses."""
+    """An IPv4 route of any table. interface: None for a route that only rejects."""
 
     destination: IPv4Network
     gateway: IPv4Address | None
@@ -51,7 +51,7 @@ class Route:
 
 @dataclass(frozen=True)
 class NetFacts:
-    """One namespace. rules: our rule set as nft lists it, or None; neighbours: MACs of those that are not learnt."""
+    """The state of one namespace. rules: the suite's rule set as nft lists it. neighbours: MACs of permanent ones."""
 
     links: dict[str, Link]
     routes: tuple[Route, ...]
@@ -68,7 +68,7 @@ def read_facts() -> NetFacts:
 
 
 def read_links_and_routes() -> tuple[dict[str, Link], tuple[Route, ...]]:
-    """Interfaces by name, and routes but for the kernel's own of table local, in the calling thread's namespace."""
+    """Interfaces by name, and routes except those of table local, in the calling thread's namespace."""
     with IPRoute() as kernel:
         raw_links = list(kernel.get_links())
         raw_addresses = list(kernel.get_addr(family=AF_INET))
@@ -88,7 +88,7 @@ def _permanent_neighbours() -> dict[IPv4Address, str]:
 
 
 def taken_networks(links: Mapping[str, Link], routes: Sequence[Route], group: int) -> list[Taken]:
-    """What the host uses itself: addresses and routes of interfaces that are not ours, but for the default route."""
+    """The networks that the host itself uses: addresses and routes of other interfaces, except the default route."""
     ours = {link.name for link in links.values() if link.group == group}
     addresses = [
         Taken(IPv4Network(address.ip), f"the address {address} of {link.name}")
@@ -104,13 +104,13 @@ def taken_networks(links: Mapping[str, Link], routes: Sequence[Route], group: in
 
 
 def is_marked(group: int) -> bool:
-    """Whether the calling thread's namespace is one of ours: its lo is in our group."""
+    """Whether the calling thread's namespace belongs to the suite: its lo is in the suite's group."""
     with IPRoute() as kernel:
         return any(link.get("group") == group for link in kernel.get_links(1))
 
 
 def rules_as_listed(rules: str) -> str | None:
-    """How nft lists a rule set: loaded into a namespace that nobody sees, so that no text of ours must guess it."""
+    """The rule set as nft lists it: it is loaded into a temporary namespace and read back."""
 
     def load_and_list() -> str | None:
         netns.unshare("for comparison")

@@ -17,7 +17,7 @@ IFF_VNET_HDR = 0x4000
 
 
 def open_tap(name: str, *, persist: bool = False) -> int:
-    """Open, and make if need be, the tap `name` in the calling thread's namespace; returns the descriptor.
+    """Open the tap `name` in the calling thread's namespace, and create it if needed; returns the descriptor.
 
     persist=True lets it stay when the descriptor is closed. Raises NetworkError.
     """
@@ -26,7 +26,7 @@ def open_tap(name: str, *, persist: bool = False) -> int:
     except OSError as error:
         raise NetworkError(f"{TUN}: {error.strerror}", "load the kernel module: modprobe tun") from error
     try:
-        # Packets carry a virtio header, so that checksums need not be computed between guest and host.
+        # Packets have a virtio header, so guest and host need not compute checksums.
         request = struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)
         fcntl.ioctl(fd, TUNSETIFF, request)
         if persist:

@@ -1,4 +1,4 @@
-"""The guide's topology, as it really is (guide: Network Architecture, IP Addressing Scheme)."""
+"""Compares the state of a network with the guide (guide: Network Architecture, IP Addressing Scheme)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hornet.spec.network import Network
 
 
 def namespace_problems(network: Network, plan: VMPlan, facts: NetFacts, rules: str | None) -> list[str]:
-    """What is wrong inside the namespace of a VM; `rules` is the rule set that it must have, as nft lists it."""
+    """Problems inside a VM's namespace. rules: the expected rule set, as nft lists it."""
     where, links = plan.namespace, facts.links
     problems = [
         *bridge_problems(network, plan, facts),
@@ -26,14 +26,14 @@ def namespace_problems(network: Network, plan: VMPlan, facts: NetFacts, rules: s
 
 
 def bridge_problems(network: Network, plan: VMPlan, facts: NetFacts) -> list[str]:
-    """What is wrong with the bridge in the namespace of a VM."""
+    """Problems of the bridge in a VM's namespace."""
     where, bridge = plan.namespace, network.bridge_name
     problems = _link_problems(where, facts, bridge, "bridge", [network.gateway_address])
     return problems + _mac_problems(where, facts, bridge, network.gateway_mac)
 
 
 def tap_problems(network: Network, plan: VMPlan, facts: NetFacts) -> list[str]:
-    """What is wrong with the tap, a port of the bridge."""
+    """Problems of the tap, which is a port of the bridge."""
     where, tap, bridge = plan.namespace, network.tap_name, network.bridge_name
     problems = _link_problems(where, facts, tap, "tun", [])
     if tap in facts.links and facts.links[tap].master != bridge:
@@ -42,7 +42,7 @@ def tap_problems(network: Network, plan: VMPlan, facts: NetFacts) -> list[str]:
 
 
 def veth_problems(network: Network, plan: VMPlan, facts: NetFacts) -> list[str]:
-    """What is wrong with the namespace's end of the veth pair and the way over it."""
+    """Problems of the namespace's end of the veth pair and of the route through it."""
     where, veth = plan.namespace, plan.namespace_veth
     problems = _link_problems(where, facts, veth, "veth", [plan.namespace_address])
     problems += _mac_problems(where, facts, veth, network.namespace_veth_mac)
@@ -54,12 +54,12 @@ def veth_problems(network: Network, plan: VMPlan, facts: NetFacts) -> list[str]:
 
 
 def host_end_problems(network: Network, plan: VMPlan, facts: NetFacts) -> list[str]:
-    """What is wrong with the host's side of one VM."""
+    """Problems of the host's side of one VM."""
     problems = _link_problems("host", facts, plan.host_veth, "veth", [plan.host_address])
     link = facts.links.get(plan.host_veth)
     if link and link.group != network.interface_group:
         problems.append(
-            f"host: {plan.host_veth} is in group {link.group}, expected {network.interface_group}: no rule knows it"
+            f"host: {plan.host_veth} is in group {link.group}, expected {network.interface_group}: no rule matches it"
         )
     problems += _mac_problems("host", facts, plan.host_veth, network.host_veth_mac)
     route = f"{plan.subnet} via {plan.namespace_address.ip} dev {plan.host_veth}"
@@ -68,13 +68,13 @@ def host_end_problems(network: Network, plan: VMPlan, facts: NetFacts) -> list[s
 
 
 def host_problems(facts: NetFacts, rules: str | None) -> list[str]:
-    """What is wrong with what the host has once for all VMs."""
+    """Problems of the host's parts that all VMs share."""
     return rule_problems("host", facts, rules)
 
 
 def rule_problems(where: str, facts: NetFacts, rules: str | None) -> list[str]:
-    """What is wrong with forwarding and with our rule set, NAT among it; `rules`: as it must be, as nft lists it."""
-    problems = [] if facts.forwarding else [f"{where}: ip_forward is off"]
+    """Problems of forwarding and of the rule set with its NAT. rules: the expected rule set, as nft lists it."""
+    problems = [] if facts.forwarding else [f"{where}: ip_forward is disabled"]
     if facts.rules is None:
         problems.append(f"{where}: no rule set")
     elif facts.rules != rules:
@@ -83,7 +83,7 @@ def rule_problems(where: str, facts: NetFacts, rules: str | None) -> list[str]:
         shown = "; ".join(
             [f"unexpected: {line.strip()}" for line in different] + [f"missing: {line.strip()}" for line in missing]
         )
-        problems.append(f"{where}: the rule set is not the expected one ({shown or 'another order'})")
+        problems.append(f"{where}: the rule set differs from the expected one ({shown or 'another order'})")
     return problems
 
 
@@ -109,7 +109,7 @@ def _mac_problems(where: str, facts: NetFacts, name: str, mac: str) -> list[str]
 
 def _neighbour_problems(where: str, facts: NetFacts, address: IPv4Address, mac: str) -> list[str]:
     found = facts.neighbours.get(address)
-    return [] if found == mac else [f"{where}: the neighbour {address} is {found or 'to be learnt'}, expected {mac}"]
+    return [] if found == mac else [f"{where}: the neighbour {address} is {found or 'not set'}, expected {mac}"]
 
 
 def _route_problems(where: str, facts: NetFacts, destination: str, expected: str) -> list[str]:

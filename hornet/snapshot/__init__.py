@@ -1,4 +1,4 @@
-"""Snapshots: the atomic bundle of three files, its seals, and how it is taken (guide: The Golden Rule)."""
+"""Snapshots on disk: the bundle of three files, its seals, compatibility, publishing (guide: The Golden Rule)."""
 
 from hornet.snapshot.bundle import Bundle, open_bundle
 from hornet.snapshot.manifest import Manifest, Origin

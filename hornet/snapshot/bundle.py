@@ -1,8 +1,8 @@
 """A snapshot bundle: rootfs.ext4, vm.mem and vm.snapshot, one atomic unit (guide: The Golden Rule).
 
-Two seals prove that nobody touched it. The cheap one, before every restore, compares the superblock, the sizes and
-the stat of each file with what was noted when the content was last proved. Where only the stat differs, as after a
-copy to another disk, the full one decides: it hashes every byte.
+Two seals detect changes. The cheap seal, checked before every restore, compares the superblock, the sizes and the stat
+of each file with those recorded when the content was last verified. If only the stat differs, as after a copy to
+another disk, the full seal decides: it hashes every byte. Seals detect accidents, not tampering.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from hornet.snapshot.manifest import FileSeal, Manifest, Origin
 from hornet.spec.snapshots import SnapshotFiles
 
 MB = 1_000_000
-# Host-local: what stat said of each file when its content was last proved.
+# Local to the host: the stat of each file when its content was last verified.
 STAT_FILE = "seal.json"
 MAX_STAT_BYTES = 4 << 10
 GOLDEN_RULE = (
     "the golden rule: never change rootfs.ext4 after a snapshot. Restore an intact snapshot, make the change inside "
-    "the VM, take a new snapshot: hornetos new-version"
+    "the VM and take a new snapshot: hornetos new-version"
 )
 UNSEALED_WARNING = (
-    "WARNING: seals are not checked (--no-seal): a restore on a changed disk destroys it silently, and nothing found "
-    "in this run is proof of anything"
+    "WARNING: seals are not checked (--no-seal). A restore on a changed disk corrupts it silently, and the results of "
+    "this run prove nothing"
 )
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A snapshot's directory, by the names that the spec gives its files."""
+    """A snapshot's directory. names: the file names from the spec."""
 
     directory: Path
     names: SnapshotFiles
@@ -67,37 +67,39 @@ class Bundle:
         return Manifest.read(self.directory)
 
     def copied_to(self, directory: Path) -> Bundle:
-        """A copy in a directory that is there. Raises HostError for a full disk."""
+        """Copy the files into an existing directory. Raises HostError for a full disk."""
         for path in self.directory.iterdir():
             clone_file(path, directory / path.name)
         return Bundle(directory, self.names)
 
     @property
     def open_to_others(self) -> bool:
-        """Whether other users may enter the directory: made elsewhere, since ours are their owner's alone."""
+        """Whether other users may enter the directory. The suite itself creates private ones."""
         return bool(self.directory.stat().st_mode & OTHERS)
 
     def check_files(self) -> None:
-        """The three files are there, plain files, and not empty.
+        """Check that the three files exist, are regular files and are not empty.
 
-        Raises BrokenSnapshotError naming the first that is not, SnapshotError if that can't be told.
+        Raises BrokenSnapshotError naming the first that is not, SnapshotError if a file cannot be examined.
         """
         for path in self.files:
             try:
                 found = path.lstat()
             except FileNotFoundError:
                 raise BrokenSnapshotError(
-                    f"{path}: missing", "a snapshot is three files; copy the whole directory"
+                    f"{path}: missing", "a snapshot has three files: copy the whole directory"
                 ) from None
             except OSError as error:
                 raise SnapshotError(f"{path}: {error.strerror}", "check the directory's permissions") from error
             if not stat.S_ISREG(found.st_mode):
-                raise BrokenSnapshotError(f"{path}: not a plain file (a link or a device)", "copy the file itself here")
+                raise BrokenSnapshotError(
+                    f"{path}: not a regular file (a link or a device)", "copy the file itself here"
+                )
             if found.st_size == 0:
-                raise BrokenSnapshotError(f"{path}: empty", "the copy was cut off: copy the snapshot again")
+                raise BrokenSnapshotError(f"{path}: empty", "the copy was truncated: copy the snapshot again")
 
     def check_seal(self) -> Manifest:
-        """The cheap seal; hashes only if a file's stat is not the one noted. Raises as check_full()."""
+        """Check the cheap seal; hashes files only if a stat differs from the recorded one. Raises like check_full()."""
         manifest = self.manifest()
         self.check_files()
         self._check_sizes(manifest)
@@ -107,9 +109,9 @@ class Bundle:
         return manifest
 
     def check_full(self, progress: Progress | None = None) -> Manifest:
-        """The full seal: every byte of every file.
+        """Check the full seal: every byte of every file.
 
-        Raises BrokenSnapshotError naming what differs, SnapshotError or Ext4Error if that can't be told.
+        Raises BrokenSnapshotError naming what differs, SnapshotError or Ext4Error if a file cannot be read.
         """
         manifest = self.manifest()
         self.check_files()
@@ -119,7 +121,7 @@ class Bundle:
         return manifest
 
     def seal(self, version: str, origin: Origin) -> Manifest:
-        """Write the manifest for the files as they are now."""
+        """Write the manifest of the files in their current state."""
         self.check_files()
         before = self._stats()
         manifest = Manifest.create(
@@ -141,7 +143,7 @@ class Bundle:
             size = path.stat().st_size
             if size != sealed.size_bytes:
                 raise BrokenSnapshotError(
-                    f"{path}: {size} bytes, sealed with {sealed.size_bytes}", f"copy it again whole; {GOLDEN_RULE}"
+                    f"{path}: {size} bytes, sealed with {sealed.size_bytes}", f"copy all of it again; {GOLDEN_RULE}"
                 )
 
     def _check_superblock(self, manifest: Manifest) -> None:
@@ -173,7 +175,7 @@ class Bundle:
         self._note_stats(before)
 
     def _hashes(self, progress: Progress | None = None) -> dict[Path, str]:
-        """SHA-256 of each file, in parallel: hashing releases the interpreter's lock."""
+        """SHA-256 of each file, in parallel: hashing releases the GIL."""
         total_bytes = sum(path.stat().st_size for path in self.files)
         done_bytes = 0
 
@@ -187,7 +189,7 @@ class Bundle:
             return dict(zip(self.files, pool.map(lambda path: file_sha256(path, count), self.files), strict=True))
 
     def _stats(self) -> dict[str, list[int]]:
-        """Any write changes a file's times, and a copy has another inode number. (Device numbers change by reboots.)"""
+        """Any write changes a file's times, and a copy has another inode number. Device numbers change at reboot."""
         found = ((path.name, path.lstat()) for path in self.files)
         return {name: [st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns] for name, st in found}
 
@@ -195,18 +197,18 @@ class Bundle:
         try:
             return read_json(self.directory / STAT_FILE, MAX_STAT_BYTES, follow_links=False)
         except ForeignFileError:
-            return None  # never noted here, or not to be trusted: the hashes decide
+            return None  # never recorded here, or damaged: the hashes decide
 
     def _note_stats(self, stats: dict[str, list[int]]) -> None:
-        """Note what stat said before the content was read: a write meanwhile must not go unseen."""
+        """Record the stat from before the content was read, so that a write during the read is detected."""
         try:
             write_file(self.directory / STAT_FILE, json.dumps(stats) + "\n", PRIVATE_MODE)
         except OSError:
-            pass  # a read-only directory: every restore hashes, which is slow and right
+            pass  # a read-only directory: every restore hashes the files, which is slow but correct
 
 
 def open_bundle(directory: Path, names: SnapshotFiles) -> Bundle:
-    """The bundle in a directory. Raises SnapshotError if there is none, or it can't be read."""
+    """The bundle in a directory. Raises SnapshotError if there is none, or if it cannot be read."""
     try:
         is_directory = directory.is_dir()
     except OSError as error:

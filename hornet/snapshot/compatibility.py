@@ -1,4 +1,4 @@
-"""Whether a snapshot can be restored here: the same VMM, CPU (under KVM) and machine as where it was taken."""
+"""Checks whether a snapshot can be restored here: it needs the same VMM, machine and (under KVM) CPU."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ MIB = 1 << 20
 
 
 def check_compatible(bundle: Bundle, origin: Origin, lane: Lane, machine: Machine) -> None:
-    """Raises SnapshotError naming everything that does not fit; what a VMM itself would say of it is hard to read.
+    """Raises SnapshotError naming every difference, which is clearer than the error of a VMM.
 
-    origin: of the manifest that was read when the seal was checked.
+    origin: from the manifest that was read when the seal was checked.
     """
     problems = lane_problems(origin, lane, vmm_version(lane)) + machine_problems(origin, machine)
     problems += cpu_problems(origin, lane, cpu_model(), cpu_features_sha256())
     problems += memory_problems(origin, bundle.memory.stat().st_size)
     if problems:
         raise SnapshotError(
-            f"{bundle.directory}: can't be restored here:\n  " + "\n  ".join(problems),
-            "restore it where it was made, or make a new snapshot here: a snapshot can't be converted",
+            f"{bundle.directory}: cannot be restored here:\n  " + "\n  ".join(problems),
+            "restore it where it was taken, or take a new snapshot here: a snapshot cannot be converted",
         )
 
 
 def lane_problems(origin: Origin, lane: Lane, version: str) -> list[str]:
-    """Another VMM, accelerator or version writes and reads another device state."""
+    """Compare lane and version: each VMM, accelerator and version has its own format of device state."""
     if origin.lane != str(lane):
         return [f"taken in lane {origin.lane}, this is {lane}"]
     if origin.vmm_version != version:
@@ -38,7 +38,7 @@ def lane_problems(origin: Origin, lane: Lane, version: str) -> list[str]:
 
 
 def machine_problems(origin: Origin, machine: Machine) -> list[str]:
-    """The spec wants another machine than the one that the snapshot holds."""
+    """Compare the machine in the snapshot with the one in the spec."""
     pairs = {
         "memory_mib": (origin.memory_mib, machine.memory_mib),
         "vcpus": (origin.vcpus, machine.vcpus),
@@ -51,14 +51,14 @@ def machine_problems(origin: Origin, machine: Machine) -> list[str]:
 
 
 def cpu_problems(origin: Origin, lane: Lane, model: str, features_sha256: str) -> list[str]:
-    """Under KVM a guest goes on using the features that it found when it booted; an emulated CPU is always the same."""
+    """Compare CPU features: under KVM a guest keeps using those it found at boot. Emulated CPUs are all the same."""
     if lane.accelerator != "kvm" or origin.cpu_features_sha256 == features_sha256:
         return []
-    return [f"taken on a CPU of other features: {origin.cpu_model}, this is {model}"]
+    return [f"taken on a CPU with other features: {origin.cpu_model}, this is {model}"]
 
 
 def memory_problems(origin: Origin, found_bytes: int) -> list[str]:
-    """A memory file that is not of the size that its manifest says."""
+    """Compare the size of the memory file with the manifest."""
     expected_bytes = origin.memory_mib * MIB
     if found_bytes == expected_bytes:
         return []
@@ -66,7 +66,7 @@ def memory_problems(origin: Origin, found_bytes: int) -> list[str]:
 
 
 def is_frozen(bundle: Bundle) -> bool:
-    """Whether the guest stands still until it is told to go on. What has no manifest was not made by this project."""
+    """Whether the guest stays frozen until it is refreshed. A snapshot without a manifest is not from this suite."""
     try:
         return bundle.manifest().origin.frozen
     except SnapshotError:

@@ -1,4 +1,4 @@
-"""The manifest: what binds the three files of a snapshot to each other and to what made them."""
+"""The manifest, which binds the three files of a snapshot to each other and to their origin."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from hornet.host.durable import write_file
 from hornet.host.file_copy import PRIVATE_MODE
 
 MANIFEST_FILE = "manifest.json"
-# One has some 4 KiB.
+# A manifest has some 4 KiB.
 MAX_MANIFEST_BYTES = 64 << 10
-# A manifest of another format is refused: it would have to be guessed what it does not say.
+# A manifest of another format is refused: missing values would have to be guessed.
 FORMAT: Final = 2
 
-REPLACE = "restore the manifest from a copy, or make a new snapshot"
+REPLACE = "restore the manifest from a copy, or take a new snapshot"
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -38,13 +38,13 @@ class FileSeal(Table):
 
 
 class Origin(Table):
-    """What made a snapshot. A restore needs the same VMM, and under KVM the same CPU.
+    """The origin of a snapshot. A restore needs the same VMM, and under KVM the same CPU.
 
-    kernel_sha256: of the vmlinux that was booted. ssh_public_blob: the key that the guest accepts.
-    parent: the manifest hash of the snapshot that this one's VM was restored from.
-    adopted: made elsewhere, sealed later (hornetos adopt): what is None is not known, and nobody knows whether the
-    files were changed before.
-    frozen: all processes of the guest stand still until it is told to refresh itself (see hornet/vm/restore_agent.py).
+    kernel_sha256: of the booted vmlinux. ssh_public_blob: the key that the guest accepts.
+    parent: the manifest hash of the snapshot from which this one's VM was restored.
+    adopted: made elsewhere and sealed later (hornetos adopt). None values are unknown, and earlier changes of the files
+    cannot be detected.
+    frozen: all processes of the guest are frozen until it is refreshed (see hornet/vm/restore_agent.py).
     """
 
     lane: str
@@ -64,9 +64,9 @@ class Origin(Table):
 
 
 class Manifest(Table):
-    """Everything that is known of a snapshot. `superblock` is the root file system's, in hex.
+    """The content of manifest.json. superblock: of the root file system, in hex.
 
-    `self_sha256` is over all the rest: a manifest edited by hand does not match it.
+    self_sha256: over all other fields. A manifest that was edited by hand does not match it.
     """
 
     format: Literal[2]
@@ -99,14 +99,14 @@ class Manifest(Table):
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
     def write(self, directory: Path) -> None:
-        """Write manifest.json, durably, for its owner's eyes."""
+        """Write manifest.json durably; only its owner can read it."""
         write_file(directory / MANIFEST_FILE, json.dumps(self.model_dump(mode="json"), indent=2) + "\n", PRIVATE_MODE)
 
     @classmethod
     def read(cls, directory: Path) -> Manifest:
         """Read manifest.json.
 
-        Raises BrokenSnapshotError if it is missing or was edited, SnapshotError if it is malformed or can't be read.
+        Raises BrokenSnapshotError if it is missing or was edited, SnapshotError if it is malformed or cannot be read.
         """
         path = directory / MANIFEST_FILE
         try:
@@ -114,7 +114,7 @@ class Manifest(Table):
         except MissingFileError:
             raise BrokenSnapshotError(
                 f"{path}: missing: this snapshot was never sealed",
-                f"if you trust the three files as they are: hornetos adopt {directory}",
+                f"if you trust the three files in their current state: hornetos adopt {directory}",
             ) from None
         except ForeignFileError as error:
             raise SnapshotError(error.message, error.hint) from error
@@ -125,7 +125,7 @@ class Manifest(Table):
 
 
 def parse_manifest(data: bytes) -> Manifest:
-    """The manifest that manifest.json holds. Raises SnapshotError if it is malformed, BrokenSnapshotError if edited."""
+    """Parse manifest.json. Raises SnapshotError if it is malformed, BrokenSnapshotError if it was edited."""
     try:
         manifest = Manifest.model_validate(parse_json(data))
     except ForeignFileError as error:

@@ -1,4 +1,4 @@
-"""Publish a snapshot, and choose the one for production: each is one rename, so that a crash leaves old or new."""
+"""Publishes a snapshot and selects the one for production, each with one rename: a crash leaves the old or the new."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from hornet.spec.snapshots import SnapshotFiles
 
 @contextmanager
 def publishing(target: Path, names: SnapshotFiles) -> Iterator[Bundle]:
-    """A bundle to fill and seal; it becomes `target` by one rename when the block ends well.
+    """A bundle to fill and seal; it becomes `target` with one rename when the block succeeds.
 
-    A crash or a power cut at any point leaves the old version or the new one; what it leaves half done, the next call
-    for the same target removes. Raises SnapshotError if the target exists.
+    A crash or a power cut at any point leaves the old version or the new one. The next call for the same target removes
+    an unfinished one. Raises SnapshotError if the target exists.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.with_name(f".{target.name}.lock")):
@@ -38,19 +38,20 @@ def publishing(target: Path, names: SnapshotFiles) -> Iterator[Bundle]:
 
 
 def production(workspace: Workspace, names: SnapshotFiles) -> Path | None:
-    """The directory of the snapshot that production uses now, or None."""
+    """The directory of the snapshot that production uses, or None."""
     link = workspace.snapshots / names.production_link
     return link.resolve() if link.is_symlink() else None
 
 
 def switch_production(workspace: Workspace, bundle: Bundle) -> None:
-    """Make `bundle` the one that production uses, by one rename of a symbolic link.
+    """Switch production to `bundle` with one rename of a symbolic link.
 
-    Raises SnapshotError if the link's place is taken by something else, such as a copy made the guide's way.
+    Raises SnapshotError if something else has the link's name, such as a copy made as the guide describes.
     """
     link = workspace.snapshots / bundle.names.production_link
     if link.exists() and not link.is_symlink():
         raise SnapshotError(
-            f"{link}: not a symbolic link", "it is a copy: move it to a version name of its own, then hornetos adopt it"
+            f"{link}: not a symbolic link",
+            "if it is a copy, move it to a version name and adopt it: hornetos adopt",
         )
     replace_link(link, os.path.relpath(bundle.directory, link.parent))

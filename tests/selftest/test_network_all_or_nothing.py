@@ -30,7 +30,7 @@ def test_a_name_that_is_taken_names_k_and_takes_everything_back(host: HostNet) -
     try:
         with pytest.raises(NetworkError) as caught:
             host.create_many(range(1, 6))
-        assert f"VM 3, number 3 of 5: namespace {foreign}: already exists (the 2 made before it are removed)" in str(
+        assert f"VM 3, number 3 of 5: namespace {foreign}: already exists (the 2 created before it are removed)" in str(
             caught.value
         )
         assert take_inventory(host).vm_ids == []

@@ -167,13 +167,13 @@ DAMAGE = {
     "no NAT": ("vm", "nft flush chain inet hornetos postrouting", "missing: oifname"),
     "no rules": ("vm", "nft flush ruleset", "no rule set"),
     "bridge down": ("vm", "ip link set br-vm down", "br-vm is down"),
-    "no forwarding": ("vm", "echo 0 >/proc/sys/net/ipv4/ip_forward", "ip_forward is off"),
+    "no forwarding": ("vm", "echo 0 >/proc/sys/net/ipv4/ip_forward", "ip_forward is disabled"),
     "no veth": ("vm", "ip link del veth-vm2", "no interface veth-vm2"),
     "host end down": ("host", "ip link set veth-vm2-br down", "veth-vm2-br is down"),
     "no host address": ("host", "ip addr flush dev veth-vm2-br", "veth-vm2-br has the addresses none"),
     "no host route": ("host", "ip route del 10.0.2.0/24", "routes to 10.0.2.0/24: none"),
     "other MAC": ("vm", "ip link set veth-vm2 address 02:00:00:00:00:99", "expected 02:48:4f:00:00:04"),
-    "neighbour to be learnt": ("vm", "ip neigh flush all nud permanent", "the neighbour 10.0.2.254 is to be learnt"),
+    "neighbour to be learnt": ("vm", "ip neigh flush all nud permanent", "the neighbour 10.0.2.254 is not set"),
     "other host MAC": ("host", "ip link set veth-vm2-br address 02:00:00:00:00:99", "expected 02:48:4f:00:00:03"),
     "other neighbour": (
         "host",
@@ -183,7 +183,7 @@ DAMAGE = {
     "host end in no group": ("host", "ip link set veth-vm2-br group 0", "is in group 0"),
     "no host rules": ("host", "nft flush ruleset", "host: no rule set"),
     "an open door": ("host", "nft insert rule inet hornetos forward accept", "unexpected: accept"),
-    "host forwards nothing": ("host", "echo 0 >/proc/sys/net/ipv4/ip_forward", "ip_forward is off"),
+    "host forwards nothing": ("host", "echo 0 >/proc/sys/net/ipv4/ip_forward", "ip_forward is disabled"),
 }
 
 
@@ -227,7 +227,7 @@ def test_what_is_added_is_not_taken_for_right(command: str, said: str, prefix: s
         assert said in output
         code, output = hornetos_net(prefix, "up", "--count", "2")
         assert code == 2
-        assert "VM 2 can't be repaired" in output
+        assert "VM 2 cannot be repaired" in output
     finally:
         hornetos_net(prefix, "down")
 
@@ -297,7 +297,7 @@ def test_a_foreign_table_of_our_name_is_an_error_and_stays(prefix: str) -> None:
         before = in_namespace(f"{prefix}host", "nft list ruleset")
         code, output = hornetos_net(prefix, "up")
         assert code == 2
-        assert "there is a table inet hornetos already, and it is not ours" in output
+        assert "a table inet hornetos exists already and does not belong to the suite" in output
         assert "nft delete table inet hornetos" in output
         assert "table" not in hornetos_net(prefix, "list")[1]
         assert hornetos_net(prefix, "check")[0] == 1
@@ -316,7 +316,7 @@ def test_a_foreign_table_on_the_machine_is_not_removed(tmp_path: Path) -> None:
     """
     argv = ["unshare", "--net", "--mount", "sh", "-ec", textwrap.dedent(script)]
     output = run(argv, timeout_s=TIMEOUT_S, env={"PYTHONPATH": str(SOURCE), "HORNET_HOME": str(tmp_path)}).output
-    assert "it is not ours" in output
+    assert "does not belong to the suite" in output
     assert "code 2" in output
     assert output.splitlines()[-1] == "table inet hornetos"
 
@@ -327,7 +327,7 @@ def test_a_foreign_table_in_a_vms_namespace_is_an_error_and_stays(prefix: str) -
         in_namespace(f"{prefix}vm1", f"nft delete table inet hornetos; {FOREIGN_TABLE}")
         code, output = hornetos_net(prefix, "up")
         assert code == 2
-        assert "not ours" in output
+        assert "does not belong to the suite" in output
         assert "chain mine" in in_namespace(f"{prefix}vm1", "nft list ruleset")
     finally:
         hornetos_net(prefix, "down")
@@ -338,7 +338,7 @@ def test_a_foreign_namespace_in_the_place_of_the_private_host_is_an_error_and_st
     try:
         code, output = hornetos_net(prefix, "up")
         assert code == 2
-        assert f"namespace {prefix}host: exists already, and is not ours" in output
+        assert f"namespace {prefix}host: exists already and does not belong to the suite" in output
         hornetos_net(prefix, "down")
         assert netns.exists(f"{prefix}host")
         assert in_namespace(f"{prefix}host", "nft list tables; cat /proc/sys/net/ipv4/ip_forward") == "0\n"
@@ -353,7 +353,7 @@ def test_a_foreign_interface_in_the_place_of_a_vms_end_is_not_changed(prefix: st
         before = in_namespace(f"{prefix}host", "ip link show veth-vm2-br")
         code, output = hornetos_net(prefix, "up", "--count", "2")
         assert code == 2
-        assert "interface veth-vm2-br exists already, and is not ours" in output
+        assert "interface veth-vm2-br exists already and does not belong to the suite" in output
         assert in_namespace(f"{prefix}host", "ip link show veth-vm2-br") == before
     finally:
         hornetos_net(prefix, "down")

@@ -42,7 +42,7 @@ def test_two_owners_never_have_the_same(workspace: Workspace) -> None:
     one, two = VMIds(workspace, 10), VMIds(workspace, 10)
     taken = [owner.take() for _ in range(5) for owner in (one, two)]
     assert sorted(taken) == list(range(1, 11))
-    with pytest.raises(NetworkError, match=r"all VM ids 1 … 10 are taken"):
+    with pytest.raises(NetworkError, match=r"all VM ids 1 … 10 are in use"):
         one.take()
     two.release(7 if 7 in taken[1::2] else 8)
     assert one.take() in (7, 8)

@@ -97,10 +97,10 @@ def test_a_missing_file_a_link_and_a_device_are_named(name: str, bundle: Bundle,
     elsewhere = path.rename(tmp_path / "elsewhere")
     both_seals_refuse(bundle, rf"{name}: missing")
     path.symlink_to(elsewhere)
-    both_seals_refuse(bundle, rf"{name}: not a plain file")
+    both_seals_refuse(bundle, rf"{name}: not a regular file")
     path.unlink()
     os.mkfifo(path)
-    both_seals_refuse(bundle, rf"{name}: not a plain file")
+    both_seals_refuse(bundle, rf"{name}: not a regular file")
 
 
 @pytest.mark.requirement("files-atomic")
