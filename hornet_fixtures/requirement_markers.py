@@ -13,7 +13,7 @@ import pytest
 from hornet.checks.catalog import label
 from hornet.errors import HornetError
 from hornet.results.coverage import Check, Takes
-from hornet.results.junit import GUIDE_PROPERTY, LANE_PROPERTY, module_name
+from hornet.results.junit import GUIDE_PROPERTY, LANE_PROPERTY, MODULE_PROPERTY, module_name
 from hornet.spec.requirements import load_requirements, unknown_ids
 
 
@@ -57,6 +57,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         ids = requirement_ids(item)
         problems += [f"{item.nodeid}: {problem}" for problem in unknown_ids(guide, ids)]
         item.user_properties += [(GUIDE_PROPERTY, key) for key in ids]
+        item.user_properties.append((MODULE_PROPERTY, module_name(item.path.with_suffix("").parts)))
     if problems:
         raise pytest.UsageError(
             "\n".join(problems)

@@ -26,6 +26,8 @@ ACCEPTED = "accepted"
 # Properties of a test case that the suite's plugin writes: one per requirement of the guide; the lane used.
 GUIDE_PROPERTY = "guide"
 LANE_PROPERTY = "lane"
+# Where a test lies, since pytest shortens the class name of one outside its root directory.
+MODULE_PROPERTY = "module"
 
 
 # pytest begins the message of each error with this.
@@ -126,8 +128,9 @@ def _case(element: ET.Element) -> Case:
             outcome, message = "skipped", child.get("message", "") or child.get("type", "")
     properties = [(item.get("name"), item.get("value", "")) for item in element.iter("property")]
     lanes = [value for name, value in properties if name == LANE_PROPERTY]
+    modules = [value for name, value in properties if name == MODULE_PROPERTY]
     return Case(
-        module=module_name(element.get("classname", "").split(".")),
+        module=modules[0] if modules else module_name(element.get("classname", "").split(".")),
         name=element.get("name", "?"),
         outcome=outcome,
         message=" ".join(message.split()),
