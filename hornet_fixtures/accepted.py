@@ -1,4 +1,7 @@
-"""Tests that the spec accepts by name: one that fails is shown as accepted, with the reason, and not as passed."""
+"""Tests that the spec accepts by name: one that fails is shown as accepted, with the reason, and not as passed.
+
+A name may have a case, as in `test_clones_are_safe[boot_id]`: the other cases are then judged as ever.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +23,20 @@ _COLLECTED = pytest.StashKey[set[str]]()
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Note the names of all tests, also of those that are deselected later."""
-    item.config.stash.setdefault(_COLLECTED, set()).add(_name(item))
+    item.config.stash.setdefault(_COLLECTED, set()).update((_name(item), item.name))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Only a verdict can be accepted: a test that could not be judged is an error as ever."""
     accepted = read_spec(session.config).accepted
     if accepted:
-        known = {*suite_tests(), *session.config.stash.get(_COLLECTED, set())}
-        if problems := unknown_tests(accepted, known):
+        collected = session.config.stash.get(_COLLECTED, set())
+        # A case is known only by the test's collection.
+        names = [name if name.partition("[")[0] in collected else name.partition("[")[0] for name in accepted]
+        if problems := unknown_tests(names, {*suite_tests(), *collected}):
             raise pytest.UsageError("\n".join(problems))
     for item in session.items:
-        reason = accepted.get(_name(item))
+        reason = accepted.get(item.name) or accepted.get(_name(item))
         if reason:
             item.add_marker(pytest.mark.xfail(reason=f"{ACCEPTED}: {reason}", raises=pytest.fail.Exception))
 

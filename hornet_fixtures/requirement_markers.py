@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hornet.checks.catalog import label
+from hornet.checks.catalog import checks_in
 from hornet.errors import HornetError
 from hornet.results.coverage import Check, Takes
 from hornet.results.junit import GUIDE_PROPERTY, LANE_PROPERTY, MODULE_PROPERTY, module_name
@@ -36,10 +36,11 @@ def requirement_cases(statements: Mapping[str, str]) -> list[Any]:
     ]
 
 
-def check_cases(statements: Mapping[Callable[..., list[str]], Iterable[str]]) -> list[Any]:
-    """One case per check, named like it, with the statements that it proves."""
+def check_cases(group: str) -> list[Any]:
+    """One case per check of a group, as in `boot`, named like it, with the requirements that it proves."""
     return [
-        pytest.param(check, id=label(check), marks=pytest.mark.requirement(*ids)) for check, ids in statements.items()
+        pytest.param(check.function, id=check.label, marks=pytest.mark.requirement(*check.proves))
+        for check in checks_in(group)
     ]
 
 

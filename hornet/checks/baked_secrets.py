@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import islice
 
+from hornet.checks.check import Subject, check
 from hornet.formats.content import Chunk, chunks
 from hornet.formats.image_tree import ImageTree
 from hornet.spec.rules import Secrets
@@ -22,11 +23,13 @@ SHOWN_CHARACTERS = 12
 MAX_FINDINGS = 1000
 
 
+@check("secret.file", Subject.IMAGE, given=lambda spec: spec.secrets, proves=["no-baked-secrets"])
 def file_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
     """Files that hold secrets by their very name: histories, private keys, credentials."""
     return [f"{path}: must not be in an image" for path in tree.matching(secrets.forbidden_paths)]
 
 
+@check("secret.key", Subject.IMAGE, given=lambda spec: spec.secrets, proves=["no-baked-secrets"])
 def key_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
     """Keys that may log in to every VM of this image, beyond those that the spec allows."""
     return [
@@ -37,6 +40,7 @@ def key_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
     ]
 
 
+@check("secret.password", Subject.IMAGE, given=lambda spec: spec.secrets, proves=["no-baked-secrets"])
 def password_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
     """Accounts that a password, or none at all, opens."""
     problems = []
@@ -49,6 +53,7 @@ def password_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
     return problems
 
 
+@check("secret.content", Subject.IMAGE, given=lambda spec: spec.secrets, proves=["no-baked-secrets"])
 def content_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
     """Files whose content looks like a key or a token."""
     return [
@@ -59,9 +64,7 @@ def content_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
     ]
 
 
-CHECKS = (file_problems, key_problems, password_problems, content_problems)
-
-
+@check("secret_remnants")
 def remnant_problems(secrets: Secrets, image: Iterable[Chunk], tree: ImageTree) -> list[str]:
     """Keys and tokens in blocks of the image that belong to no file: deleted, and still there to be read.
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hornet.checks.check import check
+
 
 @dataclass(frozen=True)
 class Balloon:
@@ -15,6 +17,7 @@ class Balloon:
     given_kib: int
 
 
+@check("balloon")
 def balloon_problems(balloon: Balloon) -> list[str]:
     """A balloon that did not take what it should, or did not give it back."""
     problems = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from hornet.checks.check import Subject, check
 from hornet.spec.rules import Boot
 from hornet.vm.probes import Probe, ProbeResults
 
@@ -35,12 +36,14 @@ def boot_probes(boot: Boot) -> list[Probe]:
     ]
 
 
+@check("boot.argument", Subject.GUEST, given=lambda spec: spec.boot, proves=["trouble-entropy"])
 def argument_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     """Boot arguments that the guide asks for and this boot did not have."""
     given = facts["kernel.cmdline"].output.split()
     return [f"boot argument {wanted} is missing" for wanted in boot.required_arguments if wanted not in given]
 
 
+@check("boot.entropy", Subject.GUEST, given=lambda spec: spec.boot, proves=["trouble-entropy"])
 def entropy_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     """Random numbers that were not there before the first program wanted them, or that make a program wait."""
     problems = []
@@ -56,12 +59,14 @@ def entropy_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     return problems
 
 
+@check("boot.kernel_log", Subject.GUEST, given=lambda spec: spec.boot)
 def kernel_log_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     """Lines of the kernel's log that tell of trouble."""
     answer = facts["boot.kernel_log"]
     return line_problems(boot, answer.output) if answer.ok else [f"the kernel's log can't be read: {answer}"]
 
 
+@check("console_lines")
 def line_problems(boot: Boot, text: str) -> list[str]:
     """Lines that match a known-bad pattern and no ignored one."""
     bad = [re.compile(pattern) for pattern in boot.bad_lines]
@@ -74,6 +79,7 @@ def line_problems(boot: Boot, text: str) -> list[str]:
     return problems
 
 
+@check("boot.service", Subject.GUEST, given=lambda spec: spec.boot)
 def service_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     """Services that should run and do not."""
     answer = facts["boot.services"]
@@ -82,6 +88,7 @@ def service_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     return [f"a service does not run: {line}" for line in answer.output.split("\n") if line.strip()]
 
 
+@check("boot.swap", Subject.GUEST, given=lambda spec: spec.boot)
 def swap_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     """Swap devices: a snapshot's memory must be in vm.mem."""
     answer = facts["boot.swap"]
@@ -89,6 +96,7 @@ def swap_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     return [f"swap is on: {device}" for device in devices]
 
 
+@check("boot.phase", Subject.GUEST, given=lambda spec: spec.boot, proves=["trouble-entropy"])
 def phase_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     """Phases of the boot that are missing, out of order, or stalled."""
     answer = facts["boot.phases"]
@@ -108,13 +116,3 @@ def phase_problems(boot: Boot, facts: ProbeResults) -> list[str]:
 def phases_s(text: str) -> dict[str, float]:
     """Seconds since the kernel started, by phase, as the guest wrote them down."""
     return {phase: float(uptime) for phase, uptime in re.findall(r"^(\w+) (\d+(?:\.\d+)?)$", text, re.MULTILINE)}
-
-
-CHECKS = (
-    argument_problems,
-    entropy_problems,
-    kernel_log_problems,
-    service_problems,
-    swap_problems,
-    phase_problems,
-)

@@ -1,26 +1,16 @@
-"""Every check of one kind by name, bound to the spec: so that all of them can be held against one broken input."""
+"""Every check by name, bound to the spec: so that all of them can be held against one broken input."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import importlib
+import pkgutil
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
+from typing import Any
 
-from hornet.checks import (
-    baked_secrets,
-    boot,
-    dangling_dependencies,
-    feature_tests,
-    files,
-    guest_disk,
-    guest_kernel,
-    guest_network,
-    health,
-    init_system,
-    read_only,
-    removals,
-    runtime_secrets,
-    tools,
-)
+import hornet.checks
+from hornet.checks.check import REGISTERED, Check, Subject
+from hornet.checks.hazards import LineageFacts
 from hornet.checks.runtime_secrets import SecretTrial
 from hornet.formats.image_tree import ImageTree
 from hornet.spec.model import Spec
@@ -28,59 +18,58 @@ from hornet.vm.probes import ProbeResults
 
 GuestCheck = Callable[[ProbeResults], list[str]]
 ImageCheck = Callable[[ImageTree], list[str]]
+HazardCheck = Callable[[LineageFacts], list[str]]
+
+
+# At once, because a confined process can read no directory later.
+for _module in pkgutil.iter_modules(hornet.checks.__path__, f"{hornet.checks.__name__}."):
+    importlib.import_module(_module.name)
+
+
+def checks_in(group: str) -> list[Check]:
+    """The checks whose names begin with `group` and a dot, in the order of their module."""
+    return [check for check in REGISTERED if check.name.startswith(f"{group}.")]
 
 
 def guest_checks(spec: Spec) -> dict[str, GuestCheck]:
     """What is judged by the facts of a guest."""
-    checks: dict[str, GuestCheck] = {
-        "kernel.flags": partial(guest_kernel.running_config_problems, spec.kernel),
-        "kernel.version": partial(guest_kernel.version_problems, spec.kernel),
-        "disk.symptoms": guest_disk.disk_symptom_problems,
-    }
-    for name, feature_test in spec.kernel.feature_tests.items():
-        checks[f"feature.{name}"] = partial(feature_tests.feature_problems, name, feature_test)
-    for name, known_init in spec.inits.items():
-        checks[f"init.{name}"] = partial(init_system.init_problems, name, known_init)
-    for boot_check in boot.CHECKS:
-        checks[f"boot.{label(boot_check)}"] = partial(boot_check, spec.boot)
-    for network_check in guest_network.CHECKS:
-        checks[f"network.{label(network_check)}"] = partial(network_check, spec.network)
-    for name, tool in spec.tools.items():
-        for tool_check in tools.CHECKS:
-            checks[f"tool.{name}.{label(tool_check)}"] = partial(tool_check, name, tool)
-    return checks
+    return dict(_bound(spec, Subject.GUEST))
 
 
 def scratch_checks(spec: Spec, trial: SecretTrial) -> dict[str, GuestCheck]:
     """What is judged by the facts of a guest that is put through faults and given secrets."""
-    checks: dict[str, GuestCheck] = {}
-    for health_check in health.CHECKS:
-        checks[f"health.{label(health_check)}"] = partial(health_check, spec.health)
-    for injection_check in runtime_secrets.CHECKS:
-        checks[f"injection.{label(injection_check)}"] = partial(injection_check, trial)
-    return checks
+    of_secrets = {name: partial(function, trial) for name, function in _bound(spec, Subject.SECRET_TRIAL)}
+    return dict(_bound(spec, Subject.MUTABLE_GUEST)) | of_secrets
 
 
 def hardened_checks(spec: Spec) -> dict[str, GuestCheck]:
     """What is judged by the facts of a guest that was booted with a read-only root."""
-    return {f"hardened.{label(check)}": partial(check, spec.read_only_root) for check in read_only.CHECKS}
+    return dict(_bound(spec, Subject.READ_ONLY_GUEST))
 
 
 def image_checks(spec: Spec, exempt: Collection[str] = ()) -> dict[str, ImageCheck]:
     """What is judged by the files of an image; exempt: the removals that do not apply to its tier."""
-    checks: dict[str, ImageCheck] = {}
-    for name, removal in spec.removals.items():
-        for removal_check in [] if name in exempt else removals.checks_of(removal):
-            checks[f"removal.{name}.{label(removal_check)}"] = partial(removal_check, removal)
-    for name, rule in spec.files.items():
-        checks[f"file.{name}"] = partial(files.file_problems, rule)
-    for dangling_check in dangling_dependencies.CHECKS:
-        checks[f"dangling.{label(dangling_check)}"] = partial(dangling_check, spec.dangling_dependencies)
-    for secret_check in baked_secrets.CHECKS:
-        checks[f"secret.{label(secret_check)}"] = partial(secret_check, spec.secrets)
-    return checks
+    checks = _bound(spec, Subject.IMAGE)
+    return {name: function for name, function in checks if _removal(name) not in exempt}
 
 
-def label(check: Callable[..., list[str]]) -> str:
-    """`gateway_problems` is `gateway`."""
-    return check.__name__.removesuffix("_problems")
+def hazard_checks(spec: Spec) -> dict[str, HazardCheck]:
+    """What is judged by what a snapshot and its clones said."""
+    return dict(_bound(spec, Subject.LINEAGE))
+
+
+def in_group(checks: Mapping[str, Callable[..., list[str]]], group: str) -> list[Callable[..., list[str]]]:
+    """Those of some bound checks whose names begin with `group` and a dot."""
+    return [function for name, function in checks.items() if name.startswith(f"{group}.")]
+
+
+def _bound(spec: Spec, subject: Subject) -> Iterator[tuple[str, Callable[..., list[str]]]]:
+    for check in REGISTERED:
+        if check.subject is subject:
+            for case, arguments in check.cases(spec).items():
+                yield check.name.format(case), partial(check.function, *arguments)
+
+
+def _removal(name: str) -> Any:
+    group, _, rest = name.partition(".")
+    return rest.partition(".")[0] if group == "removal" else None

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from hornet.checks.check import check
 from hornet.vm.memory import MemorySplit
 
 
+@check("clone_disks")
 def disk_problems(disks: Mapping[str, Path], snapshot_disk: Path) -> list[str]:
     """Disks, by VM, that are one file under two names, or the snapshot's own."""
     owners: dict[tuple[int, int], str] = {_inode(snapshot_disk): "the snapshot"}
@@ -19,6 +21,7 @@ def disk_problems(disks: Mapping[str, Path], snapshot_disk: Path) -> list[str]:
     return problems
 
 
+@check("clone_memory")
 def sharing_problems(vm: str, memory: MemorySplit) -> list[str]:
     """A clone that shares no page of its memory with the others."""
     if memory.guest_shared > 0:

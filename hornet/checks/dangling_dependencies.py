@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hornet.checks.check import Subject, check
 from hornet.formats.elf import ElfError, Linkage, linkage_of
 from hornet.formats.image_tree import ImageTree
 from hornet.formats.shebang import Interpreter, interpreter_of
@@ -11,6 +12,7 @@ LINKER_CONFIGURATION = ("/etc/ld.so.conf", "/etc/ld.so.conf.d/*.conf", "/etc/ld-
 EXECUTABLE = 0o111
 
 
+@check("dangling.interpreter", Subject.IMAGE, given=lambda spec: spec.dangling_dependencies)
 def interpreter_problems(paths: DanglingDependencies, tree: ImageTree) -> list[str]:
     """Executable scripts whose interpreter is not in the image."""
     problems = []
@@ -22,6 +24,7 @@ def interpreter_problems(paths: DanglingDependencies, tree: ImageTree) -> list[s
     return problems
 
 
+@check("dangling.library", Subject.IMAGE, given=lambda spec: spec.dangling_dependencies)
 def library_problems(paths: DanglingDependencies, tree: ImageTree) -> list[str]:
     """Programs and libraries that ask for a shared library or a dynamic linker that is not in the image."""
     directories = [*paths.library_paths, *_configured_directories(tree)]
@@ -63,6 +66,3 @@ def _found(name: str, places: list[str], tree: ImageTree) -> bool:
 def _configured_directories(tree: ImageTree) -> list[str]:
     texts = (tree.text(path) or "" for path in tree.matching(LINKER_CONFIGURATION))
     return [word for text in texts for word in text.replace(":", "\n").split() if word.startswith("/")]
-
-
-CHECKS = (interpreter_problems, library_problems)

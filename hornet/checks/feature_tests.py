@@ -6,6 +6,7 @@ import base64
 import shlex
 from collections.abc import Mapping
 
+from hornet.checks.check import Subject, check
 from hornet.spec.rules import FeatureTest
 from hornet.vm.probes import Probe, ProbeResults
 
@@ -27,6 +28,11 @@ def feature_probes(feature_tests: Mapping[str, FeatureTest], programs: Mapping[s
     ]
 
 
+@check(
+    "feature.{}",
+    Subject.GUEST,
+    each=lambda spec: {name: (name, test) for name, test in spec.kernel.feature_tests.items()},
+)
 def feature_problems(name: str, test: FeatureTest, facts: ProbeResults) -> list[str]:
     """A feature that the configuration has and that does not work."""
     answer = facts[f"feature.{name}"]

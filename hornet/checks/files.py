@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import stat
 
+from hornet.checks.check import Subject, check
 from hornet.formats.image_tree import ImageTree
 from hornet.spec.rules import FileRule
 
 
+@check("file.{}", Subject.IMAGE, each=lambda spec: {name: (rule,) for name, rule in spec.files.items()})
 def file_problems(rule: FileRule, tree: ImageTree) -> list[str]:
     """Files that are missing, or that must not be there, or are not as the rule wants them. Links are followed."""
     found = tree.matching([rule.path])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
+from hornet.checks.check import check
 from hornet.spec.network import Network
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
@@ -14,6 +15,7 @@ ARP_SENDER_MAC, ARP_SENDER, IPV4_SOURCE = 8, 14, 12
 HEADER_BYTES = 14
 
 
+@check("first_packet")
 def first_packet_problems(vm: str, network: Network, frames: Sequence[bytes]) -> list[str]:
     """Frames of the guest that another machine would not take for its, or the gateway would not get."""
     if not frames:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hornet.checks.check import Subject, check
 from hornet.formats.ext4.symptoms import log_symptoms
 from hornet.vm.probes import Probe, ProbeResults
 
@@ -11,23 +12,17 @@ def disk_probes() -> list[Probe]:
     return [Probe("disk.walk", "find / -xdev -size 0 >/dev/null", 60), Probe("disk.log", "dmesg")]
 
 
+@check("disk.walk", Subject.GUEST, proves=["corruption-symptoms"])
 def walk_problems(facts: ProbeResults) -> list[str]:
     """Files that can't be looked at."""
     walk = facts["disk.walk"]
     return [] if walk.ok else [f"a walk over all files failed: {walk}"]
 
 
+@check("disk.log", Subject.GUEST, proves=["corruption-symptoms"])
 def log_problems(facts: ProbeResults) -> list[str]:
     """Damage in the log of the guest's kernel."""
     log = facts["disk.log"]
     if not log.ok:
         return [f"the kernel's log can't be read: {log}"]
     return [str(finding) for finding in log_symptoms(log.output)]
-
-
-CHECKS = (walk_problems, log_problems)
-
-
-def disk_symptom_problems(facts: ProbeResults) -> list[str]:
-    """Damage that the guest's kernel met: in its log, or by files that can't be looked at."""
-    return [problem for check in CHECKS for problem in check(facts)]

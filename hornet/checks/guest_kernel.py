@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hornet.checks.check import Subject, check
 from hornet.formats.kconfig import FlagVerdict, KconfigError, KernelConfig, check_flags, parse_config, version_key
 from hornet.spec.kernel import Kernel
 from hornet.vm.probes import Probe, ProbeResults
@@ -18,6 +19,7 @@ def kernel_probes() -> list[Probe]:
     ]
 
 
+@check("kernel.flags", Subject.GUEST, given=lambda spec: spec.kernel)
 def running_config_problems(kernel: Kernel, facts: ProbeResults) -> list[str]:
     """Flags that the running kernel's own configuration does not have as the guide wants them."""
     answer = facts["kernel.config"]
@@ -27,6 +29,7 @@ def running_config_problems(kernel: Kernel, facts: ProbeResults) -> list[str]:
     return config_problems(kernel, config, facts["kernel.release"].output.strip(), facts["kernel.cmdline"].output)
 
 
+@check("kernel.version", Subject.GUEST, given=lambda spec: spec.kernel)
 def version_problems(kernel: Kernel, facts: ProbeResults) -> list[str]:
     """A kernel older than the spec allows, or one whose configuration is not its own."""
     release = facts["kernel.release"].output.strip()
@@ -42,12 +45,14 @@ def version_problems(kernel: Kernel, facts: ProbeResults) -> list[str]:
     return []
 
 
+@check("kernel_config")
 def config_problems(kernel: Kernel, config: KernelConfig, version: str | None, boot_args: str) -> list[str]:
     """Flags of a configuration that are not as the guide wants them."""
     required, removed = kernel.required_symbols, kernel.removed_symbols
     return flag_problems(check_flags(config, required, removed, version, symbols=kernel.symbols, boot_args=boot_args))
 
 
+@check("kernel_flags")
 def flag_problems(verdicts: Iterable[FlagVerdict]) -> list[str]:
     """One line for each flag that does not hold."""
     return [f"CONFIG_{v.symbol}: {v.found}, expected {v.expected}: {v.reason}" for v in verdicts if not v.ok]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Interface
 
+from hornet.checks.check import Subject, check
 from hornet.spec.network import Network
 from hornet.vm.probes import Probe, ProbeResults
 
@@ -22,6 +23,12 @@ def network_probes(network: Network) -> list[Probe]:
     ]
 
 
+@check(
+    "network.address",
+    Subject.GUEST,
+    given=lambda spec: spec.network,
+    proves=["guest-address", "address-guest", "same-address"],
+)
 def address_problems(network: Network, facts: ProbeResults) -> list[str]:
     """The interface has exactly the guest's address."""
     answer = facts["net.address"]
@@ -33,6 +40,7 @@ def address_problems(network: Network, facts: ProbeResults) -> list[str]:
     return [f"{interface}: addresses {shown}, expected exactly {network.guest_address} ({answer})"]
 
 
+@check("network.mac", Subject.GUEST, given=lambda spec: spec.network, proves=["portable-snapshots"])
 def mac_problems(network: Network, facts: ProbeResults) -> list[str]:
     """The network card's address is the one in the spec, the same in every clone."""
     found = facts["net.link"].output.strip().lower()
@@ -41,6 +49,7 @@ def mac_problems(network: Network, facts: ProbeResults) -> list[str]:
     return [f"{network.guest_interface}: MAC {found!r}, expected {network.guest_mac}"]
 
 
+@check("network.route", Subject.GUEST, given=lambda spec: spec.network, proves=["guest-gateway"])
 def route_problems(network: Network, facts: ProbeResults) -> list[str]:
     """The default route goes to the gateway."""
     answer = facts["net.route"]
@@ -51,6 +60,7 @@ def route_problems(network: Network, facts: ProbeResults) -> list[str]:
     return [f"default routes go to {gateways or 'nowhere'}, expected exactly {expected}"]
 
 
+@check("network.dns", Subject.GUEST, given=lambda spec: spec.network, proves=["guest-dns"])
 def dns_problems(network: Network, facts: ProbeResults) -> list[str]:
     """resolv.conf lists the spec's name servers, in order."""
     found = re.findall(r"^nameserver\s+(\S+)", facts["net.dns"].output, re.MULTILINE)
@@ -58,12 +68,14 @@ def dns_problems(network: Network, facts: ProbeResults) -> list[str]:
     return [] if found == expected else [f"/etc/resolv.conf: name servers {found}, expected {expected}"]
 
 
+@check("network.hostname", Subject.GUEST, given=lambda spec: spec.network)
 def hostname_problems(network: Network, facts: ProbeResults) -> list[str]:
     """The guest knows its name."""
     found = facts["net.hostname"].output.strip()
     return [] if found == network.hostname else [f"host name {found!r}, expected {network.hostname!r}"]
 
 
+@check("network.gateway", Subject.GUEST, given=lambda spec: spec.network, proves=["gateway-fixed"])
 def gateway_problems(network: Network, facts: ProbeResults) -> list[str]:
     """The gateway answers a ping from inside the guest."""
     answer = facts["net.gateway"]
@@ -81,19 +93,10 @@ def egress_probe(network: Network) -> Probe:
     return Probe("net.egress", curl, EGRESS_TIMEOUT_S)
 
 
+@check("egress")
 def egress_problems(network: Network, facts: ProbeResults) -> list[str]:
     """The guest reaches the Internet: any HTTP answer counts, as in the guide."""
     answer = facts["net.egress"]
     if answer.ok and re.fullmatch(r"[1-5]\d\d", answer.output.strip()):
         return []
     return [f"{network.egress_url} can't be reached from the guest: {answer}"]
-
-
-CHECKS = (
-    address_problems,
-    mac_problems,
-    route_problems,
-    dns_problems,
-    hostname_problems,
-    gateway_problems,
-)

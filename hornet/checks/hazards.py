@@ -1,16 +1,81 @@
-"""What a restore must preserve and what it must make anew, judged on several clones of one snapshot."""
+"""What a restore must preserve and what it must make anew, judged on several clones of one snapshot.
+
+A hazard is a function here with @hazard, which tests/conformance/test_hazards.py runs by its name, and a mutation in
+tests/support/lineage_samples.py. If it needs to know more of each clone, it adds a probe to hazard_probes().
+"""
 
 from __future__ import annotations
 
 import mmap
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from hornet.checks.check import Function, Subject, check
+from hornet.checks.first_packets import first_packet_problems
+from hornet.spec.model import Spec
 from hornet.spec.snapshots import Hazards
 from hornet.vm.agent import DISK_FILE, AgentSample, TimedSample
 from hornet.vm.probes import Probe, ProbeResults
+
+PARENT = "the parent"
+# A line of DISK_FILE: how far the agent had counted.
+COUNT = r"^([0-9]{1,15})$"
+
+
+@dataclass(frozen=True)
+class ParentFacts:
+    """A VM before its snapshot. before: its agent; canary: a secret that it had, and removed.
+
+    paused_s: when it stood still for sure, since 1970.
+    """
+
+    nonce: str
+    canary: str
+    before: TimedSample
+    paused_s: float
+    facts: ProbeResults
+    host_key: str
+
+
+@dataclass(frozen=True)
+class CloneFacts:
+    """One VM of the snapshot.
+
+    first: asked for before it ran, answered as soon as it did; later: some time after. resumed_s: when it was let run,
+    since 1970. frames: what its network card sent first. reconnected_s: how long its agent took for a new
+    connection, None if it never had one.
+    """
+
+    name: str
+    first: TimedSample
+    later: TimedSample
+    resumed_s: float
+    frames: list[bytes]
+    reconnected_s: float | None
+    facts: ProbeResults
+    host_key: str
+    console: str
+
+
+@dataclass(frozen=True)
+class LineageFacts:
+    """A snapshot and its clones: all that hazards are judged by. files: the snapshot's own."""
+
+    parent: ParentFacts
+    clones: Sequence[CloneFacts]
+    files: Sequence[Path]
+
+    def drawn(self, name: str) -> dict[str, str]:
+        """A random value that each clone's agent drew as soon as it ran, and the parent's before."""
+        values = {clone.name: str(getattr(clone.first.seen, name)) for clone in self.clones}
+        return {PARENT: str(getattr(self.parent.before.seen, name)), **values}
+
+    def printed(self, probe: str) -> dict[str, str]:
+        """What each printed for a probe."""
+        return {PARENT: self.parent.facts[probe].output, **{it.name: it.facts[probe].output for it in self.clones}}
 
 
 def hazard_probes(hazards: Hazards) -> list[Probe]:
@@ -28,6 +93,7 @@ def hazard_probes(hazards: Hazards) -> list[Probe]:
     ]
 
 
+@check("distinct")
 def distinct_problems(what: str, values: Mapping[str, str]) -> list[str]:
     """Values, by VM, of which two are equal, or that are missing."""
     problems = [f"{what}: {vm} has none" for vm, value in values.items() if not value.strip()]
@@ -39,15 +105,7 @@ def distinct_problems(what: str, values: Mapping[str, str]) -> list[str]:
     return problems + [f"{what}: {', '.join(vms)} have the same, {value[:80]}" for value, vms in same]
 
 
-def seed_file_problems(facts_by_vm: Mapping[str, ProbeResults]) -> list[str]:
-    """Seed files that two VMs have with the same content: each would start its random numbers from the same seed."""
-    by_file: dict[str, dict[str, str]] = {}
-    for vm, facts in facts_by_vm.items():
-        for digest, path in re.findall(r"^([0-9a-f]{64})\s+(\S+)$", facts["hazard.seeds"].output, re.MULTILINE):
-            by_file.setdefault(path, {})[vm] = digest
-    return [problem for path, digests in by_file.items() for problem in distinct_problems(path, digests)]
-
-
+@check("clock")
 def clock_problems(vm: str, seen: AgentSample, earliest_s: float, latest_s: float, limit_ms: float) -> list[str]:
     """A wall clock that was not between the two moments of the host, give or take the limit."""
     late_ms = max(earliest_s - seen.wall_s, seen.wall_s - latest_s) * 1000
@@ -57,6 +115,7 @@ def clock_problems(vm: str, seen: AgentSample, earliest_s: float, latest_s: floa
     return [f"{vm}: its clock is {late_ms:.0f} ms {direction}, at most {limit_ms:g} ms allowed"]
 
 
+@check("monotonic")
 def monotonic_problems(
     vm: str, before: TimedSample, after: TimedSample, stood_still_s: float, limit_ms: float
 ) -> list[str]:
@@ -70,6 +129,7 @@ def monotonic_problems(
     return []
 
 
+@check("continuity")
 def continuity_problems(vm: str, before: AgentSample, first: AgentSample, later: AgentSample) -> list[str]:
     """What says that the guest did not go on where it was, but booted again or stands still."""
     problems = []
@@ -85,6 +145,7 @@ def continuity_problems(vm: str, before: AgentSample, first: AgentSample, later:
     return problems
 
 
+@check("connection")
 def connection_problems(vm: str, later: AgentSample, reconnected_s: float | None, limit_s: float) -> list[str]:
     """A TCP connection from before the snapshot that neither broke nor was replaced: its program hangs."""
     if reconnected_s is None:
@@ -94,6 +155,7 @@ def connection_problems(vm: str, later: AgentSample, reconnected_s: float | None
     return []
 
 
+@check("counting")
 def counting_problems(what: str, text: str, pattern: str, at_least: int) -> list[str]:
     """Numbers in a text (the pattern's only group) that do not go up one by one, or not as far as they must."""
     numbers = [int(number) for number in re.findall(pattern, text, re.MULTILINE)]
@@ -102,6 +164,7 @@ def counting_problems(what: str, text: str, pattern: str, at_least: int) -> list
     return [f"{what}: {b} follows {a}" for a, b in pairwise(numbers) if b != a + 1]
 
 
+@check("secret")
 def secret_problems(files: Sequence[Path], secret: str) -> list[str]:
     """Places in files where the secret can still be read."""
     problems = []
@@ -111,3 +174,175 @@ def secret_problems(files: Sequence[Path], secret: str) -> list[str]:
         if places:
             problems.append(f"{path.name}: a secret that was removed is still there, {len(places)} times, {places[:3]}")
     return problems
+
+
+def hazard(name: str, proves: Iterable[str] = ()) -> Callable[[Function], Function]:
+    """Register a hazard: a check that is given the spec and LineageFacts. proves: ids of requirements."""
+    return check(f"hazard.{name}", Subject.LINEAGE, given=lambda spec: spec, proves=proves)
+
+
+# --- Random numbers ---------------------------------------------------------------------------------------------------
+
+
+@hazard("first_urandom")
+def first_urandom_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """A program that ran at the snapshot reads /dev/urandom as the first thing after the restore."""
+    return distinct_problems("first 16 bytes of /dev/urandom", lineage.drawn("urandom"))
+
+
+@hazard("first_openssl_bytes")
+def first_openssl_bytes_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """The same program asks OpenSSL, which has a generator of its own: it makes the keys of TLS connections."""
+    return distinct_problems("crypto.randomBytes(16)", lineage.drawn("random_bytes"))
+
+
+@hazard("first_uuid")
+def first_uuid_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """The same program asks Node.js for a UUID, which draws random bytes for many UUIDs ahead."""
+    return distinct_problems("crypto.randomUUID()", lineage.drawn("uuid"))
+
+
+@hazard("first_web_uuid")
+def first_web_uuid_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """The same by the Web Crypto API."""
+    return distinct_problems("webcrypto.randomUUID()", lineage.drawn("web_uuid"))
+
+
+@hazard("later_urandom")
+def later_urandom_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """A program that is started after the restore reads /dev/urandom."""
+    return distinct_problems("urandom", lineage.printed("hazard.urandom"))
+
+
+@hazard("later_getrandom")
+def later_getrandom_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """A program that is started after the restore calls getrandom(2)."""
+    return distinct_problems("getrandom", lineage.printed("hazard.getrandom"))
+
+
+@hazard("seed_files")
+def seed_file_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """Seed files that two VMs have with the same content: each would start its random numbers from the same seed."""
+    by_file: dict[str, dict[str, str]] = {}
+    for vm, text in lineage.printed("hazard.seeds").items():
+        for digest, path in re.findall(r"^([0-9a-f]{64})\s+(\S+)$", text, re.MULTILINE):
+            by_file.setdefault(path, {})[vm] = digest
+    return [problem for path, digests in by_file.items() for problem in distinct_problems(path, digests)]
+
+
+# --- Identity ---------------------------------------------------------------------------------------------------------
+
+
+@hazard("boot_id")
+def boot_id_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """By this, log servers tell boots apart."""
+    return distinct_problems("boot_id", lineage.printed("hazard.boot_id"))
+
+
+@hazard("machine_id")
+def machine_id_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """By this, programs and log servers tell machines apart."""
+    return distinct_problems("machine_id", lineage.printed("hazard.machine_id"))
+
+
+@hazard("ssh_host_key")
+def ssh_host_key_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """Whoever has one VM's host key can play the server of every VM that shows the same."""
+    keys = {PARENT: lineage.parent.host_key, **{clone.name: clone.host_key for clone in lineage.clones}}
+    return distinct_problems("SSH host key", keys)
+
+
+# --- Time -------------------------------------------------------------------------------------------------------------
+
+
+@hazard("wall_clock")
+def wall_clock_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """The wall clock stood still with the VM; certificates of today are not yet valid in a VM that lives yesterday."""
+    problems, limit_ms = [], spec.hazards.max_clock_error_ms
+    for clone in lineage.clones:
+        first, later = clone.first, clone.later
+        problems += clock_problems(clone.name, first.seen, clone.resumed_s, first.got_s, limit_ms)
+        problems += clock_problems(clone.name, later.seen, later.asked_s, later.got_s, limit_ms)
+    return problems
+
+
+@hazard("monotonic_clock")
+def monotonic_clock_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """Timers run by it: it neither goes back nor jumps over the time that the VM stood still."""
+    problems, parent = [], lineage.parent
+    for clone in lineage.clones:
+        stood_still_s = clone.resumed_s - parent.paused_s
+        limit_ms = spec.hazards.max_clock_error_ms
+        problems += monotonic_problems(clone.name, parent.before, clone.first, stood_still_s, limit_ms)
+    return problems
+
+
+# --- Going on ---------------------------------------------------------------------------------------------------------
+
+
+@hazard("memory", proves=["memory-and-disk-agree"])
+def memory_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """A program holds a number that is nowhere but in its memory, and counts: it did not boot again."""
+    before = lineage.parent.before.seen
+    return [
+        problem
+        for clone in lineage.clones
+        for problem in continuity_problems(clone.name, before, clone.first.seen, clone.later.seen)
+    ]
+
+
+@hazard("synced_data")
+def synced_data_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """The snapshot was taken while the program wrote: no line that was synced is missing, none is torn."""
+    synced = lineage.parent.before.seen.synced
+    return [
+        problem
+        for clone in lineage.clones
+        for problem in counting_problems(f"{clone.name}: disk", clone.facts["hazard.disk"].output, COUNT, synced)
+    ]
+
+
+@hazard("console")
+def console_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """The snapshot was taken while the program printed on the serial console."""
+    pattern = rf"^agent {lineage.parent.nonce} counts ([0-9]{{1,15}})$"
+    count = lineage.parent.before.seen.count
+    return [
+        problem
+        for clone in lineage.clones
+        for problem in counting_problems(f"{clone.name}: console", clone.console, pattern, count)
+    ]
+
+
+# --- Network ----------------------------------------------------------------------------------------------------------
+
+
+@hazard("first_packets")
+def first_packets_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """The guest knows the gateway's MAC address from before the snapshot, in another VM's network."""
+    return [
+        problem for clone in lineage.clones for problem in first_packet_problems(clone.name, spec.network, clone.frames)
+    ]
+
+
+@hazard("old_connection")
+def old_connection_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """The other end of a TCP connection is not there in a clone: its program must learn that, and connect anew."""
+    limit_s = spec.hazards.reconnect_timeout_s
+    return [
+        problem
+        for clone in lineage.clones
+        for problem in connection_problems(clone.name, clone.later.seen, clone.reconnected_s, limit_s)
+    ]
+
+
+# --- Secrets ----------------------------------------------------------------------------------------------------------
+
+
+@hazard("removed_secret", proves=["secrets-injected"])
+def removed_secret_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
+    """A guest got a secret the guide's way, used it and removed it, before the snapshot was taken."""
+    used = lineage.parent.facts["hazard.secret_used"].output.strip()
+    if used != "0":
+        return [f"the guest could not use its secret: exit code {used or 'unknown'}, expected 0"]
+    return secret_problems(lineage.files, lineage.parent.canary)

@@ -6,6 +6,7 @@ things right again, and the guest must be healthy afterwards.
 
 from __future__ import annotations
 
+from hornet.checks.check import Subject, check
 from hornet.spec.network import Network
 from hornet.spec.rules import Health
 from hornet.vm.probes import Probe, ProbeResults
@@ -25,6 +26,7 @@ def health_probes(health: Health, network: Network) -> list[Probe]:
     return [Probe("health.well", health.script), *ill, Probe("health.again", health.script)]
 
 
+@check("health.well", Subject.MUTABLE_GUEST, given=lambda spec: spec.health, proves=["health-exit-code"])
 def well_problems(health: Health, facts: ProbeResults) -> list[str]:
     """A guest without a fault that is not called healthy, before or after the faults."""
     return [
@@ -34,22 +36,22 @@ def well_problems(health: Health, facts: ProbeResults) -> list[str]:
     ]
 
 
+@check("health.ssh", Subject.MUTABLE_GUEST, given=lambda spec: spec.health, proves=["health-ssh", "health-exit-code"])
 def ssh_problems(health: Health, facts: ProbeResults) -> list[str]:
     """A guest without an SSH server that is not called unhealthy."""
     return _ill_problems(health, facts, "health.ssh", "without an SSH server")
 
 
+@check("health.network", Subject.MUTABLE_GUEST, given=lambda spec: spec.health, proves=["health-network"])
 def network_problems(health: Health, facts: ProbeResults) -> list[str]:
     """A guest without a network that is not called unhealthy."""
     return _ill_problems(health, facts, "health.network", "with its interface down")
 
 
+@check("health.disk", Subject.MUTABLE_GUEST, given=lambda spec: spec.health, proves=["health-disk"])
 def disk_problems(health: Health, facts: ProbeResults) -> list[str]:
     """A guest with a full disk that is not called unhealthy."""
     return _ill_problems(health, facts, "health.disk", "with a full disk")
-
-
-CHECKS = (well_problems, ssh_problems, network_problems, disk_problems)
 
 
 def _ill_problems(health: Health, facts: ProbeResults, name: str, how: str) -> list[str]:

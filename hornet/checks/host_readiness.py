@@ -6,9 +6,11 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hornet.checks.check import check
 from hornet.vm.lanes import LaneState
 
 
+@check("host")
 def host_problems(facts: Mapping[str, Any], lanes: Sequence[LaneState], required_tools: Collection[str]) -> list[str]:
     """What keeps this host from building, booting and judging. facts: as hornet.host.host_facts() gives them."""
     missing = [name for name in required_tools if facts["tools"][name] is None]

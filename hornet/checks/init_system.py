@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from hornet.checks.check import Subject, check
 from hornet.spec.tiers import Init
 from hornet.vm.probes import Probe, ProbeResults
 
@@ -13,6 +14,7 @@ def init_probes(name: str, init: Init) -> list[Probe]:
     return [Probe(f"init.{name}", init.script)]
 
 
+@check("init.{}", Subject.GUEST, each=lambda spec: {name: (name, init) for name, init in spec.inits.items()})
 def init_problems(name: str, init: Init, facts: ProbeResults) -> list[str]:
     """A guest that another init brought up."""
     answer = facts[f"init.{name}"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from hornet.checks.check import Subject, check
 from hornet.spec.rules import ReadOnlyRoot
 from hornet.vm.probes import Probe, ProbeResults
 
@@ -17,6 +18,7 @@ def read_only_probes(rule: ReadOnlyRoot) -> list[Probe]:
     return [Probe(MOUNTS, "cat /proc/mounts"), *trials]
 
 
+@check("hardened.read_only", Subject.READ_ONLY_GUEST, given=lambda spec: spec.read_only_root, proves=["root-read-only"])
 def read_only_problems(rule: ReadOnlyRoot, facts: ProbeResults) -> list[str]:
     """Places where a file could be made, or failed for another reason than a read-only file system."""
     problems = []
@@ -29,6 +31,7 @@ def read_only_problems(rule: ReadOnlyRoot, facts: ProbeResults) -> list[str]:
     return problems
 
 
+@check("hardened.tmpfs", Subject.READ_ONLY_GUEST, given=lambda spec: spec.read_only_root, proves=["tmpfs-writable"])
 def tmpfs_problems(rule: ReadOnlyRoot, facts: ProbeResults) -> list[str]:
     """Places that must be writable in memory and are not."""
     types = {fields[1]: fields[2] for fields in map(str.split, facts[MOUNTS].output.splitlines()) if len(fields) > 2}
@@ -41,14 +44,12 @@ def tmpfs_problems(rule: ReadOnlyRoot, facts: ProbeResults) -> list[str]:
     return problems
 
 
+@check("read_only_disk")
 def disk_problems(before_sha256: str, after_sha256: str) -> list[str]:
     """A disk that changed although nothing may be written to it."""
     if before_sha256 == after_sha256:
         return []
     return [f"the disk changed while its root was read-only: SHA-256 {before_sha256[:12]}…, then {after_sha256[:12]}…"]
-
-
-CHECKS = (read_only_problems, tmpfs_problems)
 
 
 def _trial(path: str) -> Probe:

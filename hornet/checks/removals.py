@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 
+from hornet.checks.check import Subject, check
 from hornet.formats.image_tree import ImageTree
 from hornet.formats.shebang import interpreter_of
+from hornet.spec.model import Spec
 from hornet.spec.rules import Removal
 
 MB = 1_000_000
@@ -17,6 +19,12 @@ APK_INSTALLED = "/lib/apk/db/installed"
 SHOWN = 5
 
 
+def _removals(spec: Spec, patterns: Callable[[Removal], list[str]]) -> dict[str, tuple[Removal]]:
+    """The removals that a check has something to look for in: with another it could not fail."""
+    return {name: (removal,) for name, removal in spec.removals.items() if patterns(removal)}
+
+
+@check("removal.{}.path", Subject.IMAGE, each=lambda spec: _removals(spec, lambda removal: removal.paths))
 def path_problems(removal: Removal, tree: ImageTree) -> list[str]:
     """Paths of a removed thing that are in the image, each with what it takes."""
     problems = []
@@ -26,12 +34,18 @@ def path_problems(removal: Removal, tree: ImageTree) -> list[str]:
     return problems
 
 
+@check("removal.{}.package", Subject.IMAGE, each=lambda spec: _removals(spec, lambda removal: removal.packages))
 def package_problems(removal: Removal, tree: ImageTree) -> list[str]:
     """Installed packages of a removed thing, by the image's own dpkg or apk database."""
     found = sorted(name for name in set(installed_packages(tree)) if _matches(name, removal.packages))
     return [f"{_subject(removal)}: the package {name} is installed" for name in found]
 
 
+@check(
+    "removal.{}.file_type",
+    Subject.IMAGE,
+    each=lambda spec: _removals(spec, lambda it: [*it.names, *it.interpreters, *it.magics]),
+)
 def file_type_problems(removal: Removal, tree: ImageTree) -> list[str]:
     """Files of a removed thing wherever they are: by name, by a script's interpreter, by their first bytes."""
     kinds = {f"named like {', '.join(removal.names)}": tree.named(removal.names)}
@@ -72,13 +86,3 @@ def _subject(removal: Removal) -> str:
 
 def _matches(name: str, globs: list[str]) -> bool:
     return any(fnmatchcase(name, glob) for glob in globs)
-
-
-def checks_of(removal: Removal) -> list[Callable[[Removal, ImageTree], list[str]]]:
-    """The checks that this removal has something to look for in: another one could not fail."""
-    patterns = {
-        path_problems: removal.paths,
-        package_problems: removal.packages,
-        file_type_problems: [*removal.names, *removal.interpreters, *removal.magics],
-    }
-    return [check for check, wanted in patterns.items() if wanted]

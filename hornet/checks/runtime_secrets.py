@@ -8,6 +8,7 @@ import mmap
 from dataclasses import dataclass
 from pathlib import Path
 
+from hornet.checks.check import Subject, check
 from hornet.spec.rules import Secrets
 from hornet.vm.probes import Probe, ProbeResults
 
@@ -53,6 +54,7 @@ def injection_probes(secrets: Secrets, trial: SecretTrial) -> list[Probe]:
     return [Probe("secrets.given", show, timeout_s=30), *refused, left]
 
 
+@check("injection.given", Subject.SECRET_TRIAL, proves=["secrets-injected"])
 def given_problems(trial: SecretTrial, facts: ProbeResults) -> list[str]:
     """A program that did not get its secret exactly as it was served."""
     answer = facts["secrets.given"]
@@ -62,21 +64,21 @@ def given_problems(trial: SecretTrial, facts: ProbeResults) -> list[str]:
     return [f"a program run with secrets did not get them as served: {answer}"]
 
 
+@check("injection.refused", Subject.SECRET_TRIAL, proves=["secrets-injected"])
 def refused_problems(trial: SecretTrial, facts: ProbeResults) -> list[str]:
     """A program that was started although its VM has no secrets, or none that can be used."""
     answers = [facts[f"secrets.{vm_id}"] for vm_id in REFUSED]
     return [f"a program ran without usable secrets: {answer}" for answer in answers if answer.ok]
 
 
+@check("injection.left", Subject.SECRET_TRIAL, proves=["secrets-injected"])
 def left_problems(trial: SecretTrial, facts: ProbeResults) -> list[str]:
     """Files that hold the secret afterwards, or that it made by being run instead of read."""
     found = [line for line in facts["secrets.left"].output.split("\n") if line.startswith("/")]
     return [f"{path}: left behind by secrets" for path in found]
 
 
-CHECKS = (given_problems, refused_problems, left_problems)
-
-
+@check("secrets_on_disk")
 def disk_problems(trial: SecretTrial, disk: Path) -> list[str]:
     """The secret anywhere on the VM's disk, in files, deleted files or the journal."""
     with disk.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hornet.checks.check import check
 from hornet.spec.tiers import Tier
 
 MB = 1_000_000
@@ -26,6 +27,7 @@ def size_mb(path: Path) -> float:
     return path.stat().st_size / MB
 
 
+@check("rootfs_size")
 def rootfs_size_problems(tier: Tier, found_mb: float, components_mb: Mapping[str, float]) -> list[str]:
     """An image bigger than its tier allows; the biggest components are named, when they are known."""
     if found_mb <= tier.max_mb:
@@ -53,6 +55,7 @@ def guide_comparison(
     return sorted(rows, key=lambda row: -row.found_mb)
 
 
+@check("kernel_size")
 def kernel_size_problems(target_mb: float, found_mb: float) -> list[str]:
     """A kernel bigger than the target."""
     if found_mb <= target_mb:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from hornet.checks.check import check
 from hornet.spec.snapshots import SnapshotFiles
 
 MIB = 1 << 20
 MB = 1_000_000
 
 
+@check("snapshot_files")
 def part_problems(names: SnapshotFiles, *, memory_mib: int, memory_bytes: int, state_bytes: int) -> list[str]:
     """The memory file holds all of the memory, the state file devices and CPU only."""
     problems = []

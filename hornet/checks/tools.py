@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from hornet.checks.check import Subject, check
+from hornet.spec.model import Spec
 from hornet.spec.tiers import Tool
 from hornet.vm.probes import Probe, ProbeResults
 
@@ -19,12 +21,18 @@ def tool_probes(name: str, tool: Tool) -> list[Probe]:
     return [Probe(f"tool.{name}.where", where), version, *use]
 
 
+def _each_tool(spec: Spec) -> dict[str, tuple[str, Tool]]:
+    return {name: (name, tool) for name, tool in spec.tools.items()}
+
+
+@check("tool.{}.presence", Subject.GUEST, each=_each_tool)
 def presence_problems(name: str, tool: Tool, facts: ProbeResults) -> list[str]:
     """Commands of the tool that are not in the guest's PATH."""
     missing = re.findall(r"^missing (\S+)$", facts[f"tool.{name}.where"].output, re.MULTILINE)
     return [f"{tool.title} ({tool.purpose}): no {command!r} in the guest's PATH" for command in missing]
 
 
+@check("tool.{}.version", Subject.GUEST, each=_each_tool)
 def version_problems(name: str, tool: Tool, facts: ProbeResults) -> list[str]:
     """A version command that fails, or prints something else than the spec's pattern."""
     answer = facts[f"tool.{name}.version"]
@@ -36,10 +44,8 @@ def version_problems(name: str, tool: Tool, facts: ProbeResults) -> list[str]:
     return []
 
 
+@check("tool.{}.use", Subject.GUEST, each=_each_tool)
 def use_problems(name: str, tool: Tool, facts: ProbeResults) -> list[str]:
     """A real use of the tool that failed."""
     answer = facts[f"tool.{name}.use" if tool.use else f"tool.{name}.version"]
     return [] if answer.ok else [f"{tool.title}: a real use of it failed: {answer}"]
-
-
-CHECKS = (presence_problems, version_problems, use_problems)

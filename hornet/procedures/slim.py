@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hornet.checks import tools
+from hornet.checks.catalog import guest_checks, in_group
 from hornet.errors import GuestError
 from hornet.host.progress import Progress
 from hornet.scenarios.probe_sets import collect_facts
@@ -97,8 +98,8 @@ def tool_problems(spec: Spec, facts: ProbeResults) -> list[str]:
     return [
         problem
         for name in spec.slim.tools
-        for check in tools.CHECKS
-        for problem in check(name, spec.tools[name], facts)
+        for check in in_group(guest_checks(spec), f"tool.{name}")
+        for problem in check(facts)
     ]
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from hornet.checks import guest_disk, guest_kernel, guest_network, tools
+from hornet.checks.catalog import guest_checks, in_group
 from hornet.errors import BrokenSnapshotError, GuestError, HornetError, VMError
 from hornet.formats.ext4.verdict import judge_ext4
 from hornet.host.progress import Progress
@@ -140,18 +141,18 @@ def _facts_steps(vm: VM, spec: Spec, tier: str, egress: bool) -> Iterator[Step]:
 
 def judge_facts(facts: ProbeResults, spec: Spec, tier: str, *, egress: bool) -> Iterator[Step]:
     """The steps that what a guest says of itself decides."""
-    wanted, network = spec.tools_of(tier), spec.network
+    wanted, network, checks = spec.tools_of(tier), spec.network, guest_checks(spec)
+
+    def in_groups(*groups: str) -> list[Callable[[], list[str]]]:
+        return [partial(check, facts) for group in groups for check in in_group(checks, group)]
+
     titles = ", ".join(tool.title for tool in wanted.values())
-    yield _judged(
-        TOOLS,
-        *(partial(check, name, tool, facts) for name, tool in wanted.items() for check in tools.CHECKS),
-        note=titles,
-    )
-    checks = (*guest_network.CHECKS, guest_network.egress_problems) if egress else guest_network.CHECKS
+    yield _judged(TOOLS, *in_groups(*(f"tool.{name}" for name in wanted)), note=titles)
+    outside = [partial(guest_network.egress_problems, network, facts)] if egress else []
     note = f"{network.egress_url} answers" if egress else "up to the gateway; --host-network asks the Internet too"
-    yield _judged(NETWORK, *(partial(check, network, facts) for check in checks), note=note)
+    yield _judged(NETWORK, *in_groups("network"), *outside, note=note)
     yield _judged(KERNEL, lambda: guest_kernel.running_config_problems(spec.kernel, facts))
-    yield _judged(SYMPTOMS, *(partial(check, facts) for check in guest_disk.CHECKS))
+    yield _judged(SYMPTOMS, *in_groups("disk"))
 
 
 def _judged(name: str, *checks: Callable[[], list[str]], note: str = "") -> Step:

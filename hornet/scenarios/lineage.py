@@ -12,14 +12,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from hornet.checks.hazards import hazard_probes
+from hornet.checks.hazards import CloneFacts, LineageFacts, ParentFacts, hazard_probes
 from hornet.host.workspace import Workspace
 from hornet.scenarios.agent_client import AgentClient
 from hornet.scenarios.page_server import page_server
 from hornet.snapshot import Bundle, Manifest
-from hornet.vm.agent import AgentSample, TimedSample
+from hornet.vm.agent import AgentSample
 from hornet.vm.fleet import VM, Fleet
-from hornet.vm.probes import ProbeResults
 from hornet.vm.snapshotting import origin_of_child, take_snapshot
 
 TIMEOUT_S = 60
@@ -36,44 +35,17 @@ USE_SECRET = """
 
 
 @dataclass(frozen=True)
-class Parent:
-    """A VM before its snapshot, and that. canary: a secret that it had, and removed; before: its agent.
-
-    paused_s: when it stood still for sure, since 1970.
-    """
+class Parent(ParentFacts):
+    """A VM before its snapshot, and that."""
 
     bundle: Bundle
-    nonce: str
-    canary: str
-    before: TimedSample
-    paused_s: float
-    facts: ProbeResults
-    host_key: str
 
 
 @dataclass(frozen=True)
-class Clone:
-    """One VM of the snapshot, paused: its agent would be busy all the time.
-
-    first: asked for before it ran, answered as soon as it did; later: some time after. resumed_s: when it was let run,
-    since 1970. frames: what its network card sent first. reconnected_s: how long its agent took for a new
-    connection, None if it never had one.
-    """
+class Clone(CloneFacts):
+    """One VM of the snapshot, paused: its agent would be busy all the time."""
 
     vm: VM
-    first: TimedSample
-    later: TimedSample
-    resumed_s: float
-    frames: list[bytes]
-    reconnected_s: float | None
-    facts: ProbeResults
-    host_key: str
-    console: str
-
-    @property
-    def name(self) -> str:
-        """The VM's name."""
-        return self.vm.name
 
 
 @dataclass(frozen=True)
@@ -97,6 +69,11 @@ class Lineage:
     clones: list[Clone]
     grandchild: Grandchild
 
+    @property
+    def facts(self) -> LineageFacts:
+        """What hazards are judged by."""
+        return LineageFacts(self.parent, self.clones, self.parent.bundle.files)
+
 
 def snapshot_parent(fleet: Fleet, bundle: Bundle, workspace: Workspace) -> Parent:
     """A clone of `bundle`, filled with agents; its snapshot goes to `home`, and it is removed.
@@ -116,7 +93,7 @@ def snapshot_parent(fleet: Fleet, bundle: Bundle, workspace: Workspace) -> Paren
         child = take_snapshot(vm, workspace, spec, version="child", origin=origin_of_child(vm, spec))
         paused_s = time.time()
     fleet.remove(vm)
-    return Parent(child, nonce, canary, before, paused_s, facts, host_key)
+    return Parent(nonce, canary, before, paused_s, facts, host_key, child)
 
 
 def restore_clone(fleet: Fleet, parent: Parent, *, snapshottable: bool) -> Clone:
@@ -140,7 +117,8 @@ def restore_clone(fleet: Fleet, parent: Parent, *, snapshottable: bool) -> Clone
         later = agent.answer(agent.ask())
         frames = list(_sent_by_guest(card))
     vm.vmm.pause()
-    return Clone(vm, first, later, resumed_s, frames, reconnected_s, facts, host_key, vm.vmm.console.text)
+    console = vm.vmm.console.text
+    return Clone(vm.name, first, later, resumed_s, frames, reconnected_s, facts, host_key, console, vm)
 
 
 def restore_grandchild(fleet: Fleet, clone: Clone, workspace: Workspace) -> Grandchild:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from hornet.checks import boot
 from hornet.spec.model import Spec
 from hornet.spec.rules import Boot
 from hornet.vm.probes import ProbeResults
@@ -15,17 +14,7 @@ from hornet_fixtures.requirement_markers import check_cases
 
 pytestmark = pytest.mark.conformance
 
-# Each check with the statements that it proves.
-CHECKS = {
-    boot.argument_problems: ["trouble-entropy"],
-    boot.entropy_problems: ["trouble-entropy"],
-    boot.kernel_log_problems: [],
-    boot.service_problems: [],
-    boot.swap_problems: [],
-    boot.phase_problems: ["trouble-entropy"],
-}
 
-
-@pytest.mark.parametrize("check", check_cases(CHECKS))
+@pytest.mark.parametrize("check", check_cases("boot"))
 def test_the_boot_went_well(check: Callable[[Boot, ProbeResults], list[str]], spec: Spec, facts: ProbeResults) -> None:
     assert_no_problems(check(spec.boot, facts))

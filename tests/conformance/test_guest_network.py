@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from hornet.checks import guest_network
 from hornet.spec.model import Spec
 from hornet.spec.network import Network
 from hornet.vm.probes import ProbeResults
@@ -15,18 +14,8 @@ from hornet_fixtures.requirement_markers import check_cases
 
 pytestmark = pytest.mark.conformance
 
-# Each check with the statements that it proves.
-CHECKS = {
-    guest_network.address_problems: ["guest-address", "address-guest", "same-address"],
-    guest_network.mac_problems: ["portable-snapshots"],
-    guest_network.route_problems: ["guest-gateway"],
-    guest_network.dns_problems: ["guest-dns"],
-    guest_network.hostname_problems: [],
-    guest_network.gateway_problems: ["gateway-fixed"],
-}
 
-
-@pytest.mark.parametrize("check", check_cases(CHECKS))
+@pytest.mark.parametrize("check", check_cases("network"))
 def test_the_network_is_as_specified(
     check: Callable[[Network, ProbeResults], list[str]], spec: Spec, facts: ProbeResults
 ) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from hornet.checks import health
 from hornet.spec.model import Spec
 from hornet.spec.rules import Health
 from hornet.vm.probes import ProbeResults
@@ -16,15 +15,8 @@ from hornet_fixtures.requirement_markers import check_cases
 
 pytestmark = pytest.mark.conformance
 
-CHECKS = {
-    health.well_problems: ["health-exit-code"],
-    health.ssh_problems: ["health-ssh", "health-exit-code"],
-    health.network_problems: ["health-network"],
-    health.disk_problems: ["health-disk"],
-}
 
-
-@pytest.mark.parametrize("check", check_cases(CHECKS))
+@pytest.mark.parametrize("check", check_cases("health"))
 def test_the_health_check_tells(
     check: Callable[[Health, ProbeResults], list[str]], spec: Spec, mutable_vm: MutableVM
 ) -> None:

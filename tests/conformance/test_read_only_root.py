@@ -19,10 +19,7 @@ from hornet_fixtures.requirement_markers import check_cases
 pytestmark = pytest.mark.conformance
 
 
-CHECKS = {read_only.read_only_problems: ["root-read-only"], read_only.tmpfs_problems: ["tmpfs-writable"]}
-
-
-@pytest.mark.parametrize("check", check_cases(CHECKS))
+@pytest.mark.parametrize("check", check_cases("hardened"))
 def test_the_root_is_read_only(
     check: Callable[[ReadOnlyRoot, ProbeResults], list[str]], spec: Spec, read_only_root_vm: ReadOnlyRootVM
 ) -> None:

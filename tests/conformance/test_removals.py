@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from hornet.checks.catalog import checks_in
 from hornet.procedures.judge_image import ImageProblems
 from hornet_fixtures.assertions import assert_no_problems
 
@@ -16,9 +17,6 @@ def test_it_is_not_there(removal_check: str, image_problems: ImageProblems) -> N
     assert_no_problems(image_problems[removal_check])
 
 
-def test_every_script_has_its_interpreter(image_problems: ImageProblems) -> None:
-    assert_no_problems(image_problems["dangling.interpreter"])
-
-
-def test_every_program_has_its_libraries(image_problems: ImageProblems) -> None:
-    assert_no_problems(image_problems["dangling.library"])
+@pytest.mark.parametrize("check", [check.name for check in checks_in("dangling")])
+def test_nothing_needs_what_was_removed(check: str, image_problems: ImageProblems) -> None:
+    assert_no_problems(image_problems[check])

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from hornet.checks import baked_secrets, runtime_secrets
-from hornet.checks.catalog import label
+from hornet.checks import runtime_secrets
+from hornet.checks.catalog import checks_in
 from hornet.procedures.judge_image import REMNANT, ImageProblems
 from hornet.vm.probes import ProbeResults
 from hornet_fixtures.assertions import assert_no_problems
@@ -18,9 +18,9 @@ pytestmark = pytest.mark.conformance
 
 
 @pytest.mark.requirement("no-baked-secrets")
-@pytest.mark.parametrize("check", [label(check) for check in baked_secrets.CHECKS])
+@pytest.mark.parametrize("check", [check.name for check in checks_in("secret")])
 def test_the_image_holds_no_secret(check: str, image_problems: ImageProblems) -> None:
-    assert_no_problems(image_problems[f"secret.{check}"])
+    assert_no_problems(image_problems[check])
 
 
 @pytest.mark.requirement("no-baked-secrets")
@@ -28,7 +28,7 @@ def test_deleted_files_left_no_secret(image_problems: ImageProblems) -> None:
     assert_no_problems(image_problems[REMNANT])
 
 
-@pytest.mark.parametrize("check", check_cases(dict.fromkeys(runtime_secrets.CHECKS, ("secrets-injected",))))
+@pytest.mark.parametrize("check", check_cases("injection"))
 def test_secrets_come_at_run_time(
     check: Callable[[runtime_secrets.SecretTrial, ProbeResults], list[str]], mutable_vm: MutableVM
 ) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from hornet.checks.guest_disk import disk_symptom_problems
 from hornet.checks.snapshot_files import part_problems
 from hornet.formats.ext4.verdict import judge_ext4
 from hornet.host.workspace import Workspace
@@ -15,6 +14,7 @@ from hornet.snapshot import Bundle
 from hornet.vm.probes import ProbeResults
 from hornet_fixtures.assertions import assert_no_problems
 from hornet_fixtures.recording import bundle_facts
+from hornet_fixtures.requirement_markers import check_cases
 
 pytestmark = pytest.mark.conformance
 
@@ -42,6 +42,6 @@ def test_the_file_system_is_sound(bundle: Bundle, workspace: Workspace) -> None:
     assert_no_problems([str(finding) for finding in verdict.findings])
 
 
-@pytest.mark.requirement("corruption-symptoms")
-def test_the_restored_guest_sees_no_damage(facts: ProbeResults) -> None:
-    assert_no_problems(disk_symptom_problems(facts))
+@pytest.mark.parametrize("check", check_cases("disk"))
+def test_the_restored_guest_sees_no_damage(check: Callable[[ProbeResults], list[str]], facts: ProbeResults) -> None:
+    assert_no_problems(check(facts))

@@ -123,7 +123,7 @@ KERNEL_DAMAGES = [
     # What the kernel said can't be unsaid, so these stay broken.
     Damage(
         "echo 'EXT4-fs error (device vda): ext4_lookup: inode #2: deleted inode referenced: 24593' >/dev/kmsg",
-        {"boot.kernel_log": "EXT4-fs error", "disk.symptoms": "deleted inode"},
+        {"boot.kernel_log": "EXT4-fs error", "disk.log": "deleted inode"},
     ),
 ]
 IMAGE_DAMAGES = [

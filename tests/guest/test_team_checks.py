@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hornet.checks import guest_kernel, tools
+from hornet.checks.catalog import guest_checks
 from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
 from hornet.procedures.judge_image import judge_image
@@ -43,7 +44,7 @@ def problems(spec: Spec, vm: VM, image: Image, workspace: Workspace) -> dict[str
     """What the checks find of the team's own rules."""
     sed = spec.tools["sed"]
     facts = collect_facts(vm, spec, [*tools.tool_probes("sed", sed), *guest_kernel.kernel_probes()])
-    found = {check.__name__: check("sed", sed, facts) for check in tools.CHECKS}
+    found = {name: check(facts) for name, check in guest_checks(spec).items() if name.startswith("tool.sed.")}
     in_image = judge_image(image.path, spec, (), workspace.run)
     found |= {name: in_image[f"file.{name}"] for name in ("os_release", "no_compiler_cache")}
     return {**found, "flags": guest_kernel.running_config_problems(spec.kernel, facts)}

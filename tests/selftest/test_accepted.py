@@ -63,6 +63,15 @@ def test_only_a_failed_verdict_is_accepted(tmp_path: Path) -> None:
     assert cases["test_broken"].outcome == "error", "that a test could not judge is no verdict"
 
 
+def test_one_case_is_accepted_and_the_others_are_not(tmp_path: Path) -> None:
+    run_sample(tmp_path, '[accepted]\n"test_accepted_cases[a]" = "old kernel"\n')
+    cases = {case.name: case for case in read_junit(tmp_path / "junit.xml")}
+    assert cases["test_accepted_cases[a]"].accepted
+    assert not cases["test_accepted"].accepted
+    done = run_sample(tmp_path, '[accepted]\n"test_accepted_cases[c]" = "old kernel"\n')
+    assert "accepted.test_accepted_cases[c]: no test has this name; did you mean test_accepted_cases[" in done.stderr
+
+
 def test_an_accepted_name_that_no_test_has_is_an_error(tmp_path: Path) -> None:
     done = run_sample(tmp_path, '[accepted]\ntest_acceptd = "old kernel"\n')
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
@@ -70,7 +79,7 @@ def test_an_accepted_name_that_no_test_has_is_an_error(tmp_path: Path) -> None:
 
 
 def test_names_of_the_suite_and_of_deselected_tests_are_known(tmp_path: Path) -> None:
-    overlay = '[accepted]\ntest_no_random_seed_is_shared = "old kernel"\ntest_other = "old kernel"\n'
+    overlay = '[accepted]\n"test_clones_are_safe[seed_files]" = "old kernel"\ntest_other = "old kernel"\n'
     done = run_sample(tmp_path, overlay, "-k", "accepted_cases")
     assert "3 deselected" in done.stdout, done.stderr
     assert done.returncode == pytest.ExitCode.TESTS_FAILED

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import pytest
 from typer.testing import CliRunner, Result
 
-from hornet.checks.guest_disk import disk_symptom_problems
+from hornet.checks.guest_disk import log_problems, walk_problems
 from hornet.errors import Ext4Error
 from hornet.formats.ext4.examine import run_e2fsck
 from hornet.formats.ext4.superblock import read_superblock
@@ -300,9 +300,9 @@ def guest_facts(log: str, walk_exit_code: int = 0, log_exit_code: int = 0) -> Pr
 
 
 def test_a_guest_that_sees_damage_is_rejected() -> None:
-    assert disk_symptom_problems(guest_facts("EXT4-fs (vda): recovery complete")) == []
-    seen = disk_symptom_problems(guest_facts("EXT4-fs error (device vda): ext4_lookup: deleted inode referenced: 12"))
+    assert log_problems(guest_facts("EXT4-fs (vda): recovery complete")) == []
+    seen = log_problems(guest_facts("EXT4-fs error (device vda): ext4_lookup: deleted inode referenced: 12"))
     assert len(seen) == 1
     assert "deleted inode referenced" in seen[0]
-    assert "a walk over all files failed" in disk_symptom_problems(guest_facts("", walk_exit_code=1))[0]
-    assert "can't be read" in disk_symptom_problems(guest_facts("", log_exit_code=1))[0]
+    assert "a walk over all files failed" in walk_problems(guest_facts("", walk_exit_code=1))[0]
+    assert "can't be read" in log_problems(guest_facts("", log_exit_code=1))[0]

@@ -16,8 +16,6 @@ from hornet.checks.first_packets import first_packet_problems
 from hornet.spec.model import load_spec
 from hornet.vm.agent import AgentSample, TimedSample
 from hornet.vm.memory import MemorySplit
-from hornet.vm.probes import ProbeResult as Fact
-from hornet.vm.probes import ProbeResults
 
 SPEC = load_spec()
 NETWORK = SPEC.network
@@ -61,17 +59,6 @@ def test_equal_values_are_found_wherever_they_are(values: list[str]) -> None:
 def test_equal_and_missing_values_are_named() -> None:
     problems = hazards.distinct_problems("boot_id", {"parent": "a", "vm1": "a\n", "vm2": " "})
     assert problems == ["boot_id: vm2 has none", "boot_id: parent, vm1 have the same, a"]
-
-
-def seeds(text: str) -> ProbeResults:
-    return ProbeResults([Fact("hazard.seeds", 0, text)])
-
-
-def test_a_shared_seed_file_is_named() -> None:
-    one, two = f"{'a' * 64}  /var/lib/seed", f"{'b' * 64}  /var/lib/seed"
-    assert hazards.seed_file_problems({"vm1": seeds(one), "vm2": seeds(two), "vm3": seeds("")}) == []
-    (problem,) = hazards.seed_file_problems({"vm1": seeds(one), "vm2": seeds(one)})
-    assert "/var/lib/seed: vm1, vm2" in problem
 
 
 @pytest.mark.parametrize(

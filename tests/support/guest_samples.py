@@ -194,9 +194,9 @@ def _network_mutations() -> Iterator[Mutation]:
         yield _printing(f"DNS {other!r}", {"net.dns": other}, "network.dns")
     yield _printing("another host name", {"net.hostname": "localhost\n"}, "network.hostname")
     yield _failing("the gateway is dead", "net.gateway", "network.gateway")
-    yield _failing("a file that can't be looked at", "disk.walk", "disk.symptoms")
+    yield _failing("a file that can't be looked at", "disk.walk")
     damage = "EXT4-fs error (device vda): ext4_lookup:1855: inode #2: comm ls: deleted inode referenced: 24593\n"
-    yield _printing("a damaged disk", {"disk.log": damage}, "disk.symptoms")
+    yield _printing("a damaged disk", {"disk.log": damage}, "disk.log")
 
 
 def _printing(name: str, outputs: Mapping[str, str], *fails: str) -> Mutation:
