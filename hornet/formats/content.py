@@ -1,4 +1,4 @@
-"""Big content in pieces of bounded size, each with enough of what follows that nothing is cut in two."""
+"""Reads big content in chunks of bounded size that overlap, so that no search term is cut in two."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 CHUNK_BYTES = 16 << 20
-# What is searched for must be shorter than this: keys and tokens are.
+# Search terms must be shorter than this. Keys and tokens are.
 OVERLAP_BYTES = 64 << 10
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of content. own_bytes: what begins later in `data` is found in the next chunk again."""
+    """A chunk of content. own_bytes: anything that begins later in `data` is in the next chunk too."""
 
     offset_bytes: int
     data: bytes
@@ -20,7 +20,7 @@ class Chunk:
 
 
 def chunks(ranges: Iterable[tuple[int, int]], read: Callable[[int, int], bytes]) -> Iterator[Chunk]:
-    """The chunks of ranges, given as (offset, length) in bytes; read(offset, length) gives their content."""
+    """The chunks of ranges, given as (offset, length) in bytes. read(offset, length) returns content."""
     for begin, length in ranges:
         for offset in range(begin, begin + length, CHUNK_BYTES):
             left = begin + length - offset

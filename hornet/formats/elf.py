@@ -1,4 +1,4 @@
-"""What an ELF file needs to run: its interpreter and its shared libraries (System V ABI, dynamic linking).
+"""Reads the interpreter and the shared libraries that an ELF file needs (System V ABI, dynamic linking).
 
 Only program headers are read, as the kernel and the dynamic linker do: what runs may have no sections. Every count and
 length that the file names is bounded before it is used.
@@ -31,7 +31,7 @@ _DYNAMIC = {1: "II", 2: "QQ"}
 
 
 class ElfError(HornetError):
-    """A file says that it is ELF and is damaged."""
+    """An ELF file is damaged."""
 
 
 @dataclass(frozen=True)
@@ -66,19 +66,19 @@ class ElfFile:
         return [segment for segment in self.segments if segment.type == segment_type]
 
     def read(self, offset: int, length_bytes: int) -> bytes:
-        """Bytes of the file. Raises ElfError if it does not have them."""
+        """Bytes of the file. Raises ElfError if they are beyond its end."""
         if offset + length_bytes > self.size_bytes:
-            raise ElfError(f"cut off: byte {offset + length_bytes} of a file of {self.size_bytes} is referred to")
+            raise ElfError(f"truncated: it refers to byte {offset + length_bytes}, and the file has {self.size_bytes}")
         self.stream.seek(offset)
         data = self.stream.read(length_bytes)
         if len(data) < length_bytes:
-            raise ElfError("it became shorter while it was read")
+            raise ElfError("it was truncated during the read")
         return data
 
     def text(self, offset: int) -> str:
-        """The zero-terminated text at an offset. Raises ElfError for a longer one than any name."""
+        """The zero-terminated text at an offset. Raises ElfError if it is longer than any name."""
         if not 0 <= offset < self.size_bytes:
-            raise ElfError(f"cut off: a text at byte {offset} of a file of {self.size_bytes}")
+            raise ElfError(f"truncated: a text at byte {offset}, and the file has {self.size_bytes}")
         data = self.read(offset, min(MAX_NAME_BYTES, self.size_bytes - offset))
         text, zero, _ = data.partition(b"\0")
         if not zero:
@@ -86,7 +86,7 @@ class ElfFile:
         return text.decode("utf-8", "replace")
 
     def offset_of(self, address: int) -> int:
-        """Where in the file a virtual address lies. Raises ElfError if no segment loads it."""
+        """The file offset of a virtual address. Raises ElfError if no segment loads it."""
         for load in self.of_type(PT_LOAD):
             if load.virtual_address <= address < load.virtual_address + load.file_bytes:
                 return load.offset + address - load.virtual_address
@@ -99,7 +99,7 @@ class ElfFile:
 
 @dataclass(frozen=True)
 class Linkage:
-    """interpreter: a path or None; libraries: names as the file asks for them; search: its own RPATH and RUNPATH."""
+    """Dynamic linking. interpreter: a path or None. libraries: names as in the file. search: its RPATH and RUNPATH."""
 
     interpreter: str | None = None
     libraries: tuple[str, ...] = ()
@@ -107,12 +107,12 @@ class Linkage:
 
     @property
     def needs(self) -> list[str]:
-        """Everything by name: libraries, then the interpreter."""
+        """All names: libraries, then the interpreter."""
         return [*self.libraries, *([self.interpreter] if self.interpreter else [])]
 
 
 def read_linkage(path: Path) -> Linkage | None:
-    """How a file is linked; None for anything that is no regular ELF file. Raises ElfError for a damaged one."""
+    """The linking of a file; None if it is not a regular ELF file. Raises ElfError if it is damaged."""
     if path.is_symlink() or not path.is_file():
         return None
     try:
@@ -125,18 +125,18 @@ def read_linkage(path: Path) -> Linkage | None:
 
 
 def parse_elf(stream: BinaryIO) -> ElfFile:
-    """Read the headers of an open ELF file. Raises ElfError for one that is damaged or asks for too much."""
+    """Read the headers of an open ELF file. Raises ElfError if it is damaged or too large."""
     size_bytes = stream.seek(0, 2)
     stream.seek(0)
     ident = stream.read(_IDENT_BYTES)
     elf_class, order = (ident[4], ident[5]) if len(ident) == _IDENT_BYTES else (0, 0)
     if not ident.startswith(MAGIC) or elf_class not in _HEADERS or order not in (1, 2):
-        raise ElfError(f"no ELF file of 32 or 64 bits: it begins with {ident[:6].hex(' ') or 'nothing'}")
+        raise ElfError(f"not an ELF file of 32 or 64 bits: it begins with {ident[:6].hex(' ') or 'nothing'}")
     byte_order = "<" if order == 1 else ">"
     layout = byte_order + _HEADERS[elf_class]
     head = stream.read(struct.calcsize(layout))
     if len(head) < struct.calcsize(layout):
-        raise ElfError(f"its header is cut off: {size_bytes} bytes")
+        raise ElfError(f"its header is truncated: {size_bytes} bytes")
     elf_type, machine, _, entry, table, _, _, _, entry_bytes, count, _, _, _ = struct.unpack(layout, head)
     segment_layout = byte_order + _SEGMENTS[elf_class]
     if count and entry_bytes != struct.calcsize(segment_layout):
@@ -155,7 +155,7 @@ def _segment(elf_class: int, numbers: tuple[int, ...]) -> Segment:
 
 
 def linkage_of(stream: BinaryIO) -> Linkage | None:
-    """How an open file is linked; None if it is not ELF. Raises ElfError for a damaged one."""
+    """The linking of an open file; None if it is not ELF. Raises ElfError if it is damaged."""
     if stream.read(len(MAGIC)) != MAGIC:
         return None
     try:

@@ -1,4 +1,4 @@
-"""An image's files, looked at without mounting, booting or unpacking it: what checks on images are held against."""
+"""The files of an image, read without mounting, booting or unpacking it: the input of checks on images."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from functools import cached_property
 from hornet.errors import Ext4Error
 
 MAX_LINKS = 40
-# Far more than the largest text that a check reads, the package database.
+# Far more than the package database, the largest text that a check reads.
 MAX_TEXT_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of a path without reading it. identity: equal for the names of one file (hard links)."""
+    """The attributes of a path. identity: equal for all names of one file (hard links)."""
 
     mode: int
     uid: int
@@ -41,20 +41,20 @@ class Entry:
 
 
 class ImageTree(ABC):
-    """The files of an image. Paths are the image's own, absolute; links are followed inside it only."""
+    """The files of an image. Paths are absolute within the image. Links are followed only inside it."""
 
     @property
     @abstractmethod
     def entries(self) -> Mapping[str, Entry]:
-        """Every path but the root itself: files, directories, links, devices."""
+        """Every path except the root itself: files, directories, links, devices."""
 
     @abstractmethod
     def read(self, path: str, offset_bytes: int, length_bytes: int) -> bytes:
-        """Content of a regular file from an offset on, as much as there is; holes are zeros."""
+        """Content of a regular file from an offset on, up to its end; holes are zeros."""
 
     @abstractmethod
     def data_ranges(self, path: str) -> Iterator[tuple[int, int]]:
-        """Where a regular file has content, as (offset, length) in bytes, ascending: what lies between is zero."""
+        """The data ranges of a regular file, as (offset, length) in bytes, ascending; the rest is zeros."""
 
     @cached_property
     def paths(self) -> list[str]:
@@ -63,7 +63,7 @@ class ImageTree(ABC):
 
     @cached_property
     def files(self) -> list[str]:
-        """Regular files, each under one of its names: hard links cost nothing."""
+        """Regular files, each with only one of its names (hard links)."""
         by_identity: dict[int, str] = {}
         for path in self.paths:
             if self.entries[path].is_file:
@@ -71,7 +71,7 @@ class ImageTree(ABC):
         return list(by_identity.values())
 
     def matching(self, patterns: Iterable[str]) -> list[str]:
-        """Paths that match a glob; `*` stops at a slash. Of a directory and what is below it only the directory."""
+        """Paths that match a glob; `*` stops at a slash. Paths below a matching directory are left out."""
         compiled = [_glob(pattern) for pattern in patterns]
         found: dict[str, None] = {}
         for path in self.paths:
@@ -80,13 +80,13 @@ class ImageTree(ABC):
         return list(found)
 
     def named(self, patterns: Iterable[str]) -> list[str]:
-        """Everything but directories whose name matches a glob, wherever it is."""
+        """Everything except directories whose name matches a glob, in any directory."""
         wanted = tuple(patterns)
         named = (path for path in self.paths if any(fnmatchcase(path.rpartition("/")[2], glob) for glob in wanted))
         return [path for path in named if not self.entries[path].is_directory]
 
     def resolve(self, path: str) -> str | None:
-        """The real path behind all links; None if it leads nowhere."""
+        """The path with all links resolved; None if its target does not exist."""
         done, todo, links = "", [part for part in reversed(path.split("/")) if part], 0
         while todo:
             part = todo.pop()
@@ -107,17 +107,17 @@ class ImageTree(ABC):
         return done or "/"
 
     def head(self, path: str, length_bytes: int = 256) -> bytes:
-        """How a regular file begins."""
+        """The first bytes of a regular file."""
         return self.read(path, 0, length_bytes)
 
     def size_below(self, path: str) -> tuple[int, int]:
-        """Number of regular files at and below a path, and their bytes."""
+        """The number of regular files at and below a path, and their total size in bytes."""
         inside = self.paths[bisect_left(self.paths, f"{path}/") : bisect_left(self.paths, f"{path}0")]
         files = [entry for name in (path, *inside) if (entry := self.entries[name]).is_file]
         return len(files), sum(entry.size_bytes for entry in files)
 
     def text(self, path: str) -> str | None:
-        """A file's text, links followed; None if there is none. Raises Ext4Error for one beyond MAX_TEXT_BYTES."""
+        """A file's text, with links followed; None if it does not exist. Raises Ext4Error beyond MAX_TEXT_BYTES."""
         real = self.resolve(path)
         entry = self.entries.get(real) if real else None
         if real is None or entry is None or not entry.is_file:
@@ -127,12 +127,12 @@ class ImageTree(ABC):
         return self.read(real, 0, entry.size_bytes).decode(errors="replace")
 
     def open(self, path: str) -> io.BufferedReader:
-        """A regular file as a stream to read and seek in."""
+        """A regular file as a stream that can be read and seeked."""
         return io.BufferedReader(_Content(self, path))
 
 
 class _Content(io.RawIOBase):
-    """A file of a tree as Python's own streams have it."""
+    """A file of a tree with the interface of Python's raw streams."""
 
     def __init__(self, tree: ImageTree, path: str) -> None:
         self._tree, self._path, self._offset = tree, path, 0
@@ -147,7 +147,7 @@ class _Content(io.RawIOBase):
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._offset, io.SEEK_END: self._size_bytes}[whence]
         if base + offset < 0:
-            raise ValueError(f"offset {base + offset} lies before the file")
+            raise ValueError(f"offset {base + offset} is before the start of the file")
         self._offset = base + offset
         return self._offset
 

@@ -1,4 +1,4 @@
-"""A kernel's configuration: read it from where it lies, and judge flags against it.
+"""A kernel's configuration: reads it from a file and judges flags.
 
 Sources: the kernel's Documentation/kbuild/kconfig.rst (the .config format), kernel/configs.c (IKCONFIG markers) and
 Documentation/x86/boot.rst (bzImage header).
@@ -28,16 +28,16 @@ BZIMAGE_MAGIC = b"HdrS"
 BZIMAGE_MAGIC_OFFSET = 0x202
 BZIMAGE_HEAD_BYTES = 0x250
 GZIP_MAGIC = b"\x1f\x8b"
-# A configuration has some 300 KiB, a vmlinux some tens of MiB and with debug data less than 1 GiB: whatever is bigger
-# is not what it claims to be. lzma: the kernel's own scripts use dictionaries of up to 128 MiB.
+# A configuration has some 300 KiB, a vmlinux some tens of MiB, and with debug data less than 1 GiB. Anything bigger is
+# something else. lzma: the kernel's own scripts use dictionaries of up to 128 MiB.
 MAX_CONFIG_BYTES = 2 << 20
 MAX_KERNEL_BYTES = 1 << 30
 MAX_DICTIONARY_BYTES = 192 << 20
 CHUNK_BYTES = 1 << 20
 LIMITS = Limits(time_s=60.0)
-# Longer names and values than any kernel has.
+# No kernel has longer names and values.
 MAX_LINE_CHARACTERS = 4096
-# Linux 6 has some 20,000 symbols for all architectures; each is compared with those that are missing.
+# Linux 6 has some 20,000 symbols for all architectures. Each is compared with the missing ones.
 MAX_SYMBOLS = 30_000
 
 _SET = re.compile(r"CONFIG_([A-Za-z0-9_]{1,100})=(.*)")
@@ -47,7 +47,7 @@ _TITLE = re.compile(rf"# Linux/\S{{1,60}} ({_VERSION})\S* Kernel Configuration")
 
 
 class KconfigError(HornetError):
-    """A file holds no kernel configuration, or can't be read."""
+    """A file contains no kernel configuration, or cannot be read."""
 
 
 class KernelConfig(dict[str, str]):
@@ -79,7 +79,7 @@ def parse_config(text: str) -> KernelConfig:
     for number, line in enumerate(text.splitlines(), 1):
         line = line.strip()
         if len(line) > MAX_LINE_CHARACTERS:
-            raise KconfigError(f"line {number}: {len(line)} characters, too many for a configuration", _EXPECTED)
+            raise KconfigError(f"line {number}: {len(line)} characters, too long for a configuration", _EXPECTED)
         if found := _SET.fullmatch(line):
             config[found[1]] = found[2]
         elif found := _UNSET.fullmatch(line):
@@ -87,7 +87,7 @@ def parse_config(text: str) -> KernelConfig:
         elif found := _TITLE.fullmatch(line):
             config.version = found[1]
         elif line and not line.startswith("#"):
-            raise KconfigError(f"line {number}: {line[:60]!r} is no kernel configuration", _EXPECTED)
+            raise KconfigError(f"line {number}: {line[:60]!r} is not a line of a kernel configuration", _EXPECTED)
     if len(config) > MAX_SYMBOLS:
         raise KconfigError(f"{len(config)} symbols, more than any kernel has ({MAX_SYMBOLS})", _EXPECTED)
     if not config:
@@ -107,7 +107,7 @@ def format_config(values: Mapping[str, str]) -> str:
 def read_config(path: Path) -> KernelConfig:
     """Read a .config, a config.gz, a vmlinux or a bzImage (told apart by their first bytes), in confinement.
 
-    Raises KconfigError, naming the file, for anything that is unreadable or holds no configuration.
+    Raises KconfigError, naming the file, if it is unreadable or contains no configuration.
     """
     try:
         with open_foreign(path, MAX_KERNEL_BYTES) as stream:
@@ -129,7 +129,7 @@ def confined_config(kernel: int) -> tuple[dict[str, str], str | None]:
 def extract_config(stream: BinaryIO) -> KernelConfig:
     """The configuration in an open .config, config.gz, vmlinux or bzImage. Raises KconfigError.
 
-    Nothing is held in memory but the configuration itself and a chunk of the rest.
+    Only the configuration itself and a chunk of the rest are in memory.
     """
     head = stream.read(BZIMAGE_HEAD_BYTES)
     stream.seek(0)
@@ -154,7 +154,7 @@ def _chunks(stream: BinaryIO, limit_bytes: int = MAX_KERNEL_BYTES) -> Iterator[b
 
 
 def _collect(chunks: Iterable[bytes]) -> bytes:
-    """All of a configuration. Raises KconfigError if it is too big for one."""
+    """The complete configuration. Raises KconfigError if it is too big for one."""
     text = bytearray()
     for chunk in chunks:
         text += chunk
@@ -164,7 +164,7 @@ def _collect(chunks: Iterable[bytes]) -> bytes:
 
 
 def _ikconfig(kernel: Iterator[bytes]) -> bytes:
-    """The configuration inside an unpacked kernel: a gzip stream behind a marker."""
+    """The configuration in an unpacked kernel: a gzip stream after a marker."""
     window = b""
     for chunk in kernel:
         window += chunk
@@ -177,7 +177,7 @@ def _ikconfig(kernel: Iterator[bytes]) -> bytes:
 
 
 def _unpack_bzimage(head: bytes, image: BinaryIO) -> Iterator[bytes]:
-    """The vmlinux inside a bzImage: the boot header says where the packed kernel lies."""
+    """The vmlinux in a bzImage: the boot header has the offset of the packed kernel."""
     setup_bytes = (head[0x1F1] + 1) * 512
     image.seek(setup_bytes + int.from_bytes(head[0x248:0x24C], "little"))
     payload = _chunks(image, int.from_bytes(head[0x24C:0x250], "little"))
@@ -191,12 +191,12 @@ def _unpack_bzimage(head: bytes, image: BinaryIO) -> Iterator[bytes]:
         return _unpack(lzma.LZMADecompressor(memlimit=MAX_DICTIONARY_BYTES), packed)
     raise KconfigError(
         f"a bzImage packed by an unknown method (it begins with {first[:4].hex(' ') or 'nothing'})",
-        "gzip, bzip2, lzma and xz are known; give the vmlinux or the .config instead",
+        "gzip, bzip2, lzma and xz are supported; give the vmlinux or the .config instead",
     )
 
 
 class _Decompressor(Protocol):
-    """What the decompressors of bz2 and lzma have in common."""
+    """The common interface of the decompressors of bz2 and lzma."""
 
     @property
     def eof(self) -> bool: ...
@@ -206,7 +206,7 @@ class _Decompressor(Protocol):
 
 
 class _Gunzip:
-    """zlib's decompressor with the interface of those of bz2 and lzma."""
+    """zlib's decompressor with the interface of bz2 and lzma."""
 
     def __init__(self) -> None:
         self._inner = zlib.decompressobj(wbits=31)
@@ -242,7 +242,7 @@ def _unpack(decompressor: _Decompressor, packed: Iterable[bytes]) -> Iterator[by
                 return
     except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise KconfigError(f"damaged compressed data: {error}", _EXPECTED) from error
-    raise KconfigError("compressed data that is cut off", _EXPECTED)
+    raise KconfigError("compressed data is truncated", _EXPECTED)
 
 
 def check_flags(
@@ -286,46 +286,46 @@ class _Judge:
         if found == "y":
             return "built in"
         if found == "m":
-            return "a module: it must be built in, a guest loads no modules"
+            return "a module: it must be built in, because guests load no modules"
         if found not in ("n", "absent"):
-            return "not a switch: y was expected"
+            return "not a boolean, expected y"
         unmet = [f"{need} is {value}" for need in self._known(symbol).needs if (value := self._value(need)) != "y"]
         if unmet:
             return f"it needs {', '.join(self._known(symbol).needs)}: {', '.join(unmet)}"
-        return "turned off" if found == "n" else self._why_absent(symbol)
+        return "disabled" if found == "n" else self._why_absent(symbol)
 
     def _why_absent(self, symbol: str) -> str:
         similar = [] if symbol in self.symbols else difflib.get_close_matches(symbol, self.config, n=2, cutoff=0.9)
         if similar:
-            return f"unknown to this kernel, or not offered; is {' or '.join(similar)} meant?"
-        return "not offered: a symbol that it needs is off, or this kernel has no such symbol"
+            return f"unknown to this kernel, or not available; did you mean {' or '.join(similar)}?"
+        return "not available: a symbol that it needs is disabled, or this kernel has no such symbol"
 
     def _why_not_removed(self, symbol: str, found: str) -> str:
         if found == "n":
             return "turned off"
         if found == "absent":
-            return "not offered by this configuration"
+            return "not available in this configuration"
         known = self._known(symbol)
         if known.hidden_without and self._value(known.hidden_without) != "y":
             return (
-                f"the kernel forces it on unless {known.hidden_without}=y, which is {self._value(known.hidden_without)}"
+                f"the kernel enables it unless {known.hidden_without}=y, which is {self._value(known.hidden_without)}"
             )
         if known.forced_by and self._value(known.forced_by) == "y":
             return f"{known.forced_by}=y selects it in a kernel without HornetOS's patch"
-        return f"must be off: {'a module' if found == 'm' else f'found {found}'}"
+        return f"must be disabled: {'a module' if found == 'm' else f'found {found}'}"
 
     def _outside_its_versions(self, symbol: str) -> tuple[bool, str] | None:
-        """The verdict on a symbol that this kernel version can't have; None if it can or nothing is known."""
+        """The verdict on a symbol that this kernel version cannot have; None if it can have it or nothing is known."""
         known = self._known(symbol)
         if self.version is None:
             return None
         if known.since and version_key(self.version) < version_key(known.since):
-            return True, f"not judged: it came with Linux {known.since}, this is {self.version}"
+            return True, f"not judged: it was added in Linux {known.since}, this is {self.version}"
         if known.gone_in is None or version_key(self.version) < version_key(known.gone_in):
             return None
-        gone = f"gone since Linux {known.gone_in}"
+        gone = f"removed in Linux {known.gone_in}"
         if known.boot_argument:
-            value = _last_boot_value(self.command_line, known.boot_argument) or "on by default"
+            value = _last_boot_value(self.command_line, known.boot_argument) or "enabled by default"
             decides = f"{gone}: the boot argument {known.boot_argument} decides, and it is {value}"
             return value not in ("0", "n", "N", "off"), decides
         return True, f"not judged: {gone}, this is {self.version}"
@@ -340,7 +340,7 @@ class _Judge:
 def version_key(version: str) -> tuple[int, ...]:
     """6.1.192 → (6, 1, 192), for comparisons. Raises KconfigError for anything that does not begin with numbers."""
     if not (found := re.match(r"[0-9]{1,5}(\.[0-9]{1,5}){1,3}(?![0-9])", version)):
-        raise KconfigError(f"{version[:60]!r} is no kernel version", "write it as in 5.10.225 or 6.1")
+        raise KconfigError(f"{version[:60]!r} is not a kernel version", "write it as in 5.10.225 or 6.1")
     return tuple(int(part) for part in found[0].split("."))
 
 

@@ -1,4 +1,4 @@
-"""The first line of a script: which program the kernel starts for it (execve(2), Interpreter scripts)."""
+"""Reads the first line of a script, which names its interpreter (execve(2), Interpreter scripts)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ENV = "env"
 
 @dataclass(frozen=True)
 class Interpreter:
-    """path: as in the first line; command: what `env` would look for in PATH, or None."""
+    """An interpreter. path: as in the first line. command: the name that `env` looks up in PATH, or None."""
 
     path: str
     command: str | None = None
@@ -21,7 +21,7 @@ class Interpreter:
 
 
 def interpreter_of(head: bytes) -> Interpreter | None:
-    """The interpreter that a file's first bytes ask for; None if it is no script."""
+    """The interpreter named by a file's first bytes; None if it is not a script."""
     if not head.startswith(b"#!"):
         return None
     words = head[2:].split(b"\n", 1)[0].decode(errors="replace").split()
@@ -29,6 +29,6 @@ def interpreter_of(head: bytes) -> Interpreter | None:
         return None
     if words[0].rpartition("/")[2] != ENV:
         return Interpreter(words[0])
-    # env's own options, and assignments, stand before the command.
+    # Options of env and assignments come before the command.
     commands = [word for word in words[1:] if not word.startswith("-") and "=" not in word]
     return Interpreter(words[0], commands[0] if commands else None)

@@ -110,9 +110,9 @@ REFUSED = {
     "prose": (b"CONFIG_A=y\nhello\n", "line 2: 'hello'"),
     "not text": (b"\xff\xfe\xfd" * 10, "binary"),
     "vmlinux without IKCONFIG": (b"\x7fELF" + bytes(100), "without its configuration"),
-    "cut gzip": (gzip.compress(text_of(GOOD).encode())[:-20], "cut off"),
+    "cut gzip": (gzip.compress(text_of(GOOD).encode())[:-20], "truncated"),
     "damaged gzip": (b"\x1f\x8b\x08" + bytes(40), "damaged compressed data"),
-    "cut vmlinux": (kernel_with(text_of(GOOD))[:200], "cut off"),
+    "cut vmlinux": (kernel_with(text_of(GOOD))[:200], "truncated"),
     "bzImage packed by zstd": (pack_bzimage(b"\x28\xb5\x2f\xfd", bytes), "unknown method"),
     "gzip bomb": (gzip.compress(bytes(20 << 20)), "more than"),
 }
@@ -185,7 +185,7 @@ def test_a_symbol_from_the_future_is_not_judged() -> None:
     symbols = {"VMGENID": KernelSymbol(since="5.18")}
     [verdict] = check_flags({"A": "y"}, ["VMGENID"], [], "5.10.225", symbols=symbols)
     assert verdict.ok
-    assert "came with Linux 5.18" in verdict.reason
+    assert "added in Linux 5.18" in verdict.reason
     [verdict] = check_flags({"A": "y"}, ["VMGENID"], [], "5.18", symbols=symbols)
     assert not verdict.ok
 
@@ -202,7 +202,7 @@ def test_reasons_name_what_is_in_the_way() -> None:
 def test_a_slip_of_the_pen_is_pointed_out() -> None:
     [verdict] = check_flags(GOOD, ["VIRTO_BLK"], [], "6.1")
     assert not verdict.ok
-    assert "is VIRTIO_BLK" in verdict.reason
+    assert "did you mean VIRTIO_BLK" in verdict.reason
 
 
 @given(st.lists(st.integers(0, 999), min_size=2, max_size=4), st.lists(st.integers(0, 999), min_size=2, max_size=4))
@@ -241,7 +241,7 @@ def test_the_command_exits_1_and_says_which_in_json(tmp_path: Path) -> None:
             "expected": "y",
             "found": "m",
             "ok": False,
-            "reason": "a module: it must be built in, a guest loads no modules",
+            "reason": "a module: it must be built in, because guests load no modules",
         }
     ]
 

@@ -1,1 +1,1 @@
-"""ext4 images as files: what the superblock says, and whether the file system is sound."""
+"""ext4 images as files: superblock, contents, and whether the file system is sound."""

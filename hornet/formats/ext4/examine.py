@@ -1,4 +1,4 @@
-"""What is done to a private copy of a file system in confinement: repaired by e2fsck, then walked by libext2fs.
+"""Examines a private copy of a file system in the sandbox: e2fsck repairs it, then libext2fs walks it.
 
 These functions run in the worker of hornet/sandbox only: what they read may be hostile.
 """
@@ -16,9 +16,9 @@ from typing import NamedTuple
 from hornet.errors import Ext4Error, HostError
 from hornet.formats.ext4.reader import ROOT_INODE, Ext4Reader
 
-# e2fsck: 1 and 2 mean that it repaired something, as for any disk of a VM that was not shut down.
+# e2fsck: 1 and 2 mean that it repaired something, which is normal if a VM was not shut down.
 REPAIRED = (0, 1, 2)
-# Complaints beyond this are counted by nobody: the file system is damaged by then.
+# More complaints do not change the verdict.
 MAX_OUTPUT_BYTES = 4 << 20
 CHUNK_BYTES = 1 << 16
 SHOWN_CHARACTERS = 300
@@ -26,7 +26,7 @@ SHOWN_DUPLICATES = 100
 
 
 class Examination(NamedTuple):
-    """exit_code: e2fsck's, negative for the signal that ended it; duplicates: messages on names that stand twice."""
+    """Result. exit_code: of e2fsck, negative for the signal that ended it. duplicates: messages on duplicate names."""
 
     exit_code: int
     output: str
@@ -34,9 +34,9 @@ class Examination(NamedTuple):
 
 
 def examine(image: int, time_limit_s: float) -> Examination:
-    """Repair the copy, then look for what e2fsck does not see: names that a directory holds twice.
+    """Repair the copy, then search for what e2fsck misses: names that occur twice in a directory.
 
-    Raises Ext4Error if e2fsck does not end within the time limit.
+    Raises Ext4Error if e2fsck exceeds the time limit.
     """
     exit_code, output = run_e2fsck(image, time_limit_s)
     duplicates: list[str] = []
@@ -47,10 +47,10 @@ def examine(image: int, time_limit_s: float) -> Examination:
 
 
 def repair(image: int, time_limit_s: float) -> None:
-    """Repair the copy, or raise Ext4Error: what was not repaired can't be walked safely."""
+    """Repair the copy, or raise Ext4Error: an unrepaired file system cannot be walked safely."""
     exit_code, output = run_e2fsck(image, time_limit_s)
     if exit_code not in REPAIRED:
-        raise Ext4Error(f"e2fsck can't repair it: {output.strip()[-SHOWN_CHARACTERS:]}", "take another copy of it")
+        raise Ext4Error(f"e2fsck cannot repair it: {output.strip()[-SHOWN_CHARACTERS:]}", "take another copy of it")
 
 
 def run_e2fsck(image: int, time_limit_s: float) -> tuple[int, str]:
@@ -74,7 +74,7 @@ def run_e2fsck(image: int, time_limit_s: float) -> tuple[int, str]:
             return process.wait(), kept.decode("utf-8", "replace")
         kept += chunk[: MAX_OUTPUT_BYTES - len(kept)]
     process.kill()
-    raise Ext4Error(f"e2fsck comes to no end within {time_limit_s:g} s", "raise --time-limit")
+    raise Ext4Error(f"e2fsck timed out after {time_limit_s:g} s", "raise --time-limit")
 
 
 def path_of(image: int) -> str:
@@ -90,7 +90,7 @@ def duplicate_names(fs: Ext4Reader) -> Iterator[str]:
         entries = fs.entries(directory)
         for name, count in Counter(entry.name for entry in entries).items():
             if count > 1:
-                yield f"Entry {name.decode(errors='backslashreplace')!r} stands {count} times in directory {directory}"
+                yield f"Entry {name.decode(errors='backslashreplace')!r} occurs {count} times in directory {directory}"
         for entry in entries:
             if entry.may_be_directory and entry.inode not in seen and fs.inode(entry.inode).is_directory:
                 seen.add(entry.inode)

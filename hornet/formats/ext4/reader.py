@@ -46,7 +46,7 @@ _BlockCallback = ctypes.CFUNCTYPE(
 
 @dataclass(frozen=True)
 class Inode:
-    """What is known of a file beside its content. size_bytes includes holes."""
+    """The attributes of a file. size_bytes includes holes."""
 
     number: int
     mode: int
@@ -78,7 +78,7 @@ class Entry:
 
 
 class Ext4Reader:
-    """An open file system; a context manager. Every method raises Ext4Error where the library refuses."""
+    """An open file system; a context manager. Every method raises Ext4Error if the library refuses."""
 
     def __init__(self, image_fd: int) -> None:
         path = f"/proc/self/fd/{image_fd}"
@@ -87,7 +87,7 @@ class Ext4Reader:
         manager = ctypes.c_void_p.in_dll(self._library, "unix_io_manager")
         code = self._library.ext2fs_open2(path.encode(), None, FLAG_64BITS, 0, 0, manager, ctypes.byref(self._fs))
         self._check(code, "the file system")
-        # Only now: the library has refused sizes that make no sense.
+        # Only now, because the library has rejected invalid sizes.
         self._block_bytes = read_superblock(Path(path)).block_bytes
 
     def __enter__(self) -> Ext4Reader:
@@ -108,7 +108,7 @@ class Ext4Reader:
         return Inode(number, mode, uid | uid_high << 16, gid | gid_high << 16, size_bytes, flags)
 
     def entries(self, directory: int) -> list[Entry]:
-        """What a directory holds, in the order in which it is stored, without `.` and `..`."""
+        """The entries of a directory in stored order, without `.` and `..`."""
         found: list[Entry] = []
 
         def take(_directory: int, _place: int, entry: int, *_rest: Any) -> int:
@@ -124,14 +124,14 @@ class Ext4Reader:
         return found
 
     def link_target(self, inode: Inode) -> bytes:
-        """Where a symbolic link leads."""
+        """The target of a symbolic link."""
         raw = self._raw_inode(inode.number)
         if self._library.ext2fs_is_fast_symlink(raw):
             return bytes(raw[40 : 40 + min(inode.size_bytes, 60)])
         return self.read(inode, 0, min(inode.size_bytes, self._block_bytes))
 
     def read(self, inode: Inode, offset_bytes: int, length_bytes: int) -> bytes:
-        """Content of a file from an offset on; holes are zeros, and the end of the file is the end."""
+        """Content of a file from an offset on, up to its end; holes are zeros."""
         handle = ctypes.c_void_p()
         what = f"the content of inode {inode.number}"
         self._check(self._library.ext2fs_file_open(self._fs, inode.number, 0, ctypes.byref(handle)), what)
@@ -153,7 +153,7 @@ class Ext4Reader:
             self._library.ext2fs_file_close(handle)
 
     def data_ranges(self, inode: Inode) -> Iterator[tuple[int, int]]:
-        """Where a file has content, as (offset, length) in bytes, ascending: neither holes nor preallocated blocks."""
+        """The data ranges of a file, without holes and preallocated blocks, as (offset, length) in bytes, ascending."""
         if inode.flags & INLINE_DATA:
             runs = iter([(0, 1)]) if inode.size_bytes else iter([])
         elif inode.flags & EXTENTS:
@@ -188,7 +188,7 @@ class Ext4Reader:
             self._library.ext2fs_extent_free(handle)
 
     def _blocks(self, number: int) -> Iterator[tuple[int, int]]:
-        """The same of a file whose blocks are listed one by one, as ext2's are."""
+        """The same for a file with a block map, as in ext2."""
         logical: list[int] = []
 
         def take(_fs: int, _block: int, count: int, *_rest: Any) -> int:
@@ -208,7 +208,7 @@ class Ext4Reader:
     def _check(self, code: int, what: str) -> None:
         if code:
             said = _errors().error_message(code).decode(errors="replace")
-            raise Ext4Error(f"{what} can't be read: {said}", "take another copy of the image")
+            raise Ext4Error(f"{what} cannot be read: {said}", "take another copy of the image")
 
 
 def _clipped(begin: int, end: int, size_bytes: int) -> Iterator[tuple[int, int]]:
@@ -218,7 +218,7 @@ def _clipped(begin: int, end: int, size_bytes: int) -> Iterator[tuple[int, int]]
 
 @cache
 def _library() -> Any:
-    """libext2fs with the types of what is called here; errcode_t is a long."""
+    """libext2fs with the types of the functions used here; errcode_t is a long."""
     library = _load(LIBRARY)
     pointer, number, offset = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
     for name, arguments in (

@@ -1,4 +1,4 @@
-"""One file of a disk as the next boot would see it, read from a private copy in confinement."""
+"""Reads one file of a disk as the next boot would see it, from a private copy in the sandbox."""
 
 from __future__ import annotations
 

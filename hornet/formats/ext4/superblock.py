@@ -16,9 +16,9 @@ MAGIC = 0xEF53
 NEEDS_RECOVERY = 0x0004
 # EXT4_MAX_BLOCK_LOG_SIZE of the kernel's fs/ext4/ext4.h, less the 10 of 1024.
 MAX_LOG_BLOCK_SIZE = 6
-# The root file system of a VM has some hundred MB; holes of a sparse file count.
+# The root file system of a VM has some hundred MB. Holes of a sparse file count.
 MAX_IMAGE_BYTES = 1 << 40
-# name: (offset, struct format). Only what says who wrote last, and how much there is.
+# name: (offset, struct format). Only the fields that show sizes and the last writer.
 FIELDS = {
     "inodes_count": (0x00, "<I"),
     "blocks_count": (0x04, "<I"),
@@ -43,12 +43,12 @@ TEXTS = {"volume_name": (0x78, 16), "last_mounted_on": (0x88, 64), "first_error_
 
 
 class NotExt4Error(Ext4Error):
-    """Where the superblock should be is none; a backup of it may be elsewhere in the image."""
+    """There is no superblock at its offset; the image may have a backup of it elsewhere."""
 
 
 @dataclass(frozen=True)
 class Superblock:
-    """The raw bytes, and the fields that matter here by name."""
+    """The raw bytes and some fields by name."""
 
     raw: bytes
 
@@ -62,34 +62,34 @@ class Superblock:
 
     @property
     def block_bytes(self) -> int:
-        """The size of a block. Raises Ext4Error for one that no kernel has."""
+        """The block size in bytes. Raises Ext4Error for one that no kernel supports."""
         if self.log_block_size > MAX_LOG_BLOCK_SIZE:
             raise Ext4Error(f"blocks of 2^{10 + self.log_block_size} bytes, expected at most 65536", "judge it first")
         return 1024 << self.log_block_size
 
     @property
     def needs_recovery(self) -> bool:
-        """Whether a journal waits to be replayed: normal for the disk of a VM that was not shut down."""
+        """Whether the journal must be replayed: normal for the disk of a VM that was not shut down."""
         return bool(self.incompatible_features & NEEDS_RECOVERY)
 
     def show(self, name: str) -> str:
-        """A field for people: times as dates."""
+        """A field in readable form: times as dates."""
         value = getattr(self, name)
         if name not in TIMES:
             return f"{value:#x}" if name == "checksum" else str(value)
         return datetime.fromtimestamp(value, UTC).isoformat() if value else "never"
 
     def text(self, name: str) -> str:
-        """A field that holds text, by its name in TEXTS."""
+        """A text field, by its name in TEXTS."""
         offset, length = TEXTS[name]
         return self.raw[offset : offset + length].split(b"\0")[0].decode("utf-8", "replace")
 
     def as_data(self) -> dict[str, str]:
-        """Every field, for JSON and for people."""
+        """All fields in readable form, for JSON."""
         return {name: self.show(name) for name in FIELDS} | {name: self.text(name) for name in TEXTS}
 
     def changes_from(self, sealed: Superblock) -> list[str]:
-        """What differs, in words: `mount_count 3, sealed 2`."""
+        """The differences as texts, as in `mount_count 3, sealed 2`."""
         named = [
             f"{name} {self.show(name)}, sealed {sealed.show(name)}"
             for name in FIELDS
@@ -104,7 +104,7 @@ class Superblock:
 
 
 def read_superblock(path: Path) -> Superblock:
-    """Read and recognise the superblock. Raises Ext4Error for a short file or one that is not ext4."""
+    """Read and parse the superblock. Raises Ext4Error if the file is too short or not ext4."""
     try:
         with open_foreign(path, MAX_IMAGE_BYTES) as stream:
             stream.seek(OFFSET)
@@ -118,7 +118,7 @@ def read_superblock(path: Path) -> Superblock:
 
 
 def parse_superblock(raw: bytes) -> Superblock:
-    """Recognise the bytes at OFFSET of an image. Raises Ext4Error for too few of them, and for no ext4."""
+    """Parse the bytes at OFFSET of an image. Raises Ext4Error if there are too few, or if it is not ext4."""
     if len(raw) < SIZE_BYTES:
         raise Ext4Error(f"only {len(raw)} bytes of a superblock, too short for ext4", "is it a truncated copy?")
     superblock = Superblock(raw[:SIZE_BYTES])

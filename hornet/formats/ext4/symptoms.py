@@ -1,4 +1,4 @@
-"""What messages of e2fsck and of the kernel say about a file system: what happened, and what to do.
+"""Classifies messages of e2fsck and of the kernel: the kind of damage, its meaning and the remedy.
 
 The guide's four symptoms are among them (The Golden Rule, Error Symptoms of Violation).
 """
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 REPLACE = (
-    "don't repair it: a repair changes the disk under the snapshot's memory once more. Throw this copy away, go back "
+    "do not repair it: a repair changes the disk under the snapshot's memory again. Delete this copy, go back "
     "to an intact snapshot (hornetos rollback VERSION), and make changes inside a VM (hornetos new-version)"
 )
 COPY_AGAIN = "copy the whole file again, and compare its SHA-256 with that of the source"
@@ -19,7 +19,7 @@ CHECK_THE_HOST = "check the host's disk and its log for I/O errors, then copy th
 
 @dataclass(frozen=True)
 class Rule:
-    """A kind of damage: how its messages look (searched, any case), what it means, what to do."""
+    """A kind of damage. pattern: searched in messages, ignoring case. meaning, remedy: sentences for the user."""
 
     kind: str
     pattern: str
@@ -27,65 +27,65 @@ class Rule:
     remedy: str = REPLACE
 
 
-# The first rule that matches decides, so the special ones stand before the general ones.
+# The first rule that matches decides, so special rules come before general ones.
 RULES = (
     Rule(
         "deleted inode referenced",
         r"deleted inode referenced|has deleted/unused inode|deleted inode \d+ has zero dtime",
-        "a directory names a file whose inode is gone: files were removed behind the back of whoever had it mounted",
+        "a directory names a file whose inode is deleted: files were removed outside the running VM",
     ),
     Rule(
         "blocks claimed twice",
         r"multiply.claimed|shared with|claimed by more than one|\(inode #\d+, mod time",
-        "two files own the same blocks: two writers with different ideas of what is free, as when a snapshot's memory "
-        "goes on over a changed disk",
+        "two files own the same blocks: two writers allocated independently, as when a snapshot's memory is restored "
+        "on a changed disk",
     ),
     Rule(
         "inode bitmap wrong",
         r"inode bitmap",
-        "the map of used inodes does not fit the inodes: someone else made or removed files meanwhile",
+        "the inode bitmap does not match the inodes: files were created or removed outside the running VM",
     ),
     Rule(
         "block bitmap wrong",
         r"block bitmap|bitmaps? .*checksum|padding at end of",
-        "the map of used blocks does not fit the files: someone else wrote or removed files meanwhile",
+        "the block bitmap does not match the files: files were written or removed outside the running VM",
     ),
     Rule(
         "free counts wrong",
         r"(free (inodes|blocks)|directories) count wrong",
-        "the counts of free inodes and blocks do not fit the bitmaps: the disk was changed outside the running VM",
+        "the counts of free inodes and blocks do not match the bitmaps: the disk was changed outside the running VM",
     ),
     Rule(
         "lost writes",
         r"delayed block allocation failed|data will be lost|lost (async|sync) page write",
-        "the kernel could not write data that programs believe to be saved: that data is gone",
+        "the kernel could not write data that programs consider saved: that data is lost",
     ),
     Rule(
-        "cut off",
+        "truncated",
         r"physical size of the device|truncated",
-        "the file is shorter than the file system in it: the copy was cut off",
+        "the file is shorter than the file system in it: the copy was truncated",
         COPY_AGAIN,
     ),
     Rule(
         "can't be read",
         r"input/output error|error reading block|short read|attempt to read block",
-        "part of the file can't be read",
+        "part of the file cannot be read",
         CHECK_THE_HOST,
     ),
     Rule(
         "errors noted by the kernel",
         r"file system with errors|error count since last fsck|(initial|last) error at time|noted by the kernel",
-        "a kernel met damage while it had this file system mounted, and left a note in the superblock",
+        "a kernel found damage while this file system was mounted, and recorded it in the superblock",
     ),
     Rule(
         "journal broken",
         r"journal|jbd2|transaction",
-        "the journal can't be replayed as it is: the last changes before the snapshot are lost or half done",
+        "the journal cannot be replayed: the last changes before the snapshot are lost or incomplete",
     ),
     Rule(
         "superblock or groups broken",
         r"super-?block|group descriptor|bad magic|block group|primary .* differs|resize inode|check_desc|bitmap block",
-        "the description of the file system itself was overwritten",
+        "the file system's own metadata was overwritten",
     ),
     Rule(
         "directory broken",
@@ -95,12 +95,12 @@ RULES = (
     Rule(
         "link counts wrong",
         r"ref count|unattached|unconnected|not connected|link count",
-        "files that no directory names, or that too many do: directories and inodes are of different times",
+        "files in no directory, or in too many: directories and inodes are from different times",
     ),
     Rule(
         "checksum wrong",
         r"checksum|csum",
-        "a structure does not match its checksum: something wrote over it without knowing",
+        "a structure does not match its checksum: something overwrote it",
     ),
     Rule(
         "inode broken",
@@ -110,20 +110,20 @@ RULES = (
     Rule(
         "structure needs cleaning",
         r"structure needs cleaning|error -?117|EUCLEAN",
-        "the kernel refused a structure that makes no sense: the disk is not the one that its memory knows",
+        "the kernel rejected an invalid structure: the disk is not the one that its memory caches",
     ),
     Rule(
         "read-only",
         r"remounting filesystem read-only|aborting|forced readonly",
-        "the kernel stopped writing to save what is left",
+        "the kernel stopped writing to prevent further damage",
     ),
 )
-OTHER = Rule("other", "", "a complaint that this suite does not know", REPLACE)
+OTHER = Rule("other", "", "a message that this suite does not know", REPLACE)
 _PATTERNS = [(rule, re.compile(rule.pattern, re.IGNORECASE)) for rule in RULES]
 
-# Lines of a kernel log or a console that are about ext4 at all.
+# Lines of a kernel log or a console that concern ext4.
 _LOG_LINE = re.compile(r"EXT4-fs|JBD2|structure needs cleaning", re.IGNORECASE)
-# What the kernel says when all is well.
+# Normal messages of the kernel.
 _LOG_BENIGN = re.compile(
     r"mounted filesystem|re-mounted|unmounting filesystem|recovery complete|orphan cleanup|recovery required|"
     r"write access will be enabled|INFO: recovery",
@@ -133,7 +133,7 @@ _LOG_BENIGN = re.compile(
 
 @dataclass
 class Finding:
-    """Messages of one kind, in the order they came."""
+    """Messages of one kind, in order."""
 
     rule: Rule
     messages: list[str] = field(default_factory=list)
@@ -144,7 +144,7 @@ class Finding:
 
 
 def rule_for(message: str) -> Rule:
-    """The kind that a message belongs to; OTHER if none knows it."""
+    """The kind of a message; OTHER if no rule matches."""
     return next((rule for rule, pattern in _PATTERNS if pattern.search(message)), OTHER)
 
 
@@ -158,6 +158,6 @@ def classify(messages: Iterable[str]) -> list[Finding]:
 
 
 def log_symptoms(log: str) -> list[Finding]:
-    """What a guest's kernel log or console says about damage to ext4; ordinary lines about mounts do not count."""
+    """Damage to ext4 that a guest's kernel log or console reports; normal lines about mounts are ignored."""
     lines = (line.strip() for line in log.splitlines())
     return classify(line for line in lines if _LOG_LINE.search(line) and not _LOG_BENIGN.search(line))

@@ -1,4 +1,4 @@
-"""The files of an ext4 image as an ImageTree, read in confinement (see reader.py)."""
+"""The files of an ext4 image as an ImageTree, read in the sandbox (see reader.py)."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from hornet.errors import Ext4Error
 from hornet.formats.ext4.reader import ROOT_INODE, Ext4Reader, Inode
 from hornet.formats.image_tree import Entry, ImageTree
 
-# linux/limits.h: no program of the guest can name what lies deeper.
+# linux/limits.h: no program of the guest can name a longer path.
 PATH_MAX = 4096
-REMEDY = "see what else is wrong with it: hornetos ext4 FILE; then take another copy of the image"
+REMEDY = "look for more damage with `hornetos ext4 FILE`, then take another copy of the image"
 
 
 class Ext4Tree(ImageTree):
-    """The files of an open, repaired file system. Raises Ext4Error for a name that stands twice, or too deep."""
+    """The files of an open, repaired file system. Raises Ext4Error for a duplicate name or a too long path."""
 
     def __init__(self, fs: Ext4Reader) -> None:
         self._fs = fs
@@ -31,7 +31,7 @@ class Ext4Tree(ImageTree):
         while todo:
             parent, directory = todo.pop()
             for entry in self._fs.entries(directory):
-                # Two names that differ only in bytes that are no UTF-8 must stay two.
+                # Two names that differ only in bytes that are not UTF-8 must stay different.
                 path = f"{parent}/{entry.name.decode(errors='surrogateescape')}"
                 self._check_path(path, found)
                 inode = self._inode(entry.inode)
@@ -50,9 +50,9 @@ class Ext4Tree(ImageTree):
     @staticmethod
     def _check_path(path: str, found: Mapping[str, Entry]) -> None:
         if path in found:
-            raise Ext4Error(f"{path!r} stands in its directory twice: the file system is damaged", REMEDY)
+            raise Ext4Error(f"{path!r} occurs twice in its directory: the file system is damaged", REMEDY)
         if len(path) > PATH_MAX:
-            raise Ext4Error(f"{path[:80]!r}…: nested deeper than {PATH_MAX} bytes of path: no guest can use such files")
+            raise Ext4Error(f"{path[:80]!r}…: a path longer than {PATH_MAX} bytes: no guest can use such files")
 
     def _inode(self, number: int) -> Inode:
         return self._inodes.get(number) or self._inodes.setdefault(number, self._fs.inode(number))
