@@ -30,7 +30,7 @@ class Takes(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """A test that proves requirements: its name as in `conformance/test_tools::test_it_is_there`, and what it takes."""
+    """A test that proves requirements. test: as in `conformance/test_tools::test_tool_is_present`."""
 
     test: str
     takes: Takes

@@ -52,7 +52,7 @@ class Case:
 
     @property
     def test(self) -> str:
-        """The test without its parameters, as in `conformance/test_tools::test_it_is_there`."""
+        """The test without its parameters, as in `conformance/test_tools::test_tool_is_present`."""
         return f"{self.module}::{self.name.split('[')[0]}"
 
     @property

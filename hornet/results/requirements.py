@@ -24,7 +24,7 @@ class RequirementVerdict(StrEnum):
 
 @dataclass(frozen=True)
 class RequirementRow:
-    """A requirement and its verdict. checks: tests of this run, as in `conformance/test_tools::test_it_is_there`."""
+    """A requirement and its verdict. checks: its tests, as in `conformance/test_tools::test_tool_is_present`."""
 
     id: str
     section: str

@@ -1,4 +1,4 @@
-"""How the guest booted: nothing bad in its log, no stall, every service running, no swap."""
+"""The guest booted correctly: no bad line in its log, no stall, every service running, no swap."""
 
 from __future__ import annotations
 
@@ -16,5 +16,7 @@ pytestmark = pytest.mark.conformance
 
 
 @pytest.mark.parametrize("check", check_cases("boot"))
-def test_the_boot_went_well(check: Callable[[Boot, ProbeResults], list[str]], spec: Spec, facts: ProbeResults) -> None:
+def test_guest_booted_correctly(
+    check: Callable[[Boot, ProbeResults], list[str]], spec: Spec, facts: ProbeResults
+) -> None:
     assert_no_problems(check(spec.boot, facts))

@@ -1,4 +1,4 @@
-"""Clones: private disks, shared memory, any directory, any generation; what would destroy one is refused."""
+"""Clones have private disks and shared memory, in any directory and generation; dangerous restores are refused."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ TIMEOUT_S = 60
 
 @pytest.fixture
 def other_fleet(new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
-    """A fleet that checks no seals; it must leave nothing behind."""
+    """A fleet that does not check seals; it must leave nothing behind."""
     with new_fleet(check_seals=False) as fleet:
         yield fleet
         assert not fleet.vms, "a VM that could not be restored was left behind"
 
 
-def test_each_has_a_disk_of_its_own(lineage: Lineage) -> None:
+def test_each_clone_has_its_own_disk(lineage: Lineage) -> None:
     vms = [lineage.grandchild.vm, *(clone.vm for clone in lineage.clones)]
     assert_no_problems(disk_problems({vm.name: vm.disk for vm in vms}, lineage.parent.bundle.rootfs))
 
 
-def test_they_share_memory_pages(lineage: Lineage) -> None:
-    """All but the first, which has a copy."""
+def test_clones_share_memory_pages(lineage: Lineage) -> None:
+    """All clones but the first, which has a copy."""
     for clone in lineage.clones[1:]:
         assert_no_problems(sharing_problems(clone.name, memory_split(clone.vm.vmm.pid, [lineage.parent.bundle.memory])))
 
 
-def test_none_has_changed_the_snapshot(lineage: Lineage) -> None:
+def test_clones_do_not_change_the_snapshot(lineage: Lineage) -> None:
     lineage.parent.bundle.check_full()
 
 
-def test_a_second_vm_on_a_disk_is_refused(lineage: Lineage, lane: Lane, tmp_path: Path) -> None:
-    """Under another name, as a link would have it: two VMs that write one file system destroy it."""
+def test_second_vm_on_one_disk_is_refused(lineage: Lineage, lane: Lane, tmp_path: Path) -> None:
+    """Also through a link: two VMs that write one file system destroy it."""
     vm = lineage.clones[-1].vm
     other_name = vm.directory / "other.ext4"
     other_name.hardlink_to(vm.disk)
@@ -66,7 +66,7 @@ def test_a_second_vm_on_a_disk_is_refused(lineage: Lineage, lane: Lane, tmp_path
         driver_of(lane).restore(lane, config, memory=lineage.parent.bundle.memory, state=lineage.parent.bundle.state)
 
 
-def test_another_machine_is_refused(lineage: Lineage, spec: Spec, new_fleet: Callable[..., Fleet]) -> None:
+def test_different_machine_is_refused(lineage: Lineage, spec: Spec, new_fleet: Callable[..., Fleet]) -> None:
     with (
         new_fleet(memory_mib=spec.machine.memory_mib * 2) as fleet,
         pytest.raises(SnapshotError, match=f"memory_mib: {spec.machine.memory_mib} in the snapshot"),
@@ -75,8 +75,8 @@ def test_another_machine_is_refused(lineage: Lineage, spec: Spec, new_fleet: Cal
 
 
 @pytest.mark.parametrize("name", ["memory", "state"])
-def test_a_file_that_was_cut_off_is_refused(name: str, lineage: Lineage, other_fleet: Fleet, tmp_path: Path) -> None:
-    """Also where no seal is checked; with one, hornet/snapshot refuses it first."""
+def test_truncated_file_is_refused(name: str, lineage: Lineage, other_fleet: Fleet, tmp_path: Path) -> None:
+    """Even without a seal check, which would refuse it first."""
     whole: Path = getattr(lineage.parent.bundle, name)
     for path in lineage.parent.bundle.directory.iterdir():
         if path != whole:
@@ -87,16 +87,16 @@ def test_a_file_that_was_cut_off_is_refused(name: str, lineage: Lineage, other_f
         other_fleet.restore(Bundle(tmp_path, lineage.parent.bundle.names))
 
 
-def test_a_grandchild_goes_on(lineage: Lineage) -> None:
-    """A snapshot of a clone, restored: the program from the first snapshot still runs."""
+def test_clone_of_a_clone_continues(lineage: Lineage) -> None:
+    """The program of the first snapshot still runs in a restored snapshot of a clone."""
     grandchild = lineage.grandchild
     assert grandchild.sealed.origin.parent == lineage.parent.bundle.manifest().self_sha256
     assert grandchild.seen.nonce == lineage.parent.nonce
     assert grandchild.seen.count > lineage.clones[0].later.seen.count
 
 
-def test_a_clone_outlives_its_snapshot(lineage: Lineage, fleet: Fleet) -> None:
-    """One's snapshot was moved elsewhere, and removed before it ran: what it had not read yet was still there."""
+def test_clone_outlives_its_snapshot(lineage: Lineage, fleet: Fleet) -> None:
+    """A clone's snapshot was moved and then removed before the clone ran. The clone could still read all of it."""
     orphan = lineage.grandchild
     assert orphan.vm.parent
     assert not orphan.vm.parent.directory.exists()
@@ -105,8 +105,8 @@ def test_a_clone_outlives_its_snapshot(lineage: Lineage, fleet: Fleet) -> None:
     assert orphan.worked.startswith("git version"), orphan.worked
 
 
-def test_the_disk_of_a_killed_vm_is_sound(lineage: Lineage, spec: Spec, workspace: Workspace) -> None:
-    """kill -9 while it writes: the journal brings the file system back, and what was synced is there."""
+def test_disk_of_a_killed_vm_is_sound(lineage: Lineage, spec: Spec, workspace: Workspace) -> None:
+    """After kill -9 during writes, the journal restores the file system, and synced data is there."""
     vm = lineage.clones[-1].vm
     vm.vmm.resume()
     with AgentClient(vm, spec) as agent:

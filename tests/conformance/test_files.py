@@ -1,4 +1,4 @@
-"""Files that an image must have, or must not have: [files] of the spec and of a team's overlays. No VM is needed."""
+"""Files that must be present or absent in an image: [files] of the spec and of overlays. No VM is needed."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ from hornet_fixtures.assertions import assert_no_problems
 pytestmark = pytest.mark.conformance
 
 
-def test_it_is_as_the_rule_says(file_rule: str, image_problems: ImageProblems) -> None:
+def test_file_rule_holds(file_rule: str, image_problems: ImageProblems) -> None:
     assert_no_problems(image_problems[f"file.{file_rule}"])

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.conformance
 
 
 @pytest.mark.parametrize("check", check_cases("network"))
-def test_the_network_is_as_specified(
+def test_guest_network_matches_the_spec(
     check: Callable[[Network, ProbeResults], list[str]], spec: Spec, facts: ProbeResults
 ) -> None:
     assert_no_problems(check(spec.network, facts))

@@ -1,4 +1,4 @@
-"""What a restore must preserve and what it must make anew; uniqueness on several clones of one snapshot.
+"""What a restore must preserve and what it must renew, judged on several clones of one snapshot.
 
 Each hazard of hornet/checks/hazards.py is a case of one test.
 """

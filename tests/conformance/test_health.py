@@ -1,4 +1,4 @@
-"""Phase 4: the health check calls a well guest healthy, and unhealthy for each of its three causes."""
+"""Phase 4: the health check reports a healthy guest, and an unhealthy one for each of three causes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.conformance
 
 
 @pytest.mark.parametrize("check", check_cases("health"))
-def test_the_health_check_tells(
+def test_health_check_reports_the_state(
     check: Callable[[Health, ProbeResults], list[str]], spec: Spec, mutable_vm: MutableVM
 ) -> None:
     assert_no_problems(check(spec.health, mutable_vm.facts))

@@ -13,5 +13,5 @@ from hornet_fixtures.assertions import assert_no_problems
 pytestmark = [pytest.mark.conformance, pytest.mark.requirement("tier-init")]
 
 
-def test_the_tiers_init_brought_it_up(spec: Spec, tier: Tier, facts: ProbeResults) -> None:
+def test_tier_init_is_running(spec: Spec, tier: Tier, facts: ProbeResults) -> None:
     assert_no_problems(init_problems(tier.init, spec.inits[tier.init], facts))

@@ -20,24 +20,24 @@ FEATURES = ("virtio", "filesystems", "networking", "isolation", "entropy", "cons
 pytestmark = [pytest.mark.conformance, pytest.mark.requirement(*(f"kernel-{feature}" for feature in FEATURES))]
 
 
-def test_the_running_kernel_has_the_flags(spec: Spec, facts: ProbeResults) -> None:
+def test_running_kernel_has_the_flags(spec: Spec, facts: ProbeResults) -> None:
     assert_no_problems(guest_kernel.running_config_problems(spec.kernel, facts))
 
 
-def test_the_kernel_file_has_the_flags(spec: Spec, kernel: Path) -> None:
+def test_kernel_file_has_the_flags(spec: Spec, kernel: Path) -> None:
     config = read_config(kernel)
     assert_no_problems(guest_kernel.config_problems(spec.kernel, config, config.version, spec.machine.boot_args))
 
 
 @pytest.mark.requirement("kernel-version")
-def test_the_running_kernel_is_of_the_right_version(spec: Spec, facts: ProbeResults) -> None:
+def test_running_kernel_has_the_right_version(spec: Spec, facts: ProbeResults) -> None:
     assert_no_problems(guest_kernel.version_problems(spec.kernel, facts))
 
 
-def test_a_kernel_feature_works(feature_test: str, spec: Spec, facts: ProbeResults) -> None:
+def test_kernel_feature_works(feature_test: str, spec: Spec, facts: ProbeResults) -> None:
     assert_no_problems(feature_tests.feature_problems(feature_test, spec.kernel.feature_tests[feature_test], facts))
 
 
 @pytest.mark.requirement("kernel-virtio")
-def test_the_balloon_takes_memory_and_gives_it_back(facts_future: Future[ProbedVM], spec: Spec) -> None:
+def test_balloon_takes_and_returns_memory(facts_future: Future[ProbedVM], spec: Spec) -> None:
     assert_no_problems(balloon_problems(take_and_give(facts_future.result().vm, spec.machine.memory_mib // 4)))

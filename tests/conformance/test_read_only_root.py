@@ -1,4 +1,4 @@
-"""Phase 4: booted with a read-only root, the image writes to memory only; its console is clean meanwhile."""
+"""Phase 4: booted with a read-only root, the guest writes to memory only, and its console is clean."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ pytestmark = pytest.mark.conformance
 
 
 @pytest.mark.parametrize("check", check_cases("hardened"))
-def test_the_root_is_read_only(
+def test_root_is_read_only(
     check: Callable[[ReadOnlyRoot, ProbeResults], list[str]], spec: Spec, read_only_root_vm: ReadOnlyRootVM
 ) -> None:
     assert_no_problems(check(spec.read_only_root, read_only_root_vm.facts))
 
 
 @pytest.mark.requirement("root-read-only")
-def test_nothing_reached_the_disk(read_only_root_vm: ReadOnlyRootVM) -> None:
+def test_disk_is_unchanged(read_only_root_vm: ReadOnlyRootVM) -> None:
     read_only_root_vm.vm.guest.run("sync", FACTS_TIMEOUT_S)
     assert_no_problems(
         read_only.disk_problems(read_only_root_vm.disk_before_sha256, file_sha256(read_only_root_vm.vm.disk))
@@ -35,5 +35,5 @@ def test_nothing_reached_the_disk(read_only_root_vm: ReadOnlyRootVM) -> None:
 
 
 @pytest.mark.requirement("trouble-console")
-def test_the_console_is_clean(read_only_root_vm: ReadOnlyRootVM, spec: Spec) -> None:
+def test_console_is_clean(read_only_root_vm: ReadOnlyRootVM, spec: Spec) -> None:
     assert_no_problems(boot.line_problems(spec.boot, read_only_root_vm.vm.vmm.console.text))

@@ -1,4 +1,4 @@
-"""What We Remove: nothing of it is in the image, and nothing in the image still needs it. No VM is needed."""
+"""What We Remove: all of it is absent from the image, and nothing in the image still needs it. No VM is needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hornet_fixtures.assertions import assert_no_problems
 pytestmark = pytest.mark.conformance
 
 
-def test_it_is_not_there(removal_check: str, image_problems: ImageProblems) -> None:
+def test_removed_item_is_absent(removal_check: str, image_problems: ImageProblems) -> None:
     assert_no_problems(image_problems[removal_check])
 
 

@@ -1,4 +1,4 @@
-"""Never bake secrets into rootfs (guide: Phase 4): none in the image; given at run time, gone from the disk after."""
+"""Secrets (guide: Phase 4): the image contains none; injected ones never reach the disk."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ pytestmark = pytest.mark.conformance
 
 @pytest.mark.requirement("no-baked-secrets")
 @pytest.mark.parametrize("check", [check.name for check in checks_in("secret")])
-def test_the_image_holds_no_secret(check: str, image_problems: ImageProblems) -> None:
+def test_image_contains_no_secret(check: str, image_problems: ImageProblems) -> None:
     assert_no_problems(image_problems[check])
 
 
 @pytest.mark.requirement("no-baked-secrets")
-def test_deleted_files_left_no_secret(image_problems: ImageProblems) -> None:
+def test_deleted_files_leave_no_secret(image_problems: ImageProblems) -> None:
     assert_no_problems(image_problems[REMNANT])
 
 
 @pytest.mark.parametrize("check", check_cases("injection"))
-def test_secrets_come_at_run_time(
+def test_secrets_are_injected_at_run_time(
     check: Callable[[runtime_secrets.SecretTrial, ProbeResults], list[str]], mutable_vm: MutableVM
 ) -> None:
     assert_no_problems(check(mutable_vm.trial, mutable_vm.facts))
 
 
 @pytest.mark.requirement("secrets-injected")
-def test_the_disk_never_saw_them(mutable_vm: MutableVM) -> None:
+def test_injected_secrets_never_reach_the_disk(mutable_vm: MutableVM) -> None:
     assert_no_problems(runtime_secrets.disk_problems(mutable_vm.trial, mutable_vm.vm.disk))

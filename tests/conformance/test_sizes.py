@@ -1,4 +1,4 @@
-"""Sizes: the image against its tier, the kernel against its target (guide: Target Metrics, HornetOS Tiers)."""
+"""Sizes: the image fits its tier, the kernel meets its target (guide: Target Metrics, HornetOS Tiers)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.conformance
 
 
 @pytest.mark.requirement("tier-size", "target-rootfs-size")
-def test_the_image_is_within_its_tier(
+def test_image_fits_its_tier(
     tier: Tier,
     tier_name: str,
     image: Image,
@@ -35,7 +35,7 @@ def test_the_image_is_within_its_tier(
 
 
 @pytest.mark.requirement("target-kernel-size")
-def test_the_kernel_is_within_its_target(
+def test_kernel_meets_its_size_target(
     spec: Spec, kernel: Path, record: Callable[..., Record], artifacts: Callable[[str, dict[str, Any]], None]
 ) -> None:
     found_mb = sizes.size_mb(kernel)

@@ -1,4 +1,4 @@
-"""The snapshot is three files that belong together, its disk sound (guide: The Golden Rule, Snapshot Anatomy)."""
+"""The snapshot is three matching files with a sound disk (guide: The Golden Rule, Snapshot Anatomy)."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ pytestmark = pytest.mark.conformance
 
 
 @pytest.mark.requirement("files-three", "sop-validate-files")
-def test_the_three_files_are_there(bundle: Bundle) -> None:
+def test_all_three_files_exist(bundle: Bundle) -> None:
     bundle.check_files()
 
 
 @pytest.mark.requirement("state-has-devices")
-def test_memory_and_state_are_apart(bundle: Bundle) -> None:
+def test_memory_and_state_are_separate(bundle: Bundle) -> None:
     sizes = {"memory_bytes": bundle.memory.stat().st_size, "state_bytes": bundle.state.stat().st_size}
     assert_no_problems(part_problems(bundle.names, memory_mib=bundle.manifest().origin.memory_mib, **sizes))
 
 
 @pytest.mark.requirement("rootfs-never-changed")
-def test_every_byte_is_as_it_was_sealed(bundle: Bundle, artifacts: Callable[[str, dict[str, Any]], None]) -> None:
+def test_every_byte_matches_the_seal(bundle: Bundle, artifacts: Callable[[str, dict[str, Any]], None]) -> None:
     bundle.check_full()
     artifacts("snapshot", bundle_facts(bundle))
 
 
 @pytest.mark.requirement("sop-validate-filesystem", "memory-and-disk-agree")
-def test_the_file_system_is_sound(bundle: Bundle, workspace: Workspace) -> None:
+def test_file_system_is_sound(bundle: Bundle, workspace: Workspace) -> None:
     verdict = judge_ext4(bundle.rootfs, workspace.run)
     assert_no_problems([str(finding) for finding in verdict.findings])
 
 
 @pytest.mark.parametrize("check", check_cases("disk"))
-def test_the_restored_guest_sees_no_damage(check: Callable[[ProbeResults], list[str]], facts: ProbeResults) -> None:
+def test_restored_guest_reports_no_damage(check: Callable[[ProbeResults], list[str]], facts: ProbeResults) -> None:
     assert_no_problems(check(facts))

@@ -1,4 +1,4 @@
-"""Required Capabilities: every tool is there, of the right version, and does real work in a restored guest."""
+"""Required Capabilities: every tool is present in the right version and does real work in a restored guest."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hornet_fixtures.assertions import assert_no_problems
 pytestmark = pytest.mark.conformance
 
 
-def test_it_is_there(tool_name: str, spec: Spec, tool_facts: ProbeResults) -> None:
+def test_tool_is_present(tool_name: str, spec: Spec, tool_facts: ProbeResults) -> None:
     assert_no_problems(tools.presence_problems(tool_name, spec.tools[tool_name], tool_facts))
 
 
-def test_it_has_the_right_version(tool_name: str, spec: Spec, tool_facts: ProbeResults) -> None:
+def test_tool_has_the_right_version(tool_name: str, spec: Spec, tool_facts: ProbeResults) -> None:
     assert_no_problems(tools.version_problems(tool_name, spec.tools[tool_name], tool_facts))
 
 
-def test_it_does_real_work(tool_name: str, spec: Spec, tool_facts: ProbeResults) -> None:
+def test_tool_does_real_work(tool_name: str, spec: Spec, tool_facts: ProbeResults) -> None:
     assert_no_problems(tools.use_problems(tool_name, spec.tools[tool_name], tool_facts))

@@ -77,7 +77,7 @@ def test_it_is_judged_by_the_required_tier(
     foreign: Path, foreign_key: SshKey, kernel: Path, lane: Lane, tmp_path: Path
 ) -> None:
     # Booted, asked by SSH, snapshotted: what all other tests stand on.
-    tests = ["tests/conformance/test_sizes.py", "tests/conformance/test_snapshot.py::test_the_three_files_are_there"]
+    tests = ["tests/conformance/test_sizes.py", "tests/conformance/test_snapshot.py::test_all_three_files_exist"]
     words = [
         *(sys.executable, "-m", "pytest", "-q", *tests, f"--image={foreign}", f"--kernel={kernel}"),
         *(f"--ssh-key={foreign_key.private_path}", "--require=micro", f"--lane={lane}", f"--run-dir={tmp_path}/run"),
@@ -86,9 +86,9 @@ def test_it_is_judged_by_the_required_tier(
     done = subprocess.run(words, cwd=SOURCE, env=environment, capture_output=True, text=True, timeout=300, check=False)
     cases = {case.name: case for case in read_junit(tmp_path / "run" / "junit.xml")}
     failed = [name for name, case in cases.items() if case.outcome != "passed"]
-    assert failed == ["test_the_image_is_within_its_tier"], done.stdout[-3000:]
-    assert "HornetOS Micro" in cases["test_the_image_is_within_its_tier"].message
-    assert cases["test_the_three_files_are_there"].outcome == "passed"
+    assert failed == ["test_image_fits_its_tier"], done.stdout[-3000:]
+    assert "HornetOS Micro" in cases["test_image_fits_its_tier"].message
+    assert cases["test_all_three_files_exist"].outcome == "passed"
 
 
 def test_a_key_that_it_does_not_accept_is_named(

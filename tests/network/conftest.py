@@ -1,4 +1,4 @@
-"""The host that the tests of this directory stand on, with its VMs, stand-in guests and the test Internet."""
+"""The host of these tests, with its VMs, fake guests and the test Internet."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STAND_INS = 3
 def vms(
     pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, host_net: HostNet
 ) -> Iterator[list[VMNamespace]]:
-    """As many VMs as --network-scale says, all at once."""
+    """--network-scale VMs at once."""
     ids = VMIds(workspace, spec.network.max_vm_id)
     count = max(STAND_INS, pytestconfig.getoption("network_scale"))
     made = host_net.create_many([ids.take() for _ in range(count)])
@@ -28,7 +28,7 @@ def vms(
 
 @pytest.fixture(scope="session")
 def guests(vms: list[VMNamespace]) -> Iterator[list[FakeGuest]]:
-    """Stand-in guests in the first few of them."""
+    """Fake guests in the first few VMs."""
     made = [attach(vm) for vm in vms[:STAND_INS]]
     yield made
     for guest in made:
@@ -37,7 +37,7 @@ def guests(vms: list[VMNamespace]) -> Iterator[list[FakeGuest]]:
 
 @pytest.fixture(scope="session")
 def internet(pytestconfig: pytest.Config, host_net: HostNet) -> Iterator[Internet]:
-    """The test Internet. The machine's own uplink leads elsewhere, so it takes a private host."""
+    """The test Internet. It needs a private host, because the machine's own uplink leads elsewhere."""
     if pytestconfig.getoption("host_network"):
         pytest.skip("not judged: with --host-network the uplink leads to the real Internet, where nothing is tried")
     with Internet(host_net) as made:

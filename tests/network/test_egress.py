@@ -1,4 +1,4 @@
-"""The way out: through both MASQUERADEs, by name, with full packets, and back (guide: Network Architecture)."""
+"""Egress through both MASQUERADEs: by name, with full packets, and back (guide: Network Architecture)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEADER_BYTES = 20 + 8  # IPv4 and ICMP
 
 
 @pytest.mark.requirement("host-nat", "tool-network")
-def test_the_world_sees_the_host_and_the_host_sees_the_namespace(lab: Lab) -> None:
+def test_each_hop_translates_the_source_address(lab: Lab) -> None:
     """Guest → 10.0.N.1 at the host's end of the veth → the uplink's address outside."""
     plan = lab.a.vm.plan
     with lab.host.run(lambda: PacketSocket(plan.host_veth)) as veth:
@@ -32,8 +32,8 @@ def test_the_world_sees_the_host_and_the_host_sees_the_namespace(lab: Lab) -> No
     assert senders - {str(SITE)} == {str(plan.namespace_address.ip)}
 
 
-def test_all_guests_at_once(lab: Lab, guests: list[FakeGuest]) -> None:
-    """The same address and the same ports in each: the translations keep them apart."""
+def test_all_guests_connect_at_once(lab: Lab, guests: list[FakeGuest]) -> None:
+    """All guests use the same address and ports; NAT separates them."""
 
     def from_one_port() -> str:
         with socket.socket() as client:
@@ -54,7 +54,7 @@ def test_each_name_server_answers(lab: Lab, spec: Spec) -> None:
 
 
 def test_full_packets_pass_and_longer_ones_are_refused(lab: Lab) -> None:
-    """No hop has a smaller MTU than the guest's card: a packet of exactly that size, not to be split, comes back."""
+    """No hop has a smaller MTU than the guest's card: an unfragmented packet of that size comes back."""
     mtu = lab.a.run(lambda: _mtu(lab.host.network.guest_interface))
     assert lab.a.run(lambda: _ping(mtu)) == mtu
     with pytest.raises(OSError) as caught:
@@ -62,8 +62,8 @@ def test_full_packets_pass_and_longer_ones_are_refused(lab: Lab) -> None:
     assert caught.value.errno == errno.EMSGSIZE
 
 
-def test_a_bulk_transfer_arrives_as_it_was_sent(guests: list[FakeGuest], lab: Lab) -> None:
-    """From several guests at once, each with its own bytes."""
+def test_bulk_transfer_arrives_unchanged(guests: list[FakeGuest], lab: Lab) -> None:
+    """Several guests transfer at once, each with its own bytes."""
 
     def send(guest: FakeGuest) -> bool:
         data = hashlib.shake_128(guest.name.encode()).digest(BULK_BYTES)
@@ -79,7 +79,7 @@ def _mtu(interface: str) -> int:
 
 
 def _ping(packet_bytes: int) -> int:
-    """Ping the site with packets of this size that must not be split; the size of the answer."""
+    """Ping the site with unfragmented packets of this size; returns the size of the answer."""
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
         raw.settimeout(10)
         raw.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)

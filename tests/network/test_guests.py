@@ -1,4 +1,4 @@
-"""The same with real guests: two clones of one snapshot, alike to the last byte, in two namespaces."""
+"""The network with real guests: two identical clones of one snapshot in two namespaces."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def clones(fleet: Fleet, bundle: Bundle) -> Iterator[list[VM]]:
 
 
 @pytest.mark.requirement("same-address", "portable-snapshots", "address-guest")
-def test_one_snapshot_runs_twice_with_one_address(clones: list[VM], spec: Spec, host_net: HostNet) -> None:
-    """Each keeps what only it was told, and both say that they are 10.0.0.2."""
+def test_two_clones_run_with_one_address(clones: list[VM], spec: Spec, host_net: HostNet) -> None:
+    """Each guest stores its own data, and both have the address 10.0.0.2."""
     words = {vm.name: secrets.token_hex(8) for vm in clones}
     for vm in clones:
         vm.guest.run(f"echo {words[vm.name]} >/run/word", TIMEOUT_S)
@@ -44,16 +44,16 @@ def test_one_snapshot_runs_twice_with_one_address(clones: list[VM], spec: Spec, 
 
 
 @pytest.mark.requirement("host-nat", "guest-dns", "tool-network", "sop-validate-network")
-def test_a_guest_reaches_the_internet_by_name(clones: list[VM], internet: Internet) -> None:
-    """Name server, both MASQUERADEs and back, with the guest's own resolver and its own wget."""
+def test_guest_reaches_the_internet_by_name(clones: list[VM], internet: Internet) -> None:
+    """Name server, both MASQUERADEs and back, with the guest's own resolver and wget."""
     for vm in clones:
         result = vm.guest.run(FETCH.format(SITE_NAME), TIMEOUT_S)
         assert result.stdout == str(UPLINK.ip), result
 
 
 @pytest.mark.requirement("tenants-isolated")
-def test_a_guest_does_not_reach_the_other(clones: list[VM], host_net: HostNet) -> None:
-    """Nor the host's services: the guest's own tools try every address that the other, or the host, might have."""
+def test_guest_cannot_reach_the_other(clones: list[VM], host_net: HostNet) -> None:
+    """Nor the host's services: the guest's tools try every possible address of the other guest and of the host."""
     a, b = clones
     with tcp_server(b.namespace.run, "0.0.0.0", "HTTP/1.0 200 OK\r\n\r\nb") as port_b, \
          tcp_server(host_net.run, "0.0.0.0", "HTTP/1.0 200 OK\r\n\r\nhost") as port_host:  # fmt: skip

@@ -1,4 +1,4 @@
-"""Every statement of the guide's topology, for each of many VMs at once (guide: Network Architecture)."""
+"""The guide's topology, for each of many VMs at once (guide: Network Architecture)."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ def test_each_vm_has_the_guides_topology(host_net: HostNet, vms: list[VMNamespac
 
 
 @pytest.mark.requirement("host-nat", "trouble-nat")
-def test_the_host_forwards_and_translates(host_net: HostNet, vms: list[VMNamespace]) -> None:
+def test_host_forwards_and_translates(host_net: HostNet, vms: list[VMNamespace]) -> None:
     assert_no_problems(host_problems(host_net))
 
 
-def test_iproute2_sees_them(vms: list[VMNamespace]) -> None:
+def test_iproute2_lists_all_namespaces(vms: list[VMNamespace]) -> None:
     listed = run(["ip", "netns", "list"], timeout_s=20).output
     assert_no_problems([f"{vm.name} is not in `ip netns list`" for vm in vms if vm.name not in listed.split()])
 
 
 @pytest.mark.requirement("same-address", "address-guest")
-def test_the_same_address_is_a_different_guest_in_each_namespace(host_net: HostNet, guests: list[FakeGuest]) -> None:
-    """All are asked while all answer: 10.0.0.2 of namespace N is guest N, and the host itself has no such neighbour."""
+def test_one_address_is_another_guest_per_namespace(host_net: HostNet, guests: list[FakeGuest]) -> None:
+    """With all guests running, 10.0.0.2 of namespace N is guest N, and the host itself has no such neighbour."""
     address, port = str(host_net.network.guest_address.ip), 7007
     with (
         tcp_server(guests[0].run, address, guests[0].name, port),
@@ -51,16 +51,16 @@ def test_the_same_address_is_a_different_guest_in_each_namespace(host_net: HostN
 
 
 @pytest.mark.requirement("host-routes", "tier-scale")
-def test_the_host_reaches_all_at_once(host_net: HostNet, vms: list[VMNamespace]) -> None:
-    """Each answers, however many there are: none falls out of the kernel's table of neighbours."""
+def test_host_reaches_all_vms_at_once(host_net: HostNet, vms: list[VMNamespace]) -> None:
+    """All VMs answer, whatever their number: none is dropped from the kernel's neighbour table."""
     addresses = {str(vm.plan.namespace_address.ip) for vm in vms}
     silent = addresses - host_net.run(lambda: ping_all(addresses))
     assert_no_problems([f"{address} does not answer the host" for address in sorted(silent)])
 
 
 @pytest.mark.requirement("host-routes")
-def test_the_host_reaches_vm_n_and_only_vm_n(host_net: HostNet, vms: list[VMNamespace]) -> None:
-    """Each of some VMs says its name at 10.0.N.1; asked from the host, N's address gives N's name."""
+def test_host_reaches_exactly_vm_n(host_net: HostNet, vms: list[VMNamespace]) -> None:
+    """Some VMs report their name at 10.0.N.1. From the host, the address of N returns the name of N."""
     some = [vms[0], vms[len(vms) // 2], vms[-1]]
     for vm in some:
         address = str(vm.plan.namespace_address.ip)

@@ -1,4 +1,4 @@
-"""What measurements share: nothing else may run beside them."""
+"""Shared by measurements, which must not run beside other work."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from hornet_fixtures.prefetch import await_all
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is judged must be measured first: verdicts on measurements come last, whatever the modules are called."""
+    """Verdicts on measurements come last, whatever the names of the modules: values must be measured first."""
     items.sort(key=lambda item: item.get_closest_marker("gate") is not None)
 
 
 @pytest.fixture(autouse=True)
 def _alone(request: pytest.FixtureRequest) -> None:
-    """Two measurements at once measure each other."""
+    """Concurrent measurements would disturb each other."""
     if hasattr(request.config, "workerinput"):
         pytest.fail("tests/perf measures: run it without -n", pytrace=False)
     await_all(request.config)
@@ -29,7 +29,7 @@ def _alone(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def describe(benchmark: Any, lane: Lane, host: dict[str, Any], run_directory: Path, spec: Spec) -> Callable[..., None]:
-    """Say in what pytest-benchmark saves what was measured, where and on what: describe(metric, page_cache="cold")."""
+    """Add metric, lane, host and dimensions to what pytest-benchmark saves: describe(metric, page_cache="cold")."""
 
     def write(metric: str, **dimensions: str | int) -> None:
         spec.quantity(metric)  # a misspelt name is an error

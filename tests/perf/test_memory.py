@@ -1,4 +1,4 @@
-"""What clones of one snapshot take of the host's memory, before and after their guests have worked.
+"""The memory of clones of one snapshot on the host, before and after their guests have worked.
 
 The value is the PSS of the median clone: pages of guest RAM that clones share count once over all of them.
 """
@@ -56,7 +56,7 @@ def test_memory_of_clones(
 
 
 def work(vm: VM, spec: Spec) -> None:
-    """Let a guest use the tools that every agent uses."""
+    """Use the tools of every agent in a guest."""
     for name in WORK:
         use = spec.tools[name].use
         assert use is not None, f"{name} has no script that uses it"

@@ -1,4 +1,4 @@
-"""Restore by phases, with the snapshot's files in the page cache and without (guide: Target Metrics).
+"""Restore by phases, with a hot and a cold page cache (guide: Target Metrics).
 
 Two records: `restore_to_command`, everything from the seal's check to the first command by SSH, and
 `snapshot_restore`, the guide's own metric: what loading a snapshot and resuming takes, as the VMM's client sees it.
@@ -28,7 +28,7 @@ MOST_COLD_SHARE = 0.05
 
 @pytest.fixture(scope="module")
 def own_bundle(bundle: Bundle, workspace: Workspace) -> Iterator[Bundle]:
-    """A copy of the snapshot: pages that other clones have mapped would stay in the page cache."""
+    """A copy of the snapshot: the page cache would keep pages that other clones have mapped."""
     with work_directory(workspace.run, "perf") as directory:
         yield bundle.copied_to(directory)
 

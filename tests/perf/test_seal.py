@@ -1,4 +1,4 @@
-"""What the seals of a snapshot take: the cheap one of every restore, and the full one that reads every byte."""
+"""The time of a snapshot's seals: the cheap one of every restore, and the full one that reads every byte."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from hornet.spec.model import Spec
 pytestmark = [pytest.mark.perf, pytest.mark.gate]
 
 
-def test_the_target_is_met(metric: str, spec: Spec, run_directory: Path, pytestconfig: pytest.Config) -> None:
+def test_target_is_met(metric: str, spec: Spec, run_directory: Path, pytestconfig: pytest.Config) -> None:
     path = run_directory / RECORDS_FILE
     records = read_records(path)[0] if path.exists() else []
     mine = [item for item in judge(spec, records) if item.metric == metric]

@@ -1,4 +1,4 @@
-"""What the network of a VM costs, and that it does not cost more when there are many.
+"""The cost of a VM's network, and its independence of the number of VMs.
 
 Every figure is per VM. Creation and removal are measured against the guide's own commands and against `ip -batch` in
 the same run, in turn. A removal ends when all names are free; what the kernel does after that (it takes its time over
@@ -49,13 +49,13 @@ Figures = dict[tuple[str, str, int], list[float]]
 
 @pytest.fixture(scope="module")
 def sizes(pytestconfig: pytest.Config) -> list[int]:
-    """How many VMs at once: powers of ten up to --network-scale."""
+    """Numbers of VMs at once: powers of ten up to --network-scale."""
     return [size for size in SIZES if size <= pytestconfig.getoption("network_scale")] or [1]
 
 
 @pytest.fixture(scope="module")
 def own_host(spec: Spec) -> Iterator[HostNet]:
-    """A host that nobody else uses."""
+    """A host for these tests only."""
     with HostNet.private(spec.network, f"hornet-{os.getpid()}-scale-") as host:
         yield host
 
@@ -73,7 +73,7 @@ def figures(own_host: HostNet, sizes: list[int]) -> Figures:
 
 
 def measure(host: HostNet, method: str, size: int) -> dict[str, float]:
-    """Seconds per VM to create and to remove, to enter one, and for what the kernel does after the removal."""
+    """Seconds per VM for creation, removal, entering, and the kernel's work after the removal."""
     if method == "suite":
         create_s, enter_s, remove_s = time_suite(host, size)
     else:
@@ -113,7 +113,7 @@ def add_canary(vm: VMNamespace) -> None:
 
 
 def wait_for_the_kernel(host: HostNet) -> float:
-    """Seconds until the kernel has removed the namespaces whose names are gone already."""
+    """Seconds until the kernel has removed the namespaces after their names were removed."""
     began_s = time.perf_counter()
     while host.run(lambda: interface_exists(iproute2_baselines.CANARY)):
         assert time.perf_counter() - began_s < SETTLE_TIMEOUT_S, "the kernel does not remove the namespaces"
@@ -127,16 +127,16 @@ def test_creation_and_removal(figures: Figures, record: Callable[..., Record]) -
         record(what, value, samples=samples, dimensions={"method": method, "vms": size})
 
 
-def test_it_is_ten_times_faster_than_the_guides_commands(figures: Figures, sizes: list[int]) -> None:
-    """By the best round of each: whatever else takes the kernel's lock of interfaces only adds."""
+def test_creation_is_ten_times_faster_than_the_guides(figures: Figures, sizes: list[int]) -> None:
+    """Compares the best round of each: other users of the kernel's interface lock only add time."""
     if 100 not in sizes:
         pytest.skip("not judged: --network-scale is below 100")
     ours, guides = min(figures["network_create", "suite", 100]), min(figures["network_create", "guide", 100])
     assert guides >= FASTER_THAN_GUIDE * ours
 
 
-def test_the_cost_of_one_more_does_not_grow(own_host: HostNet, sizes: list[int], record: Callable[..., Record]) -> None:
-    """Ten at a time: the median of the last hundred's tens against that of the first hundred's.
+def test_cost_of_one_more_vm_is_constant(own_host: HostNet, sizes: list[int], record: Callable[..., Record]) -> None:
+    """In steps of ten: compares the median step of the last hundred with that of the first hundred.
 
     In processor time, which a busy machine does not stretch.
     """
@@ -156,14 +156,14 @@ def test_the_cost_of_one_more_does_not_grow(own_host: HostNet, sizes: list[int],
 
 
 def remove_all(host: HostNet, vms: list[VMNamespace]) -> None:
-    """Remove them, and wait until the kernel has."""
+    """Remove the VMs' networks, and wait until the kernel has finished."""
     add_canary(vms[-1])
     host.remove_many(vms)
     wait_for_the_kernel(host)
 
 
 def test_memory_and_rules(own_host: HostNet, sizes: list[int], record: Callable[..., Record]) -> None:
-    """Kernel memory per namespace, and the host's rules, which are the same for one VM as for all."""
+    """Kernel memory per namespace; the host's rules are the same for one VM and for all."""
     size = sizes[-1]
     rules = own_host.run(read_facts).rules
     before = kernel_memory_kib()
@@ -178,14 +178,14 @@ def test_memory_and_rules(own_host: HostNet, sizes: list[int], record: Callable[
 
 
 def kernel_memory_kib() -> dict[str, int]:
-    """What namespaces are made of: slabs, and memory that each processor has its own of (proc(5), meminfo)."""
+    """The kernel memory of namespaces: slabs and per-CPU memory (proc(5), meminfo)."""
     lines = (line.split() for line in Path("/proc/meminfo").read_text().splitlines())
     known = {words[0].rstrip(":"): int(words[1]) for words in lines}
     return {"slab": known["Slab"], "percpu": known["Percpu"]}
 
 
 def test_connections_through_nat(own_host: HostNet, sizes: list[int], record: Callable[..., Record]) -> None:
-    """A TCP connection from a guest to the test Internet, through both translations, beside ever more VMs."""
+    """A TCP connection from a guest to the test Internet through both NATs, beside more and more VMs."""
     with Internet(own_host) as internet, tcp_server(internet.run, str(SITE), "hello") as port:
         guest = attach(own_host.create(1))
         vms = [guest.vm]
@@ -206,9 +206,7 @@ def test_connections_through_nat(own_host: HostNet, sizes: list[int], record: Ca
         remove_all(own_host, vms)
 
 
-def test_a_pool_hands_out_in_under_a_millisecond(
-    own_host: HostNet, tmp_path: Path, record: Callable[..., Record]
-) -> None:
+def test_pool_hands_out_within_a_millisecond(own_host: HostNet, tmp_path: Path, record: Callable[..., Record]) -> None:
     pool = NamespacePool(own_host, VMIds(Workspace(tmp_path), own_host.plan.largest_id))
     pool.fill(POOL_SIZE)
     samples, taken = [], []

@@ -116,9 +116,9 @@ def test_the_overlays_tools_and_files_get_their_cases() -> None:
     words = [sys.executable, "-m", "pytest", "-q", "--collect-only", "tests/conformance", f"--overlay={EXAMPLE}"]
     listed = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, timeout=120, check=True).stdout
     for case in (
-        "test_tools.py::test_it_is_there[sed]",
-        "test_tools.py::test_it_does_real_work[sed]",
-        "test_files.py::test_it_is_as_the_rule_says[os_release]",
-        "test_files.py::test_it_is_as_the_rule_says[no_compiler_cache]",
+        "test_tools.py::test_tool_is_present[sed]",
+        "test_tools.py::test_tool_does_real_work[sed]",
+        "test_files.py::test_file_rule_holds[os_release]",
+        "test_files.py::test_file_rule_holds[no_compiler_cache]",
     ):
         assert case in listed
