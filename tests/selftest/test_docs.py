@@ -13,6 +13,8 @@ DOCS = SOURCE / "docs"
 PAGES = sorted([*SOURCE.glob("*.md"), *DOCS.glob("*.md"), *SOURCE.glob("spec/*.md")])
 MAX_COLUMNS = 100
 LINK = re.compile(r"\]\(([^)\s]+)\)")
+# A file of the project, as in `hornet/vm/fleet.py`.
+NAMED_FILE = re.compile(r"`((?:builders|docs|hornet|hornet_cli|hornet_fixtures|reports|spec|tests)/[\w./-]+\.\w+)`")
 
 
 def long_lines(text: str) -> list[str]:
@@ -40,6 +42,11 @@ def broken_links(page: Path, text: str) -> list[str]:
     return broken
 
 
+def missing_files(text: str) -> list[str]:
+    """The files of the project that a text names in backticks and that do not exist."""
+    return [name for name in NAMED_FILE.findall(text) if not (SOURCE / name).exists()]
+
+
 def rooms_in(folder: Path) -> set[str]:
     """The names of what has Python code directly in a folder: folders, and modules that stand alone."""
     paths = [path for path in folder.iterdir() if not path.name.startswith((".", "_"))]
@@ -54,6 +61,11 @@ def test_lines_are_short(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(SOURCE)))
 def test_links_lead_somewhere(page: Path) -> None:
     assert broken_links(page, page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(SOURCE)))
+def test_named_files_exist(page: Path) -> None:
+    assert missing_files(page.read_text(encoding="utf-8")) == []
 
 
 def test_the_index_lists_every_page() -> None:
@@ -77,3 +89,7 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
     page.write_text("# A page's title\n", encoding="utf-8")
     text = "[a](page.md) [b](page.md#a-pages-title) [c](page.md#no-heading) [d](missing.md) [e](https://example.org)"
     assert broken_links(page, text) == ["page.md#no-heading", "missing.md"]
+
+
+def test_a_missing_file_is_found() -> None:
+    assert missing_files("`hornet/errors.py` and `hornet/no_such_room/x.py`") == ["hornet/no_such_room/x.py"]
