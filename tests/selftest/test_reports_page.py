@@ -18,6 +18,7 @@ from reports import build_report, publish_latest, verdict_table
 from tests.support import synthetic_run as synthetic
 
 SPEC = load_spec()
+PICTURES = {"targets", "phases", "memory", "capacity", "distributions", "components"}
 FAILED = ("tests.conformance.test_sizes", "test_kernel_size", "failed", "vmlinux: 9.2 MB <script>alert(1)</script>")
 
 
@@ -67,14 +68,14 @@ def test_the_page_shows_verdicts_failures_and_pictures(written: Path) -> None:
     assert "the image has no /proc/config.gz" in page.text
     for verdict in (Verdict.MEETS, Verdict.EMULATED, Verdict.NOT_MEASURED):
         assert verdict in page.text
-    assert sum(tag == "svg" for tag, _ in page.tags) == 6
+    assert sum(tag == "svg" for tag, _ in page.tags) == len(list((written / "pictures").glob("*.svg")))
     assert "worse" in page.text
 
 
 def test_markdown_has_its_pictures_as_files(written: Path) -> None:
     text = (written / "report.md").read_text()
     names = re.findall(r"\]\((pictures/\w+\.svg)\)", text)
-    assert len(names) == 6
+    assert {Path(name).stem for name in names} >= PICTURES
     for name in names:
         assert ET.parse(written / name).getroot().tag.endswith("svg")
     assert all(len(row.split("|")) == len(rows[0].split("|")) for rows in tables(text) for row in rows)
