@@ -60,9 +60,9 @@ def test_each_of_its_rules_can_fail(restored_vm: VM, image: Image, workspace: Wo
     broken.write_text(BROKEN)
     found = problems(load_spec(overlays=[EXAMPLE, broken]), restored_vm, image, workspace)
     assert {name: len(lines) for name, lines in found.items()} == {
-        "presence_problems": 1,
-        "version_problems": 1,
-        "use_problems": 1,
+        "tool.sed.presence": 1,
+        "tool.sed.version": 1,
+        "tool.sed.use": 1,
         "os_release": 2,
         "no_compiler_cache": 1,
         "flags": 2,
