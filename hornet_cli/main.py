@@ -82,6 +82,6 @@ def _invoke(words: Sequence[str]) -> int:
     except typer.Exit as end:
         return end.exit_code
     except usage_error as error:
-        error.show()  # type: ignore[attr-defined]
+        error.show()  # type: ignore[attr-defined]  # click's UsageError has it
         return NOT_DONE
     return 0

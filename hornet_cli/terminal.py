@@ -26,7 +26,7 @@ class CheckedStream(io.TextIOBase):
         self._failed: OSError | None = None
 
     @property
-    def encoding(self) -> str:  # type: ignore[override]
+    def encoding(self) -> str:  # type: ignore[override]  # not settable
         return self._terminal.encoding
 
     def writable(self) -> bool:

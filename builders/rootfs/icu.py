@@ -29,7 +29,7 @@ def removable(items: Iterable[str]) -> list[str]:
 
 def _foreign(item: str) -> bool:
     found = LOCALE_ITEM.match(item)
-    return bool(found) and found[1] not in KEPT_LANGUAGES  # type: ignore[index]
+    return found is not None and found[1] not in KEPT_LANGUAGES
 
 
 def shrink(tree: Path, toolbox: Toolbox, work: Path) -> Path:

@@ -151,7 +151,7 @@ class _Content(io.RawIOBase):
         self._offset = base + offset
         return self._offset
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # BufferedReader gives nothing else
         data = self._tree.read(self._path, self._offset, len(buffer))
         buffer[: len(data)] = data
         self._offset += len(data)

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from hornet.installation import SOURCE
 from hornet_cli.app import app
+from tests.support.command_samples import require_readable
 
 NOBODY = "65534"
 
@@ -59,9 +60,7 @@ def test_a_typo_in_the_spec_is_named(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_without_root_the_error_says_so() -> None:
     reading = ("setpriv", f"--reuid={NOBODY}", "--clear-groups", "--inh-caps=-all")
-    # Not even the checkout may be readable for nobody: then this machine can't show it.
-    if subprocess.run([*reading, "test", "-r", str(SOURCE / "tox.ini"), "-a", "-x", sys.executable]).returncode:
-        pytest.skip("the checkout or Python lies where only root can read")
+    require_readable(reading)
     shown = hornetos("run", prefix=reading, HORNET_HOME="/tmp/hornet-of-nobody")
     assert shown.returncode == 2
     assert "this needs root" in shown.stderr

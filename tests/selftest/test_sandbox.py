@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 import pytest
@@ -19,14 +20,15 @@ from hornet.formats.ext4.examine import examine
 from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
 from hornet.sandbox import MAX_ANSWER_BYTES, START_S, Limits, confined
+from tests.support.command_samples import require_readable
 from tests.support.namespace_samples import in_user_namespace
 
 LIMITS = Limits(time_s=30.0)
 
 
-def shell(command: str, limits: Limits = LIMITS, **files: object) -> str:
+def shell(command: str, limits: Limits = LIMITS, **files: Mapping[str, BinaryIO]) -> str:
     """What a shell in the sandbox prints."""
-    return confined(subprocess.getoutput, {"cmd": command}, what="a thing", limits=limits, **files)  # type: ignore[arg-type]
+    return confined(subprocess.getoutput, {"cmd": command}, what="a thing", limits=limits, **files)
 
 
 def test_work_has_no_rights() -> None:
@@ -156,6 +158,7 @@ def test_a_kernel_that_forbids_namespaces_is_named(tmp_path: Path, monkeypatch: 
 def test_an_ordinary_user_is_confined_too() -> None:
     """The owner of the checkout, who can read it; or nobody, where root owns it."""
     user = SOURCE.stat().st_uid or 65534
+    require_readable(["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups", "--inh-caps=-all"])
     said = subprocess.run(
         [sys.executable, "-c", ORDINARY],
         user=user,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 from typer.testing import CliRunner
@@ -174,6 +174,6 @@ def test_work_that_takes_too_long_is_not_judged() -> None:
     def run(*_: object) -> None:
         raise GuestError("timed out after 60 s", timed_out=True)
 
-    vm = SimpleNamespace(guest=SimpleNamespace(run=run))
-    step = validate._judged(validate.DISK_AFTER, lambda: validate._work_and_judge(vm, SimpleNamespace()))  # type: ignore[arg-type]
+    vm = Mock(**{"guest.run": run})
+    step = validate._judged(validate.DISK_AFTER, lambda: validate._work_and_judge(vm, Mock()))
     assert step.verdict == "NOT JUDGED"

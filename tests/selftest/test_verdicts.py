@@ -11,7 +11,7 @@ import pytest
 
 from hornet.installation import SOURCE
 from hornet.results.gate import exit_code
-from hornet.results.junit import Case, read_junit
+from hornet.results.junit import Case, Outcome, read_junit
 from hornet_cli import test as tests_command
 from hornet_fixtures.diagnostics import is_verdict
 
@@ -92,8 +92,8 @@ def test_an_own_test_that_raises_has_failed() -> None:
     assert [folder for folder, test in tests.items() if is_verdict(found, test)] == ["selftest", "guest"]
 
 
-def case(outcome: str) -> Case:
-    return Case("conformance/test_x", "test_x", outcome, "", "", 0.1)  # type: ignore[arg-type]
+def case(outcome: Outcome) -> Case:
+    return Case("conformance/test_x", "test_x", outcome, "", "", 0.1)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def case(outcome: str) -> Case:
         (-9, ["failed"], 2),
     ],
 )
-def test_the_exit_code_of_a_run_is_that_of_its_results(pytest_code: int, outcomes: list[str], code: int) -> None:
+def test_the_exit_code_of_a_run_is_that_of_its_results(pytest_code: int, outcomes: list[Outcome], code: int) -> None:
     assert exit_code(pytest_code, [case(outcome) for outcome in outcomes]) == code
 
 

@@ -32,6 +32,13 @@ def run(argv: Sequence[str | Path], **environment: str) -> subprocess.CompletedP
     )
 
 
+def require_readable(prefix: Sequence[str]) -> None:
+    """Skip the test unless a user that `prefix` (setpriv …) changes to can read the checkout and run Python."""
+    test = ["test", "-r", str(SOURCE / "pyproject.toml"), "-a", "-x", os.path.realpath(PYTHON)]
+    if subprocess.run([*prefix, *test], check=False).returncode:
+        pytest.skip("not judged: the checkout or Python lies where only root can read")
+
+
 def hornetos(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return run([PYTHON, "-m", "hornet_cli", *words], **environment)
 
