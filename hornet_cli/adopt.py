@@ -16,20 +16,18 @@ from hornet_cli.printer import say
 def adopt(
     ctx: typer.Context,
     directory: Annotated[Path, typer.Argument(help="The directory with the three files.")],
-    lane: Annotated[str, typer.Option(help=f"What took the snapshot: {LANES_HELP}.")],
+    lane: Annotated[str, typer.Option(help=f"The lane in which the snapshot was taken: {LANES_HELP}.")],
     tier: Annotated[str, typer.Option(help="The tier to judge it by: micro, standard or dev.")],
     vmm_version: Annotated[
-        str | None, typer.Option(help="The VMM's version that took it (default: that of this host's).")
+        str | None, typer.Option(help="The version of the VMM that took it (default: this host's).")
     ] = None,
-    vcpus: Annotated[int, typer.Option(min=1, help="How many virtual CPUs its VM has.")] = 1,
+    vcpus: Annotated[int, typer.Option(min=1, help="The number of virtual CPUs of its VM.")] = 1,
     kernel: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="The vmlinux that was booted, to bind it too.")
+        Path | None, typer.Option(exists=True, dir_okay=False, help="The booted vmlinux, to bind it too.")
     ] = None,
     frozen: Annotated[
         bool,
-        typer.Option(
-            "--frozen", help="Its guest waits to be told to go on: made by this suite, its manifest lost since."
-        ),
+        typer.Option("--frozen", help="Its guest is frozen: the suite took the snapshot, and its manifest was lost."),
     ] = False,
     ssh_key: Annotated[Path | None, typer.Option(help="The public key that its guest accepts.")] = None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`hornetos`: the commands and the global options; main.py runs them, and has the exit codes."""
+"""`hornetos`: the commands and the global options. main.py runs them and has the exit codes."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def _show_version(wanted: bool) -> None:
 def top(
     ctx: typer.Context,
     spec: Annotated[
-        Path | None, typer.Option(help="The specification, a file or a directory, instead of the project's spec/.")
+        Path | None, typer.Option(help="A file or directory to use as the specification instead of spec/.")
     ] = None,
     overlay: Annotated[
-        list[Path] | None, typer.Option(help="A TOML file with a team's own values; may be repeated.")
+        list[Path] | None, typer.Option(help="A TOML file with a team's own values; repeatable.")
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[

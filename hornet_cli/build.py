@@ -17,14 +17,14 @@ from hornet_cli.printer import say
 if TYPE_CHECKING:
     from builders.rootfs import RootfsArtifact
 
-build = typer.Typer(help="Build a kernel, root file systems, a snapshot; what is built already is reused.")
+build = typer.Typer(help="Build a kernel, root file systems, a snapshot; existing artifacts are reused.")
 
 # The guide's name of the kernel below images/ (Directory Structure).
 PUBLISHED_KERNEL = "hornetos-vmlinux.bin"
 BASELINE = "baseline"
 
 Distro = Annotated[
-    str, typer.Option(help=f"{', '.join(DISTROS)}, or {BASELINE}: the unslimmed image that phase 1 starts from.")
+    str, typer.Option(help=f"{', '.join(DISTROS)}, or {BASELINE}: the unslimmed image with which phase 1 starts.")
 ]
 Source = Annotated[
     str | None, typer.Option(help="A name in kernel.sources of the spec, or the directory of a kernel tree.")
@@ -33,7 +33,7 @@ Source = Annotated[
 
 @build.command("kernel")
 def build_the_kernel(ctx: typer.Context, source: Source = None) -> None:
-    """Build the kernel (8 minutes on two cores) and publish it as images/hornetos-vmlinux.bin below HORNET_HOME."""
+    """Build the kernel (8 minutes on two cores) and publish it as images/hornetos-vmlinux.bin in HORNET_HOME."""
     from builders.kernel import build_kernel
     from hornet.host.durable import replace_link
 
@@ -49,11 +49,11 @@ def build_the_kernel(ctx: typer.Context, source: Source = None) -> None:
 def build_the_rootfs(
     ctx: typer.Context,
     tier: Annotated[
-        list[str] | None, typer.Option(help="micro, standard or dev; repeat it to build several at once.")
+        list[str] | None, typer.Option(help="micro, standard (default) or dev; repeat it to build several at once.")
     ] = None,
     distro: Distro = DEFAULT_DISTRO,
 ) -> None:
-    """Build root file systems and show the sizes of their components beside the guide's (standard unless told)."""
+    """Build root file systems and show the sizes of their components beside the guide's."""
     mine = settings(ctx)
     for image in _images(mine, tier or [], distro):
         _show(mine, image)
@@ -67,7 +67,7 @@ def build_the_snapshot(
     source: Source = None,
     lane: LaneName = None,
 ) -> None:
-    """Boot a kernel and an image once and keep the snapshot; both are built if they are not there."""
+    """Boot a kernel and an image once and keep the snapshot; both are built if they are missing."""
     from builders.kernel import build_kernel
     from builders.snapshots import build_snapshot
 
@@ -87,7 +87,7 @@ def _images(mine: Settings, tiers: Sequence[str], distro: str) -> list[RootfsArt
 
     if distro == BASELINE:
         if tiers:
-            raise typer.BadParameter("the baseline is no tier: leave --tier out")
+            raise typer.BadParameter("the baseline is not a tier: omit --tier")
         return [build_baseline(mine.spec, mine.workspace, mine.progress)]
     for tier in tiers:
         mine.spec.tier(tier)

@@ -16,13 +16,13 @@ def capacity(
     run: RunName = "latest",
     memory_mb: Annotated[float | None, typer.Option(help="The host's memory in MB (default: the spec's).")] = None,
     reserved_mb: Annotated[
-        float | None, typer.Option(help="What the host keeps for itself, in MB (default: the spec's).")
+        float | None, typer.Option(help="Memory that the host reserves, in MB (default: the spec's).")
     ] = None,
     work_mb: Annotated[
-        list[float] | None, typer.Option(help="What an agent's work adds to its VM, in MB; may be repeated.")
+        list[float] | None, typer.Option(help="Memory that an agent's work adds to its VM, in MB; repeatable.")
     ] = None,
 ) -> None:
-    """Plan VMs per host. Exit code 2 if the run holds no memory record to plan from."""
+    """Plan VMs per host. Exit code 2 if the run has no memory record."""
     from rich.table import Table
 
     from hornet.errors import HostError
@@ -47,6 +47,6 @@ def capacity(
         name = f"{plan.lane}{' (emulated)' if plan.emulated else ''}\n  {plan.label}"
         split = (format_significant(plan.footprint.private_mb), format_significant(plan.footprint.shared_mb))
         table.add_row(name, *split, *(str(count) for _, count in plan.vms))
-    say(f"VMs on a host of {host.host_memory_mb:g} MB, {host.host_reserved_mb:g} of them reserved for itself,")
-    say("by what an agent's work adds to each; private memory per VM and shared memory of all in MB\n")
+    say(f"VMs on a host of {host.host_memory_mb:g} MB, {host.host_reserved_mb:g} MB of it reserved for the host,")
+    say("by the memory that an agent's work adds to each; private memory per VM and shared memory of all, in MB\n")
     show(table)

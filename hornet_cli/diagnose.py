@@ -1,4 +1,4 @@
-"""`hornetos diagnose VM`: what is wrong with a running VM, why, and what puts it right."""
+"""`hornetos diagnose VM`: find out what is wrong with a running VM, why, and how to repair it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hornet_cli.printer import say, say_json
 
 def diagnose(
     ctx: typer.Context,
-    vm: Annotated[str, typer.Argument(help="A VM of this HORNET_HOME, as in vm1: a directory below run/vms.")],
+    vm: Annotated[str, typer.Argument(help="A VM of this HORNET_HOME, as in vm1: a directory in run/vms.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Walk the guide's decision tree for a VM (exit 0: nothing wrong, 1: causes found, 2: can't be told).
+    """Walk the guide's decision tree for a VM (exit 0: nothing wrong, 1: causes found, 2: not judged).
 
     From outside to inside: VMM, namespace, bridge, tap, uplink, NAT, console, guest, sshd, login, disk space, ext4.
-    It only looks: each fix is for you to run. A step that can't be looked at, because of one before it, says so.
+    It changes nothing: each fix is for you to run. A step is skipped if it depends on one that failed.
     """
     from hornet.host.facts import require_root
     from hornet.procedures.diagnose import State, find_vm, observe, walk
@@ -40,7 +40,7 @@ def diagnose(
                 say(f"    cause: {step.cause}\n    fix:   {step.fix}")
                 if step.command:
                     say(f"           {step.command}")
-        found = f"begin with {bad[0].name}" if bad else "nothing wrong was found"
-        say(f"\n{vm}: {found}" + (f"; not looked at: {', '.join(unseen)}" if unseen else ""))
+        found = f"begin with {bad[0].name}" if bad else "nothing is wrong"
+        say(f"\n{vm}: {found}" + (f"; skipped: {', '.join(unseen)}" if unseen else ""))
     if bad or unseen:
         raise typer.Exit(1 if bad else 2)

@@ -1,4 +1,4 @@
-"""`hornetos ext4 FILE`: is this file system sound? From the file alone, which stays as it is."""
+"""`hornetos ext4 FILE`: judge whether a file system is sound, without changing the file."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from hornet_cli.printer import say, say_json
 
 def ext4(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="An ext4 image: a rootfs.ext4, the disk of an ended or paused VM.")],
+    file: Annotated[Path, typer.Argument(help="An ext4 image: a rootfs.ext4, or the disk of an ended or paused VM.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
     time_limit: Annotated[
-        float, typer.Option(min=1.0, help="Seconds that e2fsck may take; beyond them the file counts as not judged.")
+        float, typer.Option(min=1.0, help="Timeout of e2fsck in seconds; after it the file is not judged.")
     ] = TIME_LIMIT_S,
 ) -> None:
-    """Judge an ext4 image on a throw-away copy (exit 0 sound, 1 damaged, 2 can't be judged).
+    """Judge an ext4 image on a temporary copy (exit 0: sound, 1: damaged, 2: not judged).
 
     A journal that waits to be replayed is ordinary for the disk of a VM that was snapshotted while it ran: it is
     replayed on the copy, then everything is checked. e2fsck's exit code and its messages both count.
@@ -43,7 +43,7 @@ def ext4(
 
 
 def as_text(verdict: Ext4Verdict) -> str:
-    """The verdict for people: what was found, what happened, what to do."""
+    """The verdict as text: findings, their meaning, remedies."""
     journal = "; its journal was replayed on the copy, as a mount would do" if verdict.journal_replayed else ""
     state = "sound" if verdict.sound else "DAMAGED"
     lines = [f"{verdict.image}: {state}{journal} ({verdict.took_s:.1f} s)"]

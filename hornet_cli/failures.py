@@ -1,4 +1,4 @@
-"""What could not be judged or done, in words: one sentence for the user, the traceback into a log."""
+"""Reports errors: one sentence for the user, the traceback in a log."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from hornet.installation import PACKAGES, SOURCE
 from hornet.text import one_line, printable
 
 LOGS_DIRECTORY = "logs"
-WRITABLE = "choose another place with HORNET_HOME"
+WRITABLE = "set HORNET_HOME to another directory"
 HINTS = {
     errno.EROFS: f"make the file system writable, or {WRITABLE}",
     errno.ENOSPC: f"free space there, or {WRITABLE}",
     errno.EDQUOT: f"free space there, or {WRITABLE}",
-    errno.EACCES: "give yourself the right to it, or run the command with sudo",
-    errno.EPERM: "give yourself the right to it, or run the command with sudo",
+    errno.EACCES: "change its permissions, or run the command with sudo",
+    errno.EPERM: "change its permissions, or run the command with sudo",
     errno.ENOENT: "check its name",
     errno.ENOTDIR: f"a part of the path is a file: check its name, or {WRITABLE}",
-    errno.EISDIR: "a directory stands there: name a file",
+    errno.EISDIR: "it is a directory: name a file",
     errno.ENAMETOOLONG: "use a shorter path",
-    errno.ELOOP: "its symbolic links lead in a circle: remove one",
+    errno.ELOOP: "its symbolic links form a loop: remove one",
     errno.EIO: "the disk could not be read or written: look at the kernel's log (dmesg)",
     errno.EMFILE: "raise the limit of open files: ulimit -n",
     errno.ENFILE: "the machine has too many open files: end other programs",
@@ -46,7 +46,7 @@ class Failures:
         self.in_threads = 0
 
     def watch(self) -> None:
-        """Report what fails in threads and at the interpreter's end; keep libraries' tracebacks off the terminal."""
+        """Report errors of threads and of the interpreter's exit; keep tracebacks of libraries off the terminal."""
         threading.excepthook = self._in_thread
         sys.unraisablehook = self._unraisable
         # Without a handler Python prints what libraries log, paramiko with tracebacks.
@@ -58,7 +58,7 @@ class Failures:
         logging.basicConfig(level=logging.INFO, force=True)
 
     def report(self, error: BaseException, where: str = "") -> None:
-        """Say on standard error what went wrong and what to do next."""
+        """Print the error and the next step on standard error."""
         shown = explain(error)
         hint = shown.hint
         trace = "".join(traceback.format_exception(error))
@@ -89,7 +89,7 @@ FAILURES = Failures()
 
 
 def explain(error: BaseException) -> HornetError:
-    """Any exception as an error that a user can act upon: the thing, what was found, what to do next."""
+    """Any exception as an error that a user can act on: the thing, the problem, the next step."""
     if isinstance(error, HornetError):
         return error
     if isinstance(error, OSError) and error.errno is not None:
@@ -105,12 +105,12 @@ def explain(error: BaseException) -> HornetError:
     said = one_line(str(error)) or "no reason given"
     return HornetError(
         f"{_place(error)}: unexpected {type(error).__name__}: {said}; nothing was judged",
-        "this is a fault of the suite or of its installation, please report it",
+        "this is a bug of the suite or of its installation, please report it",
     )
 
 
 def _place(error: BaseException) -> str:
-    """Where in the project an exception comes from: file and line of the innermost frame that is its own."""
+    """The place in the project that raised an exception: file and line of the innermost frame of the project."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if any(Path(frame.filename).is_relative_to(SOURCE / name) for name in PACKAGES)]
     if not own:
@@ -119,7 +119,7 @@ def _place(error: BaseException) -> str:
 
 
 def _write_log(trace: str) -> Path | None:
-    """Keep a traceback below HORNET_HOME; None if that can't be: the failure itself must still be told."""
+    """Write a traceback to HORNET_HOME; None if that fails: the error itself must still be reported."""
     try:
         directory = Workspace.from_env().directory(LOGS_DIRECTORY)
         path = directory / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"

@@ -17,7 +17,7 @@ def guide(
     ctx: typer.Context,
     write: Annotated[bool, typer.Option("--write", help="Write the table to docs/guide-coverage.md.")] = False,
 ) -> None:
-    """Show statement → checks → what a verdict takes (exit 1: a statement without a check, or docs out of date)."""
+    """Show each requirement with its tests and what a verdict needs (exit 1: one has no test, or docs are stale)."""
     from hornet.results.coverage import coverage, coverage_page, coverage_problems
     from hornet.spec.requirements import load_requirements
     from hornet_fixtures.requirement_markers import collect_checks

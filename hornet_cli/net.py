@@ -18,7 +18,7 @@ net = typer.Typer(
     (10.0.N.1 inside, 10.0.N.254 outside). It reaches what lies behind the host's default route and nothing else.
 
     A VMM is started in the namespace: `ip netns exec vm3 …`; so is what talks to its guest:
-    `ip netns exec vm3 ssh root@10.0.0.2`. What is ours is marked in the kernel: `ip link show group 18511`.""",
+    `ip netns exec vm3 ssh root@10.0.0.2`. The kernel marks what belongs to the suite: `ip link show group 18511`.""",
     no_args_is_help=True,
 )
 
@@ -36,7 +36,7 @@ Private = Annotated[
 
 @net.command()
 def up(ctx: typer.Context, count: Count = 1, first: First = 1, private: Private = None) -> None:
-    """Make the networks of VMs and repair those that are there.
+    """Create the networks of VMs and repair existing ones.
 
     What is right is left alone, so it can be run again at any time, also beside running VMs. All or nothing: if VM k
     cannot be created, those created before it are removed, and the error names k.
@@ -45,19 +45,19 @@ def up(ctx: typer.Context, count: Count = 1, first: First = 1, private: Private 
 
     changes = bring_up(_host(ctx, private), range(first, first + count))
     unchanged = count - len(changes.made) - len(changes.repaired)
-    say(f"{len(changes.made)} made, {len(changes.repaired)} repaired, {unchanged} were right already")
+    say(f"{len(changes.made)} created, {len(changes.repaired)} repaired, {unchanged} were already correct")
 
 
 @net.command()
 def down(
     ctx: typer.Context,
     count: Annotated[
-        int | None, typer.Option(min=1, help="Only VMs 1 … COUNT; default: all that `list` shows.")
+        int | None, typer.Option(min=1, help="Only VMs 1 … COUNT (default: all that `list` shows).")
     ] = None,
     first: First = 1,
     private: Private = None,
 ) -> None:
-    """Remove what `hornetos net list` shows, and nothing else.
+    """Remove exactly what `hornetos net list` shows.
 
     Namespaces, interfaces and rules that do not belong to the suite stay, whatever their names. ip_forward stays
     enabled, because others may rely on it by now. Missing ids are not an error.
@@ -78,7 +78,7 @@ def down(
 
 @net.command("list")
 def show(ctx: typer.Context, private: Private = None) -> None:
-    """Show every part that is ours: networks of VMs, remains of broken ones, rules, leftovers of killed test runs."""
+    """List what belongs to the suite: networks of VMs, remains of broken ones, rules, leftovers of killed runs."""
     from hornet.network.ownership import leftovers, take_inventory
 
     host = _host(ctx, private)
@@ -94,14 +94,14 @@ def show(ctx: typer.Context, private: Private = None) -> None:
     if found.rules:
         say("table inet hornetos  the host's rules")
     for pid, names in ({} if private else leftovers(host.network)).items():
-        say(f"{', '.join(names)}  left by process {pid}, which is dead")
+        say(f"{', '.join(names)}  left by process {pid}, which has ended")
     if not found.vm_ids:
         say("no VM networks")
 
 
 @net.command()
 def check(ctx: typer.Context, count: Count = 1, first: First = 1, private: Private = None) -> None:
-    """Compare each VM's network with the guide's topology: exit code 0 if all is right, 1 if not.
+    """Compare each VM's network with the guide's topology: exit code 0 if all are correct, 1 if not.
 
     Interfaces, addresses, routes, forwarding and rules, inside the namespaces and on the host; `up` repairs them.
     """
@@ -114,7 +114,7 @@ def check(ctx: typer.Context, count: Count = 1, first: First = 1, private: Priva
     for problem in problems:
         say(problem)
     right = sum(not found for found in by_vm.values())
-    say(f"{right} of {count} VM networks are right")
+    say(f"{right} of {count} VM networks are correct")
     if problems:
         raise typer.Exit(1)
 

@@ -1,4 +1,4 @@
-"""`hornetos new-version FROM TO --script FILE`: SOP 1 of the guide, the only way to change what has a snapshot."""
+"""`hornetos new-version FROM TO --script FILE`: SOP 1 of the guide, the way to change an image with a snapshot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def new_version(
     source: SnapshotName,
     target: Annotated[str, typer.Argument(help="The new version's name, as in hornetos-v1.1.")],
     script: Annotated[Path, typer.Option(help="A shell script with the changes.")],
-    time_limit: Annotated[float, typer.Option(min=1.0, help="Seconds that the script may take.")] = 900.0,
+    time_limit: Annotated[float, typer.Option(min=1.0, help="Timeout of the script in seconds.")] = 900.0,
     host_network: HostNetwork = False,
 ) -> None:
     """Restore FROM, run a script in the VM, snapshot it, validate the result, publish it as TO.
@@ -59,6 +59,6 @@ def new_version(
 
 
 def _show_output(result: Result) -> None:
-    """Marked, so that no line of the script reads like one of ours."""
+    """Print a script's output with a bar, so that no line looks like one of the suite."""
     output = printable((result.stdout + result.stderr).rstrip(), MAX_SHOWN_CHARACTERS)
     say(textwrap.indent(output, "  | ", lambda line: True))

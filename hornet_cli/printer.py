@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def say(text: str = "") -> None:
-    """Print a line. It is flushed, so that it is seen at once in a file or a pipe as well."""
+    """Print a line and flush it, so that it appears at once in a file or a pipe too."""
     print(text, flush=True)
 
 

@@ -17,14 +17,15 @@ from hornet_cli.report import run_directory
 def records(
     ctx: typer.Context,
     runs: Annotated[
-        list[str] | None, typer.Argument(help="Runs below HORNET_HOME/reports or paths of run directories [latest].")
+        list[str] | None,
+        typer.Argument(help="Runs in HORNET_HOME/reports, or paths of run directories [latest]."),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write CSV to this file instead of the terminal.")] = None,
-    parquet: Annotated[Path | None, typer.Option(help="Write Parquet to this file: types are kept.")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="Write Parquet to this file; it keeps types.")] = None,
 ) -> None:
     """Print every sample of runs, one row each, as CSV (docs/own-plots.md).
 
-    Exit code 2 if a run does not exist or holds no records.
+    Exit code 2 if a run does not exist or has no records.
     """
     from hornet.results.run import load_run
     from reports.frames import records_frame
@@ -37,7 +38,7 @@ def records(
         raise HostError(f"{named}: no records", "measure with `hornetos run` or `pytest tests/perf`")
     if parquet:
         if importlib.util.find_spec("pyarrow") is None:
-            raise HostError("pyarrow is not installed, which writes Parquet", "pip install 'hornetos-suite[parquet]'")
+            raise HostError("Parquet needs pyarrow, which is not installed", "pip install 'hornetos-suite[parquet]'")
         frame.to_parquet(parquet, index=False)
     if csv:
         frame.to_csv(csv, index=False)

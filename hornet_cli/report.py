@@ -11,7 +11,7 @@ from hornet.host.workspace import Workspace
 from hornet_cli.context import settings
 from hornet_cli.printer import say, show
 
-RunName = Annotated[str, typer.Argument(help="A run below HORNET_HOME/reports, or the path of a run directory.")]
+RunName = Annotated[str, typer.Argument(help="A run in HORNET_HOME/reports, or the path of a run directory.")]
 
 
 def run_directory(workspace: Workspace, name: str) -> Path:
@@ -23,9 +23,7 @@ def run_directory(workspace: Workspace, name: str) -> Path:
 def report(
     ctx: typer.Context,
     run: RunName = "latest",
-    baseline: Annotated[
-        str | None, typer.Option(help="An earlier run to compare with, by name or path, as RUN.")
-    ] = None,
+    baseline: Annotated[str | None, typer.Option(help="An earlier run to compare with, by name or path.")] = None,
 ) -> None:
     """Write report.html, report.md and report.json of a run, and show its verdicts."""
     from reports import build_report, verdict_table

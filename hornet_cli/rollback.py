@@ -14,7 +14,7 @@ from hornet_cli.printer import say
 
 def rollback(
     ctx: typer.Context,
-    version: Annotated[str, typer.Argument(help="A version below HORNET_HOME/snapshots.")],
+    version: Annotated[str, typer.Argument(help="A version in HORNET_HOME/snapshots.")],
 ) -> None:
     """Switch production to a version with one rename, after every byte of the version was checked.
 

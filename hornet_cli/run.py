@@ -22,9 +22,9 @@ PYTEST_SETTINGS = () if IN_CHECKOUT else ("--import-mode=importlib", "--timeout=
 def run(
     ctx: typer.Context,
     tier: Annotated[str, typer.Option(help="The tier to build and judge: micro, standard or dev.")] = "standard",
-    lane: Annotated[str | None, typer.Option(help=f"{LANES_HELP} (default: the best that works here).")] = None,
+    lane: Annotated[str | None, typer.Option(help=f"{LANES_HELP} (default: the best one that works here).")] = None,
     require_kvm: Annotated[
-        bool, typer.Option("--require-kvm", help="Fail what only a KVM lane can judge unless it was judged.")
+        bool, typer.Option("--require-kvm", help="Fail if anything that needs KVM was not judged in a KVM lane.")
     ] = False,
     baseline: Annotated[str | None, typer.Option(help="An earlier run to compare with, by name or path.")] = None,
 ) -> None:
@@ -60,7 +60,7 @@ def run(
 
 
 def _build(mine: Settings, tier: str) -> None:
-    """Before pytest, so that a build that fails is one error and not one for each test."""
+    """Build before pytest starts, so that a failed build is one error, not one per test."""
     from builders.kernel import build_kernel
     from builders.rootfs import build_rootfs
 

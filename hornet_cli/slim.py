@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 def slim(
     ctx: typer.Context,
     snapshot: Annotated[
-        Path | None, typer.Argument(help="The snapshot to slim (default: one of the baseline image, built if needed).")
+        Path | None,
+        typer.Argument(help="The snapshot to slim (default: one of the baseline image, built if needed)."),
     ] = None,
     name: Annotated[str, typer.Option("--as", help="The new snapshot's version.")] = "hornetos-phase1",
     lane: LaneName = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Slim a VM from the inside and take a new snapshot; the old one stays as it is.
+    """Slim a VM from the inside and take a new snapshot; the old one does not change.
 
-    Exit code 0: slimmed, and every tool works; 1: a tool broke, so there is no new snapshot; 2: it could not be done.
+    Exit code 0: slimmed, and every tool works; 1: a tool is broken, so there is no new snapshot; 2: not done.
     """
     from builders.kernel import build_kernel
     from builders.rootfs.baseline import NAME, build_baseline
@@ -69,9 +70,9 @@ def _show(report: SlimReport) -> None:
     for saving in report.savings:
         say(f"  {saving.saved_mb:7.1f} MB  {saving.title}")
     for title in report.broken:
-        say(f"does not work any more: {title}")
+        say(f"broken by the removals: {title}")
     for title in report.never_worked:
-        say(f"did not work before either: {title}")
+        say(f"already broken before: {title}")
     for problem in report.tool_problems:
         say(f"a tool is broken: {problem}")
     say(f"snapshot: {report.snapshot.directory}" if report.snapshot else "no snapshot was taken")

@@ -13,8 +13,8 @@ from hornet_cli.printer import say
 if TYPE_CHECKING:
     from hornet.procedures.validate import Step
 
-Full = Annotated[bool, typer.Option("--full", help="Check every byte of the files, not only what a change must touch.")]
-WORDS = {"PASS": ("holds", 0), "FAIL": ("does not hold", 1), "NOT JUDGED": ("could not be judged", 2)}
+Full = Annotated[bool, typer.Option("--full", help="Check every byte of the files, not only their attributes.")]
+WORDS = {"PASS": ("passed", 0), "FAIL": ("failed", 1), "NOT JUDGED": ("not judged", 2)}
 
 
 def validate(

@@ -181,7 +181,7 @@ COMMANDS = {
             judges_machine=True,
             makes=("vmm", "child", "work"),
         ),
-        net_command("net-up", hornetos("net", "up", "--count", "3", "--private", PREFIX), 9, (0, "right already")),
+        net_command("net-up", hornetos("net", "up", "--count", "3", "--private", PREFIX), 9, (0, "already correct")),
         net_command("net-down", hornetos("net", "down", "--private", PREFIX), 6, (0, "networks removed"), _nets_are_up),
         net_command(
             "net-list", hornetos("net", "list", "--private", PREFIX), 3, (0, "vm2|no VM networks"), _nets_are_up
@@ -197,7 +197,7 @@ COMMANDS = {
             "machine-net-up",
             hornetos("net", "up", "--count", "2"),
             6,
-            (0, "right already"),
+            (0, "already correct"),
             _own_uplink,
         ),
         Command(
@@ -221,14 +221,14 @@ COMMANDS = {
             "validate",
             lambda world: [*HORNETOS, "validate", _snapshot(world)],
             1.5,
-            (0, "validation: holds"),
+            (0, "validation: passed"),
             makes=("vmm", "child", "work"),
         ),
         Command(
             "new-version",
             _new_version,
             1,
-            (0, "published |validation: holds"),
+            (0, "published |validation: passed"),
             _changes,
             _new_version_again,
             makes=("vmm", "child", "work"),

@@ -202,7 +202,7 @@ def _started(fleet: Fleet) -> VM:
 @pytest.mark.requirement("trouble-console")
 @pytest.mark.parametrize(
     ("boot_args", "said", "words"),
-    [("quiet", "", "stayed silent"), ("loglevel=7", "Run /bin/cat as init", "init said nothing")],
+    [("quiet", "", "the console is empty"), ("loglevel=7", "Run /bin/cat as init", "init printed nothing")],
 )
 def test_a_boot_that_stands_still_is_named(
     boot_args: str,

@@ -130,8 +130,8 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
         "console",
         "the kernel waits for entropy",
     ),
-    "silent console": ({**MUTE, "restored": False}, "console", "stayed silent"),
-    "no init": ({**MUTE, "restored": False, "console": "Linux version 6.1\n"}, "console", "init said nothing"),
+    "silent console": ({**MUTE, "restored": False}, "console", "the console is empty"),
+    "no init": ({**MUTE, "restored": False, "console": "Linux version 6.1\n"}, "console", "init printed nothing"),
     "guest hangs": (MUTE, "guest", "10.0.0.2 does not answer"),
     "sshd down": (
         {**NO_SSHD, "port": Port.REFUSED, "console": "can't run '/usr/sbin/sshd': No such file or directory"},

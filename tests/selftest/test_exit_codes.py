@@ -60,7 +60,7 @@ def assert_not_done(ended: subprocess.CompletedProcess[str], *, as_json: bool = 
     shown = ended.stdout + ended.stderr
     assert ended.returncode == 2, shown
     assert "Traceback" not in shown
-    assert not re.search("FAIL|DAMAGED|does not hold", shown), "no verdict"
+    assert not re.search("FAIL|DAMAGED|validation: failed", shown), "no verdict"
     sentence = ended.stdout if as_json else ended.stderr
     assert ("next" if as_json else "\n  next: ") in sentence, "what to do next"
     assert "unexpected" not in sentence, "the state of a disk is nothing unexpected"

@@ -192,7 +192,7 @@ DAMAGE = {
 )
 def test_check_names_each_damage_and_up_repairs_it(prefix: str) -> None:
     try:
-        assert hornetos_net(prefix, "up", "--count", "3") == (0, "3 made, 0 repaired, 0 were right already\n")
+        assert hornetos_net(prefix, "up", "--count", "3") == (0, "3 created, 0 repaired, 0 were already correct\n")
         untouched = netns.RUN_NETNS.joinpath(f"{prefix}vm1").stat().st_ino
         for what, (where, command, said) in DAMAGE.items():
             in_namespace(f"{prefix}{'vm2' if where == 'vm' else 'host'}", command)
@@ -201,7 +201,7 @@ def test_check_names_each_damage_and_up_repairs_it(prefix: str) -> None:
             assert said in output, what
             code, output = hornetos_net(prefix, "up", "--count", "3")
             assert code == 0, f"{what}: {output}"
-            assert hornetos_net(prefix, "check", "--count", "3") == (0, "3 of 3 VM networks are right\n"), what
+            assert hornetos_net(prefix, "check", "--count", "3") == (0, "3 of 3 VM networks are correct\n"), what
         assert netns.RUN_NETNS.joinpath(f"{prefix}vm1").stat().st_ino == untouched
     finally:
         hornetos_net(prefix, "down")
@@ -266,13 +266,13 @@ def test_the_machines_own_network(tmp_path: Path) -> None:
     argv = ["unshare", "--net", "--mount", "sh", "-ec", textwrap.dedent(script)]
     output = run(argv, timeout_s=TIMEOUT_S, env={"PYTHONPATH": str(SOURCE), "HORNET_HOME": str(tmp_path)}).output
     assert output.splitlines() == [
-        "2 made, 0 repaired, 0 were right already",
+        "2 created, 0 repaired, 0 were already correct",
         "vm1",
         "vm2",
         "10.0.2.0/24 via 10.0.2.1 dev veth-vm2-br proto static onlink ",
         "\t\tiifgroup 18511 oifname \"eth0\" accept",
         "\t\tiifgroup 18511 oifname \"eth0\" masquerade",
-        "2 of 2 VM networks are right",
+        "2 of 2 VM networks are correct",
         "vm1  10.0.1.0/24  veth-vm1-br",
         "vm2  10.0.2.0/24  veth-vm2-br",
         "table inet hornetos  the host's rules",

@@ -180,7 +180,7 @@ def test_validate_says_which_step_failed_and_runs_no_guest(
     assert result.exit_code == 1
     assert f"FAIL    {failed}" in result.output
     assert "NOT RUN [4/9] restore and SSH" in result.output
-    assert "validation: does not hold" in result.output
+    assert "validation: failed" in result.output
 
 
 @pytest.mark.parametrize("command", ["validate", "new-version"])

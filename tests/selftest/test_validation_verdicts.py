@@ -79,10 +79,10 @@ def test_a_problem_is_a_failure_beside_a_timeout_too(
 @pytest.mark.parametrize(
     ("answers", "word", "exit_code"),
     [
-        ([], "holds", 0),
-        ([ProbeResult("tool.git.use", 1, "no")], "does not hold", 1),
-        ([timed_out("tool.git.use")], "could not be judged", 2),
-        ([timed_out("tool.git.use"), ProbeResult("net.hostname", 0, "other")], "does not hold", 1),
+        ([], "passed", 0),
+        ([ProbeResult("tool.git.use", 1, "no")], "failed", 1),
+        ([timed_out("tool.git.use")], "not judged", 2),
+        ([timed_out("tool.git.use"), ProbeResult("net.hostname", 0, "other")], "failed", 1),
     ],
 )
 def test_the_command_says_which_of_three(

@@ -1,4 +1,4 @@
-"""Look at a VM of any process of this home: its state file, its network, its console, and the guest by SSH."""
+"""Observes a VM of any process of this HORNET_HOME: state file, network, console, and the guest over SSH."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ PORT_TIMEOUT_S = 3.0
 LOGIN_TIMEOUT_S = 30.0
 TEXT_BYTES = 1 << 18
 MAX_LOG_BYTES = 1 << 40
-# Where programs write: with a read-only root the latter two are file systems of their own.
+# Where programs write. With a read-only root, the last two are separate file systems.
 WRITTEN_TO = "/ /var /tmp"
 PROBES = [
     Probe("space", f"df -P {WRITTEN_TO}"),
     Probe("inodes", f"df -P -i {WRITTEN_TO}"),
     Probe("log", "dmesg"),
 ]
-# The guide's own question. It takes a while, so only a full disk is asked.
+# From the guide. It takes a while, so it runs only if a disk is full.
 BIGGEST = Probe("biggest", "du -xsk /* 2>/dev/null | sort -rn | head -n 4", 60)
 
 
@@ -47,7 +47,7 @@ class KnownVM:
 
 
 def find_vm(workspace: Workspace, spec: Spec, name: str) -> KnownVM:
-    """The VM of that name. Raises VMError, naming those that there are, if it is not there or still being made."""
+    """The VM of that name. Raises VMError, naming the existing VMs, if it does not exist or is being started."""
     directory = vms_directory(workspace) / name
     try:
         state = read_state(directory / STATE_FILE)
@@ -70,7 +70,7 @@ def find_vm(workspace: Workspace, spec: Spec, name: str) -> KnownVM:
 
 
 def observe(vm: KnownVM) -> Observations:
-    """Everything that can be seen now; bounded in time, and nothing is changed."""
+    """Observe everything, in bounded time and without changing anything."""
     seen = Observations(
         vmm_alive=_vmm_alive(vm),
         vmm_log=_text(vm.directory / "vmm.log"),
@@ -137,13 +137,13 @@ def _inside(guest: Guest) -> Inside:
 
 
 def _sizes(table: str) -> str:
-    """What `du -k` printed, in MiB; lines that it does not print are left out."""
+    """Sizes that `du -k` printed, in MiB; other lines are ignored."""
     found = re.findall(r"^([0-9]{1,15})\s+(/\S*)$", table, re.MULTILINE)
     return ", ".join(f"{path} {int(kib) // 1024} MiB" for kib, path in found)
 
 
 def _percentages(table: str) -> dict[str, int]:
-    """What `df -P` says is used, by mount point. A file system without inodes says "-"."""
+    """Percentages in use by mount point, from `df -P`, which prints "-" for a file system without inodes."""
     found = {mount: int(percent) for percent, mount in re.findall(r"([0-9]{1,3})% (/\S*)$", table, re.MULTILINE)}
     if "/" not in found and " -" not in table:
         raise GuestError(f"df in the guest printed {table.strip()!r}, expected percentages", "is df in the image?")
@@ -163,7 +163,7 @@ def _text(path: Path) -> str:
 
 
 def _net(namespace: str | None) -> NetFacts | None:
-    """What a namespace holds; None if it is not there."""
+    """The state of a namespace; None if it does not exist."""
     if namespace is not None and (not netns.exists(namespace) or netns.is_empty_mark(namespace)):
         return None
     return netns.enter(namespace, read_facts)

@@ -1,6 +1,6 @@
 """The decision tree: pure functions from observations to causes and fixes, from the VMM inwards to the guest's disk.
 
-A step whose prerequisites are broken says that it was not looked at; it blames nothing.
+A step whose prerequisites failed is skipped and names no cause.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from hornet.procedures.diagnose.observations import FULL_PERCENT, Observations, 
 
 EVIDENCE_LINES = 5
 PANIC = re.compile(r"Kernel panic - not syncing: .*")
-# Where a boot without entropy stands still: systemd's unit, and what the kernel and sshd say before it.
+# Lines at which a boot without entropy stops: systemd's unit, and messages of the kernel and of sshd before it.
 ENTROPY = re.compile(r"Load/Save Random Seed|uninitialized urandom read|waiting for (more )?entropy|PRNG is not seeded")
 USERLAND = re.compile(r"^hornetos: userland ", re.MULTILINE)
 RESTORE_AGAIN = "end this VM and restore it from its snapshot again"
 
 
 class State(StrEnum):
-    """What a step found."""
+    """The state of a step."""
 
     GOOD = "good"
     BAD = "bad"
-    UNSEEN = "not looked at"
+    UNSEEN = "skipped"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One question of the tree: what was seen and, if that is bad, what causes it and what to do.
+    """One step of the tree: what was seen and, if that is bad, its cause and fix.
 
-    command: what puts it right, run on the host; "" where no command can.
+    command: a command on the host that repairs it; "" if there is none.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Step:
 
 
 def walk(place: Place, seen: Observations) -> list[Step]:
-    """Every step, in order. The first bad one is the place to begin with."""
+    """All steps, in order. Begin with the first bad one."""
     return [step(place, seen) for step in STEPS]
 
 
@@ -54,16 +54,16 @@ def vmm_step(place: Place, seen: Observations) -> Step:
     if seen.vmm_alive:
         return Step("VMM", State.GOOD, "its process runs")
     words = _last_lines(seen.vmm_log) or "it left no message"
-    return _bad("VMM", f"its process has ended: {words}", "the VMM was killed, or gave up", RESTORE_AGAIN)
+    return _bad("VMM", f"its process has ended: {words}", "the VMM was killed or aborted", RESTORE_AGAIN)
 
 
 def namespace_step(place: Place, seen: Observations) -> Step:
     if seen.inner is not None:
-        return Step("namespace", State.GOOD, f"{place.plan.namespace} is there")
+        return Step("namespace", State.GOOD, f"{place.plan.namespace} exists")
     return _bad(
         "namespace",
         f"there is no namespace {place.private}{place.plan.namespace}",
-        "it was removed while the VM ran: nothing reaches the VM any more",
+        "it was removed while the VM ran, so nothing reaches the VM any more",
         RESTORE_AGAIN,
     )
 
@@ -74,7 +74,7 @@ def bridge_step(place: Place, seen: Observations) -> Step:
         return _unseen("bridge")
     good = f"{network.bridge_name} is up with {network.gateway_address}"
     problems = verify.bridge_problems(network, place.plan, seen.inner)
-    return _network_step(place, "bridge", good, problems, "the guest finds no gateway")
+    return _network_step(place, "bridge", good, problems, "the guest cannot reach its gateway")
 
 
 def tap_step(place: Place, seen: Observations) -> Step:
@@ -83,7 +83,7 @@ def tap_step(place: Place, seen: Observations) -> Step:
         return _unseen("tap")
     good = f"{network.tap_name} is up and attached to {network.bridge_name}"
     problems = verify.tap_problems(network, place.plan, seen.inner)
-    return _network_step(place, "tap", good, problems, "no packet goes between guest and bridge")
+    return _network_step(place, "tap", good, problems, "no packet passes between guest and bridge")
 
 
 def uplink_step(place: Place, seen: Observations) -> Step:
@@ -95,7 +95,7 @@ def uplink_step(place: Place, seen: Observations) -> Step:
     problems = verify.veth_problems(place.network, plan, seen.inner) + verify.host_end_problems(
         place.network, plan, seen.host
     )
-    return _network_step(place, "uplink", good, problems, "the guest has no way to the host and beyond")
+    return _network_step(place, "uplink", good, problems, "the guest cannot reach the host or the Internet")
 
 
 def nat_step(place: Place, seen: Observations) -> Step:
@@ -104,7 +104,7 @@ def nat_step(place: Place, seen: Observations) -> Step:
         return _unseen("NAT")
     problems = verify.rule_problems(place.plan.namespace, seen.inner, place.inner_rules)
     problems += verify.host_problems(seen.host, place.host_rules)
-    cause = "packets to the Internet, or their answers, are dropped: forwarding or rules were changed"
+    cause = "packets to the Internet or their answers are dropped, because forwarding or rules were changed"
     return _network_step(place, "NAT", "packets are forwarded and translated", problems, cause)
 
 
@@ -114,7 +114,7 @@ def console_step(place: Place, seen: Observations) -> Step:
         return _bad(
             "console",
             panic[0],
-            "the guest's kernel gave up",
+            "the guest's kernel panicked",
             f"read the lines before it on the console; {RESTORE_AGAIN}",
         )
     replies = _replies(place, seen)
@@ -125,7 +125,7 @@ def console_step(place: Place, seen: Observations) -> Step:
     if ENTROPY.search(_last_lines(seen.console)):
         return _bad(
             "console",
-            f"the boot stands still at: {_last_lines(seen.console, 1)}",
+            f"the boot stopped at: {_last_lines(seen.console, 1)}",
             "the kernel waits for entropy",
             "restore a snapshot instead of a cold boot, or add random.trust_cpu=on to the boot arguments",
         )
@@ -134,14 +134,14 @@ def console_step(place: Place, seen: Observations) -> Step:
     if not seen.console.strip():
         return _bad(
             "console",
-            "the console stayed silent",
+            "the console is empty",
             "the kernel does not start, or prints elsewhere",
             "look at vmm.log; check that the kernel is an x86-64 vmlinux and that console=ttyS0 is a boot argument",
         )
     if not USERLAND.search(seen.console):
         return _bad(
             "console",
-            f"the kernel ran, init said nothing: {_last_lines(seen.console)}",
+            f"the kernel ran, but init printed nothing: {_last_lines(seen.console)}",
             "the root file system has no init that starts",
             "check root= and init= of the boot arguments and /sbin/init in the image",
         )
@@ -159,7 +159,7 @@ def reply_step(place: Place, seen: Observations) -> Step:
         "guest",
         f"{address} does not answer a ping",
         f"the guest hangs, is paused, or its {place.network.guest_interface} lacks the address",
-        f"begin with what is bad above; else check the image's network settings, or {RESTORE_AGAIN}",
+        f"begin with the steps that failed above; otherwise check the image's network settings, or {RESTORE_AGAIN}",
     )
 
 
@@ -180,12 +180,12 @@ def login_step(place: Place, seen: Observations) -> Step:
     if seen.login_error is None:
         return _unseen("login")
     if not seen.login_error:
-        return Step("login", State.GOOD, "a command runs by SSH")
+        return Step("login", State.GOOD, "a command runs over SSH")
     return _bad(
         "login",
         seen.login_error,
-        "the guest does not accept this home's key, or can't start a shell",
-        "use the HORNET_HOME that the snapshot was made with, or give the key that the image accepts",
+        "the guest does not accept the key of this HORNET_HOME, or cannot start a shell",
+        "use the HORNET_HOME in which the snapshot was taken, or give the key that the image accepts",
     )
 
 
@@ -199,7 +199,7 @@ def disk_step(place: Place, seen: Observations) -> Step:
                     "disk space",
                     f"{percent} % of the {what} of {mount} is used; biggest: {seen.inside.biggest or 'unknown'}",
                     "the file system is full: usually logs, or the cache of npm or apt",
-                    "remove what is not needed, by SSH, then take a new snapshot",
+                    "remove unneeded files over SSH, then take a new snapshot",
                 )
     shown = ", ".join(f"{percent} % of {mount}" for mount, percent in seen.inside.space_percent.items())
     return Step("disk space", State.GOOD, f"used: {shown}")
@@ -236,13 +236,13 @@ STEPS: Sequence[Callable[[Place, Observations], Step]] = (
 
 
 def _replies(place: Place, seen: Observations) -> bool | None:
-    """Whether the guest answers; None where a silence says nothing about it, because no packet gets to it."""
+    """Whether the guest answers; None if silence proves nothing, because no packet reaches it."""
     cut_off = State.BAD in (bridge_step(place, seen).state, tap_step(place, seen).state)
     return None if cut_off and not seen.replies else seen.replies
 
 
 def _network_step(place: Place, name: str, good: str, problems: Sequence[str], cause: str) -> Step:
-    """What `hornetos net up` repairs, also beside running VMs."""
+    """A step that `hornetos net up` can repair, also while VMs run."""
     if not problems:
         return Step(name, State.GOOD, good)
     private = f" --private {place.private}" if place.private else ""
@@ -255,7 +255,7 @@ def _bad(name: str, seen: str, cause: str, fix: str, command: str = "") -> Step:
 
 
 def _unseen(name: str) -> Step:
-    return Step(name, State.UNSEEN, "can't be looked at because of what is bad above")
+    return Step(name, State.UNSEEN, "skipped: depends on a step that failed above")
 
 
 def _last_lines(text: str, count: int = EVIDENCE_LINES) -> str:
