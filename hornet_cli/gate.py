@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hornet_cli.context import settings
 from hornet_cli.printer import say
 from hornet_cli.report import RunName, run_directory
+
+if TYPE_CHECKING:
+    from hornet.results.gate import Decision
+    from hornet.results.run import Run
 
 
 def gate(
@@ -21,11 +25,16 @@ def gate(
     """Decide on a run: exit code 0 if conformance passed and every target is met, 1 if not, 2 if not judged."""
     from hornet.results.gate import decide
     from hornet.results.run import load_run
-    from hornet.results.verdict import judge
 
     mine = settings(ctx)
     found = load_run(run_directory(mine.workspace, run))
-    decision = decide(mine.spec, judge(mine.spec, found.records), found.cases, require_kvm=require_kvm, lost=found.lost)
+    decision = decide(mine.spec, found, require_kvm=require_kvm)
+    show_decision(found, decision, require_kvm=require_kvm)
+    raise typer.Exit(decision.outcome.exit_code)
+
+
+def show_decision(found: Run, decision: Decision, *, require_kvm: bool) -> None:
+    """One line for each reason, then the decision."""
     left_out = [] if require_kvm else decision.emulated
     for heading, sentences in (
         ("failed", decision.failures),
@@ -37,4 +46,3 @@ def gate(
         for sentence in sentences:
             say(f"{heading}: {sentence}")
     say(f"gate: run {found.name} {decision.outcome}")
-    raise typer.Exit(decision.outcome.exit_code)

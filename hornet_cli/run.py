@@ -12,6 +12,7 @@ import typer
 from hornet.installation import IN_CHECKOUT, TESTS
 from hornet.vmm.registry import LANES_HELP
 from hornet_cli.context import Settings, settings
+from hornet_cli.gate import show_decision
 from hornet_cli.printer import say, show
 from hornet_cli.subprocesses import call
 
@@ -28,14 +29,15 @@ def run(
     ] = False,
     baseline: Annotated[str | None, typer.Option(help="An earlier run to compare with, by name or path.")] = None,
 ) -> None:
-    """Build or reuse kernel, image and snapshot; run conformance and perf; write the report.
+    """Build or reuse kernel, image and snapshot; run conformance, network and perf; write the report; decide.
 
-    Exit code 0 only if conformance passed and every target that this host can judge is met; 1 if not; 2 if it
-    could not be judged.
+    Exit code 0 if every test of these suites passed and every target that this host can judge is met, 1 if not, 2 if
+    that could not be judged: a test that did not run counts as not judged.
     """
     from hornet.host.facts import require_root
     from hornet.host.tools import all_tools, require_tools
-    from hornet.results.gate import exit_code
+    from hornet.results.collected import IMAGE_SUITES
+    from hornet.results.gate import decide
     from hornet.results.run import load_run
     from hornet.vmm.registry import vmm_programs
 
@@ -45,7 +47,7 @@ def run(
     mine.spec.tier(tier)
     _build(mine, tier)
     directory = mine.workspace.path("reports", time.strftime("%Y%m%d-%H%M%S"))
-    suites = [str(TESTS / "conformance"), str(TESTS / "perf")]
+    suites = [str(TESTS / suite) for suite in IMAGE_SUITES if (TESTS / suite).is_dir()]
     arguments = [*PYTEST_SETTINGS, *suites, "--benchmark-autosave"]
     arguments += [f"--tier={tier}", f"--run-dir={directory}"]
     arguments += [f"--lane={lane}"] if lane else []
@@ -56,7 +58,10 @@ def run(
     if not directory.is_dir():
         raise typer.Exit(2)
     _report(mine, directory, baseline)
-    raise typer.Exit(exit_code(code, load_run(directory).cases))
+    found = load_run(directory)
+    decision = decide(mine.spec, found, require_kvm=require_kvm)
+    show_decision(found, decision, require_kvm=require_kvm)
+    raise typer.Exit(decision.outcome.exit_code or (0 if code == 0 else 2))
 
 
 def _build(mine: Settings, tier: str) -> None:

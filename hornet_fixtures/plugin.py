@@ -13,7 +13,7 @@ from hornet.errors import HornetError
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.vm.leftovers import remove_leftovers
-from hornet_fixtures import ending
+from hornet_fixtures import completeness, ending
 from hornet_fixtures.accepted import pytest_collection_finish, pytest_itemcollected
 from hornet_fixtures.clones import lineage, lineage_future, lineage_workspace, parent_future
 from hornet_fixtures.diagnostics import (
@@ -136,6 +136,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Capturing has not begun yet: long builds show their progress although their tests' output is captured.
     config.stash[PROGRESS] = Progress(os.fdopen(os.dup(STDERR), "w"))
     config.pluginmanager.register(ending)
+    config.pluginmanager.register(completeness)
     if not hasattr(config, "workerinput"):
         remove_leftovers(Workspace.from_env())
 

@@ -17,6 +17,7 @@ from hornet.host.checkout_owner import give_to_owner
 from hornet.host.durable import write_file
 from hornet.host.facts import fingerprint
 from hornet.host.workspace import Workspace
+from hornet.results.collected import COLLECTED_FILE
 from hornet.results.records import RECORDS_FILE, Record, append_record
 from hornet.results.run import ARTIFACTS_FILE, BENCHMARKS_DIRECTORY, HOST_FILE, JUNIT_FILE
 from hornet.snapshot import Bundle
@@ -72,7 +73,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         and not config.getoption("run_dir")
         and not _recorded(directory)
     ):
-        (directory / JUNIT_FILE).unlink(missing_ok=True)
+        for name in (JUNIT_FILE, COLLECTED_FILE):
+            (directory / name).unlink(missing_ok=True)
         if directory.is_dir() and not any(directory.iterdir()):
             directory.rmdir()
     if not hasattr(config, "workerinput"):

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from hornet.results.compare import Comparison, SampleSummary, compare_runs, spread
 from hornet.results.density import Plan, plans
-from hornet.results.gate import CONFORMANCE, Decision, Outcome, decide
+from hornet.results.gate import Decision, Outcome, decide
 from hornet.results.junit import Case
 from hornet.results.junit import Outcome as CaseOutcome
 from hornet.results.records import Record
@@ -19,6 +19,7 @@ from hornet.spec.model import Spec
 from hornet.spec.requirements import load_requirements
 
 SCHEMA = 1
+CONFORMANCE = "conformance"
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ class Report:
 def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
     """Judge a run and compare it with a baseline."""
     judgements = judge(spec, run.records)
-    decision = decide(spec, judgements, run.cases, require_kvm=False, lost=run.lost)
+    decision = decide(spec, run, require_kvm=False)
     guide = requirement_rows(load_requirements().values(), judgements, run.cases)
     planned, unplanned = plans(spec.capacity, run.records)
     problems = [*run.problems, *unplanned]

@@ -28,6 +28,8 @@ GUIDE_PROPERTY = "guide"
 LANE_PROPERTY = "lane"
 # Where a test lies, since pytest shortens the class name of one outside its root directory.
 MODULE_PROPERTY = "module"
+# The target metric whose verdict a test shows.
+METRIC_PROPERTY = "metric"
 
 
 # pytest begins the message of each error with this.
@@ -49,6 +51,7 @@ class Case:
     time_s: float
     guide: tuple[str, ...] = ()
     lane: str | None = None
+    metric: str | None = None
 
     @property
     def test(self) -> str:
@@ -128,6 +131,7 @@ def _case(element: ET.Element) -> Case:
             outcome, message = "skipped", child.get("message", "") or child.get("type", "")
     properties = [(item.get("name"), item.get("value", "")) for item in element.iter("property")]
     lanes = [value for name, value in properties if name == LANE_PROPERTY]
+    metrics = [value for name, value in properties if name == METRIC_PROPERTY]
     modules = [value for name, value in properties if name == MODULE_PROPERTY]
     return Case(
         module=modules[0] if modules else module_name(element.get("classname", "").split(".")),
@@ -138,4 +142,5 @@ def _case(element: ET.Element) -> Case:
         time_s=_seconds(element.get("time", "0")),
         guide=tuple(value for name, value in properties if name == GUIDE_PROPERTY),
         lane=lanes[0] if lanes else None,
+        metric=metrics[0] if metrics else None,
     )

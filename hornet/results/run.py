@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from hornet.errors import HostError
 from hornet.foreign_file import ForeignFileError, first_problem, read_json
 from hornet.results.benchmarks import read_benchmarks
+from hornet.results.collected import COLLECTED_FILE, not_run, read_collected
 from hornet.results.junit import Case, read_junit
 from hornet.results.records import RECORDS_FILE, Amount, Record, read_records
 from hornet.text import one_line
@@ -63,6 +64,7 @@ class Run:
     host: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
+    not_run: list[str] = field(default_factory=list)
 
     @property
     def rootfs(self) -> RootfsFacts:
@@ -92,6 +94,7 @@ def load_run(directory: Path) -> Run:
     run = Run(directory)
     _load_records(run)
     _load_junit(run)
+    _load_collected(run)
     run.problems += run.lost
     _note_artifacts(run, _load_json(run, ARTIFACTS_FILE))
     run.host = _load_json(run, HOST_FILE)
@@ -148,6 +151,13 @@ def _load_junit(run: Run) -> None:
             run.cases += read_junit(path)
         except ForeignFileError as error:
             run.lost.append(error.message)
+
+
+def _load_collected(run: Run) -> None:
+    try:
+        run.not_run = not_run(read_collected(run.directory / COLLECTED_FILE), run.cases)
+    except ForeignFileError as error:
+        run.lost.append(f"{error.message}: whether every test ran is unknown")
 
 
 def _load_json(run: Run, name: str) -> dict[str, Any]:

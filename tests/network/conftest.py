@@ -14,7 +14,8 @@ from tests.support.network_lab import FakeGuest, Internet, Lab, attach
 STAND_INS = 3
 
 
-@pytest.fixture(scope="session")
+# Not for the session: what is measured after these tests must not share the host with a hundred networks.
+@pytest.fixture(scope="package")
 def vms(
     pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, host_net: HostNet
 ) -> Iterator[list[VMNamespace]]:
@@ -26,7 +27,7 @@ def vms(
     host_net.remove_many(made)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def guests(vms: list[VMNamespace]) -> Iterator[list[FakeGuest]]:
     """Fake guests in the first few VMs."""
     made = [attach(vm) for vm in vms[:STAND_INS]]
@@ -35,7 +36,7 @@ def guests(vms: list[VMNamespace]) -> Iterator[list[FakeGuest]]:
         guest.remove()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def internet(pytestconfig: pytest.Config, host_net: HostNet) -> Iterator[Internet]:
     """The test Internet. It needs a private host, because the machine's own uplink leads elsewhere."""
     if pytestconfig.getoption("host_network"):
@@ -44,7 +45,7 @@ def internet(pytestconfig: pytest.Config, host_net: HostNet) -> Iterator[Interne
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(host_net: HostNet, internet: Internet, guests: list[FakeGuest]) -> Lab:
     """Two of the guests, as attacker and victim."""
     return Lab(host_net, internet, *guests[:2])

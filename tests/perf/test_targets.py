@@ -5,11 +5,12 @@ The mark `gate` makes these tests run last (conftest.py): what is judged must be
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from hornet.results.junit import NOT_JUDGED
+from hornet.results.junit import METRIC_PROPERTY, NOT_JUDGED
 from hornet.results.records import RECORDS_FILE, read_records
 from hornet.results.verdict import Judgement, Verdict, judge
 from hornet.spec.model import Spec
@@ -17,7 +18,14 @@ from hornet.spec.model import Spec
 pytestmark = [pytest.mark.perf, pytest.mark.gate]
 
 
-def test_target_is_met(metric: str, spec: Spec, run_directory: Path, pytestconfig: pytest.Config) -> None:
+def test_target_is_met(
+    metric: str,
+    spec: Spec,
+    run_directory: Path,
+    pytestconfig: pytest.Config,
+    record_property: Callable[[str, object], None],
+) -> None:
+    record_property(METRIC_PROPERTY, metric)
     path = run_directory / RECORDS_FILE
     records = read_records(path)[0] if path.exists() else []
     mine = [item for item in judge(spec, records) if item.metric == metric]

@@ -16,7 +16,6 @@ from hornet.results.density import DENSITY_METRIC
 from hornet.results.gate import decide
 from hornet.results.records import RECORDS_FILE, read_records
 from hornet.results.run import load_run
-from hornet.results.verdict import judge
 from hornet.spec.model import load_spec
 from tests.support import synthetic_run as synthetic
 
@@ -101,7 +100,7 @@ def test_names_of_result_files_decide_nothing(tmp_path: Path) -> None:
             (run / f"junit-{place}.xml").write_text(order[place])
             (home / "benchmarks" / f"000{place}.json").write_text(benchmarks[place])
         loaded = load_run(run)
-        found = decide(SPEC, judge(SPEC, loaded.records), loaded.cases, require_kvm=False, lost=loaded.lost)
+        found = decide(SPEC, loaded, require_kvm=False)
         outcomes.append((found.outcome, sorted(found.failures), sorted(found.unjudged), sorted(found.emulated)))
     assert outcomes[0] == outcomes[1]
     assert outcomes[0][1], "the failures are found"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from hornet.results.collected import not_run
 from hornet.results.gate import Decision, Outcome, decide
 from hornet.results.junit import Case
 from hornet.results.records import Record
-from hornet.results.verdict import judge
+from hornet.results.run import Run
 from hornet.spec.model import load_spec
 from hornet_cli.app import app
 from tests.support import synthetic_run as synthetic
@@ -32,7 +34,10 @@ def good_records(lane: str) -> list[Record]:
 
 
 def decision(records: list[Record], cases: list[Case], *, require_kvm: bool = False) -> Decision:
-    return decide(SPEC, judge(SPEC, records), cases, require_kvm=require_kvm)
+    """Of a run whose only test, of each module of the suites that judge images, is one."""
+    collected = {"conformance/test_tools": ["test_one"]}
+    run = Run(Path("run"), records=records, cases=cases, not_run=not_run(collected, cases))
+    return decide(SPEC, run, require_kvm=require_kvm)
 
 
 def test_all_met_and_passed_holds_also_with_kvm_required() -> None:
@@ -49,11 +54,23 @@ def test_emulated_metrics_hold_only_where_kvm_is_not_required() -> None:
     assert len(strict.failures) == sum(metric.needs == "kvm" for metric in SPEC.metrics.values())
 
 
-def test_a_test_that_was_not_judged_fails_where_kvm_is_required() -> None:
-    cases = [case(), case("skipped", "not judged: emulated")]
-    records = good_records("qemu/kvm")
-    assert decision(records, cases).outcome is Outcome.HOLDS
-    assert decision(records, cases, require_kvm=True).outcome is Outcome.FAILS
+@pytest.mark.parametrize("require_kvm", [False, True])
+def test_a_skipped_test_leaves_the_run_unjudged_and_is_named(require_kvm: bool) -> None:
+    found = decision(good_records("qemu/kvm"), [case("skipped", "not judged: no vmlinux")], require_kvm=require_kvm)
+    assert found.outcome is Outcome.UNJUDGED
+    assert found.unjudged == ["conformance/test_tools::test_one: not judged: no vmlinux"]
+
+
+def test_a_test_of_a_metric_is_left_to_the_metrics_own_judgement() -> None:
+    of_a_metric = replace(case("skipped", "not judged: emulated", "perf/test_targets"), metric="cold_boot")
+    assert decision(good_records("qemu/tcg"), [case(), of_a_metric]).outcome is Outcome.HOLDS
+
+
+@pytest.mark.parametrize("module", ["network/test_isolation", "perf/test_boot", "selftest/test_x"])
+def test_a_failed_test_of_any_suite_fails_the_run(module: str) -> None:
+    found = decision(good_records("qemu/kvm"), [case(), case("failed", "reached", module)])
+    assert found.outcome is Outcome.FAILS
+    assert found.failures == [f"{module}::test_one: reached"]
 
 
 @pytest.mark.parametrize("key", list(SPEC.metrics))
@@ -100,7 +117,21 @@ def test_a_failure_outweighs_what_is_missing() -> None:
     [
         ({}, [], 0, "left out: needs KVM: Cold boot"),
         ({}, ["--require-kvm"], 1, "failed: Snapshot restore (page_cache=hot): not judged: emulated"),
-        ({"junit__xml": None}, [], 2, "not judged: conformance"),
+        ({"junit__xml": None}, [], 2, "not judged: junit*.xml: no such file"),
+        ({"collected__json": None}, [], 2, "collected.json: no such file: whether every test ran is unknown"),
+        ({"collected__json": "[1]"}, [], 2, "not judged: collected.json: "),
+        (
+            {"collected__json": '{"network/test_isolation": []}'},
+            [],
+            2,
+            "not judged: network/test_isolation: not run: none of its tests was collected",
+        ),
+        (
+            {"collected__json": '{"conformance/test_tools": ["test_tool_works[node]", "test_left_out"]}'},
+            [],
+            2,
+            "not judged: conformance/test_tools: not run: 1 of 2 tests: test_left_out",
+        ),
         ({"junit-2__xml": "<testsuite>"}, [], 2, "not judged: junit-2.xml: not complete XML"),
         ({"host__json": None}, [], 0, "missing from the run: "),
         ({"records": []}, [], 2, "not judged: Rootfs size: not measured"),

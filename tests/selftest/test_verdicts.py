@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from hornet.installation import SOURCE
-from hornet.results.gate import exit_code
-from hornet.results.junit import Case, Outcome, read_junit
+from hornet.results.junit import Case, read_junit
 from hornet_cli import test as tests_command
 from hornet_fixtures.diagnostics import is_verdict
 
@@ -90,31 +89,6 @@ def test_an_own_test_that_raises_has_failed() -> None:
         raise KeyError("missing")
     tests = {folder: SOURCE / "tests" / folder / "test_x.py" for folder in FOLDERS_OF_TESTS}
     assert [folder for folder, test in tests.items() if is_verdict(found, test)] == ["selftest", "guest"]
-
-
-def case(outcome: Outcome) -> Case:
-    return Case("conformance/test_x", "test_x", outcome, "", "", 0.1)
-
-
-@pytest.mark.parametrize(
-    ("pytest_code", "outcomes", "code"),
-    [
-        (0, ["passed", "skipped"], 0),
-        (1, ["passed", "failed"], 1),
-        (1, ["error", "failed"], 1),
-        (1, ["error", "passed"], 2),
-        (2, ["error", "passed"], 2),
-        (0, ["error"], 2),
-        (1, [], 2),
-        (2, ["failed"], 2),
-        (3, ["failed"], 2),
-        (4, [], 2),
-        (5, [], 2),
-        (-9, ["failed"], 2),
-    ],
-)
-def test_the_exit_code_of_a_run_is_that_of_its_results(pytest_code: int, outcomes: list[Outcome], code: int) -> None:
-    assert exit_code(pytest_code, [case(outcome) for outcome in outcomes]) == code
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,30 @@
+"""Notes every collected test in the run directory, so that one that is left out later is known not to have run."""
+
+from __future__ import annotations
+
+import pytest
+
+from hornet.results.collected import note_collected
+from hornet.results.junit import module_name
+from hornet_fixtures.recording import RUN_DIRECTORY
+
+_COLLECTED = pytest.StashKey[list[tuple[str, str]]]()
+FIRST_WORKER = "gw0"
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Before any option deselects it."""
+    module = module_name(item.path.with_suffix("").parts)
+    item.config.stash.setdefault(_COLLECTED, []).append((module, item.name))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """With pytest-xdist the workers collect, all of them the same tests."""
+    config = session.config
+    worker = getattr(config, "workerinput", {}).get("workerid", FIRST_WORKER)
+    collected = config.stash.get(_COLLECTED, [])
+    if config.option.collectonly or worker != FIRST_WORKER or not collected:
+        return
+    directory = config.stash[RUN_DIRECTORY]
+    directory.mkdir(parents=True, exist_ok=True)
+    note_collected(directory, collected)

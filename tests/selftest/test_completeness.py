@@ -1,0 +1,92 @@
+"""A test that is left out, however that happens, is named as not run; nothing turns green by running less."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hornet.installation import SOURCE
+from hornet.results.collected import COLLECTED_FILE, image_modules, not_run, note_collected, read_collected
+from hornet.results.junit import read_junit
+
+SAMPLE = """
+import os, pytest
+
+@pytest.mark.parametrize("case", ["a", "b"])
+def test_first(case): pass
+
+def test_second(): assert "FAIL" not in os.environ
+
+def test_third():
+    if "INTERRUPT" in os.environ:
+        raise KeyboardInterrupt
+    if "KILL" in os.environ:
+        os.kill(os.getpid(), 9)
+"""
+MODULE = "conformance/test_sample"
+ALL = {"test_first[a]", "test_first[b]", "test_second", "test_third"}
+
+
+def run_sample(directory: Path, *options: str, **environment: str) -> Path:
+    """The run directory of a sample that lies where conformance would."""
+    folder = directory / "tests" / "conformance"
+    folder.mkdir(parents=True)
+    (folder / "test_sample.py").write_text(SAMPLE)
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={directory}"]
+    words += [f"--run-dir={directory}/run", *options, str(folder)]
+    settings = {"PATH": "/usr/bin:/bin:/usr/sbin", "PYTHONPATH": str(SOURCE), "HORNET_HOME": str(directory / "home")}
+    subprocess.run(words, cwd=SOURCE, env={**settings, **environment}, capture_output=True, timeout=120, check=False)
+    return directory / "run"
+
+
+def left_out(run: Path) -> list[str]:
+    collected = {MODULE: read_collected(run / COLLECTED_FILE)[MODULE]}
+    results = run / "junit.xml"
+    return not_run(collected, read_junit(results) if results.exists() else [])
+
+
+def test_a_whole_run_leaves_nothing_out(tmp_path: Path) -> None:
+    run = run_sample(tmp_path)
+    assert set(read_collected(run / COLLECTED_FILE)[MODULE]) == ALL
+    assert left_out(run) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "missing"),
+    [
+        (["-k", "second"], {}, 3),
+        (["--deselect=tests/conformance/test_sample.py::test_third"], {}, 1),
+        (["-x"], {"FAIL": "1"}, 1),
+        (["--maxfail=1"], {"FAIL": "1"}, 1),
+        ([], {"PYTEST_ADDOPTS": "-k first"}, 2),
+        ([], {"INTERRUPT": "1"}, 1),
+        ([], {"KILL": "1"}, 4),
+        (["-n", "1", "-k", "second"], {}, 3),
+        (["-m", "slow"], {}, 4),
+    ],
+    ids=["-k", "--deselect", "-x", "--maxfail", "PYTEST_ADDOPTS", "interrupted", "killed", "workers", "-m"],
+)
+def test_what_is_left_out_is_named(
+    options: list[str], environment: dict[str, str], missing: int, tmp_path: Path
+) -> None:
+    (sentence,) = left_out(run_sample(tmp_path, *options, **environment))
+    assert sentence.startswith(f"{MODULE}: not run: {missing} of {len(ALL)} tests: ")
+
+
+def test_every_module_that_judges_an_image_is_expected(tmp_path: Path) -> None:
+    note_collected(tmp_path, [("conformance/test_tools", "test_one")])
+    collected = read_collected(tmp_path / COLLECTED_FILE)
+    assert set(image_modules()) <= set(collected)
+    assert len(not_run(collected, [])) == len(collected)
+    assert {module.partition("/")[0] for module in image_modules()} == {"conformance", "network", "perf"}
+
+
+def test_two_parts_of_a_run_add_up(tmp_path: Path) -> None:
+    note_collected(tmp_path, [("conformance/test_tools", "test_one")])
+    note_collected(tmp_path, [("conformance/test_tools", "test_two"), ("selftest/test_x", "test_y")])
+    collected = read_collected(tmp_path / COLLECTED_FILE)
+    assert collected["conformance/test_tools"] == ["test_one", "test_two"]
+    assert collected["selftest/test_x"] == ["test_y"]
