@@ -1,4 +1,4 @@
-"""A program in a guest that tells, from before a snapshot to long after a restore, what it sees: see agent.js."""
+"""The in-guest agent: it reports its observations from before a snapshot until after a restore (see agent.js)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DISK_FILE = "/root/agent.log"
 
 @checked(frozen=True, config=ConfigDict(extra="forbid"))
 class AgentSample:
-    """What the agent saw and drew at one moment.
+    """The agent's observations and random values at one moment.
 
     count: how far it has counted; synced: how far on the disk for sure; connections: how many TCP connections it has
     had; lost: how the last one that broke ended (an errno's name). wall_s: since 1970. The other values are random, as
@@ -40,7 +40,7 @@ class AgentSample:
 
 @dataclass(frozen=True)
 class TimedSample:
-    """A sighting, and when the host asked for it and had it: seconds since 1970."""
+    """A sample with the times at which the host asked for it and received it, in seconds since 1970."""
 
     seen: AgentSample
     asked_s: float

@@ -1,4 +1,4 @@
-"""The VMs of this process: each with its own directory, disk and network namespace; all are gone on close."""
+"""The VMs of this process: each has its own directory, disk and network namespace, and close() removes all."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from hornet.vmm.registry import driver_of
 
 @dataclass(eq=False)
 class VM:
-    """A VM with everything around it. Made by Fleet.
+    """A VM with its directory, disk and namespace. Fleet creates it.
 
     phases_ms: what it took to get here, by phase, in order; each in milliseconds.
     parent: the snapshot it was restored from, or None if it was booted.
@@ -54,7 +54,7 @@ class VM:
         return self.directory / "rootfs.ext4"
 
     def diagnostics(self) -> str:
-        """What to show when something went wrong with this VM."""
+        """The state and the last console lines of this VM, for error reports."""
         if not hasattr(self, "vmm"):
             return f"VM {self.name}: its VMM was never started"
         state = "running" if self.vmm.alive else "ended"
@@ -62,13 +62,13 @@ class VM:
 
 
 class Fleet:
-    """Boots and restores VMs in one lane; a context manager that removes every VM it made.
+    """Boots and restores VMs in one lane; a context manager that removes every VM that it created.
 
-    Leaving it, also by an exception, ends every VM; whatever a killed process left is removed on entry.
+    On exit, also after an exception, it ends every VM. On entry it removes leftovers of killed processes.
     check_seals=False restores also what is no longer intact, against the golden rule: for experiments.
     """
 
-    # Every VM of this process, for whoever has to show what was going on when something failed.
+    # Every VM of this process, for reports of a failure.
     running: ClassVar[list[VM]] = []
 
     def __init__(
@@ -89,11 +89,11 @@ class Fleet:
         self._networks = NamespacePool(host_net, self._ids)
 
     def preallocate_networks(self, count: int) -> None:
-        """Make the networks of the next `count` VMs ahead of time. Raises NetworkError."""
+        """Create the networks of the next `count` VMs in advance. Raises NetworkError."""
         self._networks.fill(count)
 
     def boot(self, kernel: Path, image: Path, *, extra_boot_args: str = "", ready_signal: bool = True) -> VM:
-        """Cold-boot an image, on a private copy of it, until it says on its console that sshd is ready.
+        """Cold-boot a private copy of an image until its console reports that sshd is ready.
 
         extra_boot_args come after those of the machine, and win over them. ready_signal=False is for an image made
         elsewhere, which says nothing there: its SSH port is waited for. Raises VMError with the console's last lines
@@ -119,7 +119,7 @@ class Fleet:
     def restore(
         self, bundle: Bundle, *, snapshottable: bool = False, before_resume: Callable[[VM], None] | None = None
     ) -> VM:
-        """Restore a snapshot, on a private copy of its disk, until the guest answers on the network.
+        """Restore a snapshot on a private copy of its disk, until the guest answers on the network.
 
         A guest that was frozen for the snapshot has new random numbers, the time and its own identity by then (see
         hornet/vm/restore_agent.py). snapshottable: the clone can itself be snapshotted. before_resume is called when
@@ -172,7 +172,7 @@ class Fleet:
             ) from error
 
     def remove(self, vm: VM) -> None:
-        """End a VM and remove its namespace, disk and directory. A VM that is gone already is no error."""
+        """End a VM and remove its namespace, disk and directory. Removing it twice is not an error."""
         if not self._take_out(vm):
             return
         if hasattr(vm, "guest"):
@@ -185,7 +185,7 @@ class Fleet:
         self._ids.release(vm.vm_id)
 
     def close(self) -> None:
-        """End every VM, and remove networks made ahead. No VM can be started any more."""
+        """End every VM and remove preallocated networks. No further VM can be started."""
         self._closed = True
         for vm in list(self.vms):
             self.remove(vm)
@@ -200,7 +200,7 @@ class Fleet:
         self.close()
 
     def _take_out(self, vm: VM) -> bool:
-        """Whether the VM was still there: who gets True removes it."""
+        """Take the VM off the list; returns whether it was on it. The caller that gets True removes the VM."""
         with self._lock:
             if vm not in self.vms:
                 return False
@@ -209,7 +209,7 @@ class Fleet:
             return True
 
     def _new_vm(self, parent: Bundle | None) -> VM:
-        """A VM with a network of its own: taken from those made ahead, or made now."""
+        """A VM with its own network, preallocated or created now."""
         self._check_open()
         phases_ms: dict[str, float] = {}
         with timed(phases_ms, "namespace_ms"):
@@ -232,13 +232,13 @@ class Fleet:
             raise VMError("no VM can be started: the run is ending")
 
     def _provision(self, vm: VM, disk: Path) -> MachineConfig:
-        """What a VM needs before its VMM starts: a directory and a disk of its own, a card in its namespace."""
+        """Create what a VM needs before its VMM starts: its directory, its disk, its network card."""
         remove_abandoned(vm.directory)
         try:
             vm.owned = Owned.directory(vm.directory, PRIVATE_DIRECTORY_MODE)
         except FileExistsError:
             raise VMError(
-                f"VM {vm.name}: {vm.directory} belongs to another VM that runs",
+                f"VM {vm.name}: {vm.directory} belongs to another running VM",
                 "was HORNET_HOME/run changed by hand? End that VM, then try again",
             ) from None
         with timed(vm.phases_ms, "disk_ms"):
@@ -276,7 +276,7 @@ class Fleet:
 
 
 def running_vms(workspace: Workspace) -> dict[str, VMState]:
-    """The VMs whose VMM runs, by name. Raises VMError for a state file that the suite has not written."""
+    """The running VMs by name. Raises VMError for a state file that the suite did not write."""
     found = {}
     for path in sorted(vms_directory(workspace).glob(f"*/{STATE_FILE}")):
         try:

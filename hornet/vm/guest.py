@@ -1,4 +1,4 @@
-"""A guest by SSH, through its own namespace: every VM is 10.0.0.2, and each is reached from the inside of its own."""
+"""A guest over SSH. Every VM has the address 10.0.0.2, so each is reached from inside its own namespace."""
 
 from __future__ import annotations
 
@@ -43,26 +43,26 @@ ECHO_REQUEST = bytes([8, 0, 0xF7, 0xFF, 0, 0, 0, 0])
 
 @dataclass(frozen=True)
 class SshKey:
-    """The key pair of this home. public_blob: the second field of the public key's line."""
+    """An SSH key pair. public_blob: the second field of the public key's line."""
 
     private_path: Path
     public_blob: str
 
 
 def ssh_key(workspace: Workspace) -> SshKey:
-    """The home's key pair, made when first asked for."""
+    """The key pair of a HORNET_HOME, created on first use."""
     private = workspace.keys / KEY_NAME
-    # One at a time: two workers that make it at once would leave one of them with a key that no guest knows.
+    # Under a lock: two workers that create it at once would leave one with a key that no guest accepts.
     with FileLock(private.with_suffix(".lock")):
         if private.exists() and not private.stat().st_size:
-            private.unlink()  # as a power cut left it: no guest accepts it
+            private.unlink()  # empty after a power cut: no guest accepts it
         if not private.exists():
             _make_key(private)
     return read_ssh_key(private)
 
 
 def _make_key(private: Path) -> None:
-    """A new pair; the private file, which counts, is never put over another one. Raises OSError."""
+    """Create a pair; never replaces an existing private key. Raises OSError."""
     with work_directory(private.parent, KEY_NAME, PRIVATE_DIRECTORY_MODE) as work:
         made = work / KEY_NAME
         run(
@@ -80,7 +80,7 @@ def _make_key(private: Path) -> None:
 
 
 def read_ssh_key(private: Path) -> SshKey:
-    """A key pair made elsewhere, by its private file. Raises GuestError if it can't be used without a passphrase."""
+    """A key pair made elsewhere, given by its private file. Raises GuestError if it needs a passphrase."""
     try:
         read_bytes(private, MAX_KEY_BYTES)
         public = run(["ssh-keygen", "-y", "-P", "", "-f", private], timeout_s=30).output
@@ -95,7 +95,7 @@ def read_ssh_key(private: Path) -> SshKey:
 
 
 def read_public_key(file: Path) -> str:
-    """The base64 part of a public SSH key. Raises GuestError for a file that holds none."""
+    """The base64 part of a public SSH key. Raises GuestError if the file has none."""
     try:
         return _public_blob(read_text(file, MAX_KEY_BYTES))
     except (ForeignFileError, GuestError) as error:
@@ -107,15 +107,15 @@ def _public_blob(text: str) -> str:
     """The second word of a public key's line: its type and itself in base64 (RFC 4253, 6.6)."""
     words = text.split()
     if len(words) < 2 or not re.fullmatch(r"[A-Za-z0-9+/]{40,}=*", words[1]):
-        raise GuestError(f"no public SSH key: {text.strip()[:60]!r}", "make a key: ssh-keygen -t ed25519")
+        raise GuestError(f"not a public SSH key: {text.strip()[:60]!r}", "make a key: ssh-keygen -t ed25519")
     return words[1]
 
 
 class Guest:
-    """One guest. The SSH connection is opened when first needed and kept; each run() is one round trip."""
+    """One guest. The SSH connection is opened on first use and kept; each run() is one round trip."""
 
     def __init__(self, namespace: VMNamespace, address: str, key: SshKey, failure: FailureSignal | None = None) -> None:
-        """failure: of the guest's VM; None for a VM of another process, of which nobody tells when it fails."""
+        """failure: of the guest's VM; None for a VM of another process, whose failure is not reported here."""
         self._failure = FailureSignal(namespace.name) if failure is None else failure
         self._namespace = namespace
         self._address = address
@@ -123,7 +123,7 @@ class Guest:
         self._connection: Connection | None = None
 
     def await_port(self, timeout_s: float) -> None:
-        """Wait until the guest accepts TCP connections to its SSH port: its first sign of life on the network.
+        """Wait until the guest accepts TCP connections to its SSH port.
 
         Raises GuestError with what was seen last, VMFailedError.
         """
@@ -138,15 +138,15 @@ class Guest:
                         raise GuestError(
                             f"{self._who()}: timed out after {timeout_s:g} s waiting for SSH (port {SSH_PORT}), last "
                             f"seen: {error}{self._failure.stopped()}",
-                            "look at the guest's console: did it boot, does sshd run, has eth0 its address?",
-                            # A guest that refuses connections is not too slow to answer.
+                            "read the guest's console: did it boot, does sshd run, does eth0 have its address?",
+                            # A guest that refuses connections is not too slow.
                             timed_out=not isinstance(error, ConnectionRefusedError),
                         ) from error
-                    # A refused connection comes back at once: sshd is not there yet.
+                    # A connection is refused at once while sshd does not listen yet.
                     time.sleep(RETRY_S)
 
     def await_reply(self, timeout_s: float) -> None:
-        """Wait until the guest answers a ping: its first sign of life on the network.
+        """Wait until the guest answers a ping, its first packet on the network.
 
         Raises GuestError, VMFailedError. (Not a TCP connection: each costs the guest a process of sshd.)
         """
@@ -167,13 +167,13 @@ class Guest:
                 except OSError:
                     time.sleep(PING_INTERVAL_S)  # the address is not yet resolved
         raise GuestError(
-            f"{self._who()}: does not answer a ping within {timeout_s:g} s{self._failure.stopped()}",
-            "look at the guest's console: does it run, has eth0 its address?",
+            f"{self._who()}: timed out after {timeout_s:g} s waiting for the reply to a ping{self._failure.stopped()}",
+            "read the guest's console: does it run, does eth0 have its address?",
             timed_out=True,
         )
 
     def wait_ready(self, timeout_s: float) -> None:
-        """Wait until a command runs by SSH. Raises GuestError."""
+        """Wait until a command runs over SSH. Raises GuestError."""
         began_s = time.monotonic()
         self.await_port(timeout_s)
         self.run("true", max(1.0, timeout_s - (time.monotonic() - began_s)))
@@ -194,7 +194,7 @@ class Guest:
         return parse_answers(self.run(build_script(probes, environment, boundary), timeout_s).stdout, boundary)
 
     def host_key(self, timeout_s: float) -> str:
-        """The SSH host key that the guest shows, as `type base64`. Raises as run() does."""
+        """The guest's SSH host key, as `type base64`. Raises like run()."""
         with self._explained("asking for its host key"), _as_ssh_errors():
             key = self._transport(timeout_s).get_remote_server_key()
             return f"{key.get_name()} {key.get_base64()}"
@@ -207,7 +207,7 @@ class Guest:
 
     @contextmanager
     def _explained(self, doing: str) -> Iterator[None]:
-        """Turn what goes wrong in between into the reason for it: the VM's failure if there is one."""
+        """Convert an exception of the block into its reason: the VM's failure if there is one."""
         self._failure.check(doing)
         try:
             yield

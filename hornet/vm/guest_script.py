@@ -1,4 +1,4 @@
-"""A shell script run over an SSH channel: both its streams read together, bounded in time and memory."""
+"""Runs a shell script over an SSH channel and reads both its streams, bounded in time and memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import paramiko
 from hornet.vmm.transcript import cut_notice
 
 CHUNK_BYTES = 1 << 16
-# Of each stream. What comes after it is read and thrown away, so that the script goes on.
+# Per stream. Further output is read and discarded, so that the script continues.
 MAX_OUTPUT_BYTES = 8 << 20
 # A background job may hold the streams open. What the shell itself printed is on its way when it has ended: reading
 # ends when nothing came for this long, and with a job that goes on printing after that long at the latest.
@@ -26,7 +26,7 @@ SHOWN_BYTES = 300
 
 @dataclass(frozen=True)
 class Result:
-    """What a script in the guest printed and how it ended; exit code -1: a signal killed its shell."""
+    """The output and exit code of a script in the guest; -1 if a signal killed its shell."""
 
     stdout: str
     stderr: str
@@ -34,7 +34,7 @@ class Result:
 
 
 class _Stream:
-    """One of the two streams: its first MAX_OUTPUT_BYTES, and how many came after them."""
+    """One of the two streams: its first MAX_OUTPUT_BYTES, and the number of further bytes."""
 
     def __init__(self, ready: Callable[[], bool], receive: Callable[[int], bytes]) -> None:
         self._ready, self._receive = ready, receive
@@ -42,7 +42,7 @@ class _Stream:
         self._cut_bytes = 0
 
     def drain(self) -> bool:
-        """Take what is there, at most one chunk: whether there was anything."""
+        """Read what is available, at most one chunk; returns whether there was anything."""
         if not self._ready():
             return False
         chunk = self._receive(CHUNK_BYTES)
@@ -52,7 +52,7 @@ class _Stream:
         return bool(chunk)
 
     def text(self) -> str:
-        """All that is kept, with a notice if anything was cut."""
+        """The stored output, with a notice if anything was cut."""
         kept = codecs.decode(bytes(self._data), "utf-8", "replace")
         return kept + (f"\n{cut_notice(self._cut_bytes, 'bytes')}\n" if self._cut_bytes else "")
 
@@ -62,7 +62,7 @@ class _Stream:
 
 
 def run_script(channel: paramiko.Channel, script: str, timeout_s: float) -> Result:
-    """Feed a script to a shell and read what it prints until it has ended.
+    """Send a script to a shell and read its output until it ends.
 
     Raises TimeoutError with what was printed last, EOFError if the connection ended before the script did, and what
     paramiko raises.
@@ -86,12 +86,12 @@ def run_script(channel: paramiko.Channel, script: str, timeout_s: float) -> Resu
 
 
 def _feed(channel: paramiko.Channel, script: str) -> None:
-    """Beside the reading: a shell that prints much before it has read all would wait for ever."""
+    """Send on a separate thread: a shell that prints much before it has read everything would block otherwise."""
     try:
         channel.sendall(script.encode())
         channel.shutdown_write()
     except (OSError, EOFError, paramiko.SSHException):
-        return  # the shell has ended, or the connection: who reads finds out which
+        return  # the shell or the connection has ended: the reader finds out which
 
 
 def _read(channel: paramiko.Channel, streams: tuple[_Stream, _Stream], deadline_s: float) -> None:
@@ -104,7 +104,7 @@ def _read(channel: paramiko.Channel, streams: tuple[_Stream, _Stream], deadline_
         now_s = time.monotonic()
         if now_s >= deadline_s:
             raise TimeoutError
-        # ProbedVM first: what arrives after the streams were looked at must not be lost.
+        # Checked first: output that arrives after the streams were read must not be lost.
         ended = channel.eof_received or channel.closed
         if sum(stream.drain() for stream in streams):
             last_read_s = now_s

@@ -1,4 +1,4 @@
-"""KVM proved by use: a payload of a few instructions, run through the ioctls (Linux: Documentation/virt/kvm/api.rst).
+"""Proves KVM by use: runs a payload of a few instructions through the ioctls (Linux: Documentation/virt/kvm/api.rst).
 
 That /dev/kvm opens proves nothing: some hosts offer one that creates a VM and can't run a Linux guest.
 """
@@ -42,9 +42,9 @@ PAYLOAD = bytes([0xB0, ANSWER, 0xE6, 0xE9, 0xF4])
 
 
 def payload_problem() -> str | None:
-    """Why the payload does not run here; None if it does.
+    """The reason why the payload does not run here; None if it does.
 
-    It runs in a process of its own, which is killed after PAYLOAD_TIMEOUT_S: a KVM that hangs holds nobody up.
+    It runs in a separate process that is killed after PAYLOAD_TIMEOUT_S, so a KVM that hangs blocks nothing.
     """
     if not KVM_DEVICE.exists():
         return f"there is no {KVM_DEVICE}"
@@ -52,7 +52,7 @@ def payload_problem() -> str | None:
     try:
         done = run(argv, timeout_s=PAYLOAD_TIMEOUT_S, cwd=Path(__file__).parents[2], ok_codes=range(-64, 256))
     except CommandError:
-        return f"KVM does not run a payload of {len(PAYLOAD)} bytes to its end within {PAYLOAD_TIMEOUT_S:g} s"
+        return f"KVM did not finish a payload of {len(PAYLOAD)} bytes within {PAYLOAD_TIMEOUT_S:g} s"
     return None if done.exit_code == 0 else (done.output.strip().splitlines() or ["the payload crashed"])[-1]
 
 

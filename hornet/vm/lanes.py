@@ -1,4 +1,4 @@
-"""Which lanes this host has, proved by use, and why not the others."""
+"""Finds the lanes that work on this host, proved by use, and the reasons why others do not."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from hornet.vmm.driver import MachineConfig
 from hornet.vmm.failure import VMFailedError
 from hornet.vmm.registry import LANES, driver_of, lane_named, vmm_programs, vmm_version
 
-# From the start of the VMM to the kernel's last words: a second where it works at all.
+# From the start of the VMM to the kernel's last line. It takes about a second if the lane works.
 BOOT_TIMEOUT_S = 20.0
-# The kernel is up and looks for a root file system, which it is not given. Its first words are not enough: a KVM that
-# interprets a guest instruction by instruction gets that far, and dies later.
+# The kernel runs and looks for a root file system, of which there is none. Its first line is not enough: a KVM that
+# interprets a guest instruction by instruction prints that line and dies later.
 LAST_WORDS = r"VFS: Unable to mount root fs|VFS: Cannot open root device"
 PROBE_BOOT_ARGS = "console=ttyS0 earlyprintk=serial,ttyS0 reboot=t panic=-1"
 
 
 @dataclass(frozen=True)
 class LaneState:
-    """A lane and whether it works; None: not proved, for want of a kernel or of something else on the host."""
+    """A lane and whether it works. usable: None if not proved, because a kernel or something on the host is missing."""
 
     lane: str
     usable: bool | None
@@ -41,7 +41,7 @@ class LaneState:
 
     @property
     def judges_time(self) -> bool:
-        """Whether times and densities are verdicts in this lane."""
+        """Whether times and densities are judged in this lane."""
         return lane_named(self.lane).judges_time
 
 
@@ -50,7 +50,7 @@ MAX_PROOF_BYTES = 64 << 10
 
 
 def probe_lanes(workspace: Workspace, kernel: Path | None, spec: Spec) -> list[LaneState]:
-    """The state of every lane, best first. What was proved by booting `kernel` is kept until host or kernel change."""
+    """The state of every lane, best first. A proof is cached until host or kernel change."""
     return [_probe(lane, workspace, kernel, spec) for lane in LANES]
 
 
@@ -83,7 +83,7 @@ def _probe(lane: Lane, workspace: Workspace, kernel: Path | None, spec: Spec) ->
 
 
 def _kept(proof: Path) -> LaneState | None:
-    """What was proved before; None if nothing was, or it can't be read any more: it is then proved again."""
+    """The cached proof; None if there is none or it is unreadable: the lane is then proved again."""
     try:
         return _STATE.validate_json(read_bytes(proof, MAX_PROOF_BYTES, follow_links=False), strict=True)
     except (ForeignFileError, ValidationError):
@@ -91,7 +91,7 @@ def _kept(proof: Path) -> LaneState | None:
 
 
 def _missing(lane: Lane) -> str:
-    """What the lane lacks even before a kernel is tried."""
+    """What the lane lacks before a kernel is tried; "" if nothing."""
     program = driver_of(lane).program
     if program.missing:
         return f"no {program.name} on PATH: {program.install_hint}"
@@ -124,13 +124,13 @@ def _boot_to_root_mount(lane: Lane, workspace: Workspace, kernel: Path, spec: Sp
             # An emulator works, but it may be slow: that is not kept.
             usable = None if error.timed_out and lane.accelerator == "tcg" else False
             seen = vm.console.text.strip().splitlines()
-            last = f"; the console's last line: {seen[-1]!r}" if seen else "; the console stayed empty"
-            return LaneState(str(lane), usable, f"Linux does not come up within {BOOT_TIMEOUT_S:g} s{last}")
+            last = f"; the console's last line: {seen[-1]!r}" if seen else "; the console is empty"
+            return LaneState(str(lane), usable, f"Linux did not boot within {BOOT_TIMEOUT_S:g} s{last}")
         finally:
             vm.kill()
-    return LaneState(str(lane), True, "the kernel under test comes up")
+    return LaneState(str(lane), True, "the kernel under test boots")
 
 
 def _says_nothing(error: HornetError) -> bool:
-    """Whether the host lacked something, or ended the VMM: the lane may work the next time."""
+    """Whether the host lacked something or ended the VMM: the lane may work next time."""
     return isinstance(error, HostError | CommandError) or (isinstance(error, VMFailedError) and error.by_host)

@@ -1,4 +1,4 @@
-"""What killed processes have left below HORNET_HOME, removed by the next one that starts."""
+"""Removes what killed processes left in HORNET_HOME, at the next start."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from hornet.vm.state import STATE_FILE, read_state, vmm_runs
 
 
 def remove_leftovers(workspace: Workspace) -> None:
-    """Remove unfinished things and VM directories whose owners are dead; what belongs to a living process stays."""
+    """Remove unfinished work and VM directories whose owners are dead; a living process keeps its own."""
     workspace.remove_abandoned()
     vms = Path(os.path.realpath(workspace.root), "run", "vms")
-    # A home that can't be read is named by what the command wants of it.
+    # An unreadable HORNET_HOME is reported by the command's own access, with a better error.
     with suppress(OSError):
         if os.path.realpath(vms) != str(vms):  # a link to another place
             return

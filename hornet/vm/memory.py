@@ -1,4 +1,4 @@
-"""What a VM really costs in memory: PSS by mapping, guest RAM told from the VMM's own by the mapping's path.
+"""The memory of a VM: PSS by mapping, with guest RAM separated from the VMM's own by the mapping's path.
 
 PSS counts a page that n processes share as 1/n page in each, so the PSS of all VMs adds up to what they take.
 RSS would count every shared page of guest RAM again in every clone. Left out is what only an emulator has: the code
@@ -32,7 +32,7 @@ class MemorySplit:
 
     @property
     def parts_mb(self) -> dict[str, float]:
-        """By name, as the parts of a Record."""
+        """The parts by name, for a Record."""
         return asdict(self)
 
 
@@ -45,7 +45,7 @@ def memory_split(pid: int, guest_memory: Collection[Path]) -> MemorySplit:
     try:
         mappings = psutil.Process(pid).memory_maps(grouped=False)
     except (psutil.Error, OSError) as error:
-        raise VMError(f"process {pid}: its memory can't be read: {error}", "run as root, while the VM runs") from error
+        raise VMError(f"process {pid}: its memory cannot be read: {error}", "run as root, while the VM runs") from error
     files = {str(path) for path in guest_memory}
     sums_bytes = {"guest_private": 0, "guest_shared": 0, "vmm_private": 0, "vmm_shared": 0}
     for mapping in mappings:

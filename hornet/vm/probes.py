@@ -1,4 +1,4 @@
-"""Probes: many small questions to a guest in one SSH round trip, answered as data that checks then judge."""
+"""Probes: many small questions to a guest in one SSH round trip; checks judge the answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ limit() {
 
 @dataclass(frozen=True)
 class Probe:
-    """One question: a POSIX shell script, run by the guest's own sh with a time limit."""
+    """One question: a POSIX shell script for the guest's own sh, with a timeout."""
 
     name: str
     script: str
@@ -39,7 +39,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a probe printed (standard output and error together) and its exit code.
+    """The output of a probe (standard output and error together) and its exit code.
 
     limit_s: the time limit that ended it, or None if it ended by itself.
     """
@@ -59,7 +59,7 @@ class ProbeResult:
 
 
 class ProbeResults(Mapping[str, ProbeResult]):
-    """Answers by probe name. Raises GuestError for one that the guest never gave, or not within the time limit."""
+    """Answers by probe name. Raises GuestError for a missing answer, or for a probe that timed out."""
 
     def __init__(self, answers: Iterable[ProbeResult]) -> None:
         self._answers = {answer.name: answer for answer in answers}
@@ -68,20 +68,20 @@ class ProbeResults(Mapping[str, ProbeResult]):
         answer = self.ended_or_not(name)
         if answer.limit_s is not None:
             raise GuestError(
-                f"{name}: not done within {answer.limit_s} s; it had printed {answer.output.strip()[-400:]!r}",
-                "is the host busy? try again when it is not",
+                f"{name}: timed out after {answer.limit_s} s; last output: {answer.output.strip()[-400:]!r}",
+                "try again when the host is less busy",
                 timed_out=True,
             )
         return answer
 
     def ended_or_not(self, name: str) -> ProbeResult:
-        """An answer also if the time limit ended the probe: for what must not take that long."""
+        """The answer even if the probe timed out, for what must not take that long."""
         try:
             return self._answers[name]
         except KeyError:
             raise GuestError(
                 f"the guest gave no answer to probe {name!r}; it answered {len(self._answers)} others",
-                "the guest may have died meanwhile: look at its console",
+                "the guest may have died meanwhile: read its console",
             ) from None
 
     def __iter__(self) -> Iterator[str]:
@@ -91,7 +91,7 @@ class ProbeResults(Mapping[str, ProbeResult]):
         return len(self._answers)
 
     def with_answer(self, answer: ProbeResult) -> ProbeResults:
-        """The same facts with one answer replaced: how a self-test makes an input that must be rejected."""
+        """The same facts with one answer replaced, for self-tests that need an input to reject."""
         return ProbeResults([*self._answers.values(), answer])
 
 
@@ -101,7 +101,7 @@ def new_boundary() -> str:
 
 
 def build_script(probes: Iterable[Probe], environment: Mapping[str, str], boundary: str) -> str:
-    """One shell script that runs every probe and marks where each answer begins and ends."""
+    """One shell script that runs every probe and marks the beginning and end of each answer."""
     lines = [f"export {key}={shlex.quote(value)}" for key, value in environment.items()]
     lines.append(LIMIT)
     for probe in probes:
@@ -114,7 +114,7 @@ def build_script(probes: Iterable[Probe], environment: Mapping[str, str], bounda
 
 
 def parse_answers(text: str, boundary: str) -> ProbeResults:
-    """Read what the script printed. An answer that was cut off is left out, so that nobody judges half of it."""
+    """Parse the output of the script. A truncated answer is left out, so that it is not judged."""
     mark = re.escape(boundary)
     pattern = rf"^{mark} begin (\S+)\n(.*?)\n{mark} end ([0-9]{{1,3}})(?: limit ([0-9]{{1,5}}))?$"
     found = re.finditer(pattern, text, re.MULTILINE | re.DOTALL)

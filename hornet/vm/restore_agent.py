@@ -1,8 +1,8 @@
-"""What a snapshot must stop in its guest, and what a restore must make anew: the host's half of /etc/hornetos/watch.
+"""Freezes a guest before a snapshot and refreshes it after a restore: the host's half of /etc/hornetos/watch.
 
-Every clone of a snapshot starts from the same memory: with the same random number generator, clock and identity. So
-the guest's processes stand still before the snapshot, and go on after the restore only when the guest has got a new
-seed and the time from here. Told by the serial line: it needs neither network nor SSH, whose keys would be drawn from
+Every clone of a snapshot starts from the same memory, with the same random number generator, clock and identity. So the
+guest's processes are frozen before the snapshot, and thawed after the restore when the guest has a new seed and the
+time from the host. Commands go over the serial line, which needs neither network nor SSH: their keys would come from
 the old random numbers.
 """
 
@@ -17,44 +17,44 @@ from hornet.vmm.console import Console
 from hornet.vmm.failure import VMFailedError
 
 SEED_BYTES = 32
-# What there is in a guest whose half runs.
+# This file exists in a guest whose half runs.
 WATCH_FILE = "/run/hornetos/watch.pid"
 
 
 @dataclass(frozen=True)
 class ConsoleCommand:
-    """Something that the guest was told to do, and is doing."""
+    """A command that was sent to the guest."""
 
     console: Console
     verb: str
     answer: str
 
     def wait(self, timeout_s: float) -> None:
-        """Wait until it is done. Raises VMError if the guest does not say so."""
+        """Wait until the guest reports that it is done. Raises VMError if it does not."""
         try:
             self.console.wait_for(self.answer, timeout_s)
         except VMFailedError:
             raise
         except VMError as error:
             raise VMError(
-                f"the guest was told to {self.verb} and did not answer: {error.message}",
-                "does /etc/hornetos/watch run in it?",
+                f"the guest did not answer the command {self.verb!r}: {error.message}",
+                "check that /etc/hornetos/watch runs in it",
                 timed_out=error.timed_out,
             ) from error
 
 
 def freeze(console: Console) -> ConsoleCommand:
-    """Tell the guest to let all its processes stand still. Raises VMError."""
+    """Tell the guest to freeze all its processes. Raises VMError."""
     return _order(console, "freeze", "frozen")
 
 
 def refresh(console: Console) -> ConsoleCommand:
-    """Tell the guest the time, give it a new seed, and let it go on. Raises VMError."""
+    """Send the guest the time and a new seed; it then thaws its processes. Raises VMError."""
     return _order(console, "refresh", "refreshed", f"{time.time():.9f}", secrets.token_hex(SEED_BYTES))
 
 
 def _order(console: Console, verb: str, done: str, *values: str) -> ConsoleCommand:
     token = secrets.token_hex(4)
     console.send(f"{' '.join(('hornetos', verb, token, *values))}\n")
-    # Not only at the start of a line: whatever was being printed at the snapshot comes first.
+    # Not only at the start of a line: text that was being printed at the snapshot comes first.
     return ConsoleCommand(console, verb, f"hornetos: {done} {token}")

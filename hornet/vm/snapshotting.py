@@ -1,4 +1,4 @@
-"""Take a snapshot of a running VM, in the right order (guide: Correct Workflow, SOP 1)."""
+"""Takes a snapshot of a running VM, in the correct order (guide: Correct Workflow, SOP 1)."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def take_snapshot(
 
 
 def flush(vm: VM) -> None:
-    """Have the guest write everything to its disk, with no SSH session left in it. Raises GuestError, VMError."""
+    """Make the guest write everything to its disk and close its SSH session. Raises GuestError, VMError."""
     token = secrets.token_hex(8)
     vm.guest.run(FLUSH.replace("TOKEN", token), COMMAND_TIMEOUT_S)
     vm.guest.close()
@@ -84,7 +84,7 @@ def _check_disk(bundle: Bundle, workspace: Workspace) -> None:
 
 
 def origin_of(vm: VM, spec: Spec, *, kernel_sha256: str, tier: str, ssh_public_blob: str) -> Origin:
-    """What a snapshot of this booted VM must say about where it comes from."""
+    """The origin of a snapshot of this booted VM."""
     lane, config = vm.vmm.lane, vm.vmm.config
     return Origin(
         lane=str(lane),
@@ -105,7 +105,7 @@ def origin_of(vm: VM, spec: Spec, *, kernel_sha256: str, tier: str, ssh_public_b
 
 
 def origin_of_child(vm: VM, spec: Spec) -> Origin:
-    """What a snapshot of a VM that was itself restored must say: its parent's machine, kernel, tier and key."""
+    """The origin of a snapshot of a restored VM: its parent's machine, kernel, tier and key."""
     if vm.parent is None:
         raise SnapshotError(f"VM {vm.name} was booted, not restored: it has no parent")
     sealed = vm.parent.manifest()
@@ -121,5 +121,5 @@ def origin_of_child(vm: VM, spec: Spec) -> Origin:
 
 
 def spec_sha256(spec: Spec) -> str:
-    """What the manifest says of the specification."""
+    """The hash of the specification for the manifest."""
     return hashlib.sha256(spec.model_dump_json().encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""vm.json: what a running VM's directory says of it to other processes."""
+"""vm.json: the state of a running VM, for other processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PathText = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")]
 
 
 class VMState(BaseModel):
-    """A running VM. private_host: the prefix of the private host that it is on, "" for the machine itself."""
+    """A running VM. private_host: the prefix of its private host, "" for the machine itself."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -44,7 +44,7 @@ class VMState(BaseModel):
 
 
 def read_state(path: Path) -> VMState:
-    """Read a vm.json. Raises MissingFileError, and VMError for one that the suite has not written."""
+    """Read a vm.json. Raises MissingFileError, and VMError for one that the suite did not write."""
     data = read_bytes(path, MAX_STATE_BYTES, follow_links=False)
     try:
         return parse_state(data)
@@ -62,7 +62,7 @@ def vmm_runs(path: Path, state: VMState) -> bool:
 
 
 def parse_state(data: bytes) -> VMState:
-    """The state that vm.json holds. Raises VMError."""
+    """Parse vm.json. Raises VMError."""
     hint = "if its VM does not run, delete its directory"
     try:
         return VMState.model_validate(parse_json(data))

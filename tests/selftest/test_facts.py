@@ -54,7 +54,7 @@ def test_a_probe_that_its_time_limit_ended_has_no_answer(code: int, tmp_path: Pa
     timeout.chmod(0o755)
     facts = ask([Probe("hangs", "echo begun", timeout_s=1)], PATH=f"{tmp_path}:{os.environ['PATH']}")
     assert facts.ended_or_not("hangs").exit_code == code
-    with pytest.raises(GuestError, match="hangs: not done within 1 s") as caught:
+    with pytest.raises(GuestError, match="hangs: timed out after 1 s") as caught:
         facts["hangs"]
     assert caught.value.timed_out
 

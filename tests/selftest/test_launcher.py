@@ -32,7 +32,8 @@ def finished(tmp_path: Path) -> Path:
     (venv / "bin").mkdir(parents=True)
     (venv / "bin/python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     (venv / "bin/python").chmod(0o755)
-    stamp = f"cat {SOURCE}/pyproject.toml <(/usr/bin/python3 --version) | sha256sum >{venv}/stamp"
+    files = f"{SOURCE}/pyproject.toml {SOURCE}/constraints.txt"
+    stamp = f"cat {files} <(/usr/bin/python3 --version) | sha256sum >{venv}/stamp"
     subprocess.run(["bash", "-c", stamp], check=True)
     (tmp_path / "home").chmod(0o755)
     return tmp_path / "home"
@@ -52,12 +53,12 @@ def test_nothing_is_set_up_twice(finished: Path) -> None:
 
 
 ODD_HOMES = {
-    "below a file": ("file/home", "can't be made"),
-    "a file": ("file", "can't be made"),
-    "no place for files": ("/proc/home", "can't be made"),
+    "below a file": ("file/home", "cannot be created"),
+    "a file": ("file", "cannot be created"),
+    "no place for files": ("/proc/home", "cannot be created"),
     "with a colon": ("a:b", "a colon or a control character"),
     "with a line break": ("a\nb", "a colon or a control character"),
-    "open to everybody": ("open", "everybody may write there"),
+    "open to everybody": ("open", "world-writable"),
 }
 
 
@@ -94,4 +95,4 @@ def test_whatever_stands_for_the_log_is_not_written_to(finished: Path, tmp_path:
     (finished / "setup.log").mkdir()
     shown = launch(finished, "--help")
     assert shown.returncode == 2
-    assert f"{finished}/setup.log can't be made" in shown.stderr
+    assert f"{finished}/setup.log cannot be created" in shown.stderr

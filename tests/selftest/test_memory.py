@@ -98,7 +98,7 @@ def test_another_file_is_refused_not_counted_as_zero(memory_file: Path, tmp_path
 def test_a_process_that_is_gone_is_an_error(memory_file: Path) -> None:
     with clone(memory_file, 0) as pid:
         pass
-    with pytest.raises(HornetError, match="can't be read"):
+    with pytest.raises(HornetError, match="cannot be read"):
         memory_split(pid, [memory_file])
 
 

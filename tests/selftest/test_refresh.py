@@ -61,7 +61,7 @@ def test_an_answer_to_another_order_is_none(line: tuple[Console, socket.socket])
     console, guest = line
     order = freeze(console)
     guest.sendall(b"hornetos: frozen 00000000\r\n")
-    with pytest.raises(VMError, match="told to freeze and did not answer"):
+    with pytest.raises(VMError, match="did not answer the command 'freeze'"):
         order.wait(0.2)
 
 
