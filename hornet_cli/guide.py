@@ -1,4 +1,4 @@
-"""`hornetos guide`: the build guide's statements and the tests that prove each."""
+"""`hornetos guide`: the build guide's requirements and the tests that prove each."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def guide(
         PAGE.write_text(page, encoding="utf-8")
     section = ""
     for entry in covered:
-        statement = entry.statement
-        if statement.section != section:
-            section = statement.section
+        requirement = entry.requirement
+        if requirement.section != section:
+            section = requirement.section
             say(f"\n{section}")
-        say(f"  {statement.id}: {statement.text}" + (f" ({entry.takes})" if entry.takes else ""))
-        for line in entry.tests or [f"not covered: {statement.not_covered or '?'}"]:
+        say(f"  {requirement.id}: {requirement.text}" + (f" ({entry.takes})" if entry.takes else ""))
+        for line in entry.tests or [f"not covered: {requirement.not_covered or '?'}"]:
             say(f"    {line}")
     say()
     problems = coverage_problems(covered)

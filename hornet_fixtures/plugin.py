@@ -159,7 +159,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("feature_test", list(read_spec(metafunc.config).kernel.feature_tests))
     if "tool_name" in metafunc.fixturenames:
         tools = read_spec(metafunc.config).tools_of(judged_tier(metafunc.config))
-        statements = {name: tool.requirement or f"tool-{name}" for name, tool in tools.items()}
-        metafunc.parametrize("tool_name", requirement_cases(statements))
+        requirements = {name: tool.requirement or f"tool-{name}" for name, tool in tools.items()}
+        metafunc.parametrize("tool_name", requirement_cases(requirements))
     if "metric" in metafunc.fixturenames:
         metafunc.parametrize("metric", metric_cases(read_spec(metafunc.config).metrics))

@@ -1,4 +1,4 @@
-"""Ties tests to the guide's statements: ids are checked at collection and travel with each result into junit.xml."""
+"""Ties tests to the guide's requirements: ids are checked at collection and travel with each result into junit.xml."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from hornet.spec.requirements import load_requirements, unknown_ids
 
 
 def requirement_ids(item: pytest.Item) -> list[str]:
-    """The statements that a test proves: those of every guide marker on it, its class and its module."""
+    """The requirements that a test proves: those of every marker on it, its class and its module."""
     return list(dict.fromkeys(key for marker in item.iter_markers("requirement") for key in marker.args))
 
 
 def guide_cases(kind: str, names: Iterable[str], thing_of: Callable[[str], str] = str) -> list[Any]:
-    """One case per name; it carries the statement `<kind>-<thing>` where the guide has one: a team's own has none."""
+    """One case per name; it carries the requirement `<kind>-<thing>` where the guide has one: a team's own has none."""
     return requirement_cases({name: f"{kind}-{thing_of(name)}" for name in names})
 
 
-def requirement_cases(statements: Mapping[str, str]) -> list[Any]:
-    """One case per name; it carries its statement where the guide has that one."""
+def requirement_cases(requirements: Mapping[str, str]) -> list[Any]:
+    """One case per name; it carries its requirement where the guide has that one."""
     guide = load_requirements()
     return [
-        pytest.param(name, marks=pytest.mark.requirement(statement)) if statement in guide else name
-        for name, statement in statements.items()
+        pytest.param(name, marks=pytest.mark.requirement(requirement)) if requirement in guide else name
+        for name, requirement in requirements.items()
     ]
 
 
@@ -45,9 +45,9 @@ def check_cases(group: str) -> list[Any]:
 
 
 def metric_cases(metrics: Iterable[str]) -> list[Any]:
-    """One case per target metric; it carries the statement of the guide that has this metric's verdict."""
-    statements = {statement.metric: statement.id for statement in load_requirements().values()}
-    return requirement_cases({metric: statements.get(metric, "") for metric in metrics})
+    """One case per target metric; it carries the requirement of the guide that has this metric's verdict."""
+    requirements = {requirement.metric: requirement.id for requirement in load_requirements().values()}
+    return requirement_cases({metric: requirements.get(metric, "") for metric in metrics})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -78,7 +78,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 
 class _Collector:
-    """Notes every collected test that proves a statement."""
+    """Notes every collected test that proves a requirement."""
 
     def __init__(self) -> None:
         self.checks: list[Check] = []
@@ -95,7 +95,7 @@ class _Collector:
 
 
 def collect_checks(tests: Path, tiers: Iterable[str]) -> list[Check]:
-    """Every test below a directory that names statements of the guide, in any of the tiers; none is run.
+    """Every test below a directory that names requirements of the guide, in any of the tiers; none is run.
 
     Raises HornetError when the tests can't be collected.
     """

@@ -41,7 +41,7 @@ class Check:
 class Coverage:
     """A requirement with the tests that prove it."""
 
-    statement: Requirement
+    requirement: Requirement
     tests: list[str]
     takes: Takes | None
 
@@ -50,11 +50,11 @@ def coverage(guide: Iterable[Requirement], checks: Sequence[Check], kvm_metrics:
     """One entry per requirement, in the guide's order. kvm_metrics: metrics that only a KVM lane can judge."""
     needs_kvm = set(kvm_metrics)
     found = []
-    for statement in guide:
-        mine = [check for check in checks if statement.id in check.ids]
-        takes = {check.takes for check in mine} | ({Takes.KVM} if statement.metric in needs_kvm else set())
+    for requirement in guide:
+        mine = [check for check in checks if requirement.id in check.ids]
+        takes = {check.takes for check in mine} | ({Takes.KVM} if requirement.metric in needs_kvm else set())
         strongest = next((kind for kind in Takes if kind in takes), None) if mine else None
-        found.append(Coverage(statement, list(dict.fromkeys(check.test for check in mine)), strongest))
+        found.append(Coverage(requirement, list(dict.fromkeys(check.test for check in mine)), strongest))
     return found
 
 
@@ -62,7 +62,7 @@ def coverage_problems(covered: Sequence[Coverage]) -> list[str]:
     """Requirements without a test and without a reason, or with both."""
     problems = []
     for entry in covered:
-        name, reason = entry.statement.id, entry.statement.not_covered
+        name, reason = entry.requirement.id, entry.requirement.not_covered
         if not entry.tests and not reason:
             problems.append(
                 f"{name}: no test has a requirement marker with this id; add one, or not_covered to its table"
@@ -78,7 +78,7 @@ def coverage_page(covered: Sequence[Coverage]) -> str:
     lines = [TITLE, INTRODUCTION, f"{count} of {len(covered)} requirements have tests.", ""]
     by_section: dict[str, list[Coverage]] = {}
     for entry in covered:
-        by_section.setdefault(entry.statement.section, []).append(entry)
+        by_section.setdefault(entry.requirement.section, []).append(entry)
     for section, entries in by_section.items():
         lines += [f"## {section}", "", "| Requirement | Tests | Takes |", "|---|---|---|"]
         lines += [_row(entry) for entry in entries]
@@ -87,6 +87,6 @@ def coverage_page(covered: Sequence[Coverage]) -> str:
 
 
 def _row(entry: Coverage) -> str:
-    statement = entry.statement
-    shown = "<br>".join(f"`{test}`" for test in entry.tests) or f"not covered: {statement.not_covered or '?'}"
-    return f"| {statement.text} (`{statement.id}`) | {shown} | {entry.takes or '–'} |"
+    requirement = entry.requirement
+    shown = "<br>".join(f"`{test}`" for test in entry.tests) or f"not covered: {requirement.not_covered or '?'}"
+    return f"| {requirement.text} (`{requirement.id}`) | {shown} | {entry.takes or '–'} |"

@@ -44,21 +44,21 @@ def requirement_rows(
     """
     return [
         _row(
-            statement,
-            [item for item in judgements if item.metric == statement.metric],
-            [case for case in cases if statement.id in case.guide],
+            requirement,
+            [item for item in judgements if item.metric == requirement.metric],
+            [case for case in cases if requirement.id in case.guide],
         )
-        for statement in guide
+        for requirement in guide
     ]
 
 
-def _row(statement: Requirement, judgements: Sequence[Judgement], cases: Sequence[Case]) -> RequirementRow:
+def _row(requirement: Requirement, judgements: Sequence[Judgement], cases: Sequence[Case]) -> RequirementRow:
     lanes = [case.lane for case in cases] + [item.record.lane for item in judgements if item.record]
-    verdict, reason = _verdict(statement, judgements, cases)
+    verdict, reason = _verdict(requirement, judgements, cases)
     return RequirementRow(
-        id=statement.id,
-        section=statement.section,
-        text=statement.text,
+        id=requirement.id,
+        section=requirement.section,
+        text=requirement.text,
         checks=list(dict.fromkeys(case.test for case in cases)),
         lanes=list(dict.fromkeys(lane for lane in lanes if lane)),
         verdict=verdict,
@@ -67,26 +67,26 @@ def _row(statement: Requirement, judgements: Sequence[Judgement], cases: Sequenc
 
 
 def _verdict(
-    statement: Requirement, judgements: Sequence[Judgement], cases: Sequence[Case]
+    requirement: Requirement, judgements: Sequence[Judgement], cases: Sequence[Case]
 ) -> tuple[RequirementVerdict, str]:
     bad = [f"{case.test}: {case.message}" for case in cases if case.outcome == "failed"]
     bad += [item.reason for item in judgements if item.verdict is Verdict.MISSES]
     left_open = [f"{case.test}: {case.message}" for case in cases if case.outcome in ("error", "skipped")]
     left_open += [item.reason for item in judgements if item.verdict in (Verdict.EMULATED, Verdict.INVALID_RECORD)]
     good = [item.reason for item in judgements if item.verdict is Verdict.MEETS]
-    if statement.metric is None:
+    if requirement.metric is None:
         good += [case.test for case in cases if case.outcome == "passed"]
     if bad:
         return RequirementVerdict.FAILS, "; ".join(bad)
     if good and left_open:
         return RequirementVerdict.PARTLY, left_open[0]
     if good:
-        return RequirementVerdict.HOLDS, good[0] if statement.metric else f"{len(good)} passed"
+        return RequirementVerdict.HOLDS, good[0] if requirement.metric else f"{len(good)} passed"
     if left_open:
         return RequirementVerdict.UNJUDGED, left_open[0]
-    if statement.not_covered:
-        return RequirementVerdict.NOT_COVERED, statement.not_covered
-    return RequirementVerdict.NOT_RUN, "not measured" if statement.metric else "this run had none of its tests"
+    if requirement.not_covered:
+        return RequirementVerdict.NOT_COVERED, requirement.not_covered
+    return RequirementVerdict.NOT_RUN, "not measured" if requirement.metric else "this run had none of its tests"
 
 
 def requirements_sentence(rows: Sequence[RequirementRow]) -> str:

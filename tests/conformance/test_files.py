@@ -7,7 +7,7 @@ import pytest
 from hornet.procedures.judge_image import ImageProblems
 from hornet_fixtures.assertions import assert_no_problems
 
-# Each case carries the statement of its rule, if the guide has it, as in guide("file-healthcheck").
+# Each case carries the requirement of its rule, if the guide has it, as in requirement("file-healthcheck").
 pytestmark = pytest.mark.conformance
 
 

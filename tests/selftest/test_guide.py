@@ -1,4 +1,4 @@
-"""The guide as data: it loads, refuses what is wrong in it, and a test can't name a statement that is not there."""
+"""The guide as data: it loads, refuses what is wrong in it, and a test can't name a requirement that is not there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def write(path: Path, text: str) -> Path:
 
 def test_the_guide_loads_and_names_metrics_tools_and_removals_of_the_spec() -> None:
     guide, spec = load_requirements(), load_spec()
-    assert {statement.metric for statement in guide.values() if statement.metric} == set(spec.metrics)
+    assert {requirement.metric for requirement in guide.values() if requirement.metric} == set(spec.metrics)
     assert {tool.requirement or f"tool-{name}" for name, tool in spec.tools.items()} <= set(guide)
     assert {f"removed-{name}" for name in spec.removals} <= set(guide)
 
@@ -68,7 +68,7 @@ def test_b(): assert False
 """
 
 
-def test_statements_and_lane_travel_with_each_result(tmp_path: Path) -> None:
+def test_requirements_and_lane_travel_with_each_result(tmp_path: Path) -> None:
     run_pytest(tmp_path, SAMPLE, f"--junitxml={tmp_path}/junit.xml")
     first, second = read_junit(tmp_path / "junit.xml")
     assert (set(first.guide), first.lane, first.outcome) == ({"files-three", "files-atomic"}, "qemu/tcg", "passed")
@@ -106,12 +106,12 @@ def test_coverage_names_each_test_once_and_the_most_that_a_verdict_takes() -> No
     ("checks", "named"),
     [([check("one", "a")], "b: no test"), ([check("one", "a", "b", "c")], "c: marked as not covered")],
 )
-def test_a_statement_without_check_or_with_a_wrong_excuse_is_named(checks: list[Check], named: str) -> None:
+def test_a_requirement_without_check_or_with_a_wrong_excuse_is_named(checks: list[Check], named: str) -> None:
     (problem,) = coverage_problems(coverage(GUIDE.values(), checks, []))
     assert problem.startswith(named)
 
 
-def test_the_page_has_a_row_for_every_statement() -> None:
+def test_the_page_has_a_row_for_every_requirement() -> None:
     page = coverage_page(coverage(GUIDE.values(), [check("one", "a", "b")], ["cold_boot"]))
     assert "2 of 3 requirements have tests." in page
     assert "| says b (`b`) | `selftest/test_x::one` | KVM lane |" in page
@@ -136,7 +136,7 @@ def test_tests_are_collected_with_their_ids_and_what_they_take(tmp_path: Path) -
     assert "test='conformance/test_sample::test_b', takes=<Takes.NO_VM" in done.stdout
 
 
-def test_every_statement_has_a_check_or_a_reason_and_the_page_is_up_to_date() -> None:
+def test_every_requirement_has_a_check_or_a_reason_and_the_page_is_up_to_date() -> None:
     words = [sys.executable, "-m", "hornet_cli", "guide"]
     done = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, timeout=300, check=False)
     problems = [line for line in done.stdout.splitlines() if line.startswith("problem: ")]

@@ -22,9 +22,9 @@ def case(outcome: Any, message: str = "", ids: tuple[str, ...] = ("files",), lan
 
 
 def verdict(
-    *cases: Case, statement: Requirement = PLAIN, judgements: list[Judgement] | None = None
+    *cases: Case, requirement: Requirement = PLAIN, judgements: list[Judgement] | None = None
 ) -> RequirementVerdict:
-    (row,) = requirement_rows([statement], judgements or [], cases)
+    (row,) = requirement_rows([requirement], judgements or [], cases)
     return row.verdict
 
 
@@ -40,11 +40,11 @@ def verdict(
         ([case("skipped"), case("failed", "missing")], RequirementVerdict.FAILS),
     ],
 )
-def test_the_verdict_of_a_statement_is_that_of_its_checks(cases: list[Case], expected: RequirementVerdict) -> None:
+def test_the_verdict_of_a_requirement_is_that_of_its_checks(cases: list[Case], expected: RequirementVerdict) -> None:
     assert verdict(*cases) is expected
 
 
-def test_a_statement_that_nothing_covers_says_why() -> None:
+def test_a_requirement_that_nothing_covers_says_why() -> None:
     (row,) = requirement_rows([Requirement("x", "A", "says", not_covered="no such machine")], [], [])
     assert (row.verdict, row.reason) == (RequirementVerdict.NOT_COVERED, "no such machine")
 
@@ -68,17 +68,17 @@ def test_a_target_has_its_metrics_verdict_though_its_test_passed(
     lane: str, value: float, expected: RequirementVerdict
 ) -> None:
     record = Record(name="cold_boot", value=value, unit="ms", direction="lower", lane=lane, host={})
-    statement = Requirement("boot", "Targets", "boots fast", metric="cold_boot")
+    requirement = Requirement("boot", "Targets", "boots fast", metric="cold_boot")
     judgements = judge(SPEC, [record])
-    assert verdict(case("passed", ids=("boot",)), statement=statement, judgements=judgements) is expected
+    assert verdict(case("passed", ids=("boot",)), requirement=requirement, judgements=judgements) is expected
 
 
 def test_a_target_that_was_not_measured_has_no_verdict() -> None:
-    statement = Requirement("boot", "Targets", "boots fast", metric="cold_boot")
+    requirement = Requirement("boot", "Targets", "boots fast", metric="cold_boot")
     passed = case("passed", ids=("boot",))
-    assert verdict(passed, statement=statement, judgements=judge(SPEC, [])) is RequirementVerdict.NOT_RUN
+    assert verdict(passed, requirement=requirement, judgements=judge(SPEC, [])) is RequirementVerdict.NOT_RUN
 
 
-def test_the_sentence_counts_every_statement_once() -> None:
+def test_the_sentence_counts_every_requirement_once() -> None:
     rows = requirement_rows([PLAIN, Requirement("b", "A", "b"), Requirement("c", "A", "c")], [], [case("passed")])
     assert requirements_sentence(rows) == "1 of the guide's 3 requirements hold; no test ran: 2."
