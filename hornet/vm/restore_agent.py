@@ -1,4 +1,4 @@
-"""Freezes a guest before a snapshot and refreshes it after a restore: the host's half of /etc/hornetos/watch.
+"""Freezes a guest before a snapshot and refreshes it after a restore: the host's half of /etc/hornetos/agent.
 
 Every clone of a snapshot starts from the same memory, with the same random number generator, clock and identity. So the
 guest's processes are frozen before the snapshot, and thawed after the restore when the guest has a new seed and the
@@ -18,7 +18,7 @@ from hornet.vmm.failure import VMFailedError
 
 SEED_BYTES = 32
 # This file exists in a guest whose half runs.
-WATCH_FILE = "/run/hornetos/watch.pid"
+AGENT_FILE = "/run/hornetos/agent.pid"
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class ConsoleCommand:
         except VMError as error:
             raise VMError(
                 f"the guest did not answer the command {self.verb!r}: {error.message}",
-                "check that /etc/hornetos/watch runs in it",
+                "check that /etc/hornetos/agent runs in it",
                 timed_out=error.timed_out,
             ) from error
 

@@ -16,7 +16,7 @@ from hornet.snapshot.manifest import Origin
 from hornet.snapshot.publish import publishing
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM
-from hornet.vm.restore_agent import WATCH_FILE, freeze
+from hornet.vm.restore_agent import AGENT_FILE, freeze
 from hornet.vmm.registry import vmm_version
 
 COMMAND_TIMEOUT_S = 60
@@ -100,7 +100,7 @@ def origin_of(vm: VM, spec: Spec, *, kernel_sha256: str, tier: str, ssh_public_b
         ssh_public_blob=ssh_public_blob,
         parent=None,
         adopted=False,
-        frozen=vm.guest.run(f"test -e {WATCH_FILE}", COMMAND_TIMEOUT_S).exit_code == 0,
+        frozen=vm.guest.run(f"test -e {AGENT_FILE}", COMMAND_TIMEOUT_S).exit_code == 0,
     )
 
 

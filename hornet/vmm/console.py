@@ -32,7 +32,7 @@ class Console:
     """Reads one end of the serial line until the VM closes it; keeps head and tail, in memory and in `path`.
 
     The thread that reads looks for what others wait for, so that a flood neither hides a line nor costs more than
-    linear time. Lines sent to the guest are for its own watch (see hornet/vm/restore_agent.py); commands go by SSH.
+    linear time. Lines sent to the guest are for its restore agent (see hornet/vm/restore_agent.py); commands go by SSH.
     """
 
     def __init__(
