@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from hornet.errors import HostError
 from hornet.host.workspace import Workspace
+from hornet.results.collected import COLLECTED_FILE
 from hornet_cli.context import settings
 from hornet_cli.printer import say, show
 
@@ -15,9 +18,14 @@ RunName = Annotated[str, typer.Argument(help="A run in HORNET_HOME/reports, or t
 
 
 def run_directory(workspace: Workspace, name: str) -> Path:
-    """The directory of a run given by its name or its path."""
+    """The directory of a run given by its name or its path. Raises HostError, with names like it, if there is none."""
     named = workspace.reports / name
-    return named if named.is_dir() else Path(name)
+    found = named if named.is_dir() else Path(name)
+    if not found.is_dir():
+        known = sorted(path.parent.name for path in workspace.reports.glob(f"*/{COLLECTED_FILE}"))
+        close = ", ".join(difflib.get_close_matches(name, known) or known[-3:]) or "none here yet"
+        raise HostError(f"{name}: no such run", f"name a run directory, or one of: {close}")
+    return found
 
 
 def report(

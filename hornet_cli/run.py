@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from hornet.errors import HostError
 from hornet.installation import IN_CHECKOUT, TESTS
 from hornet.vmm.registry import LANES_HELP
 from hornet_cli.context import Settings, settings
@@ -39,14 +41,19 @@ def run(
     from hornet.results.collected import IMAGE_SUITES
     from hornet.results.gate import decide
     from hornet.results.run import load_run
-    from hornet.vmm.registry import vmm_programs
+    from hornet.vmm.registry import lane_named, vmm_programs
+    from hornet_cli.report import run_directory
 
     mine = settings(ctx)
     require_root()
     require_tools(all_tools(vmm_programs()))
     mine.spec.tier(tier)
+    # Wrong options are refused before the work of minutes.
+    if lane:
+        lane_named(lane)
+    before = run_directory(mine.workspace, baseline) if baseline else None
     _build(mine, tier)
-    directory = mine.workspace.path("reports", time.strftime("%Y%m%d-%H%M%S"))
+    directory = _new_directory(mine)
     suites = [str(TESTS / suite) for suite in IMAGE_SUITES if (TESTS / suite).is_dir()]
     arguments = [*PYTEST_SETTINGS, *suites, "--benchmark-autosave"]
     arguments += [f"--tier={tier}", f"--run-dir={directory}"]
@@ -55,9 +62,10 @@ def run(
     arguments += [f"--spec={mine.spec_path.resolve()}"] if mine.spec_path else []
     arguments += [f"--overlay={overlay.resolve()}" for overlay in mine.overlays]
     code = call([sys.executable, "-m", "pytest", "-q", *arguments])
-    if not directory.is_dir():
+    if not any(directory.iterdir()):  # pytest did not even begin
+        directory.rmdir()
         raise typer.Exit(2)
-    _report(mine, directory, baseline)
+    _report(mine, directory, before)
     found = load_run(directory)
     decision = decide(mine.spec, found, require_kvm=require_kvm)
     show_decision(found, decision, require_kvm=require_kvm)
@@ -75,12 +83,21 @@ def _build(mine: Settings, tier: str) -> None:
     mine.progress.say(f"rootfs: {tier}, {image.manifest['size_mb']:.1f} MB, {image.image}")
 
 
-def _report(mine: Settings, directory: Path, baseline: str | None) -> None:
-    from hornet_cli.report import run_directory
+def _new_directory(mine: Settings) -> Path:
+    """A directory that no other run has."""
+    name = time.strftime("%Y%m%d-%H%M%S")
+    names = (name, *(f"{name}-{number}" for number in range(2, 100)))
+    for directory in (mine.workspace.path("reports", each) for each in names):
+        with suppress(FileExistsError):
+            directory.mkdir()
+            return directory
+    raise HostError(f"{mine.workspace.reports / name}: a hundred runs began in this second", "run it again")
+
+
+def _report(mine: Settings, directory: Path, before: Path | None) -> None:
     from reports import build_report, publish_latest, verdict_table
     from reports.terminal import as_table
 
-    before = run_directory(mine.workspace, baseline) if baseline else None
     paths = build_report(directory, mine.spec, baseline=before)
     publish_latest(directory)
     say()

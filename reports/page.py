@@ -49,6 +49,7 @@ SIGNS: dict[StrEnum, tuple[str, str]] = {
     RequirementVerdict.UNJUDGED: ("open", "◻"),
     RequirementVerdict.NOT_RUN: ("open", "–"),
     RequirementVerdict.NOT_COVERED: ("open", "–"),
+    RequirementVerdict.OF_THE_SUITE: ("open", "–"),
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hornet.results.collected import IMAGE_SUITES
 from hornet.spec.requirements import Requirement
 
 TITLE = "# Guide coverage"
@@ -59,7 +60,7 @@ def coverage(guide: Iterable[Requirement], checks: Sequence[Check], kvm_metrics:
 
 
 def coverage_problems(covered: Sequence[Coverage]) -> list[str]:
-    """Requirements without a test and without a reason, or with both."""
+    """Requirements without a test and without a reason, or with both; and those whose tests lie in another scope."""
     problems = []
     for entry in covered:
         name, reason = entry.requirement.id, entry.requirement.not_covered
@@ -69,6 +70,10 @@ def coverage_problems(covered: Sequence[Coverage]) -> list[str]:
             )
         if entry.tests and reason:
             problems.append(f"{name}: marked as not covered, but {entry.tests[0]} proves it; remove not_covered")
+        in_a_run = any(test.partition("/")[0] in IMAGE_SUITES for test in entry.tests)
+        scope = "image" if in_a_run or entry.requirement.metric else "suite"
+        if entry.tests and not reason and entry.requirement.scope != scope:
+            problems.append(f"{name}: scope is {entry.requirement.scope!r}, expected {scope!r} by where its tests lie")
     return problems
 
 

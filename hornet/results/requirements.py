@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from hornet import __version__
 from hornet.results.junit import Case
 from hornet.results.verdict import Judgement, Verdict
 from hornet.spec.requirements import Requirement
@@ -20,6 +21,7 @@ class RequirementVerdict(StrEnum):
     UNJUDGED = "not judged"
     NOT_RUN = "no test ran"
     NOT_COVERED = "not covered"
+    OF_THE_SUITE = "property of the suite"
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,11 @@ def _verdict(
         return RequirementVerdict.UNJUDGED, left_open[0]
     if requirement.not_covered:
         return RequirementVerdict.NOT_COVERED, requirement.not_covered
+    if requirement.scope == "suite":
+        return (
+            RequirementVerdict.OF_THE_SUITE,
+            f"proved by the own tests of hornetos-suite {__version__}, not by this run",
+        )
     return RequirementVerdict.NOT_RUN, "not measured" if requirement.metric else "this run had none of its tests"
 
 

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -20,13 +20,15 @@ MAX_REQUIREMENTS_BYTES = 256 << 10
 
 Id = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
 Words = Annotated[str, Field(min_length=1)]
+Scope = Literal["image", "suite"]
 
 
 @dataclass(frozen=True)
 class Requirement:
     """One requirement of the guide.
 
-    metric: the target metric whose verdict is the requirement's, or None; not_covered: why no test proves it, or "".
+    metric: the target metric whose verdict is the requirement's, or None. scope: "image" is judged on the subject of
+    each run; "suite" is a property of this suite, proved by its own tests. not_covered: why no test proves it, or "".
     """
 
     id: str
@@ -34,12 +36,14 @@ class Requirement:
     text: str
     metric: str | None = None
     not_covered: str = ""
+    scope: Scope = "image"
 
 
 class _Details(Table):
     text: Words
     metric: Words | None = None
     not_covered: str = ""
+    scope: Scope = "image"
 
 
 _Sections = TypeAdapter(dict[str, dict[Id, Words | _Details]])
@@ -61,7 +65,9 @@ def load_requirements(path: Path = SPEC_DIRECTORY / REQUIREMENTS_FILE) -> dict[s
                     f"{path}: {key}: in {requirements[key].section!r} and in {section!r}", "rename one of them"
                 )
             details = entry if isinstance(entry, _Details) else _Details(text=entry)
-            requirements[key] = Requirement(key, section, details.text, details.metric, details.not_covered)
+            requirements[key] = Requirement(
+                key, section, details.text, details.metric, details.not_covered, details.scope
+            )
     return requirements
 
 

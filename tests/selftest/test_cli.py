@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
 from hornet_cli.app import app
+from hornet_cli.context import Settings
+from hornet_cli.run import _new_directory
 from tests.support.command_samples import require_readable
+from tests.support.synthetic_run import make_run
 
 NOBODY = "65534"
 
@@ -89,3 +93,35 @@ def test_what_follows_two_dashes_reaches_pytest(words: list[str], monkeypatch: p
     [argv] = called
     assert argv[:4] == [sys.executable, "-m", "tox", "run"]
     assert argv[5:] == words, "after --result-json"
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--lane", "qemu/tgc"], "unknown lane 'qemu/tgc'"),
+        (
+            ["--baseline", "20260101-00000"],
+            "20260101-00000: no such run\n  next: name a run directory, or one of: 2026",
+        ),
+        (["--tier", "mikro"], "mikro"),
+    ],
+)
+def test_run_refuses_wrong_options_before_it_builds(
+    words: list[str], named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HORNET_HOME", str(tmp_path))
+    make_run(tmp_path / "reports" / "20260101-000000")
+    monkeypatch.setattr("hornet.host.facts.require_root", lambda: None)
+    monkeypatch.setattr("hornet.host.tools.require_tools", lambda tools: None)
+    monkeypatch.setattr("hornet_cli.run._build", lambda *_: pytest.fail("it builds"))
+    assert named in str(CliRunner().invoke(app, ["run", *words]).exception)
+
+
+def test_two_runs_of_one_second_have_directories_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.strftime", lambda _: "20260101-000000")
+    settings = Settings(Workspace(tmp_path))
+    assert [_new_directory(settings).name for _ in range(3)] == [
+        "20260101-000000",
+        "20260101-000000-2",
+        "20260101-000000-3",
+    ]

@@ -13,7 +13,7 @@ from hornet.installation import SOURCE
 from hornet.results.coverage import Check, Takes, coverage, coverage_page, coverage_problems
 from hornet.results.junit import read_junit
 from hornet.spec.model import load_spec
-from hornet.spec.requirements import Requirement, load_requirements, unknown_ids
+from hornet.spec.requirements import Requirement, Scope, load_requirements, unknown_ids
 
 
 def write(path: Path, text: str) -> Path:
@@ -84,7 +84,7 @@ def test_a_marker_with_an_unknown_id_stops_the_run_and_says_what_to_do(tmp_path:
 
 
 def check(test: str, *ids: str, takes: Takes = Takes.NO_VM) -> Check:
-    return Check(f"selftest/test_x::{test}", takes, ids)
+    return Check(f"conformance/test_x::{test}", takes, ids)
 
 
 GUIDE = {
@@ -96,8 +96,8 @@ GUIDE = {
 def test_coverage_names_each_test_once_and_the_most_that_a_verdict_takes() -> None:
     checks = [check("one", "a"), check("one", "a", takes=Takes.VM), check("two", "a", "b")]
     a, b, c = coverage(GUIDE.values(), checks, ["cold_boot"])
-    assert (a.tests, a.takes) == (["selftest/test_x::one", "selftest/test_x::two"], Takes.VM)
-    assert (b.tests, b.takes) == (["selftest/test_x::two"], Takes.KVM)
+    assert (a.tests, a.takes) == (["conformance/test_x::one", "conformance/test_x::two"], Takes.VM)
+    assert (b.tests, b.takes) == (["conformance/test_x::two"], Takes.KVM)
     assert (c.tests, c.takes) == ([], None)
     assert coverage_problems([a, b, c]) == []
 
@@ -111,10 +111,17 @@ def test_a_requirement_without_check_or_with_a_wrong_excuse_is_named(checks: lis
     assert problem.startswith(named)
 
 
+@pytest.mark.parametrize(("scope", "folder"), [("image", "selftest"), ("suite", "conformance")])
+def test_a_requirement_of_another_scope_than_its_tests_is_named(scope: Scope, folder: str) -> None:
+    requirement = Requirement("a", "Section", "says a", scope=scope)
+    (problem,) = coverage_problems(coverage([requirement], [Check(f"{folder}/test_x::one", Takes.NO_VM, ("a",))], []))
+    assert problem.startswith(f"a: scope is '{scope}'")
+
+
 def test_the_page_has_a_row_for_every_requirement() -> None:
     page = coverage_page(coverage(GUIDE.values(), [check("one", "a", "b")], ["cold_boot"]))
     assert "2 of 3 requirements have tests." in page
-    assert "| says b (`b`) | `selftest/test_x::one` | KVM lane |" in page
+    assert "| says b (`b`) | `conformance/test_x::one` | KVM lane |" in page
     assert "| says c (`c`) | not covered: no such machine | – |" in page
 
 

@@ -44,6 +44,12 @@ def test_the_verdict_of_a_requirement_is_that_of_its_checks(cases: list[Case], e
     assert verdict(*cases) is expected
 
 
+def test_a_property_of_the_suite_is_not_said_to_be_judged_by_a_run() -> None:
+    of_the_suite = Requirement("files", "A", "says", scope="suite")
+    assert verdict(requirement=of_the_suite) is RequirementVerdict.OF_THE_SUITE
+    assert verdict(case("failed", "missing"), requirement=of_the_suite) is RequirementVerdict.FAILS
+
+
 def test_a_requirement_that_nothing_covers_says_why() -> None:
     (row,) = requirement_rows([Requirement("x", "A", "says", not_covered="no such machine")], [], [])
     assert (row.verdict, row.reason) == (RequirementVerdict.NOT_COVERED, "no such machine")
