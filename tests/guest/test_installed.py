@@ -122,6 +122,11 @@ def test_a_team_judges_a_snapshot_by_all_checks_and_its_own(
     assert "conformance/test_tools: not run: " not in output
 
 
+def test_a_snapshot_is_validated(installation: Installation, bundle: Bundle) -> None:
+    code, output = installation.run("hornetos", "validate", bundle.directory)
+    assert (code, "validation: passed" in output) == (0, True), output
+
+
 def test_every_conformance_module_is_in_the_wheel(installation: Installation) -> None:
     code, output = installation.run("pytest", "--pyargs", "hornet_tests.conformance", "--collect-only", "-qq")
     assert code == 0, output
