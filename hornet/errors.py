@@ -22,6 +22,10 @@ class HornetError(Exception):
         self.hint = printable(hint, LIMIT_CHARACTERS)
         super().__init__(self.message)
 
+    def add_hint(self, text: str) -> None:
+        """Add a further step to those that the error names."""
+        self.hint = "; ".join(filter(None, (self.hint, printable(text, LIMIT_CHARACTERS))))
+
     def __str__(self) -> str:
         return f"{self.message}\n  next: {self.hint}" if self.hint else self.message
 

@@ -8,8 +8,10 @@ not judge: that is an error, in every output, and a run whose only trouble it is
 from __future__ import annotations
 
 import dataclasses
+import re
 import warnings
 from collections.abc import Generator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +20,14 @@ import pytest
 from hornet.errors import BrokenSnapshotError, HornetError
 from hornet.installation import TESTS
 from hornet.text import printable
-from hornet.vm.fleet import Fleet
+from hornet.vm.evidence import keep_evidence
+from hornet.vm.fleet import VM, Fleet
 from hornet.vmm.failure import VMFailedError
+from hornet_fixtures.recording import EVIDENCE, RUN_DIRECTORY
 
 # Of one section of a report, as a console.
 MAX_SECTION_CHARACTERS = 200_000
+MAX_NAME_CHARACTERS = 60
 # In the suite's own tests any exception is a failure of what they test.
 OWN_TESTS = (TESTS / "selftest", TESTS / "guest")
 NOT_JUDGED_EXIT_CODE = 2
@@ -45,11 +50,20 @@ def pytest_runtest_makereport(
             # pytest knows errors only outside of a test's call.
             report.when = "setup"
         for vm in () if shown_before else Fleet.running:
-            report.sections.append((f"console of {vm.name}", vm.diagnostics()))
+            report.sections.append((f"console of {vm.name}", vm.diagnostics() + _evidence(item, vm)))
     for name in ("longrepr", "sections", "user_properties", "wasxfail"):
         if hasattr(report, name):
             setattr(report, name, _printable(getattr(report, name)))
     return report
+
+
+def _evidence(item: pytest.Item, vm: VM) -> str:
+    """Where console and log of a failed test's VM are kept in the run directory, as a last line; else nothing."""
+    name = re.sub(r"[^\w.-]+", "_", f"{item.name[:MAX_NAME_CHARACTERS]}-{vm.name}")
+    with suppress(OSError):
+        if kept := keep_evidence(vm.directory, item.config.stash[RUN_DIRECTORY] / EVIDENCE, name):
+            return f"\nconsole and log: {kept}"
+    return ""
 
 
 def _first_shown_by(item: pytest.Item, error: VMFailedError) -> str:

@@ -20,6 +20,7 @@ from hornet.vm.fleet import Fleet
 from hornet.vm.guest import SshKey, read_ssh_key, ssh_key
 from hornet.vm.lanes import best_lane, probe_lanes
 from hornet.vmm.registry import lane_named
+from hornet_fixtures.recording import EVIDENCE, RUN_DIRECTORY
 
 PROGRESS = pytest.StashKey[Progress]()
 
@@ -93,16 +94,21 @@ def fleet(
 ) -> Iterator[Fleet]:
     """VMs for tests; whatever a test leaves running is ended with the session."""
     check_seals = not pytestconfig.getoption("no_seal")
-    with Fleet(spec, workspace, lane, host_net, key, check_seals=check_seals) as vms:
+    evidence = pytestconfig.stash[RUN_DIRECTORY] / EVIDENCE
+    with Fleet(spec, workspace, lane, host_net, key, check_seals=check_seals, evidence=evidence) as vms:
         yield vms
 
 
 @pytest.fixture(scope="session")
-def new_fleet(spec: Spec, workspace: Workspace, lane: Lane, host_net: HostNet, key: SshKey) -> Callable[..., Fleet]:
+def new_fleet(
+    pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, lane: Lane, host_net: HostNet, key: SshKey
+) -> Callable[..., Fleet]:
     """Makes a fleet beside `fleet`, for a test's `with`: what is not named is as there.
 
     new_fleet(workspace=…, host_net=…, key=…, check_seals=…, memory_mib=…): the last is any value of the spec's machine.
     """
+
+    evidence = pytestconfig.stash[RUN_DIRECTORY] / EVIDENCE
 
     def make(
         *,
@@ -114,6 +120,6 @@ def new_fleet(spec: Spec, workspace: Workspace, lane: Lane, host_net: HostNet, k
         **machine: int | float | str,
     ) -> Fleet:
         changed = spec.model_copy(update={"machine": spec.machine.model_copy(update=machine)})
-        return Fleet(changed, workspace, lane, host_net, key, check_seals=check_seals)
+        return Fleet(changed, workspace, lane, host_net, key, check_seals=check_seals, evidence=evidence)
 
     return make

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar
 
-from hornet.errors import GuestError, VMError
+from hornet.errors import GuestError, HornetError, VMError
 from hornet.foreign_file import MissingFileError
 from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE, clone_file, write_private
 from hornet.host.owned import Owned, remove_abandoned
@@ -22,6 +23,7 @@ from hornet.snapshot import Bundle
 from hornet.snapshot.compatibility import check_compatible, is_frozen
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
+from hornet.vm.evidence import keep_evidence
 from hornet.vm.guest import Guest, SshKey
 from hornet.vm.leftovers import remove_leftovers
 from hornet.vm.restore_agent import refresh
@@ -65,16 +67,26 @@ class Fleet:
     """Boots and restores VMs in one lane; a context manager that removes every VM that it created.
 
     On exit, also after an exception, it ends every VM. On entry it removes leftovers of killed processes.
-    check_seals=False restores also what is no longer intact, against the golden rule: for experiments.
+    check_seals=False restores also what is no longer intact, against the golden rule: for experiments. evidence: where
+    console and log of a VM that does not boot or restore are kept, by default logs/vms/ of the workspace.
     """
 
     # Every VM of this process, for reports of a failure.
     running: ClassVar[list[VM]] = []
 
     def __init__(
-        self, spec: Spec, workspace: Workspace, lane: Lane, host_net: HostNet, key: SshKey, *, check_seals: bool = True
+        self,
+        spec: Spec,
+        workspace: Workspace,
+        lane: Lane,
+        host_net: HostNet,
+        key: SshKey,
+        *,
+        check_seals: bool = True,
+        evidence: Path | None = None,
     ) -> None:
         self.check_seals = check_seals
+        self._evidence = evidence or workspace.root / "logs" / "vms"
         self.spec = spec
         self.workspace = workspace
         self.lane = lane
@@ -112,7 +124,8 @@ class Fleet:
                 with timed(vm.phases_ms, phase):
                     vm.vmm.console.wait_for(rf"^hornetos: {line} ", self.spec.machine.boot_timeout_s)
             return vm
-        except BaseException:
+        except BaseException as error:
+            self._keep_evidence(vm, error)
             self.remove(vm)
             raise
 
@@ -149,9 +162,18 @@ class Fleet:
                 with timed(vm.phases_ms, "refresh_ms"):
                     refreshing.wait(self.spec.snapshot.refresh_timeout_s)
             return vm
-        except BaseException:
+        except BaseException as error:
+            self._keep_evidence(vm, error)
             self.remove(vm)
             raise
+
+    def _keep_evidence(self, vm: VM, error: BaseException) -> None:
+        """Only of a failure: an interrupt says nothing about the VM. What can't be kept hides no error."""
+        if not isinstance(error, HornetError) or not hasattr(vm, "vmm"):
+            return
+        with suppress(OSError):
+            if kept := keep_evidence(vm.directory, self._evidence, vm.name):
+                error.add_hint(f"console and log of VM {vm.name}: {kept}")
 
     def _check_bundle(self, bundle: Bundle, phases_ms: dict[str, float]) -> bool:
         """Whether the snapshot's guest is frozen. Raises SnapshotError if it can't be restored here."""

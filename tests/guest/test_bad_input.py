@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -57,6 +58,12 @@ def broken_image(image: Image, tmp_path: Path) -> Path:
     return copy
 
 
+def kept(error: VMError) -> dict[str, str]:
+    """What the error says is kept of the VM, by file name; no path that it names may be missing."""
+    (directory,) = re.findall(r"console and log of VM vm[0-9]+: (/\S+)$", error.hint)
+    return {path.name: path.read_text(errors="replace") for path in Path(directory).iterdir()}
+
+
 def test_a_kernel_that_is_none(hasty: Fleet, image: Image, tmp_path: Path) -> None:
     kernel = tmp_path / "vmlinux"
     kernel.write_bytes(b"\x7fELF" + bytes(4096))
@@ -86,6 +93,7 @@ def test_an_image_without_sshd(hasty: Fleet, kernel: Path, broken_image: Path) -
         hasty.boot(kernel, broken_image)
     assert f"timed out after {LIMIT_S} s waiting for '^hornetos: ready '" in caught.value.message
     assert "/usr/sbin/sshd" in caught.value.message, "the console's last lines say what init could not start"
+    assert "/usr/sbin/sshd" in kept(caught.value)["console.log"]
 
 
 def test_an_image_without_init(hasty: Fleet, kernel: Path, broken_image: Path) -> None:
@@ -94,6 +102,8 @@ def test_an_image_without_init(hasty: Fleet, kernel: Path, broken_image: Path) -
     with pytest.raises(VMError) as caught:
         hasty.boot(kernel, broken_image)
     assert "Kernel panic" in caught.value.message
+    assert {"vmm.log", "vm.json"} <= set(kept(caught.value))
+    assert "Kernel panic" in kept(caught.value)["console.log"]
 
 
 def test_a_disk_that_is_full(hasty: Fleet, kernel: Path, image: Image, tmp_path: Path) -> None:
