@@ -1,4 +1,4 @@
-"""What every command is given: the spec, the home, the progress printer."""
+"""The settings that every command gets: the spec, the workspace, the progress printer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hornet.spec.model import Spec, load_spec
 
 @dataclass(frozen=True)
 class Settings:
-    """The global options; the spec is read when first asked for."""
+    """The global options. The spec is read on first use."""
 
     workspace: Workspace
     spec_path: Path | None = None
@@ -31,7 +31,7 @@ class Settings:
 
 
 def settings(ctx: typer.Context) -> Settings:
-    """The settings that the top-level callback left in the context."""
+    """The settings that the top-level callback stored in the context."""
     found = ctx.find_object(Settings)
     if found is None:
         raise RuntimeError("hornetos commands run below the top-level app")

@@ -39,21 +39,21 @@ HINTS = {
 
 
 class Failures:
-    """The failures of this process. debug: show tracebacks on the terminal too, and what libraries log."""
+    """The failures of this process. debug: also show tracebacks and the libraries' log messages on the terminal."""
 
     def __init__(self) -> None:
         self.debug = False
         self.in_threads = 0
 
     def watch(self) -> None:
-        """Report errors of threads and of the interpreter's exit; keep tracebacks of libraries off the terminal."""
+        """Report errors of threads and log those of finalizers. Keep tracebacks of libraries off the terminal."""
         threading.excepthook = self._in_thread
         sys.unraisablehook = self._unraisable
-        # Without a handler Python prints what libraries log, paramiko with tracebacks.
+        # Without a handler Python prints the libraries' log messages; paramiko's contain tracebacks.
         logging.getLogger().addHandler(logging.NullHandler())
 
     def show_everything(self) -> None:
-        """What --debug means."""
+        """Enable --debug."""
         self.debug = True
         logging.basicConfig(level=logging.INFO, force=True)
 
@@ -67,7 +67,7 @@ class Failures:
             kept = f"the traceback is in {log}" if log else "run `hornetos --debug …` to see the traceback"
             hint = f"{hint}; {kept}" if hint else kept
         place = f"in {where}: " if where else ""
-        with suppress(OSError):  # nobody can be told: the exit code says it
+        with suppress(OSError):  # standard error is closed: only the exit code reports the failure
             print(f"{trace if self.debug else ''}hornetos: {place}{HornetError(shown.message, hint)}", file=sys.stderr)
 
     def _in_thread(self, failed: threading.ExceptHookArgs) -> None:
@@ -77,7 +77,7 @@ class Failures:
         self.report(failed.exc_value, f"thread {failed.thread.name if failed.thread else '?'}")
 
     def _unraisable(self, failed: sys.UnraisableHookArgs) -> None:
-        """An object's last words, or a clean-up's at exit: nothing depends on them any more."""
+        """Log an error of a finalizer or of a clean-up at exit. The verdict does not depend on it."""
         if failed.exc_value is not None and not isinstance(failed.exc_value, KeyboardInterrupt):
             trace = "".join(traceback.format_exception(failed.exc_value))
             _write_log(trace)
@@ -89,7 +89,7 @@ FAILURES = Failures()
 
 
 def explain(error: BaseException) -> HornetError:
-    """Any exception as an error that a user can act on: the thing, the problem, the next step."""
+    """Turn any exception into an error that a user can act on: the thing, the problem, the next step."""
     if isinstance(error, HornetError):
         return error
     if isinstance(error, OSError) and error.errno is not None:

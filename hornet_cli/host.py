@@ -1,4 +1,4 @@
-"""`hornetos host`: what this machine has, and which lanes work on it, proved by use."""
+"""`hornetos host`: the host's tools and features, and the lanes that work on it. Each lane is proved by a boot."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from hornet_cli.printer import say, say_json, show
 def host(
     ctx: typer.Context,
     kernel: Annotated[
-        Path | None, typer.Option(help="The vmlinux to prove lanes with (default: the one built last).")
+        Path | None, typer.Option(help="The vmlinux to prove lanes with (default: the newest built one).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
 ) -> None:
-    """Show the host's tools, features and lanes (exit 0: it can do the suite's work, 1: it can't, 2: no lane is known).
+    """Show the host's tools, features and lanes (exit 0: the host is ready, 1: it is not, 2: no lane could be proved).
 
-    A lane (VMM/accelerator) is proved by booting a kernel until it looks for its root; the outcome is kept until host
-    or kernel change. Without a built kernel it is "not proved".
+    A lane (VMM/accelerator) is proved by booting a kernel until it looks for its root. The result is cached until the
+    host or the kernel changes. Without a built kernel every lane is "not proved".
     """
     from hornet.checks.host_readiness import host_abilities, host_problems, host_remarks
     from hornet.errors import HostError
@@ -49,7 +49,7 @@ def host(
     else:
         _print_tables(facts, states, required)
         for title, obstacle in abilities.items():
-            say(f"{'can not' if obstacle else 'can'} {title}" + (f": {obstacle}" if obstacle else ""))
+            say(f"{'cannot' if obstacle else 'can'} {title}" + (f": {obstacle}" if obstacle else ""))
         for heading, sentences in (("problem", problems), ("note", remarks)):
             for sentence in sentences:
                 say(f"{heading}: {sentence}")
@@ -57,7 +57,7 @@ def host(
         raise typer.Exit(1)
     if kernel and not any(state.usable for state in lanes):
         reasons = "; ".join(f"{state.lane}: {state.reason}" for state in lanes if state.usable is None)
-        raise HostError(f"no lane could be proved: {reasons}", "mend that, then run it again")
+        raise HostError(f"no lane could be proved: {reasons}", "fix that, then run it again")
 
 
 def _newest_kernel(workspace: Workspace) -> Path | None:
@@ -79,8 +79,8 @@ def _print_tables(facts: dict[str, Any], lanes: Sequence[dict[str, Any]], requir
         lane_table.add_row(state["lane"], words[state["usable"]], state["reason"])
     tool_table = Table("Tool", "Version", "Debian package", box=None, pad_edge=False, header_style="dim")
     for name, version in facts["tools"].items():
-        absent = Text("✗ missing", "bold red") if name in required_tools else Text("– not here", "dim")
-        known = {None: absent, "?": Text("not told", "dim")}.get(version, version)
+        absent = Text("✗ missing", "bold red") if name in required_tools else Text("– not installed", "dim")
+        known = {None: absent, "?": Text("unknown", "dim")}.get(version, version)
         tool_table.add_row(name, known, facts["packages"][name])
     fact_table = Table(box=None, pad_edge=False, show_header=False)
     for key, value in facts.items():

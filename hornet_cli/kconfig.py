@@ -1,4 +1,4 @@
-"""`hornetos kconfig FILE`: judge a kernel's configuration against the spec, from a file alone, without a VM."""
+"""`hornetos kconfig FILE`: judge a kernel's configuration against the spec. It needs only the file, not a VM."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def kconfig(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="A .config, a config.gz, a vmlinux or a bzImage with CONFIG_IKCONFIG.")],
     kernel_version: Annotated[
-        str | None, typer.Option(help="The kernel's version, if the file's own title does not say it, or is wrong.")
+        str | None, typer.Option(help="The kernel's version, if the file's header lacks it or is wrong.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Judge each kernel flag of the spec: required ones must be y, removed ones off (exit 0 all hold, 1 some don't)."""
+    """Judge each kernel flag of the spec: required ones must be y, removed ones n (exit 0: all hold, 1: some don't)."""
     kernel, boot_args = settings(ctx).spec.kernel, settings(ctx).spec.machine.boot_args
     if kernel_version is not None:
         version_key(kernel_version)
@@ -60,5 +60,5 @@ def _print_table(file: Path, version: str | None, verdicts: list[FlagVerdict]) -
         flags = f"expected {verdict.expected}  found {verdict.found:<6}"
         say(f"{mark}  {'CONFIG_' + verdict.symbol:<{width}}  {flags}  {verdict.reason}")
     wrong = sum(not verdict.ok for verdict in verdicts)
-    known = f"Linux {version}" if version else "a kernel of unknown version (say it with --kernel-version)"
+    known = f"Linux {version}" if version else "a kernel of unknown version (set it with --kernel-version)"
     say(f"{file}: {known}: {len(verdicts) - wrong} of {len(verdicts)} flags hold" + (f", {wrong} do not" * bool(wrong)))

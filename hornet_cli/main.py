@@ -1,8 +1,8 @@
-"""Runs one command: however it ends, its exit code is the truth, and what went wrong is one message.
+"""Runs one command and ends the process with its exit code. An error is one message on standard error.
 
-Exit codes: 0 all is well; 1 the thing was judged and does not hold; 2 it could not be judged or done (wrong usage, a
-missing tool, an unreadable file, a fault of the suite …); 130, 143, 129 ended by SIGINT, SIGTERM, SIGHUP; 141 nobody
-reads the output any more.
+Exit codes: 0 success; 1 the command reached a verdict, and it is a failure; 2 no verdict, or the work was not done
+(wrong usage, a missing tool, an unreadable file, a bug of the suite …); 130, 143, 129 ended by SIGINT, SIGTERM, SIGHUP;
+141 the reader of standard output closed the pipe.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BY_SIGNAL = 128
 
 
 def main() -> None:
-    """Run `hornetos` with the words of the command line, and end the process."""
+    """Run `hornetos` with the arguments of the command line, and end the process."""
     code, interrupted = NOT_DONE, None
     try:
         protect_streams()
@@ -36,9 +36,9 @@ def main() -> None:
             listen_no_more()
     except KeyboardInterrupt:
         interrupted = signal.SIGINT
-    except Exception:  # not even the report of a failure could be made
+    except Exception:  # reporting the failure failed too
         pass
-    # Whatever became of the exception: clean-up may have replaced it.
+    # The signal decides, not the exception: an error during clean-up may have replaced the KeyboardInterrupt.
     if number := ended_by() or interrupted:
         with suppress(OSError):
             print(last_line(number), file=sys.stderr)
@@ -47,14 +47,14 @@ def main() -> None:
 
 
 def run(words: Sequence[str]) -> int:
-    """Run a command and return its exit code. Only a command itself says 1; any exception is 2."""
+    """Run a command and return its exit code. Only the command itself returns 1; any exception gives 2."""
     try:
         code = _invoke(words)
         check_output()
     except Exception as error:
         FAILURES.report(error)
         return NOT_DONE
-    # What a thread could not do may be missing from the verdict.
+    # If a thread failed, its part of the work may be missing from the verdict.
     return NOT_DONE if FAILURES.in_threads else code
 
 
@@ -66,15 +66,15 @@ def _give_to_owner() -> None:
 
 
 def _invoke(words: Sequence[str]) -> int:
-    """Without typer's own main(), which ends with 1 for a broken pipe, whosever it is, and for an end of file."""
+    """Run the typer app without typer's own main(), which exits with 1 for any broken pipe and for an end of file."""
     import typer
 
-    # Here, so that a broken installation is an error like any other.
+    # Imported here, so that a broken installation is reported like any other error.
     from hornet_cli.app import app
 
     usage_error: type[Exception] = typer.BadParameter.__mro__[1]
     command = typer.main.get_command(app)
-    # A shell asks for completions by this variable; click answers in its own main() only.
+    # A shell requests completions with this variable. click handles it only in its own main().
     command._main_shell_completion({}, "hornetos")
     try:
         with command.make_context("hornetos", list(words)) as context:

@@ -1,4 +1,4 @@
-"""`hornetos net`: the guide's namespaces vm1 … vmN on this machine, made, listed, checked and removed."""
+"""`hornetos net`: create, list, check and remove the guide's namespaces vm1 … vmN on this machine."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hornet_cli.context import settings
 from hornet_cli.printer import say
 
 net = typer.Typer(
-    help="""Networks for VMs that all are 10.0.0.2.
+    help="""Networks for VMs that all use the address 10.0.0.2.
 
     VM N gets a namespace vmN with the bridge br-vm (10.0.0.1) and tap0 for its VMM, and a veth pair to the host
-    (10.0.N.1 inside, 10.0.N.254 outside). It reaches what lies behind the host's default route and nothing else.
+    (10.0.N.1 inside, 10.0.N.254 outside). It reaches only destinations behind the host's default route.
 
-    A VMM is started in the namespace: `ip netns exec vm3 …`; so is what talks to its guest:
-    `ip netns exec vm3 ssh root@10.0.0.2`. The kernel marks what belongs to the suite: `ip link show group 18511`.""",
+    Start a VMM in its namespace: `ip netns exec vm3 …`. Reach its guest from there too:
+    `ip netns exec vm3 ssh root@10.0.0.2`. The suite's interfaces are in a group: `ip link show group 18511`.""",
     no_args_is_help=True,
 )
 
@@ -29,7 +29,7 @@ Private = Annotated[
     typer.Option(
         metavar="PREFIX",
         envvar="HORNET_NET_PRIVATE",
-        help="Play the host in a namespace PREFIXhost, with PREFIXvm1 …, instead of in the machine's own network.",
+        help="Use a namespace PREFIXhost as the host, with PREFIXvm1 …, instead of the machine's own network.",
     ),
 ]
 
@@ -38,8 +38,8 @@ Private = Annotated[
 def up(ctx: typer.Context, count: Count = 1, first: First = 1, private: Private = None) -> None:
     """Create the networks of VMs and repair existing ones.
 
-    What is right is left alone, so it can be run again at any time, also beside running VMs. All or nothing: if VM k
-    cannot be created, those created before it are removed, and the error names k.
+    It does not touch correct networks, so you can run it again at any time, even while VMs run. If the network of VM k
+    cannot be created, the networks created before it are removed, and the error names k.
     """
     from hornet.network.reconcile import bring_up
 
@@ -60,7 +60,7 @@ def down(
     """Remove exactly what `hornetos net list` shows.
 
     Namespaces, interfaces and rules that do not belong to the suite stay, whatever their names. ip_forward stays
-    enabled, because others may rely on it by now. Missing ids are not an error.
+    enabled, because other programs may rely on it. Missing ids are not an error.
     """
     from hornet.network.ownership import remove_found, remove_leftovers, take_inventory
 
@@ -78,7 +78,7 @@ def down(
 
 @net.command("list")
 def show(ctx: typer.Context, private: Private = None) -> None:
-    """List what belongs to the suite: networks of VMs, remains of broken ones, rules, leftovers of killed runs."""
+    """List everything that the suite owns: VM networks, remains of broken ones, rules, leftovers of killed runs."""
     from hornet.network.ownership import leftovers, take_inventory
 
     host = _host(ctx, private)
@@ -88,7 +88,7 @@ def show(ctx: typer.Context, private: Private = None) -> None:
         end = vm.plan.host_veth if vm.plan.host_veth in found.host_ends else "no interface on the host"
         say(f"{vm.name}  {vm.plan.subnet}  {end}")
     for name in found.orphans(host):
-        say(f"{name}  an interface on the host without its namespace")
+        say(f"{name}  an orphaned interface on the host: its namespace is gone")
     for name in found.empty_names:
         say(f"{name}  a name without a namespace")
     if found.rules:
@@ -103,7 +103,8 @@ def show(ctx: typer.Context, private: Private = None) -> None:
 def check(ctx: typer.Context, count: Count = 1, first: First = 1, private: Private = None) -> None:
     """Compare each VM's network with the guide's topology: exit code 0 if all are correct, 1 if not.
 
-    Interfaces, addresses, routes, forwarding and rules, inside the namespaces and on the host; `up` repairs them.
+    It compares interfaces, addresses, routes, forwarding and rules, inside the namespaces and on the host. `up`
+    repairs them.
     """
     from hornet.network.reconcile import host_problems, vm_problems
 

@@ -1,4 +1,4 @@
-"""Programs that a command hands over to: run in the checkout if there is one, and interrupted with the command."""
+"""Runs the programs that a command delegates to, in the checkout if there is one. A signal ends both."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from collections.abc import Sequence
 
 from hornet.installation import IN_CHECKOUT, SOURCE
 
-# A shell ignores SIGINT for what it starts in the background, and the program would inherit that.
+# A shell sets SIGINT to be ignored in background jobs, and the program would inherit that.
 INTERRUPTED_WITH_US = ("env", "--default-signal=INT", "setpriv", "--pdeathsig", "INT")
 
 
 def call(argv: Sequence[str]) -> int:
-    """Run a program to its end and give its exit code.
+    """Run a program to its end and return its exit code.
 
-    Whatever signal ends this process, the program gets one SIGINT, cleans up and ends, and this process waits for
-    it; also when this process is killed. The terminal's Ctrl-C does not reach it: it has a session of its own.
+    If a signal ends this process, the program gets one SIGINT and cleans up, and this process waits for it. If this
+    process is killed, the kernel sends the SIGINT. The terminal's Ctrl-C does not reach the program, which has its own
+    session.
     """
     where = SOURCE if IN_CHECKOUT else None
     process = subprocess.Popen([*INTERRUPTED_WITH_US, *argv], cwd=where, start_new_session=True)

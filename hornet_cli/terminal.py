@@ -1,4 +1,4 @@
-"""What commands print goes through here: text from outside is shown and not obeyed, a closed pipe ends quietly."""
+"""The output streams of every command. Control characters are escaped, and a closed pipe ends the process silently."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import TextIO
 
 from hornet.text import printable
 
-# What a shell reports of a program that SIGPIPE has ended, as it ends others when nobody reads them any more.
+# A shell reports this for a program that SIGPIPE ended: 128 + 13.
 CLOSED_PIPE_EXIT_CODE = 141
 
 
 class CheckedStream(io.TextIOBase):
-    """Standard output or error: a pipe that nobody reads any more ends the process, quietly.
+    """Standard output or error. If the reader closes the pipe, the process ends silently.
 
-    Not a subclass of TextIOWrapper, and without a `buffer`, so that nothing can write past it.
+    It is not a subclass of TextIOWrapper and has no `buffer`, so that nothing can bypass it.
     """
 
     def __init__(self, terminal: TextIO, name: str) -> None:
@@ -49,15 +49,15 @@ class CheckedStream(io.TextIOBase):
             self._fail(error)
 
     def check(self) -> None:
-        """Raises OSError if anything could not be written: click, for one, swallows that of its first write."""
+        """Raises OSError if any write failed, even one whose error a caller ignored, as click does with its first."""
         self.flush()
         if self._failed:
             raise self._failed
 
     def _fail(self, error: OSError) -> None:
-        """Nothing more is written, and a clean-up is not disturbed again.
+        """Discard all further output, so that the same error does not interrupt the clean-up.
 
-        What is still buffered would fail once more when the interpreter ends, with exit code 120.
+        Otherwise flushing the buffered text at the interpreter's exit would fail again, with exit code 120.
         """
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self._terminal.fileno())
@@ -69,9 +69,9 @@ class CheckedStream(io.TextIOBase):
 
 
 class PrintableStream(CheckedStream):
-    """The same as print() and libraries see it: everything that passes becomes printable().
+    """The stream for print() and for libraries: it makes all text printable().
 
-    Never a terminal, so that libraries add no colours, which would be shown as text.
+    It is never a terminal, so that libraries add no colours: their escape sequences would be shown as text.
     """
 
     def write(self, text: str) -> int:
@@ -79,12 +79,12 @@ class PrintableStream(CheckedStream):
 
     @property
     def coloured(self) -> TerminalStream:
-        """The stream for text that is printable already, and for its colours."""
+        """The stream for text that is already printable; it passes colours through."""
         return TerminalStream(self._terminal, self._name)
 
 
 class TerminalStream(CheckedStream):
-    """A terminal, if the stream is one."""
+    """A stream that passes text unchanged. It is a terminal if the stream below it is one."""
 
     def isatty(self) -> bool:
         return self._terminal.isatty()
@@ -97,9 +97,9 @@ def check_output() -> None:
 
 
 def protect_streams() -> None:
-    """From here on the process shows what it prints, and obeys none of it. For the start of a command."""
+    """From now on escape control characters in everything that the process prints. Call it when a command starts."""
     for name in ("stdout", "stderr"):
-        # None where it is closed; what a command opens next would then be taken for its output.
+        # A closed stream is None. The next file that the command opens would get its descriptor and the output.
         stream = getattr(sys, name) or open(os.devnull, "w")  # noqa: PTH123, SIM115
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

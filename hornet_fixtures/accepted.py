@@ -1,6 +1,6 @@
-"""Tests that the spec accepts by name: one that fails is shown as accepted, with the reason, and not as passed.
+"""Accepted failures: a failing test that the spec accepts by name is shown as accepted, with the reason.
 
-A name may have a case, as in `test_clones_are_safe[boot_id]`: the other cases are then judged as ever.
+A name may include a case, as in `test_clones_are_safe[boot_id]`. The other cases are then judged as usual.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from hornet.installation import TESTS
 from hornet.results.junit import ACCEPTED
 from hornet_fixtures.session import read_spec
 
-# The folders that users run: a run of a part of them must still know the names of all.
+# The folders that users run. A run of one folder must still know the names of the tests in all of them.
 USER_TESTS = ("conformance", "network", "perf")
 _TEST = re.compile(r"^def (test_\w+)", re.MULTILINE)
 _COLLECTED = pytest.StashKey[set[str]]()
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Note the names of all tests, also of those that are deselected later."""
+    """Store the names of all tests, including those that are deselected later."""
     item.config.stash.setdefault(_COLLECTED, set()).update((_name(item), item.name))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Only a verdict can be accepted: a test that could not be judged is an error as ever."""
+    """Mark accepted tests as expected failures. Only a verdict can be accepted: a test without one stays an error."""
     accepted = read_spec(session.config).accepted
     if accepted:
         collected = session.config.stash.get(_COLLECTED, set())
-        # A case is known only by the test's collection.
+        # Only collection knows a test's cases. Of a test that is not collected, check the name alone.
         names = [name if name.partition("[")[0] in collected else name.partition("[")[0] for name in accepted]
         if problems := unknown_tests(names, {*suite_tests(), *collected}):
             raise pytest.UsageError("\n".join(problems))
@@ -49,7 +49,7 @@ def suite_tests() -> Iterator[str]:
 
 
 def unknown_tests(accepted: Iterable[str], known: Collection[str]) -> list[str]:
-    """One sentence for each accepted name that no test has, with the names that look like it."""
+    """One sentence for each accepted name that no test has, with similar names."""
     problems = []
     for name in accepted:
         if name not in known:

@@ -1,4 +1,4 @@
-"""How a test says that a check does not hold: every problem, one per line, and no traceback of the check itself."""
+"""Fails a test with the problems that a check found: one per line, without a traceback of the check."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 
 def assert_no_problems(problems: Sequence[str]) -> None:
-    """Fail the test with all problems that a check found; none means that the rule holds."""
+    """Fail the test if a check found problems, and show all of them."""
     if problems:
-        # A problem of several lines is indented: no name in it may begin a problem of its own.
+        # Indent the continuation lines: a name with a newline must not look like another problem.
         pytest.fail("\n".join(problem.replace("\n", "\n    ") for problem in problems), pytrace=False)

@@ -1,4 +1,4 @@
-"""A snapshot full of agents and its clones, shared by all tests of hazards: see hornet/scenarios/lineage.py."""
+"""A snapshot with running agents, and its clones. All tests of hazards share them: see hornet/scenarios/lineage.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hornet_fixtures.prefetch import prefetched
 
 @pytest.fixture(scope="session")
 def lineage_workspace(workspace: Workspace) -> Iterator[Workspace]:
-    """Where the family's snapshots are: they are removed with the test run, or by the next one if it is killed."""
+    """The workspace of the lineage's snapshots. It is removed with the test run, or by the next run if it is killed."""
     with work_directory(workspace.run, "lineage", PRIVATE_DIRECTORY_MODE) as directory:
         yield Workspace(directory)
 
@@ -29,7 +29,7 @@ def lineage_workspace(workspace: Workspace) -> Iterator[Workspace]:
 def parent_future(
     workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, lineage_workspace: Workspace
 ) -> Future[Parent]:
-    """The first generation."""
+    """The first generation: the parent."""
     return workers.submit(snapshot_parent, fleet, bundle, lineage_workspace)
 
 
@@ -38,7 +38,7 @@ def parent_future(
 def lineage_future(
     workers: ThreadPoolExecutor, fleet: Fleet, parent_future: Future[Parent], lineage_workspace: Workspace, spec: Spec
 ) -> Future[Lineage]:
-    """The next two. Each waits for what was begun before it, so that at least one worker never waits."""
+    """The next two generations. Each waits only for work submitted before it, so the workers cannot deadlock."""
 
     def clone(*, snapshottable: bool) -> Clone:
         return restore_clone(fleet, parent_future.result(), snapshottable=snapshottable)
@@ -46,13 +46,13 @@ def lineage_future(
     clones = [workers.submit(clone, snapshottable=number == 0) for number in range(spec.hazards.clones)]
 
     def complete() -> Lineage:
-        raised = [begun.result() for begun in clones]
-        return Lineage(parent_future.result(), raised, restore_grandchild(fleet, raised[0], lineage_workspace))
+        restored = [future.result() for future in clones]
+        return Lineage(parent_future.result(), restored, restore_grandchild(fleet, restored[0], lineage_workspace))
 
     return workers.submit(complete)
 
 
 @pytest.fixture(scope="session")
 def lineage(lineage_future: Future[Lineage]) -> Lineage:
-    """The family, all that are left of it paused."""
+    """The lineage. Every VM of it that still exists is paused."""
     return lineage_future.result()

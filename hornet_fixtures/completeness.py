@@ -1,4 +1,4 @@
-"""Notes every collected test in the run directory, so that one that is left out later is known not to have run."""
+"""Writes the names of all collected tests to the run directory, so that a test that did not run is detected."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ FIRST_WORKER = "gw0"
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Before any option deselects it."""
+    """Store the test's name before any option deselects it."""
     module = module_name(item.path.with_suffix("").parts)
     item.config.stash.setdefault(_COLLECTED, []).append((module, item.name))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """With pytest-xdist the workers collect, all of them the same tests."""
+    """Write the names. With pytest-xdist every worker collects the same tests, so only the first one writes."""
     config = session.config
     worker = getattr(config, "workerinput", {}).get("workerid", FIRST_WORKER)
     collected = config.stash.get(_COLLECTED, [])

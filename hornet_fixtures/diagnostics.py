@@ -1,8 +1,8 @@
-"""What a report of a test says: verdict or not, what the VMs had to say, and nothing that a terminal would obey.
+"""The reports of tests: they tell verdicts from errors, show the VMs' consoles, and contain no control characters.
 
-A failed test shows the consoles of the VMs that run, whichever phase failed: fixture set-up included. A failure is a
-verdict: a problem that a check found, or an assertion of the test itself. Whatever else ends a test means that it could
-not judge: that is an error, in every output, and a run whose only trouble it is ends with exit code 2.
+If any phase of a test fails, fixture set-up included, its report shows the consoles of the running VMs. A failure is a
+verdict: a problem that a check found, or a failed assertion of the test itself. Any other exception means that the test
+could not judge. It is an error in every output. A run with errors but without failures ends with exit code 2.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from hornet.vm.fleet import VM, Fleet
 from hornet.vmm.failure import VMFailedError
 from hornet_fixtures.recording import EVIDENCE, RUN_DIRECTORY
 
-# Of one section of a report, as a console.
+# The limit for one section of a report, such as a console.
 MAX_SECTION_CHARACTERS = 200_000
 MAX_NAME_CHARACTERS = 60
-# In the suite's own tests any exception is a failure of what they test.
+# In the suite's own tests any exception is a failure of the code under test.
 OWN_TESTS = (TESTS / "selftest", TESTS / "guest")
 NOT_JUDGED_EXIT_CODE = 2
-# By what it says: the test that showed it first.
+# Maps a failure's short text to the test that showed it first.
 SHOWN_FAILURES = pytest.StashKey[dict[str, str]]()
 
 
@@ -44,10 +44,10 @@ def pytest_runtest_makereport(
         error = call.excinfo.value if call.excinfo else None
         shown_before = isinstance(error, VMFailedError) and _first_shown_by(item, error)
         if isinstance(error, HornetError):
-            # An expected error says all that there is to know; frames of the suite would bury it.
+            # The message of an expected error is complete; a traceback of the suite would hide it.
             report.longrepr = str(shown_before or error)
         if report.when == "call" and call.excinfo and not is_verdict(call.excinfo, item.path):
-            # pytest knows errors only outside of a test's call.
+            # pytest reports an error, rather than a failure, only for set-up and teardown.
             report.when = "setup"
         for vm in () if shown_before else Fleet.running:
             report.sections.append((f"console of {vm.name}", vm.diagnostics() + _evidence(item, vm)))
@@ -58,7 +58,7 @@ def pytest_runtest_makereport(
 
 
 def _evidence(item: pytest.Item, vm: VM) -> str:
-    """Where console and log of a failed test's VM are kept in the run directory, as a last line; else nothing."""
+    """A last line with the path of the VM's console and log in the run directory; empty if nothing was kept."""
     name = re.sub(r"[^\w.-]+", "_", f"{item.name[:MAX_NAME_CHARACTERS]}-{vm.name}")
     with suppress(OSError):
         if kept := keep_evidence(vm.directory, item.config.stash[RUN_DIRECTORY] / EVIDENCE, name):
@@ -67,7 +67,7 @@ def _evidence(item: pytest.Item, vm: VM) -> str:
 
 
 def _first_shown_by(item: pytest.Item, error: VMFailedError) -> str:
-    """Of a VM's failure that an earlier test has shown in full: one line that refers to it; else nothing."""
+    """One line that refers to the earlier test that showed this VM failure in full; empty if there is none."""
     first = item.config.stash.setdefault(SHOWN_FAILURES, {}).setdefault(error.short, item.nodeid)
     return "" if first == item.nodeid else f"{error.short}: see {first}"
 
@@ -85,19 +85,19 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """pytest's exit code for failures is for verdicts alone."""
+    """Keep pytest's exit code for failures (1) for verdicts."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if session.exitstatus == pytest.ExitCode.TESTS_FAILED and reporter and not reporter.stats.get("failed"):
         session.exitstatus = NOT_JUDGED_EXIT_CODE
 
 
 def is_verdict(found: pytest.ExceptionInfo[BaseException], test_file: Path) -> bool:
-    """Whether an exception says that what is tested does not hold, and not that this could not be judged."""
+    """Whether an exception is a verdict on the subject of the test; otherwise the test could not judge."""
     if any(test_file.is_relative_to(folder) for folder in OWN_TESTS):
         return True
     places = [Path(entry.path) for entry in found.traceback]
     if isinstance(found.value, pytest.fail.Exception):
-        # pytest-timeout fails a test too, which has judged nothing by then.
+        # pytest-timeout also fails a test, but a timeout is not a verdict.
         return all(place.name != "pytest_timeout.py" for place in places)
     if isinstance(found.value, AssertionError):
         return places[-1].is_relative_to(test_file.parent)
@@ -105,7 +105,7 @@ def is_verdict(found: pytest.ExceptionInfo[BaseException], test_file: Path) -> b
 
 
 def _printable(value: Any) -> Any:
-    """The same with every text in it printable: a report's text, its sections, or pytest's tree of a traceback."""
+    """Make every string printable in a report's text, in its sections, or in pytest's tree of a traceback."""
     if isinstance(value, str):
         return printable(value, MAX_SECTION_CHARACTERS)
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""How a run ends by a signal: once cleaned up, with the shell's exit code, its workers with it."""
+"""A signal ends the run and its workers. Each cleans up first; the exit code is the shell's (128 + signal)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """xdist: a signal that only the run itself gets ends its workers too; each cleans up what it has made."""
+    """xdist: forward a signal that only the main process gets to the workers. Each worker cleans up."""
     pid = node.gateway.remote_exec("import os; channel.send(os.getpid())").receive(ANSWER_TIMEOUT_S)
     before_interrupt(partial(_terminate, pid))
 
@@ -44,7 +44,7 @@ def _terminate(pid: int) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
-    """Also if a clean-up that failed has replaced the KeyboardInterrupt, or if the signal comes during the summary."""
+    """Set the exit code, even if a failed clean-up replaced the KeyboardInterrupt or the signal comes very late."""
     finish_in_spite_of_signals()
     if number := ended_by():
         session.exitstatus = BY_SIGNAL + number
@@ -56,7 +56,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Nothing about a signal that comes when the exit code stands."""
+    """Print the last line, unless the signal came after the exit code was set."""
     if (number := config.stash.get(ENDED_BY, None)) and not hasattr(config, "workerinput"):
         with suppress(OSError):
             print(last_line(number), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Restored guests, and their facts: collected in a round trip or two and shared by all tests."""
+"""Restored guests and their facts. All tests share them; collecting takes one or two round trips."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from hornet_fixtures.under_test import Image
 
 @pytest.fixture(scope="session")
 def restored_vm(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
-    """A clone of the snapshot that tests look at and do not change."""
+    """A clone of the snapshot that tests may inspect but must not change."""
     vm = fleet.restore(bundle)
     yield vm
     fleet.remove(vm)
@@ -32,7 +32,7 @@ def restored_vm(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
 
 @dataclass(frozen=True)
 class ProbedVM:
-    """A clone that is looked at, and what it said."""
+    """A clone and the results of its probes."""
 
     vm: VM
     facts: ProbeResults
@@ -48,13 +48,13 @@ def _ask(fleet: Fleet, bundle: Bundle, probes: list[Probe]) -> ProbedVM:
 def facts_future(
     workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str
 ) -> Future[ProbedVM]:
-    """All questions but those about tools."""
+    """All probes except those of tools."""
     return workers.submit(_ask, fleet, bundle, guest_probes(spec, tier_name))
 
 
 @pytest.fixture(scope="session")
 def facts(facts_future: Future[ProbedVM]) -> ProbeResults:
-    """All facts of a restored guest, but for those of its tools."""
+    """All facts of a restored guest, except those of its tools."""
     return facts_future.result().facts
 
 
@@ -63,7 +63,7 @@ def facts(facts_future: Future[ProbedVM]) -> ProbeResults:
 def tool_facts_future(
     workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str
 ) -> Future[ProbedVM]:
-    """The questions about tools, to a clone of its own."""
+    """The probes of tools, in a separate clone."""
     return workers.submit(_ask, fleet, bundle, tools_probes(spec, tier_name))
 
 
@@ -75,7 +75,7 @@ def tool_facts(tool_facts_future: Future[ProbedVM]) -> ProbeResults:
 
 @dataclass(frozen=True)
 class MutableVM:
-    """A clone that is put through faults and given secrets, and what it said."""
+    """A clone that gets faults and secrets, and the results of its probes."""
 
     vm: VM
     trial: SecretTrial
@@ -87,7 +87,7 @@ class MutableVM:
 def mutable_vm_future(
     workers: ThreadPoolExecutor, tool_facts_future: Future[ProbedVM], spec: Spec
 ) -> Future[MutableVM]:
-    """What changes a guest: tried with the one whose tools were used, Node.js among them."""
+    """The probes that change a guest. They reuse the clone of the tool probes, which has already run Node.js."""
 
     def try_out() -> MutableVM:
         vm = tool_facts_future.result().vm
@@ -99,15 +99,15 @@ def mutable_vm_future(
 
 @pytest.fixture(scope="session")
 def mutable_vm(mutable_vm_future: Future[MutableVM]) -> MutableVM:
-    """A clone for whatever changes a guest."""
+    """A clone for tests that need a changed guest."""
     return mutable_vm_future.result()
 
 
 @dataclass(frozen=True)
 class ReadOnlyRootVM:
-    """A VM booted with a read-only root, and what came of trying to write everywhere.
+    """A VM booted with a read-only root, and the results of trying to write everywhere.
 
-    disk_before_sha256: of its disk when it was up, before anybody tried to write there.
+    disk_before_sha256: the hash of its disk after the boot and before the first attempt to write.
     """
 
     vm: VM
@@ -120,7 +120,7 @@ class ReadOnlyRootVM:
 def read_only_root_future(
     workers: ThreadPoolExecutor, fleet: Fleet, kernel: Path, image: Image, spec: Spec
 ) -> Future[ReadOnlyRootVM]:
-    """A VM booted the guide's hardened way."""
+    """A VM booted with the guide's arguments for a read-only root."""
 
     def boot_and_write() -> ReadOnlyRootVM:
         more = spec.read_only_root.boot_args

@@ -1,4 +1,4 @@
-"""The plugin that conftest.py loads: it only puts the parts together."""
+"""The plugin that conftest.py loads. It only combines the other modules."""
 
 from __future__ import annotations
 
@@ -126,14 +126,14 @@ STDERR = 2
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     register_markers(config)
-    # What they log, tracebacks too, is about a connection whose end our own errors explain.
+    # They log lost connections, with tracebacks. The suite's own errors already explain these.
     for library in ("paramiko", "qemu.qmp"):
         logging.getLogger(library).setLevel(logging.CRITICAL + 1)
     try:
         configure_run(config)
     except HornetError as error:
         raise pytest.UsageError(str(error)) from error
-    # Capturing has not begun yet: long builds show their progress although their tests' output is captured.
+    # pytest does not capture output yet. This copy of stderr shows the progress of long builds during captured tests.
     config.stash[PROGRESS] = Progress(os.fdopen(os.dup(STDERR), "w"))
     config.pluginmanager.register(ending)
     config.pluginmanager.register(completeness)
@@ -148,7 +148,7 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Tests of each tool, removal, file, kernel feature or target get one case for each that the spec has."""
+    """Make one case for each tool, removal, file rule, kernel feature and metric of the spec."""
     if "removal_check" in metafunc.fixturenames:
         exempt = read_spec(metafunc.config).tier(judged_tier(metafunc.config)).exempt_from_removals
         names = [name for name in image_checks(read_spec(metafunc.config), exempt) if name.startswith("removal.")]

@@ -22,10 +22,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Timeline:
-    """When a fixture's work is started and done in a whole run, in seconds: measured with two emulated guests at once.
+    """When a fixture's work starts and ends in a full run, in seconds, measured with two emulated guests at once.
 
-    Only the order counts. Fixtures are requested in the order of start_s, so that both processors are busy to the end,
-    and nothing blocks a worker by waiting for work that is queued behind it. Tests run in the order of done_s.
+    Only the order matters. Fixtures are requested in the order of start_s. This keeps both processors busy to the end,
+    and no worker waits for work that is queued behind it. Tests run in the order of done_s.
     """
 
     start_s: float
@@ -36,7 +36,7 @@ _TIMELINES: dict[str, Timeline] = {}
 
 
 def prefetched(*, start_s: float, done_s: float) -> Callable[[Function], Function]:
-    """Register a fixture function, below its @pytest.fixture: the only thing to do for a new one. See Timeline."""
+    """Register a fixture function. Put it below @pytest.fixture; a new fixture needs nothing else. See Timeline."""
 
     def register(function: Function) -> Function:
         _TIMELINES[function.__name__] = Timeline(start_s, done_s)
@@ -50,18 +50,18 @@ FUTURES = pytest.StashKey[list["Future[Any]"]]()
 
 @pytest.fixture(scope="session")
 def workers(fleet: Fleet) -> Iterator[ThreadPoolExecutor]:
-    """As many threads as there are processors: an emulated guest keeps one busy."""
+    """One thread per processor: an emulated guest keeps one processor busy."""
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         yield pool
         pool.shutdown(wait=False, cancel_futures=True)
-        # Of an interrupted run: a question ends with the VM that was asked.
+        # After an interrupt, probes may still be running. Ending their VMs ends them.
         fleet.close()
 
 
 def start_all(request: pytest.FixtureRequest) -> None:
-    """Start everything that any collected test needs.
+    """Start the prefetched fixtures of all collected tests.
 
-    Not on a worker of pytest-xdist: it does not know which tests it will get, and starts what each needs by itself.
+    A pytest-xdist worker does nothing here: it does not know its tests in advance. Each test starts its own fixtures.
     """
     if hasattr(request.config, "workerinput"):
         return
@@ -71,17 +71,17 @@ def start_all(request: pytest.FixtureRequest) -> None:
         try:
             futures.append(request.getfixturevalue(name))
         except (Exception, OutcomeException):
-            continue  # pytest keeps it for the test that needs this
+            continue  # pytest caches the error and raises it in the test that needs this fixture
 
 
 def await_all(config: pytest.Config) -> None:
-    """Wait until everything that was started is done."""
+    """Wait until all started fixtures are done."""
     started: list[Future[Any]] = config.stash.get(FUTURES, [])
     wait(started)
 
 
 def ready_s(item: pytest.Item) -> float:
-    """When everything that a test waits for is done; 0 for tests that ask no guest. Sorting by it, no test blocks."""
+    """When the last fixture of a test is done; 0 for a test without a guest. In this order no test blocks another."""
     return max((_TIMELINES[name].done_s for name in _prefetched_by(item)), default=0)
 
 

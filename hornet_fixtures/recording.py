@@ -1,4 +1,4 @@
-"""What a run leaves: records.jsonl, host.json, artifacts.json, junit.xml in HORNET_HOME/reports/<run>/."""
+"""Writes a run's results to HORNET_HOME/reports/<run>/: records.jsonl, host.json, artifacts.json, junit.xml."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DEFAULT_STORAGE = "file://./.benchmarks"
 
 
 def configure_run(config: pytest.Config) -> None:
-    """Choose the run directory; saved benchmarks go beside it unless the command line says otherwise."""
+    """Choose the run directory. Saved benchmarks go beside it unless the command line sets another place."""
     if hasattr(config, "workerinput"):
         directory = Path(config.workerinput["hornet_run_directory"])
     else:
@@ -49,16 +49,17 @@ def configure_run(config: pytest.Config) -> None:
 
 
 def _check_writable(directory: Path) -> None:
-    """Raises HostError where a run could leave nothing: it would find that out when all is done."""
+    """Raises HostError if the run could not write its results. Without this check it would fail only at its end."""
     there = next(path for path in (directory, *directory.parents) if path.is_dir())
     if not os.access(there, os.W_OK):
         raise HostError(
-            f"{directory}: this run could not write its results there", "set HORNET_HOME, or use --run-dir=DIR"
+            f"{directory}: not writable, so this run could not save its results",
+            "set HORNET_HOME, or use --run-dir=DIR",
         )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say where a run that recorded something is to be found, and last, where all see it, that no seal was checked."""
+    """Print the run directory if anything was recorded. End with the warning of --no-seal, where everybody sees it."""
     directory = config.stash[RUN_DIRECTORY]
     if _recorded(directory):
         terminalreporter.write_line(f"recorded in {directory}; its report: hornetos report {directory.name}")
@@ -67,7 +68,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """A run that recorded nothing, such as one of the self-tests, leaves nothing; what is left is the owner's."""
+    """Remove the directory of a run without records, such as the self-tests. Give the rest to the checkout's owner."""
     directory = config.stash.get(RUN_DIRECTORY, None)
     if (
         directory
@@ -89,7 +90,7 @@ def _recorded(directory: Path) -> bool:
 
 @pytest.fixture(scope="session")
 def run_directory(pytestconfig: pytest.Config) -> Path:
-    """Where this run leaves what it found."""
+    """The directory of this run's records and results."""
     directory = pytestconfig.stash[RUN_DIRECTORY]
     directory.mkdir(parents=True, exist_ok=True)
     return directory
@@ -97,7 +98,7 @@ def run_directory(pytestconfig: pytest.Config) -> Path:
 
 @pytest.fixture(scope="session")
 def host() -> dict[str, Any]:
-    """The host's fingerprint, beside every value."""
+    """The host's fingerprint, stored with every record."""
     return fingerprint(vmm_programs())
 
 
@@ -105,7 +106,7 @@ def host() -> dict[str, Any]:
 def record(run_directory: Path, host: dict[str, Any], spec: Spec) -> Callable[..., Record]:
     """Write a record: record(name, value, lane=…, dimensions=…, samples=…, parts=…); returns it.
 
-    The spec says the unit and which direction is better. A name that it does not have is an error (Spec.quantity).
+    The spec defines the unit and which direction is better. An unknown name is an error (Spec.quantity).
     """
     write_file(run_directory / HOST_FILE, json.dumps(host, indent=2) + "\n")
 
@@ -149,11 +150,11 @@ def record_runs(run_directory: Path, host: dict[str, Any], lane: Lane, spec: Spe
 
 @pytest.fixture(scope="session")
 def artifacts(run_directory: Path) -> Callable[[str, dict[str, Any]], None]:
-    """Note what is known of an artifact under its name, in artifacts.json."""
+    """Write the facts of an artifact under its name to artifacts.json."""
 
     def note(name: str, facts: dict[str, Any]) -> None:
         path = run_directory / ARTIFACTS_FILE
-        # xdist's workers share the file.
+        # The xdist workers share the file.
         with FileLock(f"{path}.lock"):
             known = json.loads(path.read_text()) if path.exists() else {}
             write_file(path, json.dumps({**known, name: facts}, indent=2) + "\n")
@@ -162,5 +163,5 @@ def artifacts(run_directory: Path) -> Callable[[str, dict[str, Any]], None]:
 
 
 def bundle_facts(bundle: Bundle) -> dict[str, Any]:
-    """What a report shows of a snapshot."""
+    """The facts of a snapshot that a report shows."""
     return {"directory": bundle.directory.name, **bundle.manifest().model_dump(exclude={"superblock"})}

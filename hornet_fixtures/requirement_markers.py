@@ -1,4 +1,4 @@
-"""Ties tests to the guide's requirements: ids are checked at collection and travel with each result into junit.xml."""
+"""Links tests to the guide's requirements. Ids are checked at collection, and each result in junit.xml carries them."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def requirement_ids(item: pytest.Item) -> list[str]:
 
 
 def guide_cases(kind: str, names: Iterable[str], thing_of: Callable[[str], str] = str) -> list[Any]:
-    """One case per name; it carries the requirement `<kind>-<thing>` where the guide has one: a team's own has none."""
+    """One case per name. It carries the requirement `<kind>-<thing>` if the guide has it; a team's rule has none."""
     return requirement_cases({name: f"{kind}-{thing_of(name)}" for name in names})
 
 
 def requirement_cases(requirements: Mapping[str, str]) -> list[Any]:
-    """One case per name; it carries its requirement where the guide has that one."""
+    """One case per name. It carries its requirement if the guide has it."""
     guide = load_requirements()
     return [
         pytest.param(name, marks=pytest.mark.requirement(requirement)) if requirement in guide else name
@@ -37,7 +37,7 @@ def requirement_cases(requirements: Mapping[str, str]) -> list[Any]:
 
 
 def check_cases(group: str) -> list[Any]:
-    """One case per check of a group, as in `boot`, named like it, with the requirements that it proves."""
+    """One case per check of a group such as `boot`. The case carries the check's name and requirements."""
     return [
         pytest.param(check.function, id=check.label, marks=pytest.mark.requirement(*check.proves))
         for check in checks_in(group)
@@ -45,13 +45,13 @@ def check_cases(group: str) -> list[Any]:
 
 
 def metric_cases(metrics: Iterable[str]) -> list[Any]:
-    """One case per target metric; it carries the requirement of the guide that has this metric's verdict."""
+    """One case per target metric. It carries the requirement that this metric decides."""
     requirements = {requirement.metric: requirement.id for requirement in load_requirements().values()}
     return requirement_cases({metric: requirements.get(metric, "") for metric in metrics})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse ids that spec/requirements.toml does not have; let each test's result carry its ids."""
+    """Reject ids that are not in spec/requirements.toml, and add each test's ids to its result."""
     guide = load_requirements()
     problems = []
     for item in items:
@@ -63,14 +63,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(
             "\n".join(problems)
             + "\nA marker names ids of spec/requirements.toml, as in @pytest.mark.requirement('files-three'). Read "
-            "spec/requirements.toml and use the ids of the requirements that the test proves; if the guide asks for "
-            "something that it lacks, add a line there. A test that proves nothing of the guide needs no marker."
+            "spec/requirements.toml and use the ids of the requirements that the test proves. If a requirement of the "
+            "guide is missing there, add it. A test that proves no requirement needs no marker."
         )
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
-    """Note the lane that a test used."""
+    """Add the lane that a test used to its result."""
     lane = getattr(item, "funcargs", {}).get("lane")
     if lane is not None:
         item.user_properties.append((LANE_PROPERTY, str(lane)))
@@ -78,7 +78,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
 
 
 class _Collector:
-    """Notes every collected test that proves a requirement."""
+    """Collects every test that proves a requirement."""
 
     def __init__(self) -> None:
         self.checks: list[Check] = []
@@ -95,9 +95,9 @@ class _Collector:
 
 
 def collect_checks(tests: Path, tiers: Iterable[str]) -> list[Check]:
-    """Every test below a directory that names requirements of the guide, in any of the tiers; none is run.
+    """Every test below a directory that proves requirements in any of the tiers. No test is run.
 
-    Raises HornetError when the tests can't be collected.
+    Raises HornetError if the tests can't be collected.
     """
     return [check for tier in tiers for check in _collect(tests, tier)]
 

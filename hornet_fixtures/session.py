@@ -1,4 +1,4 @@
-"""What a test run stands on: spec, home, host network, lane, and the VMs of this process."""
+"""The fixtures of a whole test run: spec, workspace, host network, lane, and the VMs of this process."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ PROGRESS = pytest.StashKey[Progress]()
 
 
 def read_spec(config: pytest.Config) -> Spec:
-    """The specification that the command line asks for: a case is made of each of its tools, before fixtures exist."""
+    """The specification that the command line selects. Parametrization needs it before fixtures exist."""
     path = config.getoption("spec")
     return load_spec(Path(path) if path else None, [Path(overlay) for overlay in config.getoption("overlay")])
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Without the root that VMs need, one sentence ends the run, and not an error of each test."""
+    """End the run with one message if tests need VMs and the user is not root, instead of one error per test."""
     if session.config.option.collectonly:
         return
     if any("host_net" in getattr(item, "fixturenames", ()) for item in session.items):
@@ -57,22 +57,22 @@ def workspace() -> Workspace:
 
 @pytest.fixture(scope="session")
 def progress(pytestconfig: pytest.Config) -> Progress:
-    """Progress of builds, shown on the terminal as they go."""
+    """Shows the progress of builds on the terminal."""
     return pytestconfig.stash[PROGRESS]
 
 
 @pytest.fixture(scope="session")
 def key(pytestconfig: pytest.Config, workspace: Workspace) -> SshKey:
-    """The key pair that guests accept: --ssh-key, else this home's own."""
+    """The key pair that guests accept: --ssh-key, else the one in HORNET_HOME."""
     given = pytestconfig.getoption("ssh_key")
     return read_ssh_key(Path(given)) if given else ssh_key(workspace)
 
 
 @pytest.fixture(scope="session")
 def host_net(pytestconfig: pytest.Config, spec: Spec) -> Iterator[HostNet]:
-    """The network that plays the host: private unless --host-network is given.
+    """The host's network: a private one unless --host-network is given.
 
-    What a killed run has left is removed first.
+    Leftovers of killed runs are removed first.
     """
     with host_of_this_run(spec.network, private=not pytestconfig.getoption("host_network")) as net:
         yield net
@@ -80,7 +80,7 @@ def host_net(pytestconfig: pytest.Config, spec: Spec) -> Iterator[HostNet]:
 
 @pytest.fixture(scope="session")
 def lane(pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, request: pytest.FixtureRequest) -> Lane:
-    """The lane of --lane, else that of --snapshot, else the best one that this host proves to have."""
+    """The lane of --lane, else that of --snapshot, else the best one that was proved on this host."""
     snapshot = pytestconfig.getoption("snapshot")
     wanted = pytestconfig.getoption("lane") or (Manifest.read(Path(snapshot)).origin.lane if snapshot else None)
     if wanted:
@@ -92,7 +92,7 @@ def lane(pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, request:
 def fleet(
     pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, lane: Lane, host_net: HostNet, key: SshKey
 ) -> Iterator[Fleet]:
-    """VMs for tests; whatever a test leaves running is ended with the session."""
+    """VMs for tests. VMs that a test leaves running end with the session."""
     check_seals = not pytestconfig.getoption("no_seal")
     evidence = pytestconfig.stash[RUN_DIRECTORY] / EVIDENCE
     with Fleet(spec, workspace, lane, host_net, key, check_seals=check_seals, evidence=evidence) as vms:
@@ -103,9 +103,10 @@ def fleet(
 def new_fleet(
     pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, lane: Lane, host_net: HostNet, key: SshKey
 ) -> Callable[..., Fleet]:
-    """Makes a fleet beside `fleet`, for a test's `with`: what is not named is as there.
+    """Creates another fleet, for use in a test's `with`. It has the settings of `fleet` except those given.
 
-    new_fleet(workspace=…, host_net=…, key=…, check_seals=…, memory_mib=…): the last is any value of the spec's machine.
+    new_fleet(workspace=…, host_net=…, key=…, check_seals=…, memory_mib=…). memory_mib stands for any value of the
+    spec's machine.
     """
 
     evidence = pytestconfig.stash[RUN_DIRECTORY] / EVIDENCE

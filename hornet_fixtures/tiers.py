@@ -1,4 +1,4 @@
-"""Which tier an image is built as, and whose rules judge it."""
+"""Selects the tier to build and the tier whose rules are enforced."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ DEFAULT = "standard"
 
 
 def built_tier(config: pytest.Config) -> str:
-    """The tier that is built when nothing finished is given."""
+    """The tier to build if neither an image nor a snapshot is given."""
     return str(config.getoption("tier") or config.getoption("require") or DEFAULT)
 
 
 def judged_tier(config: pytest.Config) -> str:
-    """The tier to judge by: --require, else --tier, else what the given snapshot says it is, else the default.
+    """The tier to judge by: --require, else --tier, else the tier in the given snapshot's manifest, else the default.
 
-    Raises pytest.UsageError for a tier that the spec does not have, or a snapshot that can't be read.
+    Raises pytest.UsageError for an unknown tier or an unreadable snapshot.
     """
     try:
         name = str(config.getoption("require") or config.getoption("tier") or _claimed_tier(config) or DEFAULT)

@@ -1,4 +1,4 @@
-"""What is judged: a built image, one given by --image and --kernel, or a finished snapshot given by --snapshot."""
+"""The artifacts under test: built ones, those given with --image and --kernel, or the snapshot of --snapshot."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from hornet_fixtures.tiers import built_tier, judged_tier
 
 @dataclass(frozen=True)
 class Image:
-    """A root file system. manifest: what its builder knows of it; empty for one made elsewhere."""
+    """A root file system. manifest: the builder's manifest; empty for an image that was made elsewhere."""
 
     path: Path
     manifest: dict[str, Any]
@@ -42,13 +42,13 @@ def tier_name(pytestconfig: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def tier(spec: Spec, tier_name: str) -> Tier:
-    """The tier's own rules."""
+    """The rules of the tier to judge by."""
     return spec.tier(tier_name)
 
 
 @pytest.fixture(scope="session")
 def kernel(pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, progress: Progress) -> Path:
-    """The vmlinux: --kernel, else that of --snapshot if this home has it, else built from the spec."""
+    """The vmlinux: --kernel; with --snapshot the kernel that it booted, from HORNET_HOME; else built from the spec."""
     given, snapshot = pytestconfig.getoption("kernel"), pytestconfig.getoption("snapshot")
     if snapshot:
         booted = open_bundle(Path(snapshot), spec.snapshot).manifest().origin.kernel_sha256
@@ -72,7 +72,7 @@ def image(pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, progres
 
 @pytest.fixture(scope="session")
 def image_problems(image: Image, spec: Spec, tier: Tier, workspace: Workspace) -> ImageProblems:
-    """What the checks that need no VM find in the image's files, by check."""
+    """The problems that the checks without a VM find in the image's files, by check."""
     return judge_image(image.path, spec, tier.exempt_from_removals, workspace.run)
 
 
@@ -84,7 +84,7 @@ def bundle(
     progress: Progress,
     request: pytest.FixtureRequest,
 ) -> Bundle:
-    """The snapshot: --snapshot, else one of the kernel and the image, made once and kept."""
+    """The snapshot: --snapshot, else one of the kernel and the image, which is built once and cached."""
     snapshot = pytestconfig.getoption("snapshot")
     if snapshot:
         given = open_bundle(Path(snapshot), spec.snapshot)
@@ -92,7 +92,7 @@ def bundle(
         return given
     kernel, image = request.getfixturevalue("kernel"), request.getfixturevalue("image")
     tier = built_tier(pytestconfig)
-    # An image made elsewhere does not say on its console how far it is.
+    # An image made elsewhere does not print the ready signal on its console.
     ready_signal = bool(image.manifest)
     return build_snapshot(fleet, progress, kernel=kernel, image=image.path, tier=tier, ready_signal=ready_signal)
 
@@ -111,15 +111,15 @@ def _check_origin(bundle: Bundle, fleet: Fleet) -> None:
 
 
 def kernel_of_snapshot(workspace: Workspace, booted: str | None, given: Path | None) -> Path:
-    """The vmlinux with the hash `booted`. Skips, as not judged, without it; the snapshot itself needs none."""
+    """The vmlinux with the hash `booted`. Without it the test is skipped as not judged; a restore needs no vmlinux."""
     if given:
         if booted not in (None, file_sha256(given)):
-            raise pytest.UsageError(f"--kernel {given}: not the kernel that the snapshot has booted (SHA-256 {booted})")
+            raise pytest.UsageError(f"--kernel {given}: not the kernel that the snapshot booted (SHA-256 {booted})")
         return given
     for found in workspace.build.glob("kernel/*/vmlinux"):
         if file_sha256(found) == booted:
             return found
-    pytest.skip(f"{NOT_JUDGED}: the snapshot's vmlinux is not here; name it with --kernel=FILE")
+    pytest.skip(f"{NOT_JUDGED}: the snapshot's vmlinux is not in HORNET_HOME; name it with --kernel=FILE")
 
 
 def _existing(path: str, option: str) -> Path:

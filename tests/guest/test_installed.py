@@ -101,7 +101,7 @@ def test_files_are_judged_without_root(installation: Installation, bundle: Bundl
     code, output = installation.run("hornetos", "host", prefix=UNPRIVILEGED, environment=environment)
     assert code == 1
     assert "can judge files" in output
-    assert "can not run VMs" in output
+    assert "cannot run VMs" in output
 
 
 def test_a_team_judges_a_snapshot_by_all_checks_and_its_own(

@@ -240,7 +240,7 @@ def test_remains_are_listed_and_removed(prefix: str) -> None:
         netns.remove(f"{prefix}vm2")
         netns._link_mark(netns.RUN_NETNS / f"{prefix}vm9")
         _, output = hornetos_net(prefix, "list")
-        assert "veth-vm2-br  an interface on the host without its namespace" in output
+        assert "veth-vm2-br  an orphaned interface on the host: its namespace is gone" in output
         assert f"{prefix}vm9  a name without a namespace" in output
         assert hornetos_net(prefix, "down", "--count", "1") == (0, "1 VM networks removed\n")
         assert "vm3" in hornetos_net(prefix, "list")[1]

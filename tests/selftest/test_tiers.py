@@ -68,7 +68,7 @@ def test_the_kernel_of_a_snapshot_is_its_own_or_none(tmp_path: Path) -> None:
     booted = file_sha256(vmlinux)
     assert kernel_of_snapshot(workspace, booted, None) == vmlinux
     assert kernel_of_snapshot(workspace, None, vmlinux) == vmlinux
-    with pytest.raises(pytest.UsageError, match="not the kernel that the snapshot has booted"):
+    with pytest.raises(pytest.UsageError, match="not the kernel that the snapshot booted"):
         kernel_of_snapshot(workspace, "0" * 64, vmlinux)
     with pytest.raises(pytest.skip.Exception, match=r"not judged: .*--kernel=FILE"):
         kernel_of_snapshot(workspace, "0" * 64, None)
