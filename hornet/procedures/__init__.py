@@ -1,1 +1,1 @@
-"""The guide's standard operating procedures and its troubleshooting. Nothing here prints or parses arguments."""
+"""The guide's standard operating procedures and troubleshooting. This package neither prints nor parses arguments."""

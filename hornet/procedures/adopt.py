@@ -1,4 +1,4 @@
-"""Seal a snapshot that was made elsewhere: the guide's three files, without a manifest."""
+"""Seal a snapshot that was made elsewhere: it has the guide's three files but no manifest."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Provenance:
-    """What the user knows of a snapshot made elsewhere.
+    """The origin of a snapshot made elsewhere, as the user states it.
 
-    vmm_version: None for the version installed here. kernel: the vmlinux that was booted, or None. frozen: its guest
-    waits for a restore agent's command. ssh_key: the public key that its guest accepts, or None.
+    vmm_version: None for the version installed on this host. kernel: the vmlinux that was booted, or None. frozen: its
+    guest waits for a restore agent's command. ssh_key: the public key that its guest accepts, or None.
     """
 
     lane: Lane
@@ -48,9 +48,9 @@ def judge_before_adopting(bundle: Bundle, workspace: Workspace) -> Ext4Verdict:
 
 
 def adopt(bundle: Bundle, provenance: Provenance, spec: Spec, progress: Progress) -> Origin:
-    """Seal the files in their current state, bound to this CPU; returns what the manifest says of their origin.
+    """Seal the files in their current state and bind them to this CPU. Returns the origin that the manifest records.
 
-    Raises SpecError for an unknown tier, SnapshotError for memory that is cut off, GuestError for an unreadable key.
+    Raises SpecError for an unknown tier, SnapshotError for a truncated memory file, GuestError for an unreadable key.
     """
     spec.tier(provenance.tier)
     origin = Origin(
@@ -77,5 +77,5 @@ def adopt(bundle: Bundle, provenance: Provenance, spec: Spec, progress: Progress
 def _memory_mib(memory: Path) -> int:
     size_bytes = memory.stat().st_size
     if size_bytes % MIB:
-        raise SnapshotError(f"{memory}: {size_bytes} bytes, expected whole MiB", "copy it again: it was cut off")
+        raise SnapshotError(f"{memory}: {size_bytes} bytes, expected whole MiB", "copy it again: it is truncated")
     return size_bytes // MIB

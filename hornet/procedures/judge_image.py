@@ -1,4 +1,4 @@
-"""Every check on an image's files at once: the image is read in confinement, and only problems in words come back."""
+"""Runs every check on an image's files. A sandbox reads the image and returns nothing but problems as text."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from hornet.sandbox.told import Told
 from hornet.spec.model import Spec
 
 FSCK_TIMEOUT_S = 120.0
-# A check that reads every byte of a big image takes its time; endless content does not come to an end.
+# Enough for a check that reads every byte of a large image. It also ends a check of endless content.
 LIMITS = Limits(time_s=600.0)
 REMNANT = "secret.remnant"
 
 
 class ImageProblems(Mapping[str, list[str]]):
-    """Problems by check, as in `removal.python.path`. Asking for a check that could not be made raises its error."""
+    """Maps each check, such as `removal.python.path`, to its problems. Reading a check that failed raises its error."""
 
     def __init__(self, image: Path, outcomes: Mapping[str, Told | list[str]]) -> None:
         self._image, self._outcomes = image, outcomes
@@ -47,10 +47,10 @@ class ImageProblems(Mapping[str, list[str]]):
 
 
 def judge_image(image: Path, spec: Spec, exempt: Collection[str], work_directory: Path) -> ImageProblems:
-    """Hold every image check of the spec against an image; exempt: the removals that do not apply to its tier.
+    """Run every image check of the spec on an image. exempt: the removals that do not apply to its tier.
 
-    A private copy in `work_directory` is repaired first, as a boot would: the disk of a snapshot has a journal to
-    replay. Raises Ext4Error for what is no ext4 file system or can't be repaired, SandboxError beyond the limits.
+    A private copy in `work_directory` is repaired first, as at boot: the disk of a snapshot has a journal to replay.
+    Raises Ext4Error if the file is not an ext4 file system or can't be repaired, SandboxError beyond the limits.
     """
     with private_copy(image, work_directory) as copy:
         arguments = {"spec": spec.model_dump(mode="json"), "exempt": sorted(exempt)}
@@ -60,7 +60,7 @@ def judge_image(image: Path, spec: Spec, exempt: Collection[str], work_directory
 
 
 def judge_copy(image: int, spec: dict[str, Any], exempt: list[str]) -> dict[str, Told | list[str]]:
-    """The confined part of judge_image(): for each check its problems, or the error that kept it from judging."""
+    """The sandboxed part of judge_image(). Returns for each check its problems, or the error that stopped it."""
     rules = Spec.model_validate(spec)
     repair(image, FSCK_TIMEOUT_S)
     with Ext4Reader(image) as fs:

@@ -1,6 +1,7 @@
-"""Make a new version of a snapshot (guide: SOP 1), the only way to change what has a snapshot.
+"""Make a new version of a snapshot (guide: SOP 1). A disk that belongs to a snapshot must not be changed otherwise.
 
-The old version is restored, changed by a script inside the running VM, snapshotted, validated, and published.
+The old version is restored, a script changes it inside the running VM, and the result is snapshotted, validated and
+published.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ VERSION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class Change:
-    """A script that runs as root in the guest, and how long it may take."""
+    """A script that runs as root in the guest, and its timeout."""
 
     script: str
     timeout_s: float
@@ -32,7 +33,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Watcher:
-    """What is told of a new version as it is made: the script's output, then each step of its validation."""
+    """Callbacks for progress: the script's output, then each step of the validation."""
 
     script_ended: Callable[[Result], None]
     judged: Callable[[Step], None]
@@ -40,9 +41,9 @@ class Watcher:
 
 @dataclass(frozen=True)
 class NewVersion:
-    """The outcome. published: the new snapshot, None if the script or the validation did not succeed.
+    """The outcome. published: the new snapshot, or None if the script or the validation failed.
 
-    exit_code: the script's; not_passed: the steps of the validation that did not pass.
+    exit_code: of the script. not_passed: the steps of the validation that did not pass.
     """
 
     exit_code: int
@@ -51,14 +52,14 @@ class NewVersion:
 
 
 class _NotValidError(SnapshotError):
-    """Keeps a snapshot from being published."""
+    """Prevents publishing a snapshot."""
 
 
 def check_version_name(workspace: Workspace, names: SnapshotFiles, version: str) -> None:
-    """Raises SnapshotError for a name that can't be a version's, or that a version has already."""
+    """Raises SnapshotError for an invalid version name, or one that is already taken."""
     if not VERSION_NAME.fullmatch(version) or version == names.production_link:
         raise SnapshotError(
-            f"{version!r} can't be a version's name", "use letters, digits, dots, dashes: hornetos-v1.1"
+            f"{version!r} is not a valid version name", "use letters, digits, dots, dashes: hornetos-v1.1"
         )
     if (workspace.snapshots / version).exists():
         raise SnapshotError(f"{version}: exists already", "choose another version name: snapshots never change")
@@ -69,8 +70,8 @@ def make_new_version(
 ) -> NewVersion:
     """Restore `old`, run the change in the VM, snapshot it, validate the snapshot, publish it as `version`.
 
-    egress: whether the fleet's network has a way out, so that the validation asks the Internet too. Raises
-    SnapshotError, VMError, GuestError, BrokenSnapshotError; nothing is published then.
+    egress: whether the fleet's network reaches the Internet, so that the validation tests this too. Raises
+    SnapshotError, VMError, GuestError, BrokenSnapshotError. After an error nothing is published.
     """
     check_version_name(fleet.workspace, fleet.spec.snapshot, version)
     with progress.step("new version", f"restoring {old.directory.name}"):
@@ -104,7 +105,7 @@ def make_new_version(
 
 
 def _failures(fleet: Fleet, vm: VM, child: Bundle, *, egress: bool, progress: Progress, watcher: Watcher) -> list[Step]:
-    """The steps that a snapshot without a name yet does not pass."""
+    """The validation steps that the still unnamed snapshot does not pass."""
     fleet.remove(vm)
     not_passed = []
     for steps in (
@@ -115,7 +116,7 @@ def _failures(fleet: Fleet, vm: VM, child: Bundle, *, egress: bool, progress: Pr
             watcher.judged(step)
             not_passed += [step] if step.verdict != "PASS" else []
     if not not_passed:
-        # The restored VM had its own disk: nothing of the new snapshot may have changed.
+        # The restored VM used a disk of its own, so the new snapshot must be unchanged.
         with progress.step("full seal", "reading every byte before publishing"):
             child.check_full(progress)
     return not_passed

@@ -1,4 +1,4 @@
-"""Choose the snapshot that production uses (guide: SOP 3), backward or forward, by one rename."""
+"""Choose the snapshot that production uses (guide: SOP 3), an older or a newer one, with one atomic rename."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from hornet.vm.state import VMState
 
 @dataclass(frozen=True)
 class Rollback:
-    """A finished switch: production uses `now` and used `before`, None if it used nothing.
+    """A completed switch: production uses `now` and used `before`, which is None if it used nothing.
 
-    others: VMs, by name, that still run another version; none of them is ended.
+    others: the VMs, by name, that still run another version. They keep running.
     """
 
     before: Path | None
@@ -29,8 +29,8 @@ class Rollback:
 def roll_back(workspace: Workspace, names: SnapshotFiles, version: str, progress: Progress) -> Rollback:
     """Check every byte of a version below HORNET_HOME/snapshots, then switch production to it.
 
-    Raises SnapshotError if there is no such version, BrokenSnapshotError if its seal is broken or missing. Production
-    stays as it is then.
+    Raises SnapshotError for an unknown version, BrokenSnapshotError if its seal is broken or missing. After an error
+    production is unchanged.
     """
     bundle = open_bundle(workspace.path("snapshots", Path(version).name), names)
     with progress.step("rollback", f"checking every byte of {bundle.directory.name}"):

@@ -1,4 +1,4 @@
-"""Phase 1 of the guide: a VM is slimmed from the inside, over SSH, its tools are verified, a new snapshot is taken."""
+"""Phase 1 of the guide: slim a running VM over SSH, verify its tools, and take a new snapshot."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DISK = "df -P -k / | tail -1"
 
 @dataclass(frozen=True)
 class Disk:
-    """The root file system as the guest's df sees it, in MB."""
+    """The usage of the root file system in MB, from the guest's df."""
 
     used_mb: float
     available_mb: float
@@ -31,7 +31,7 @@ class Disk:
 
 @dataclass(frozen=True)
 class Saving:
-    """What one removal freed, in MB, by df before and after it."""
+    """The space that one removal freed, in MB: the difference of df before and after."""
 
     title: str
     saved_mb: float
@@ -39,8 +39,8 @@ class Saving:
 
 @dataclass(frozen=True)
 class SlimReport:
-    """What phase 1 did. tool_problems: why no snapshot was taken; broken: what worked before and does not any more;
-    never_worked: what could not be tried, because it did not work before either."""
+    """The results of phase 1. tool_problems: why no snapshot was taken. broken: uses that worked before and now fail.
+    never_worked: uses that failed both before and after, so that they prove nothing."""
 
     before: Disk
     after: Disk
@@ -58,21 +58,21 @@ class SlimReport:
 def slim_snapshot(fleet: Fleet, base: Bundle, progress: Progress, *, version: str) -> SlimReport:
     """Restore `base`, remove what spec.slim lists, verify, and publish the result as `version`.
 
-    The base stays as it is: it is the backup. With a tool that does not work there is no new snapshot, and the report
-    says which. Raises GuestError, SnapshotError, VMError.
+    The base is unchanged: it is the backup. If a tool does not work, no snapshot is published, and the report names
+    the tool. Raises GuestError, SnapshotError, VMError.
     """
     spec = fleet.spec
     with progress.step("slim", f"restoring {base.directory.name}"):
         vm = fleet.restore(base, snapshottable=True)
     try:
-        with progress.step("slim", "what works before"):
+        with progress.step("slim", "testing the uses before the removals"):
             before_uses = _working(vm, spec)
         before, savings = _disk(vm), []
         for removal in spec.slim.removals.values():
             with progress.step("slim", f"removing: {removal.title}"):
                 savings.append(_remove(vm, removal.title, removal.paths))
         after = _disk(vm)
-        with progress.step("slim", "verifying the tools, and what works after"):
+        with progress.step("slim", "verifying the tools, and testing the uses again"):
             problems = tool_problems(spec, collect_facts(vm, spec, tool_probes(spec)))
             after_uses = _working(vm, spec)
         bundle = None
@@ -89,12 +89,12 @@ def slim_snapshot(fleet: Fleet, base: Bundle, progress: Progress, *, version: st
 
 
 def tool_probes(spec: Spec) -> list[Probe]:
-    """What the guide's step 4 asks, and a real use of each tool."""
+    """The probes of the guide's step 4, and a real use of each tool."""
     return [probe for name in spec.slim.tools for probe in tools.tool_probes(name, spec.tools[name])]
 
 
 def tool_problems(spec: Spec, facts: ProbeResults) -> list[str]:
-    """Tools that are not there, not of their version, or do not do their work."""
+    """The problems of tools: missing, wrong version, or not working."""
     return [
         problem
         for name in spec.slim.tools
@@ -119,7 +119,7 @@ def _remove(vm: VM, title: str, paths: list[str]) -> Saving:
 
 
 def _disk(vm: VM) -> Disk:
-    """Raises GuestError if the guest's df says something else than sizes."""
+    """The guest's disk usage. Raises GuestError if its df does not print sizes."""
     answer = vm.guest.run(DISK, STEP_TIMEOUT_S)
     try:
         _, _, used, available, *_ = answer.stdout.split()

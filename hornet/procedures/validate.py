@@ -1,8 +1,8 @@
 """Validate a snapshot: the guide's five steps and more (guide: SOP 2), each with its verdict and the reason.
 
-The files are judged where they lie; then the snapshot is restored, and its guest, and the disk that this guest leaves,
-are judged. That last step is the one that finds a disk changed under a warm snapshot: files read fine from memory, and
-the damage is done in silence (guide: The Golden Rule).
+First the files are judged in place. Then the snapshot is restored, and its guest and the guest's disk afterwards are
+judged. Only this last step detects that the disk changed after the snapshot was taken: the guest still reads correct
+files from its page cache and corrupts the disk silently (guide: The Golden Rule).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SYMPTOMS, DISK_AFTER = "damage seen by the guest", "disk after the restore"
 FILE_STEPS = (FILES, SEAL, FILE_SYSTEM)
 GUEST_STEPS = (RESTORE, TOOLS, NETWORK, KERNEL, SYMPTOMS, DISK_AFTER)
 STEPS = (*FILE_STEPS, *GUEST_STEPS)
-# Writes through every directory and file that the guest knows, so that wrong memory meets the disk.
+# Writes to several directories, so that a stale page cache damages the disk visibly.
 WORK = (
     "for d in /root /var /opt /usr/local; do mkdir -p $d/.validate && echo x >$d/.validate/file; done; sync; "
     "rm -rf /root/.validate /var/.validate /opt/.validate /usr/local/.validate; sync"
@@ -45,7 +45,7 @@ WORK_TIMEOUT_S = 60
 
 @dataclass(frozen=True)
 class Step:
-    """One step's outcome. lines: the problems of a FAIL, the reason of a NOT JUDGED or NOT RUN, figures of a PASS."""
+    """One step's outcome. lines: the problems of a FAIL, the reason of a NOT JUDGED or NOT RUN, details of a PASS."""
 
     name: str
     verdict: Literal["PASS", "FAIL", "NOT JUDGED", "NOT RUN"]
@@ -63,9 +63,9 @@ def validate_steps(
     egress: bool,
     progress: Progress,
 ) -> Iterator[Step]:
-    """Every step, as soon as its verdict is known. Without an intact seal the guest's steps are NOT RUN.
+    """Yield every step as soon as its verdict is known. Without an intact seal the guest's steps are NOT RUN.
 
-    fleet_in: makes the VMs, in the lane that took the snapshot. check_seal=False restores despite a broken seal.
+    fleet_in: creates the fleet in the lane that took the snapshot. check_seal=False restores despite a broken seal.
     """
     done: dict[str, Step] = {}
     for step in file_steps(directory, spec, workspace, full=full, progress=progress):
@@ -84,7 +84,7 @@ def validate_steps(
 
 
 def outcome(steps: Collection[Step]) -> Literal["PASS", "FAIL", "NOT JUDGED"]:
-    """The verdict on the snapshot: a step that fails decides; otherwise one without a verdict does."""
+    """The verdict on the snapshot: FAIL if any step fails, else NOT JUDGED if any step has no verdict, else PASS."""
     verdicts = {step.verdict for step in steps}
     if "FAIL" in verdicts:
         return "FAIL"
@@ -106,9 +106,9 @@ def file_steps(directory: Path, spec: Spec, workspace: Workspace, *, full: bool,
 
 
 def guest_steps(bundle: Bundle, fleet: Fleet, *, egress: bool) -> Iterator[Step]:
-    """Restore, and judge the guest and what it leaves. Yields a step as soon as it is known.
+    """Restore the snapshot, then judge the guest and its disk. Yields each step as soon as its verdict is known.
 
-    egress: whether the fleet's network has a way out, so that the guest must reach the Internet.
+    egress: whether the fleet's network reaches the Internet, so that the guest must reach it too.
     """
     try:
         vm = fleet.restore(bundle)
@@ -140,7 +140,7 @@ def _facts_steps(vm: VM, spec: Spec, tier: str, egress: bool) -> Iterator[Step]:
 
 
 def judge_facts(facts: ProbeResults, spec: Spec, tier: str, *, egress: bool) -> Iterator[Step]:
-    """The steps that what a guest says of itself decides."""
+    """Judge the steps that depend on the guest's probe results."""
     wanted, network, checks = spec.tools_of(tier), spec.network, guest_checks(spec)
 
     def in_groups(*groups: str) -> list[Callable[[], list[str]]]:
@@ -149,14 +149,14 @@ def judge_facts(facts: ProbeResults, spec: Spec, tier: str, *, egress: bool) -> 
     titles = ", ".join(tool.title for tool in wanted.values())
     yield _judged(TOOLS, *in_groups(*(f"tool.{name}" for name in wanted)), note=titles)
     outside = [partial(guest_network.egress_problems, network, facts)] if egress else []
-    note = f"{network.egress_url} answers" if egress else "up to the gateway; --host-network asks the Internet too"
+    note = f"{network.egress_url} answers" if egress else "up to the gateway; --host-network also tests the Internet"
     yield _judged(NETWORK, *in_groups("network"), *outside, note=note)
     yield _judged(KERNEL, lambda: guest_kernel.running_config_problems(spec.kernel, facts))
     yield _judged(SYMPTOMS, *in_groups("disk"))
 
 
 def _judged(name: str, *checks: Callable[[], list[str]], note: str = "") -> Step:
-    """PASS if no check has problems. A problem is a FAIL, also where another check could not be judged."""
+    """PASS if no check has problems. A problem is a FAIL, even if another check could not be judged."""
     problems: list[str] = []
     unanswered: list[Step] = []
     for check in checks:
@@ -173,9 +173,9 @@ def _judged(name: str, *checks: Callable[[], list[str]], note: str = "") -> Step
 
 
 def _not_passed(name: str, error: HornetError) -> Step:
-    """A broken seal, and a VM or a guest that does not do what it is told, are verdicts; any other error is not.
+    """FAIL for a broken seal and for a VM or guest that misbehaves. Any other error is NOT JUDGED.
 
-    Nor is a VM that the host has ended or whose VMM did not start, or one that a time limit of ours did not wait for.
+    A timeout, a VM that the host killed and a VMM that did not start are NOT JUDGED too.
     """
     judged = isinstance(error, BrokenSnapshotError | VMError | GuestError) and not error.timed_out
     by_host = isinstance(error, VMFailedError) and (error.by_host or not error.started)
@@ -196,7 +196,7 @@ def _disk_problems(image: Path, workspace: Workspace) -> list[str]:
 
 
 def _work_and_judge(vm: VM, fleet: Fleet) -> list[str]:
-    """Let the guest write, stop it, and judge the disk that it wrote to."""
+    """Let the guest write, pause it, and judge its disk."""
     done = vm.guest.run(WORK, WORK_TIMEOUT_S)
     vm.vmm.pause()
     wrote = [] if done.exit_code == 0 else [f"the guest could not write: {done.stderr.strip()[:300]}"]
