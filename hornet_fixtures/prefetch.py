@@ -1,7 +1,7 @@
-"""Every guest query that the collected tests need is started in the background, several at once.
+"""Start every guest query that the collected tests need in the background, several at once.
 
-A fixture marked @prefetched hands its work to `workers` and returns a Future. The first test that needs the result
-waits for it; if the work failed, that test fails with its error.
+A fixture marked @prefetched submits its work to `workers` and returns a Future. The first test that needs the result
+waits for it. If the work failed, that test fails with its error.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Timeline:
-    """When a fixture's work starts and ends in a full run, in seconds, measured with two emulated guests at once.
+    """When a fixture's work starts and ends in a full run, in seconds.
 
-    Only the order matters. Fixtures are requested in the order of start_s. This keeps both processors busy to the end,
-    and no worker waits for work that is queued behind it. Tests run in the order of done_s.
+    Only the order matters. The times are not exact measurements: they were scaled from one run with two emulated guests
+    on a busy machine, and rounded so that the order is kept. Fixtures are requested in the order of start_s. This keeps
+    both processors busy to the end, and no worker waits for work that is queued behind it. Tests run in the order of
+    done_s.
     """
 
     start_s: float

@@ -1,6 +1,6 @@
 """The checks: pure functions that judge facts against the spec.
 
-Each returns the problems found, in words that name the thing, what was found and what was expected; no problem
-means that the rule holds. They know nothing of VMs or pytest, so that a self-test can feed each an input that it
-must reject. Each is registered by a decorator (check.py) and found by name (catalog.py).
+Each check returns a list of problems. A problem names the thing, the value found and the value expected. An empty list
+means that the check passed. Checks do not depend on VMs or pytest, so a self-test can give each one an input that it
+must reject. The decorator in check.py registers a check; catalog.py finds it by name.
 """

@@ -1,6 +1,6 @@
-"""Never bake secrets into rootfs (guide: Phase 4, Runtime Secrets Injection): what gives one away in an image.
+"""No secrets in the rootfs (guide: Phase 4, Runtime Secrets Injection): find keys, passwords and tokens in an image.
 
-What a finding shows of a secret is its beginning only: reports are read by many.
+A finding shows only the first characters of a secret, because many people read reports.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hornet.formats.image_tree import ImageTree
 from hornet.spec.rules import Secrets
 
 SHADOW = "/etc/shadow"
-# Hashes of this kind let nobody in; an empty one lets everybody in.
+# A hash that starts with one of these locks the account; an empty hash lets anybody log in.
 LOCKED = ("*", "!")
 AUTHORIZED_KEYS = ("authorized_keys*",)
 SHOWN_CHARACTERS = 12
@@ -25,15 +25,15 @@ MAX_FINDINGS = 1000
 
 @check("secret.file", Subject.IMAGE, given=lambda spec: spec.secrets, proves=["no-baked-secrets"])
 def file_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
-    """Files that hold secrets by their very name: histories, private keys, credentials."""
+    """Files whose name says that they hold secrets: shell histories, private keys, credentials."""
     return [f"{path}: must not be in an image" for path in tree.matching(secrets.forbidden_paths)]
 
 
 @check("secret.key", Subject.IMAGE, given=lambda spec: spec.secrets, proves=["no-baked-secrets"])
 def key_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
-    """Keys that may log in to every VM of this image, beyond those that the spec allows."""
+    """SSH keys that can log in to every VM of this image and that the spec does not allow."""
     return [
-        f"{path}: lets {_shorten(line)} log in to every VM of this image; secrets.allowed_keys does not have it"
+        f"{path}: lets {_shorten(line)} log in to every VM of this image; it is not in secrets.allowed_keys"
         for path in tree.named(AUTHORIZED_KEYS)
         for line in (tree.text(path) or "").splitlines()
         if line.strip() and not line.startswith("#") and line.strip() not in secrets.allowed_keys
@@ -42,13 +42,13 @@ def key_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
 
 @check("secret.password", Subject.IMAGE, given=lambda spec: spec.secrets, proves=["no-baked-secrets"])
 def password_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
-    """Accounts that a password, or none at all, opens."""
+    """Accounts that can be used with a password, or without any."""
     problems = []
     for line in (tree.text(SHADOW) or "").splitlines():
         user, _, rest = line.partition(":")
         password = rest.partition(":")[0]
         if not password.startswith(LOCKED):
-            what = "a password" if password else "no password at all"
+            what = "a password" if password else "no password"
             problems.append(f"{SHADOW}: {user} has {what}, expected a locked account ('*' or '!')")
     return problems
 
@@ -66,23 +66,23 @@ def content_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
 
 @check("secret_remnants")
 def remnant_problems(secrets: Secrets, image: Iterable[Chunk], tree: ImageTree) -> list[str]:
-    """Keys and tokens in blocks of the image that belong to no file: deleted, and still there to be read.
+    """Keys and tokens in blocks of the image that belong to no file: they were deleted but can still be read.
 
-    image: the whole image file. tree: the files that are in it.
+    image: the whole image file. tree: the files in it.
     """
     found = list(findings(secrets, image))
     if not found:
         return []
     in_files = {secret for path in tree.files for _, secret in _findings_in_file(secrets, tree, path)}
     return [
-        f"{finding} of the image, in a deleted file or unused space: make the image anew"
+        f"{finding} of the image, in a deleted file or unused space: rebuild the image"
         for finding, secret in found
         if secret not in in_files
     ]
 
 
 def findings(secrets: Secrets, chunks: Iterable[Chunk]) -> Iterator[tuple[str, bytes]]:
-    """What the patterns find: in words, and the bytes themselves; of very many only the first."""
+    """Matches of the patterns: a description and the matched bytes. At most MAX_FINDINGS."""
     return islice(_findings(secrets, chunks), MAX_FINDINGS)
 
 

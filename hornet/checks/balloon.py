@@ -1,4 +1,4 @@
-"""VIRTIO_BALLOON (guide: Required Kernel Features): the host takes memory from a guest, and gives it back."""
+"""VIRTIO_BALLOON (guide: Required Kernel Features): the host takes memory from a guest and returns it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hornet.checks.check import check
 
 @dataclass(frozen=True)
 class Balloon:
-    """What the guest had, in KiB, before, while `taken_mib` were taken, and after they were given back."""
+    """The guest's memory in KiB: before, while the balloon held `taken_mib`, and after it returned them."""
 
     taken_mib: int
     before_kib: int
@@ -19,11 +19,13 @@ class Balloon:
 
 @check("balloon")
 def balloon_problems(balloon: Balloon) -> list[str]:
-    """A balloon that did not take what it should, or did not give it back."""
+    """A balloon that took too little memory, or did not return it."""
     problems = []
     expected_kib = balloon.before_kib - balloon.taken_mib * 1024
     if balloon.taken_kib > expected_kib:
-        problems.append(f"memory with {balloon.taken_mib} MiB taken: {balloon.taken_kib} KiB, expected {expected_kib}")
+        problems.append(
+            f"memory with a {balloon.taken_mib} MiB balloon: {balloon.taken_kib} KiB, expected {expected_kib}"
+        )
     if balloon.given_kib < balloon.before_kib:
-        problems.append(f"memory given back: {balloon.given_kib} KiB, expected {balloon.before_kib}")
+        problems.append(f"memory after the balloon returned it: {balloon.given_kib} KiB, expected {balloon.before_kib}")
     return problems

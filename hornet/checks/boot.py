@@ -8,7 +8,7 @@ from hornet.checks.check import Subject, check
 from hornet.spec.rules import Boot
 from hornet.vm.probes import Probe, ProbeResults
 
-# Names of services that should run and do not, whichever init the image has; nothing printed: all is well.
+# Prints the names of services that should run and do not, for any init system. No output means that all services run.
 FAILED_SERVICES = """
 if test -d /run/systemd/system; then systemctl list-units --failed --plain --no-legend
 elif command -v rc-status >/dev/null; then
@@ -26,7 +26,7 @@ RANDOM_BYTES = 64
 
 
 def boot_probes(boot: Boot) -> list[Probe]:
-    """The kernel's log, and what runs now."""
+    """Probes for the kernel log, swap, services, boot phases and random numbers."""
     return [
         Probe("boot.kernel_log", "dmesg"),
         Probe("boot.swap", "cat /proc/swaps 2>/dev/null || true"),
@@ -38,21 +38,21 @@ def boot_probes(boot: Boot) -> list[Probe]:
 
 @check("boot.argument", Subject.GUEST, given=lambda spec: spec.boot, proves=["trouble-entropy"])
 def argument_problems(boot: Boot, facts: ProbeResults) -> list[str]:
-    """Boot arguments that the guide asks for and this boot did not have."""
+    """Boot arguments that the guide requires and that are missing."""
     given = facts["kernel.cmdline"].output.split()
     return [f"boot argument {wanted} is missing" for wanted in boot.required_arguments if wanted not in given]
 
 
 @check("boot.entropy", Subject.GUEST, given=lambda spec: spec.boot, proves=["trouble-entropy"])
 def entropy_problems(boot: Boot, facts: ProbeResults) -> list[str]:
-    """Random numbers that were not there before the first program wanted them, or that make a program wait."""
+    """Random numbers that were not ready before the first program started, or that make a program wait."""
     problems = []
     log = facts["boot.kernel_log"].output
     ready, userland = re.search(boot.random_ready, log), re.search(boot.userland_started, log)
     if not ready:
-        problems.append(f"the kernel's log has no line {boot.random_ready!r}: random numbers never became ready")
+        problems.append(f"the kernel log has no line {boot.random_ready!r}: random numbers never became ready")
     elif userland and ready.start() > userland.start():
-        problems.append(f"{ready[0]!r} stands behind {userland[0]!r}: the first programs had to wait for entropy")
+        problems.append(f"{ready[0]!r} comes after {userland[0]!r}: the first programs had to wait for entropy")
     answer = facts.ended_or_not("boot.random")
     if answer.output.strip() != str(RANDOM_BYTES):
         problems.append(f"reading {RANDOM_BYTES} bytes of /dev/random: {answer}")
@@ -61,14 +61,14 @@ def entropy_problems(boot: Boot, facts: ProbeResults) -> list[str]:
 
 @check("boot.kernel_log", Subject.GUEST, given=lambda spec: spec.boot)
 def kernel_log_problems(boot: Boot, facts: ProbeResults) -> list[str]:
-    """Lines of the kernel's log that tell of trouble."""
+    """Lines of the kernel log that report an error."""
     answer = facts["boot.kernel_log"]
-    return line_problems(boot, answer.output) if answer.ok else [f"the kernel's log can't be read: {answer}"]
+    return line_problems(boot, answer.output) if answer.ok else [f"the kernel log can't be read: {answer}"]
 
 
 @check("console_lines")
 def line_problems(boot: Boot, text: str) -> list[str]:
-    """Lines that match a known-bad pattern and no ignored one."""
+    """Lines that match a known-bad pattern and no ignored pattern."""
     bad = [re.compile(pattern) for pattern in boot.bad_lines]
     ignored = [re.compile(known.pattern) for known in boot.ignored]
     problems = []
@@ -85,15 +85,15 @@ def service_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     answer = facts["boot.services"]
     if not answer.ok:
         return [f"services can't be listed: {answer}"]
-    return [f"a service does not run: {line}" for line in answer.output.split("\n") if line.strip()]
+    return [f"service not running: {line}" for line in answer.output.split("\n") if line.strip()]
 
 
 @check("boot.swap", Subject.GUEST, given=lambda spec: spec.boot)
 def swap_problems(boot: Boot, facts: ProbeResults) -> list[str]:
-    """Swap devices: a snapshot's memory must be in vm.mem."""
+    """Swap devices. All memory of a guest must be in its snapshot's memory file, so none is allowed."""
     answer = facts["boot.swap"]
     devices = [line.split()[0] for line in answer.output.splitlines()[1:] if line.strip()]
-    return [f"swap is on: {device}" for device in devices]
+    return [f"swap is enabled: {device}" for device in devices]
 
 
 @check("boot.phase", Subject.GUEST, given=lambda spec: spec.boot, proves=["trouble-entropy"])
@@ -103,7 +103,7 @@ def phase_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     found = phases_s(answer.output)
     missing = [phase for phase in boot.phases if phase not in found]
     if missing:
-        return [f"{boot.phases_file}: no phase {', '.join(missing)} ({answer})"]
+        return [f"{boot.phases_file}: missing phases: {', '.join(missing)} ({answer})"]
     problems, before_s = [], 0.0
     for phase in boot.phases:
         took_s = found[phase] - before_s
@@ -114,5 +114,5 @@ def phase_problems(boot: Boot, facts: ProbeResults) -> list[str]:
 
 
 def phases_s(text: str) -> dict[str, float]:
-    """Seconds since the kernel started, by phase, as the guest wrote them down."""
+    """Seconds since the kernel started, by phase, as the guest recorded them."""
     return {phase: float(uptime) for phase, uptime in re.findall(r"^(\w+) (\d+(?:\.\d+)?)$", text, re.MULTILINE)}

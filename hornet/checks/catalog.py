@@ -1,4 +1,4 @@
-"""Every check by name, bound to the spec: so that all of them can be held against one broken input."""
+"""Every check by name, bound to the spec, so that a self-test can run all of them on one broken input."""
 
 from __future__ import annotations
 
@@ -21,45 +21,45 @@ ImageCheck = Callable[[ImageTree], list[str]]
 HazardCheck = Callable[[LineageFacts], list[str]]
 
 
-# At once, because a confined process can read no directory later.
+# Import at load time: a process that is confined later can't read directories.
 for _module in pkgutil.iter_modules(hornet.checks.__path__, f"{hornet.checks.__name__}."):
     importlib.import_module(_module.name)
 
 
 def checks_in(group: str) -> list[Check]:
-    """The checks whose names begin with `group` and a dot, in the order of their module."""
+    """The checks whose names start with `group` and a dot, in the order of their module."""
     return [check for check in REGISTERED if check.name.startswith(f"{group}.")]
 
 
 def guest_checks(spec: Spec) -> dict[str, GuestCheck]:
-    """What is judged by the facts of a guest."""
+    """The checks on the probe results of a guest."""
     return dict(_bound(spec, Subject.GUEST))
 
 
 def scratch_checks(spec: Spec, trial: SecretTrial) -> dict[str, GuestCheck]:
-    """What is judged by the facts of a guest that is put through faults and given secrets."""
+    """The checks on the probe results of a guest with injected faults and secrets."""
     of_secrets = {name: partial(function, trial) for name, function in _bound(spec, Subject.SECRET_TRIAL)}
     return dict(_bound(spec, Subject.MUTABLE_GUEST)) | of_secrets
 
 
 def hardened_checks(spec: Spec) -> dict[str, GuestCheck]:
-    """What is judged by the facts of a guest that was booted with a read-only root."""
+    """The checks on the probe results of a guest booted with a read-only root."""
     return dict(_bound(spec, Subject.READ_ONLY_GUEST))
 
 
 def image_checks(spec: Spec, exempt: Collection[str] = ()) -> dict[str, ImageCheck]:
-    """What is judged by the files of an image; exempt: the removals that do not apply to its tier."""
+    """The checks on the files of an image. exempt: the removals that do not apply to its tier."""
     checks = _bound(spec, Subject.IMAGE)
     return {name: function for name, function in checks if _removal(name) not in exempt}
 
 
 def hazard_checks(spec: Spec) -> dict[str, HazardCheck]:
-    """What is judged by what a snapshot and its clones said."""
+    """The checks on the facts of a snapshot and its clones."""
     return dict(_bound(spec, Subject.LINEAGE))
 
 
 def in_group(checks: Mapping[str, Callable[..., list[str]]], group: str) -> list[Callable[..., list[str]]]:
-    """Those of some bound checks whose names begin with `group` and a dot."""
+    """Those of the given bound checks whose names start with `group` and a dot."""
     return [function for name, function in checks.items() if name.startswith(f"{group}.")]
 
 

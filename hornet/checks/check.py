@@ -1,7 +1,7 @@
-"""How a check is exported: the decorator @check registers it, and hornet/checks/catalog.py finds it.
+"""Registration of checks: the decorator @check registers one, and hornet/checks/catalog.py finds it.
 
-A check is a public function named *_problems that judges facts and returns the problems found, in words. The self-test
-tests/selftest/test_every_check.py demands that each is registered, and broken by at least one mutation.
+A check is a public function named *_problems that judges facts and returns the problems found, as text. The self-test
+tests/selftest/test_every_check.py requires that each one is registered and fails for at least one mutation.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ class Subject(Enum):
     """What a check judges: its last argument."""
 
     GUEST = auto()  # ProbeResults of a restored guest
-    MUTABLE_GUEST = auto()  # ProbeResults of a guest that is put through faults
+    MUTABLE_GUEST = auto()  # ProbeResults of a guest with injected faults
     SECRET_TRIAL = auto()  # a SecretTrial, and ProbeResults of the guest that was given its secrets
     READ_ONLY_GUEST = auto()  # ProbeResults of a guest booted with a read-only root
     IMAGE = auto()  # an ImageTree
     LINEAGE = auto()  # LineageFacts of a snapshot and its clones
-    OTHER = auto()  # arguments of its own: whoever calls it has them
+    OTHER = auto()  # other arguments, which the caller provides
 
 
 @dataclass(frozen=True)
 class Check:
     """A registered check.
 
-    name: as in `boot.swap`, or with a place for the case, as in `tool.{}.version`. cases: from the spec, the leading
-    arguments of each case; of a check without cases, there is one, named "". proves: ids of requirements.
+    name: as in `boot.swap`, or with a placeholder for the case, as in `tool.{}.version`. cases: the leading
+    arguments of each case, from the spec. A check without cases has one case named "". proves: requirement ids.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Check:
 
     @property
     def label(self) -> str:
-        """The last part of its name."""
+        """The last part of the name."""
         return self.name.rpartition(".")[2]
 
 

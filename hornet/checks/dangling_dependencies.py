@@ -1,4 +1,4 @@
-"""What a removal leaves behind and breaks: scripts without interpreter, programs without shared libraries."""
+"""What a removal breaks: scripts without their interpreter, programs without their shared libraries."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def interpreter_problems(paths: DanglingDependencies, tree: ImageTree) -> list[s
         if tree.entries[path].mode & EXECUTABLE:
             interpreter = interpreter_of(tree.head(path))
             if interpreter and (missing := _missing(interpreter, paths, tree)):
-                problems.append(f"{path}: a script for {missing}, which is not in the image")
+                problems.append(f"{path}: script needs {missing}, which is not in the image")
     return problems
 
 
 @check("dangling.library", Subject.IMAGE, given=lambda spec: spec.dangling_dependencies)
 def library_problems(paths: DanglingDependencies, tree: ImageTree) -> list[str]:
-    """Programs and libraries that ask for a shared library or a dynamic linker that is not in the image."""
+    """Programs and libraries that need a shared library or a dynamic linker that is not in the image."""
     directories = [*paths.library_paths, *_configured_directories(tree)]
     problems = []
     for path in tree.files:

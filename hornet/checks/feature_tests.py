@@ -1,4 +1,4 @@
-"""The features that the kernel's configuration enables work in the guest (guide: Phase 3): each is used."""
+"""The features that the kernel configuration enables work in the guest (guide: Phase 3): a script uses each one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from hornet.checks.check import Subject, check
 from hornet.spec.rules import FeatureTest
 from hornet.vm.probes import Probe, ProbeResults
 
-# In memory, wherever the image's root is writable or not.
+# In memory, so that it works whether the root is writable or not.
 PROGRAMS = "/tmp/hornet-programs"
 
 
 def feature_probes(feature_tests: Mapping[str, FeatureTest], programs: Mapping[str, bytes]) -> list[Probe]:
-    """Bring the programs into the guest, use every feature, take the programs away again."""
+    """Copy the programs into the guest, use every feature, then remove the programs."""
     unpack = [f"mkdir -p {PROGRAMS}"]
     for name, content in programs.items():
         path = shlex.quote(f"{PROGRAMS}/{name}")
@@ -34,7 +34,7 @@ def feature_probes(feature_tests: Mapping[str, FeatureTest], programs: Mapping[s
     each=lambda spec: {name: (name, test) for name, test in spec.kernel.feature_tests.items()},
 )
 def feature_problems(name: str, test: FeatureTest, facts: ProbeResults) -> list[str]:
-    """A feature that the configuration has and that does not work."""
+    """A feature that is enabled in the configuration but does not work."""
     answer = facts[f"feature.{name}"]
     if answer.ok:
         return []

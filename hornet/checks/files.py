@@ -1,4 +1,4 @@
-"""A team's rules about files of an image, as data: [files] of the spec or an overlay."""
+"""Rules about the files of an image, as data: [files] of the spec or of a team's overlay."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hornet.spec.rules import FileRule
 
 @check("file.{}", Subject.IMAGE, each=lambda spec: {name: (rule,) for name, rule in spec.files.items()})
 def file_problems(rule: FileRule, tree: ImageTree) -> list[str]:
-    """Files that are missing, or that must not be there, or are not as the rule wants them. Links are followed."""
+    """Files that are missing, forbidden, or different from what the rule requires. Links are followed."""
     found = tree.matching([rule.path])
     if not rule.present:
-        return [f"{rule.title}: {path} is in the image, expected nothing there: {rule.reason}" for path in found]
+        return [f"{rule.title}: {path} is in the image, expected no such file: {rule.reason}" for path in found]
     if not found:
         return [f"{rule.title}: nothing in the image matches {rule.path}: {rule.reason}"]
     return [
@@ -26,9 +26,9 @@ def file_problems(rule: FileRule, tree: ImageTree) -> list[str]:
 def _problems(rule: FileRule, tree: ImageTree, path: str) -> list[str]:
     real = tree.resolve(path)
     if real is None:
-        return ["a link that leads nowhere"]
+        return ["dangling link"]
     if real == "/":
-        return ["it leads to the root directory"]
+        return ["it is a link to the root directory"]
     entry = tree.entries[real]
     mode, owner = f"{stat.S_IMODE(entry.mode):04o}", f"{entry.uid}:{entry.gid}"
     problems = []

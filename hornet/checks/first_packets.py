@@ -1,4 +1,4 @@
-"""The first packets of a restored guest: from its own address, to the gateway that it knows."""
+"""The first packets of a restored guest come from its own address and go to the gateway."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from hornet.spec.network import Network
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 ETHERTYPE_IPV4, ETHERTYPE_ARP = 0x0800, 0x0806
-# RFC 826: who sends stands at 8 (MAC) and 14 (address) of an ARP packet; RFC 791: the source at 12 of an IPv4 header.
+# RFC 826: the sender is at offset 8 (MAC) and 14 (address) of an ARP packet. RFC 791: the source is at 12 of IPv4.
 ARP_SENDER_MAC, ARP_SENDER, IPV4_SOURCE = 8, 14, 12
 HEADER_BYTES = 14
 
 
 @check("first_packet")
 def first_packet_problems(vm: str, network: Network, frames: Sequence[bytes]) -> list[str]:
-    """Frames of the guest that another machine would not take for its, or the gateway would not get."""
+    """Frames that do not carry the guest's own addresses, or that would not reach the gateway."""
     if not frames:
         return [f"{vm}: its network card sent nothing"]
     return [f"{vm}: frame {i}: {problem}" for i, frame in enumerate(frames) for problem in _problems(network, frame)]
@@ -31,10 +31,10 @@ def _problems(network: Network, frame: bytes) -> list[str]:
         problems.append(f"sent from {source}, expected {network.guest_mac}")
     if kind == ETHERTYPE_ARP:
         if target not in (BROADCAST, network.gateway_mac):
-            problems.append(f"ARP to {target}, expected the gateway {network.gateway_mac} or everybody")
+            problems.append(f"ARP to {target}, expected the gateway {network.gateway_mac} or broadcast")
         problems += _address_problems(network, "ARP", body[ARP_SENDER : ARP_SENDER + 4])
         if _mac(body, ARP_SENDER_MAC) != network.guest_mac:
-            problems.append(f"ARP says that the guest is at {_mac(body, ARP_SENDER_MAC)}")
+            problems.append(f"ARP sender MAC {_mac(body, ARP_SENDER_MAC)}, expected {network.guest_mac}")
     if kind == ETHERTYPE_IPV4:
         if target != network.gateway_mac:
             problems.append(f"IPv4 to {target}, expected the gateway {network.gateway_mac}: a stale ARP entry")

@@ -1,4 +1,4 @@
-"""The kernel that the guest runs, as the guest itself tells (guide: Phase 3, Required Kernel Features)."""
+"""The kernel that the guest runs, as the guest reports it (guide: Phase 3, Required Kernel Features)."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def kernel_probes() -> list[Probe]:
 
 @check("kernel.flags", Subject.GUEST, given=lambda spec: spec.kernel)
 def running_config_problems(kernel: Kernel, facts: ProbeResults) -> list[str]:
-    """Flags that the running kernel's own configuration does not have as the guide wants them."""
+    """Flags of the running kernel's configuration that differ from what the guide requires."""
     answer = facts["kernel.config"]
     if not answer.ok:
-        return [f"the guest can't show its kernel's configuration (CONFIG_IKCONFIG_PROC): {answer}"]
+        return [f"the kernel configuration can't be read in the guest (CONFIG_IKCONFIG_PROC): {answer}"]
     config = parse_config(answer.output)
     return config_problems(kernel, config, facts["kernel.release"].output.strip(), facts["kernel.cmdline"].output)
 
 
 @check("kernel.version", Subject.GUEST, given=lambda spec: spec.kernel)
 def version_problems(kernel: Kernel, facts: ProbeResults) -> list[str]:
-    """A kernel older than the spec allows, or one whose configuration is not its own."""
+    """A kernel older than the spec allows, or a configuration that belongs to another version."""
     release = facts["kernel.release"].output.strip()
     try:
         running = version_key(release)
@@ -41,18 +41,18 @@ def version_problems(kernel: Kernel, facts: ProbeResults) -> list[str]:
         return [f"the guest runs Linux {release}, expected at least {kernel.min_version}"]
     title = parse_config(facts["kernel.config"].output).version if facts["kernel.config"].ok else None
     if title and version_key(title) != running:
-        return [f"the guest runs Linux {release}, but /proc/config.gz is that of {title}"]
+        return [f"the guest runs Linux {release}, but /proc/config.gz is from Linux {title}"]
     return []
 
 
 @check("kernel_config")
 def config_problems(kernel: Kernel, config: KernelConfig, version: str | None, boot_args: str) -> list[str]:
-    """Flags of a configuration that are not as the guide wants them."""
+    """Flags of a configuration that differ from what the guide requires."""
     required, removed = kernel.required_symbols, kernel.removed_symbols
     return flag_problems(check_flags(config, required, removed, version, symbols=kernel.symbols, boot_args=boot_args))
 
 
 @check("kernel_flags")
 def flag_problems(verdicts: Iterable[FlagVerdict]) -> list[str]:
-    """One line for each flag that does not hold."""
+    """One line for each flag that has the wrong value."""
     return [f"CONFIG_{v.symbol}: {v.found}, expected {v.expected}: {v.reason}" for v in verdicts if not v.ok]

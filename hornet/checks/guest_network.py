@@ -11,7 +11,7 @@ from hornet.vm.probes import Probe, ProbeResults
 
 
 def network_probes(network: Network) -> list[Probe]:
-    """Everything about the guest's network that the spec fixes."""
+    """Probes for everything that the spec says about the guest's network."""
     gateway = network.gateway_address.ip
     return [
         Probe("net.address", f"ip -o -4 addr show dev {network.guest_interface}"),
@@ -70,7 +70,7 @@ def dns_problems(network: Network, facts: ProbeResults) -> list[str]:
 
 @check("network.hostname", Subject.GUEST, given=lambda spec: spec.network)
 def hostname_problems(network: Network, facts: ProbeResults) -> list[str]:
-    """The guest knows its name."""
+    """The guest has the host name of the spec."""
     found = facts["net.hostname"].output.strip()
     return [] if found == network.hostname else [f"host name {found!r}, expected {network.hostname!r}"]
 
@@ -82,13 +82,13 @@ def gateway_problems(network: Network, facts: ProbeResults) -> list[str]:
     return [] if answer.ok else [f"the gateway {network.gateway_address.ip} does not answer: {answer}"]
 
 
-# Silence for as long as CONNECT_TIMEOUT_S is a verdict: no connection. A slow guest that has one may take longer.
+# No connection within CONNECT_TIMEOUT_S is a failure. After it connects, a slow guest may take until EGRESS_TIMEOUT_S.
 CONNECT_TIMEOUT_S = 45
 EGRESS_TIMEOUT_S = 60
 
 
 def egress_probe(network: Network) -> Probe:
-    """What the guide's own network test asks for, by HTTPS with a checked certificate."""
+    """The request of the guide's network test, over HTTPS with a verified certificate."""
     curl = f"curl -sS -o /dev/null -w '%{{http_code}}' --connect-timeout {CONNECT_TIMEOUT_S} {network.egress_url}"
     return Probe("net.egress", curl, EGRESS_TIMEOUT_S)
 

@@ -1,7 +1,8 @@
-"""What a restore must preserve and what it must make anew, judged on several clones of one snapshot.
+"""What a restore must preserve and what it must renew, judged on several clones of one snapshot.
 
-A hazard is a function here with @hazard, which tests/conformance/test_hazards.py runs by its name, and a mutation in
-tests/support/lineage_samples.py. If it needs to know more of each clone, it adds a probe to hazard_probes().
+A hazard consists of a function here with @hazard, which tests/conformance/test_hazards.py runs by its name, and of a
+mutation in tests/support/lineage_samples.py. A hazard that needs another fact about each clone adds a probe to
+hazard_probes().
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ from hornet.vm.agent import DISK_FILE, AgentSample, TimedSample
 from hornet.vm.probes import Probe, ProbeResults
 
 PARENT = "the parent"
-# A line of DISK_FILE: how far the agent had counted.
+# A line of DISK_FILE: the agent's count.
 COUNT = r"^([0-9]{1,15})$"
 
 
 @dataclass(frozen=True)
 class ParentFacts:
-    """A VM before its snapshot. before: its agent; canary: a secret that it had, and removed.
+    """A VM before its snapshot. before: a sample of its agent; canary: a secret that it used and then removed.
 
-    paused_s: when it stood still for sure, since 1970.
+    paused_s: a time at which it was certainly paused, in seconds since 1970.
     """
 
     nonce: str
@@ -42,11 +43,11 @@ class ParentFacts:
 
 @dataclass(frozen=True)
 class CloneFacts:
-    """One VM of the snapshot.
+    """A clone of the snapshot.
 
-    first: asked for before it ran, answered as soon as it did; later: some time after. resumed_s: when it was let run,
-    since 1970. frames: what its network card sent first. reconnected_s: how long its agent took for a new
-    connection, None if it never had one.
+    first: the agent's sample as soon as the clone ran; it was requested before that. later: a sample some time later.
+    resumed_s: when the clone was resumed, in seconds since 1970. frames: the first frames that its network card sent.
+    reconnected_s: how long its agent took to connect again, None if it never did.
     """
 
     name: str
@@ -62,30 +63,30 @@ class CloneFacts:
 
 @dataclass(frozen=True)
 class LineageFacts:
-    """A snapshot and its clones: all that hazards are judged by. files: the snapshot's own."""
+    """A snapshot and its clones: everything that hazards are judged on. files: those of the snapshot."""
 
     parent: ParentFacts
     clones: Sequence[CloneFacts]
     files: Sequence[Path]
 
     def drawn(self, name: str) -> dict[str, str]:
-        """A random value that each clone's agent drew as soon as it ran, and the parent's before."""
+        """By VM, a random value that the agent drew: a clone's as soon as it ran, the parent's before the snapshot."""
         values = {clone.name: str(getattr(clone.first.seen, name)) for clone in self.clones}
         return {PARENT: str(getattr(self.parent.before.seen, name)), **values}
 
     def printed(self, probe: str) -> dict[str, str]:
-        """What each printed for a probe."""
+        """By VM, the output of a probe."""
         return {PARENT: self.parent.facts[probe].output, **{it.name: it.facts[probe].output for it in self.clones}}
 
 
 def hazard_probes(hazards: Hazards) -> list[Probe]:
-    """What each clone is asked by SSH. Values that must differ stand alone on their line."""
+    """Probes that run in the parent and in each clone. A value that must differ is the whole output of its probe."""
     seeds = " ".join(hazards.seed_files)
     return [
         Probe("hazard.boot_id", "cat /proc/sys/kernel/random/boot_id"),
         Probe("hazard.machine_id", "cat /etc/machine-id"),
         Probe("hazard.urandom", "head -c 16 /dev/urandom | od -An -tx1"),
-        # The C library makes such a name from getrandom(2).
+        # The C library generates such a name with getrandom(2).
         Probe("hazard.getrandom", "mktemp -u /XXXXXX; mktemp -u /XXXXXX"),
         Probe("hazard.seeds", f"for f in {seeds}; do if [ -s $f ]; then sha256sum $f; fi; done"),
         Probe("hazard.disk", f"cat {DISK_FILE}"),
@@ -95,19 +96,19 @@ def hazard_probes(hazards: Hazards) -> list[Probe]:
 
 @check("distinct")
 def distinct_problems(what: str, values: Mapping[str, str]) -> list[str]:
-    """Values, by VM, of which two are equal, or that are missing."""
-    problems = [f"{what}: {vm} has none" for vm, value in values.items() if not value.strip()]
+    """Values that two VMs share, or that are missing. values: by VM."""
+    problems = [f"{what}: missing in {vm}" for vm, value in values.items() if not value.strip()]
     by_value: dict[str, list[str]] = {}
     for vm, value in values.items():
         if value.strip():
             by_value.setdefault(value.strip(), []).append(vm)
     same = ((value, vms) for value, vms in by_value.items() if len(vms) > 1)
-    return problems + [f"{what}: {', '.join(vms)} have the same, {value[:80]}" for value, vms in same]
+    return problems + [f"{what}: {', '.join(vms)} have the same value, {value[:80]}" for value, vms in same]
 
 
 @check("clock")
 def clock_problems(vm: str, seen: AgentSample, earliest_s: float, latest_s: float, limit_ms: float) -> list[str]:
-    """A wall clock that was not between the two moments of the host, give or take the limit."""
+    """A wall clock outside the interval between two times of the host, with a tolerance of limit_ms."""
     late_ms = max(earliest_s - seen.wall_s, seen.wall_s - latest_s) * 1000
     if late_ms <= limit_ms:
         return []
@@ -119,19 +120,19 @@ def clock_problems(vm: str, seen: AgentSample, earliest_s: float, latest_s: floa
 def monotonic_problems(
     vm: str, before: TimedSample, after: TimedSample, stood_still_s: float, limit_ms: float
 ) -> list[str]:
-    """A monotonic clock that went back, or on while nothing ran."""
+    """A monotonic clock that went backwards, or that advanced while the VM was paused."""
     passed_s = after.seen.monotonic_s - before.seen.monotonic_s
     ran_s = after.got_s - before.asked_s - stood_still_s
     if passed_s < 0:
-        return [f"{vm}: its monotonic clock went back by {-passed_s:.3f} s"]
+        return [f"{vm}: its monotonic clock went backwards by {-passed_s:.3f} s"]
     if (passed_s - ran_s) * 1000 > limit_ms:
-        return [f"{vm}: its monotonic clock went on by {passed_s:.3f} s, but the guest ran for {ran_s:.3f} s at most"]
+        return [f"{vm}: its monotonic clock advanced by {passed_s:.3f} s, but the guest ran for at most {ran_s:.3f} s"]
     return []
 
 
 @check("continuity")
 def continuity_problems(vm: str, before: AgentSample, first: AgentSample, later: AgentSample) -> list[str]:
-    """What says that the guest did not go on where it was, but booted again or stands still."""
+    """Signs that the guest did not continue from the snapshot: it rebooted, or it hangs."""
     problems = []
     if first.nonce != before.nonce:
         problems.append(f"{vm}: memory lost: the agent holds {first.nonce!r}, before the snapshot {before.nonce!r}")
@@ -139,40 +140,40 @@ def continuity_problems(vm: str, before: AgentSample, first: AgentSample, later:
         problems.append(f"{vm}: the agent is process {first.pid}, before the snapshot {before.pid}")
     if first.count < before.count or later.count <= first.count:
         counts = f"{before.count} before the snapshot, {first.count} and {later.count} after"
-        problems.append(f"{vm}: the agent does not go on counting: {counts}")
+        problems.append(f"{vm}: the agent stopped counting: {counts}")
     if first.uptime_s < before.uptime_s:
-        problems.append(f"{vm}: up for {first.uptime_s} s, {before.uptime_s} s before the snapshot: it booted again")
+        problems.append(f"{vm}: uptime {first.uptime_s} s, {before.uptime_s} s before the snapshot: it rebooted")
     return problems
 
 
 @check("connection")
 def connection_problems(vm: str, later: AgentSample, reconnected_s: float | None, limit_s: float) -> list[str]:
-    """A TCP connection from before the snapshot that neither broke nor was replaced: its program hangs."""
+    """A TCP connection from before the snapshot that was not replaced, or that ended without an error."""
     if reconnected_s is None:
         return [f"{vm}: the connection from before the snapshot still hangs after {limit_s:g} s: no error, no answer"]
     if later.lost is None:
-        return [f"{vm}: the connection from before the snapshot ended without an error, so its program can't know"]
+        return [f"{vm}: the connection from before the snapshot ended without an error, so its program can't notice it"]
     return []
 
 
 @check("counting")
 def counting_problems(what: str, text: str, pattern: str, at_least: int) -> list[str]:
-    """Numbers in a text (the pattern's only group) that do not go up one by one, or not as far as they must."""
+    """Numbers in a text (the pattern's only group) that skip or repeat a value, or that end below `at_least`."""
     numbers = [int(number) for number in re.findall(pattern, text, re.MULTILINE)]
     if not numbers or numbers[-1] < at_least:
-        return [f"{what}: counts to {numbers[-1] if numbers else 'nothing'}, expected {at_least} at least"]
+        return [f"{what}: counts to {numbers[-1] if numbers else 'nothing'}, expected at least {at_least}"]
     return [f"{what}: {b} follows {a}" for a, b in pairwise(numbers) if b != a + 1]
 
 
 @check("secret")
 def secret_problems(files: Sequence[Path], secret: str) -> list[str]:
-    """Places in files where the secret can still be read."""
+    """Files in which the secret can still be read."""
     problems = []
     for path in files:
         with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, prot=mmap.PROT_READ) as content:
             places = [match.start() for match in re.finditer(re.escape(secret.encode()), content)]
         if places:
-            problems.append(f"{path.name}: a secret that was removed is still there, {len(places)} times, {places[:3]}")
+            problems.append(f"{path.name}: removed secret still there {len(places)} times, at {places[:3]}")
     return problems
 
 
@@ -186,43 +187,43 @@ def hazard(name: str, proves: Iterable[str] = ()) -> Callable[[Function], Functi
 
 @hazard("first_urandom")
 def first_urandom_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
-    """A program that ran at the snapshot reads /dev/urandom as the first thing after the restore."""
+    """A program that was running at the snapshot reads /dev/urandom first thing after the restore."""
     return distinct_problems("first 16 bytes of /dev/urandom", lineage.drawn("urandom"))
 
 
 @hazard("first_openssl_bytes")
 def first_openssl_bytes_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
-    """The same program asks OpenSSL, which has a generator of its own: it makes the keys of TLS connections."""
+    """The same program asks OpenSSL, which has its own generator and makes the keys of TLS connections with it."""
     return distinct_problems("crypto.randomBytes(16)", lineage.drawn("random_bytes"))
 
 
 @hazard("first_uuid")
 def first_uuid_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
-    """The same program asks Node.js for a UUID, which draws random bytes for many UUIDs ahead."""
+    """The same program asks Node.js for a UUID. Node.js draws random bytes for many UUIDs in advance."""
     return distinct_problems("crypto.randomUUID()", lineage.drawn("uuid"))
 
 
 @hazard("first_web_uuid")
 def first_web_uuid_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
-    """The same by the Web Crypto API."""
+    """The same with the Web Crypto API."""
     return distinct_problems("webcrypto.randomUUID()", lineage.drawn("web_uuid"))
 
 
 @hazard("later_urandom")
 def later_urandom_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
-    """A program that is started after the restore reads /dev/urandom."""
+    """A program that starts after the restore reads /dev/urandom."""
     return distinct_problems("urandom", lineage.printed("hazard.urandom"))
 
 
 @hazard("later_getrandom")
 def later_getrandom_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
-    """A program that is started after the restore calls getrandom(2)."""
+    """A program that starts after the restore calls getrandom(2)."""
     return distinct_problems("getrandom", lineage.printed("hazard.getrandom"))
 
 
 @hazard("seed_files")
 def seed_file_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
-    """Seed files that two VMs have with the same content: each would start its random numbers from the same seed."""
+    """Seed files with the same content in two VMs: both would seed their random numbers with it at the next boot."""
     by_file: dict[str, dict[str, str]] = {}
     for vm, text in lineage.printed("hazard.seeds").items():
         for digest, path in re.findall(r"^([0-9a-f]{64})\s+(\S+)$", text, re.MULTILINE):
@@ -235,19 +236,19 @@ def seed_file_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
 
 @hazard("boot_id")
 def boot_id_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
-    """By this, log servers tell boots apart."""
+    """Log servers tell boots apart by the boot ID."""
     return distinct_problems("boot_id", lineage.printed("hazard.boot_id"))
 
 
 @hazard("machine_id")
 def machine_id_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
-    """By this, programs and log servers tell machines apart."""
+    """Programs and log servers tell machines apart by the machine ID."""
     return distinct_problems("machine_id", lineage.printed("hazard.machine_id"))
 
 
 @hazard("ssh_host_key")
 def ssh_host_key_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
-    """Whoever has one VM's host key can play the server of every VM that shows the same."""
+    """Anyone who has one VM's host key can impersonate every VM with the same key."""
     keys = {PARENT: lineage.parent.host_key, **{clone.name: clone.host_key for clone in lineage.clones}}
     return distinct_problems("SSH host key", keys)
 
@@ -257,7 +258,7 @@ def ssh_host_key_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
 
 @hazard("wall_clock")
 def wall_clock_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
-    """The wall clock stood still with the VM; certificates of today are not yet valid in a VM that lives yesterday."""
+    """The wall clock stopped with the VM. With a clock a day behind, today's certificates are not valid yet."""
     problems, limit_ms = [], spec.hazards.max_clock_error_ms
     for clone in lineage.clones:
         first, later = clone.first, clone.later
@@ -268,7 +269,7 @@ def wall_clock_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
 
 @hazard("monotonic_clock")
 def monotonic_clock_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
-    """Timers run by it: it neither goes back nor jumps over the time that the VM stood still."""
+    """Timers depend on it: it must not go backwards, and must not jump ahead by the time that the VM was paused."""
     problems, parent = [], lineage.parent
     for clone in lineage.clones:
         stood_still_s = clone.resumed_s - parent.paused_s
@@ -277,12 +278,12 @@ def monotonic_clock_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
     return problems
 
 
-# --- Going on ---------------------------------------------------------------------------------------------------------
+# --- Continuity -------------------------------------------------------------------------------------------------------
 
 
 @hazard("memory", proves=["memory-and-disk-agree"])
 def memory_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
-    """A program holds a number that is nowhere but in its memory, and counts: it did not boot again."""
+    """A program has a number that exists only in its memory, and counts: the guest did not reboot."""
     before = lineage.parent.before.seen
     return [
         problem
@@ -293,7 +294,7 @@ def memory_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
 
 @hazard("synced_data")
 def synced_data_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
-    """The snapshot was taken while the program wrote: no line that was synced is missing, none is torn."""
+    """The snapshot was taken while the program wrote to disk: no synced line is missing or torn."""
     synced = lineage.parent.before.seen.synced
     return [
         problem
@@ -319,7 +320,7 @@ def console_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
 
 @hazard("first_packets")
 def first_packets_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
-    """The guest knows the gateway's MAC address from before the snapshot, in another VM's network."""
+    """The guest still has the gateway's MAC address from before the snapshot, from another VM's network."""
     return [
         problem for clone in lineage.clones for problem in first_packet_problems(clone.name, spec.network, clone.frames)
     ]
@@ -327,7 +328,7 @@ def first_packets_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
 
 @hazard("old_connection")
 def old_connection_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
-    """The other end of a TCP connection is not there in a clone: its program must learn that, and connect anew."""
+    """The peer of an old TCP connection does not exist for a clone: its program must get an error and reconnect."""
     limit_s = spec.hazards.reconnect_timeout_s
     return [
         problem
@@ -341,7 +342,7 @@ def old_connection_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
 
 @hazard("removed_secret", proves=["secrets-injected"])
 def removed_secret_problems(spec: Spec, lineage: LineageFacts) -> list[str]:
-    """A guest got a secret the guide's way, used it and removed it, before the snapshot was taken."""
+    """A guest fetched a secret as the guide describes, used it and removed it before the snapshot was taken."""
     used = lineage.parent.facts["hazard.secret_used"].output.strip()
     if used != "0":
         return [f"the guest could not use its secret: exit code {used or 'unknown'}, expected 0"]

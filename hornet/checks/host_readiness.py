@@ -1,4 +1,4 @@
-"""Whether a host can do the suite's work, judged from its facts and its lanes (hornet.host)."""
+"""Whether a host can run the suite, judged by its facts and its lanes (hornet.host)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hornet.vm.lanes import LaneState
 
 @check("host")
 def host_problems(facts: Mapping[str, Any], lanes: Sequence[LaneState], required_tools: Collection[str]) -> list[str]:
-    """What keeps this host from building, booting and judging. facts: as hornet.host.host_facts() gives them."""
+    """What prevents this host from building, booting and judging. facts: from hornet.host.host_facts()."""
     missing = [name for name in required_tools if facts["tools"][name] is None]
     problems = [f"{name}: not on PATH, expected package {facts['packages'][name]}" for name in missing]
     if not facts["root"]:
-        problems.append("not run as root: namespaces, taps and mounts can't be made; use sudo")
+        problems.append("not running as root: namespaces, taps and mounts can't be created; use sudo")
     elif not facts["cap_net_admin"]:
         problems.append("root without CAP_NET_ADMIN: the network can't be changed; give the container this capability")
     if not facts["tun"]:
@@ -27,12 +27,12 @@ def host_problems(facts: Mapping[str, Any], lanes: Sequence[LaneState], required
 
 
 def host_remarks(facts: Mapping[str, Any], lanes: Sequence[LaneState]) -> list[str]:
-    """What works here, but slower or with less to say than elsewhere."""
+    """What works here, but slower or with weaker results than on other hosts."""
     remarks = []
     if not any(state.usable and state.judges_time for state in lanes):
-        remarks.append("no KVM lane is proved: times and densities are measured and shown, but not judged")
+        remarks.append("no KVM lane is known to work: times and densities are measured and shown, but not judged")
     if not facts["reflink"]:
-        remarks.append("the file system has no reflinks: each VM's disk is a sparse copy; btrfs or xfs makes it free")
+        remarks.append("the file system has no reflinks: each VM's disk is a sparse copy; btrfs and xfs have them")
     if facts["cgroup"] == 1:
         remarks.append("cgroup v1: creating many VMs is slower than with v2")
     return remarks
@@ -40,7 +40,7 @@ def host_remarks(facts: Mapping[str, Any], lanes: Sequence[LaneState]) -> list[s
 
 @dataclass(frozen=True)
 class Ability:
-    """What some commands do, and what they need of the host. builds: from packages that only apt can fetch."""
+    """What some commands do, and what they need on the host. builds: they need packages that only apt can fetch."""
 
     title: str
     commands: tuple[str, ...]
@@ -58,7 +58,7 @@ ABILITIES = (
 
 
 def host_abilities(facts: Mapping[str, Any]) -> dict[str, str]:
-    """Why this host can't do something, by its title; "" if it can."""
+    """By ability, why this host lacks it; "" if it has it."""
     return {f"{ability.title} ({', '.join(ability.commands)})": _obstacle(ability, facts) for ability in ABILITIES}
 
 

@@ -1,4 +1,4 @@
-"""What We Remove (guide: Design Goals): not there by path, by package database, nor by kind of file."""
+"""What We Remove (guide: Design Goals): absent by path, by package database and by file type."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ MB = 1_000_000
 DPKG_STATUS = "/var/lib/dpkg/status"
 DPKG_STATUS_DIRECTORY = "/var/lib/dpkg/status.d"
 APK_INSTALLED = "/lib/apk/db/installed"
-# One example of each kind is enough to act on.
+# A few examples of each kind are enough to act on.
 SHOWN = 5
 
 
 def _removals(spec: Spec, patterns: Callable[[Removal], list[str]]) -> dict[str, tuple[Removal]]:
-    """The removals that a check has something to look for in: with another it could not fail."""
+    """The removals that have patterns for a check: without patterns the check could not fail."""
     return {name: (removal,) for name, removal in spec.removals.items() if patterns(removal)}
 
 
 @check("removal.{}.path", Subject.IMAGE, each=lambda spec: _removals(spec, lambda removal: removal.paths))
 def path_problems(removal: Removal, tree: ImageTree) -> list[str]:
-    """Paths of a removed thing that are in the image, each with what it takes."""
+    """Paths of a removed thing that are in the image, each with its number of files and size."""
     problems = []
     for path in tree.matching(removal.paths):
         count, size_bytes = tree.size_below(path)
@@ -36,7 +36,7 @@ def path_problems(removal: Removal, tree: ImageTree) -> list[str]:
 
 @check("removal.{}.package", Subject.IMAGE, each=lambda spec: _removals(spec, lambda removal: removal.packages))
 def package_problems(removal: Removal, tree: ImageTree) -> list[str]:
-    """Installed packages of a removed thing, by the image's own dpkg or apk database."""
+    """Installed packages of a removed thing, according to the image's dpkg or apk database."""
     found = sorted(name for name in set(installed_packages(tree)) if _matches(name, removal.packages))
     return [f"{_subject(removal)}: the package {name} is installed" for name in found]
 
@@ -47,7 +47,7 @@ def package_problems(removal: Removal, tree: ImageTree) -> list[str]:
     each=lambda spec: _removals(spec, lambda it: [*it.names, *it.interpreters, *it.magics]),
 )
 def file_type_problems(removal: Removal, tree: ImageTree) -> list[str]:
-    """Files of a removed thing wherever they are: by name, by a script's interpreter, by their first bytes."""
+    """Files of a removed thing anywhere in the image: by name, script interpreter or first bytes."""
     kinds = {f"named like {', '.join(removal.names)}": tree.named(removal.names)}
     magics = tuple(bytes.fromhex(magic) for magic in removal.magics)
     if magics or removal.interpreters:
@@ -63,7 +63,7 @@ def file_type_problems(removal: Removal, tree: ImageTree) -> list[str]:
 
 
 def installed_packages(tree: ImageTree) -> Iterator[str]:
-    """Names of installed packages. An image whose packages were only unpacked has no database and gives none."""
+    """Names of installed packages. An image whose packages were only unpacked has no database, so there are none."""
     for record in (tree.text(DPKG_STATUS) or "").split("\n\n"):
         fields = dict(line.split(": ", 1) for line in record.splitlines() if ": " in line and line[0] != " ")
         if "Package" in fields and fields.get("Status", "install ok installed").endswith(" installed"):

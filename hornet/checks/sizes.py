@@ -14,7 +14,7 @@ MB = 1_000_000
 
 @dataclass(frozen=True)
 class ComponentRow:
-    """A row of the guide's component table, or a component that it does not have. parts: what was counted."""
+    """A row of the guide's component table, or a component without a row there. parts: the components counted."""
 
     name: str
     found_mb: float
@@ -23,27 +23,27 @@ class ComponentRow:
 
 
 def size_mb(path: Path) -> float:
-    """A file's apparent size in MB: what is copied, hashed and shipped, holes included."""
+    """A file's apparent size in MB: the bytes that are copied, hashed and shipped, holes included."""
     return path.stat().st_size / MB
 
 
 @check("rootfs_size")
 def rootfs_size_problems(tier: Tier, found_mb: float, components_mb: Mapping[str, float]) -> list[str]:
-    """An image bigger than its tier allows; the biggest components are named, when they are known."""
+    """An image larger than its tier allows. The problem names the largest components if they are known."""
     if found_mb <= tier.max_mb:
         return []
     biggest = sorted(components_mb.items(), key=lambda item: -item[1])[:5]
-    detail = "; biggest: " + ", ".join(f"{name} {mb:.1f} MB" for name, mb in biggest) if biggest else ""
+    detail = "; largest: " + ", ".join(f"{name} {mb:.1f} MB" for name, mb in biggest) if biggest else ""
     over_mb = found_mb - tier.max_mb
-    return [f"{tier.title}: {found_mb:.1f} MB, at most {tier.max_mb:g} MB allowed, {over_mb:.1f} too many{detail}"]
+    return [f"{tier.title}: {found_mb:.1f} MB, at most {tier.max_mb:g} MB allowed, {over_mb:.1f} MB too large{detail}"]
 
 
 def guide_comparison(
     components_mb: Mapping[str, float], guide_rows: Mapping[str, str], guide_mb: Mapping[str, float]
 ) -> list[ComponentRow]:
-    """The components of an image by row of the guide's table, biggest first.
+    """The components of an image by row of the guide's table, largest first.
 
-    guide_rows: the row that a component counts for. The guide's figures are no limits: the tier's size is one.
+    guide_rows: the row that a component counts for. The guide's figures are not limits: only the tier's size is.
     """
     parts: dict[str, list[str]] = {}
     for component in components_mb:
@@ -57,7 +57,7 @@ def guide_comparison(
 
 @check("kernel_size")
 def kernel_size_problems(target_mb: float, found_mb: float) -> list[str]:
-    """A kernel bigger than the target."""
+    """A kernel larger than the target."""
     if found_mb <= target_mb:
         return []
     return [f"vmlinux: {found_mb:.2f} MB, at most {target_mb:g} MB allowed"]

@@ -1,4 +1,4 @@
-"""Required Capabilities (guide: Design Goals): each tool is there, of the right version, and does its work."""
+"""Required Capabilities (guide: Design Goals): each tool is installed, has the right version, and works."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from hornet.spec.model import Spec
 from hornet.spec.tiers import Tool
 from hornet.vm.probes import Probe, ProbeResults
 
-# Enough for the slowest on an emulated processor that others use too.
+# Enough for the slowest tool on an emulated, shared processor.
 TIMEOUT_S = 115
 
 
 def tool_probes(name: str, tool: Tool) -> list[Probe]:
-    """Where the commands are, what version they print, and a real use."""
+    """Probes for the commands' presence, their version, and a real use."""
     where = "; ".join(f"command -v {command} || echo missing {command}" for command in tool.needs)
     version = Probe(f"tool.{name}.version", tool.version_command, TIMEOUT_S)
     use = [Probe(f"tool.{name}.use", tool.use, TIMEOUT_S)] if tool.use else []
@@ -34,7 +34,7 @@ def presence_problems(name: str, tool: Tool, facts: ProbeResults) -> list[str]:
 
 @check("tool.{}.version", Subject.GUEST, each=_each_tool)
 def version_problems(name: str, tool: Tool, facts: ProbeResults) -> list[str]:
-    """A version command that fails, or prints something else than the spec's pattern."""
+    """A version command that fails, or whose output does not match the spec's pattern."""
     answer = facts[f"tool.{name}.version"]
     if not answer.ok:
         return [f"{tool.title}: `{tool.version_command}` failed: {answer}"]
@@ -48,4 +48,4 @@ def version_problems(name: str, tool: Tool, facts: ProbeResults) -> list[str]:
 def use_problems(name: str, tool: Tool, facts: ProbeResults) -> list[str]:
     """A real use of the tool that failed."""
     answer = facts[f"tool.{name}.use" if tool.use else f"tool.{name}.version"]
-    return [] if answer.ok else [f"{tool.title}: a real use of it failed: {answer}"]
+    return [] if answer.ok else [f"{tool.title}: real use failed: {answer}"]

@@ -140,7 +140,7 @@ IMAGE_DAMAGES = [
     Damage("echo x >/opt/libX11.so.6", {"removal.x11.file_type": "/opt/libX11.so.6"}),
     Damage(
         "printf '#!/usr/bin/gone\\n' >/usr/bin/orphan; chmod 755 /usr/bin/orphan",
-        {"dangling.interpreter": "/usr/bin/orphan: a script for /usr/bin/gone"},
+        {"dangling.interpreter": "/usr/bin/orphan: script needs /usr/bin/gone"},
     ),
     Damage(
         "ssh-keygen -q -t ed25519 -N '' -f /opt/deploy",
@@ -148,7 +148,7 @@ IMAGE_DAMAGES = [
     ),
     Damage("mkdir -p /root/.ssh; cp /opt/deploy.pub /root/.ssh/authorized_keys", {"secret.key": "authorized_keys"}),
     Damage("echo ls >/root/.bash_history", {"secret.file": "/root/.bash_history"}),
-    Damage("sed -i 's/^root:[^:]*/root:/' /etc/shadow", {"secret.password": "root has no password at all"}),
+    Damage("sed -i 's/^root:[^:]*/root:/' /etc/shadow", {"secret.password": "root has no password"}),
     Damage("rm /usr/lib/x86_64-linux-gnu/libz.so.1*", {"dangling.library": "libz.so.1"}),
 ]
 
@@ -216,7 +216,9 @@ def test_a_writable_root(victim: VM, spec: Spec) -> None:
     """The same trials as for a read-only root, in a guest that has none."""
     facts = victim.guest.ask(read_only.read_only_probes(spec.read_only_root), {}, FACTS_TIMEOUT_S)
     found = {name: problems for name, check in hardened_checks(spec).items() if (problems := check(facts))}
-    assert_exactly(found, {"hardened.read_only": "/etc: a file could be made", "hardened.tmpfs": "/var: not a mount"})
+    assert_exactly(
+        found, {"hardened.read_only": "/etc: a file could be created", "hardened.tmpfs": "/var: not a mount"}
+    )
 
 
 def test_a_health_check_that_always_says_the_same(victim: VM, spec: Spec) -> None:
@@ -256,6 +258,10 @@ def test_secrets_that_are_not_looked_after(victim: VM, spec: Spec) -> None:
         facts = victim.guest.ask(probes, {}, FACTS_TIMEOUT_S)
     checks = {name: check for name, check in scratch_checks(spec, trial).items() if name.startswith("injection.")}
     found = {name: problems for name, check in checks.items() if (problems := check(facts))}
-    wanted = {"injection.given": "did not get them", "injection.refused": "ran", "injection.left": "/root/secrets.env"}
+    wanted = {
+        "injection.given": "did not get the served values",
+        "injection.refused": "ran",
+        "injection.left": "/root/secrets.env",
+    }
     assert_exactly(found, wanted)
     assert "the secret is on the disk" in runtime_secrets.disk_problems(trial, victim.disk)[0]

@@ -59,6 +59,6 @@ def test_problems_say_what_was_found_and_what_was_expected() -> None:
     assert "CONFIG_VIRTIO: m, expected y" in said("VIRTIO=m")
     assert "no 'git' in the guest's PATH" in said("no git for git")
     assert "Linux 4.19.1, expected at least 5.10" in said("an old kernel")
-    assert "swap is on: /dev/vdb" in said("swap")
+    assert "swap is enabled: /dev/vdb" in said("swap")
     assert "60.75 s until ready, expected 0 to 60 s" in said("a stall")
     assert "CONFIG_SECCOMP" in said("does not work: a seccomp filter is enforced")

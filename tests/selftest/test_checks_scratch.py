@@ -68,7 +68,7 @@ def test_a_balloon_must_take_and_give() -> None:
     good = Balloon(taken_mib=64, before_kib=246_188, taken_kib=180_652, given_kib=246_188)
     assert balloon_problems(good) == []
     assert "180652" in balloon_problems(replace(good, taken_kib=246_188))[0]
-    assert "given back" in balloon_problems(replace(good, given_kib=180_652))[0]
+    assert "returned" in balloon_problems(replace(good, given_kib=180_652))[0]
 
 
 # --- the image's own health check, with commands that say what they are told ---

@@ -29,7 +29,7 @@ def test_an_image_that_is_too_big(tier_name: str, tmp_path: Path) -> None:
     assert sizes.rootfs_size_problems(tier, file_of(tmp_path / "image", limit_bytes), components_mb) == []
     found_mb = file_of(tmp_path / "image", limit_bytes + LITTLE_BYTES)
     (problem,) = sizes.rootfs_size_problems(tier, found_mb, components_mb)
-    assert f"at most {tier.max_mb:g} MB allowed, 0.1 too many; biggest: Node.js 20 66.5 MB, Git 10.0 MB" in problem
+    assert f"at most {tier.max_mb:g} MB allowed, 0.1 MB too large; largest: Node.js 20 66.5 MB, Git 10.0 MB" in problem
 
 
 def test_a_kernel_that_is_too_big(tmp_path: Path) -> None:

@@ -304,5 +304,5 @@ def test_a_guest_that_sees_damage_is_rejected() -> None:
     seen = log_problems(guest_facts("EXT4-fs error (device vda): ext4_lookup: deleted inode referenced: 12"))
     assert len(seen) == 1
     assert "deleted inode referenced" in seen[0]
-    assert "a walk over all files failed" in walk_problems(guest_facts("", walk_exit_code=1))[0]
+    assert "walking all files failed" in walk_problems(guest_facts("", walk_exit_code=1))[0]
     assert "can't be read" in log_problems(guest_facts("", log_exit_code=1))[0]

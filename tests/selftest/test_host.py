@@ -171,7 +171,7 @@ def test_the_table_says_why_a_lane_does_not_work(command: Any) -> None:
 def test_a_host_that_lacks_something_is_exit_code_1(command: Any) -> None:
     result = command(facts=changed(root=False))
     assert result.exit_code == 1
-    assert "problem: not run as root" in result.stdout
+    assert "problem: not running as root" in result.stdout
 
 
 def test_a_host_whose_lanes_could_not_be_tried_is_not_judged(command: Any, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_components_are_summed_by_row_of_the_guide() -> None:
 
 def test_an_image_that_is_too_big_is_reported_with_its_biggest_components() -> None:
     (problem,) = rootfs_size_problems(SPEC.tier("micro"), 104.7, {"Node.js": 61.3, "Git": 14.9, "Tini": 0.03})
-    assert "104.7 MB, at most 80 MB allowed, 24.7 too many; biggest: Node.js 61.3 MB" in problem
+    assert "104.7 MB, at most 80 MB allowed, 24.7 MB too large; largest: Node.js 61.3 MB" in problem
 
 
 def test_every_component_counts_for_a_row_that_the_guide_has_in_that_tier(tmp_path: Path) -> None:

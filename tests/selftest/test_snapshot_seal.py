@@ -254,5 +254,5 @@ def test_memory_and_state_that_are_not_what_they_are_called_are_rejected() -> No
     assert part_problems(NAMES, memory_mib=256, memory_bytes=256 << 20, state_bytes=70_000) == []
     wrong = part_problems(NAMES, memory_mib=256, memory_bytes=70_000, state_bytes=256 << 20)
     assert len(wrong) == 2
-    assert "vm.mem: 70000 bytes, expected 268435456: the memory of 256 MiB" in wrong[0]
+    assert "vm.mem: 70000 bytes, expected 268435456: 256 MiB of guest memory" in wrong[0]
     assert "vm.snapshot: 268.4 MB, at most 1 MB" in wrong[1]

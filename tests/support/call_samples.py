@@ -119,12 +119,14 @@ def _file_samples(spec: Spec, directory: Path) -> list[Sample]:
     tier = spec.tier("standard")
     return [
         _sample(
-            clones.disk_problems, ({"a": one, "b": two}, snapshot), {"also that of": ({"a": one, "b": one}, snapshot)}
+            clones.disk_problems,
+            ({"a": one, "b": two}, snapshot),
+            {"also the disk of": ({"a": one, "b": one}, snapshot)},
         ),
         _sample(
             clones.sharing_problems,
             ("vm", MemorySplit(1, 1, 1, 1)),
-            {"shares no page": ("vm", MemorySplit(1, 0, 1, 1))},
+            {"shares no memory pages": ("vm", MemorySplit(1, 0, 1, 1))},
         ),
         _sample(runtime_secrets.disk_problems, (TRIAL, one), {"on the disk": (TRIAL, secret_disk)}),
         _sample(read_only.disk_problems, ("a" * 64, "a" * 64), {"changed": ("a" * 64, "b" * 64)}),
@@ -137,11 +139,11 @@ def _file_samples(spec: Spec, directory: Path) -> list[Sample]:
             snapshot_files.part_problems,
             partial(parts, memory_bytes=256 << 20, state_bytes=70_000),
             {
-                "the memory of 256 MiB": partial(parts, memory_bytes=1, state_bytes=70_000),
-                "memory must be in it": partial(parts, memory_bytes=256 << 20, state_bytes=256 << 20),
+                "256 MiB of guest memory": partial(parts, memory_bytes=1, state_bytes=70_000),
+                "must contain guest memory": partial(parts, memory_bytes=256 << 20, state_bytes=256 << 20),
             },
         ),
-        _sample(sizes.rootfs_size_problems, (tier, 1.0, {}), {"too many": (tier, 1e6, {})}),
+        _sample(sizes.rootfs_size_problems, (tier, 1.0, {}), {"too large": (tier, 1e6, {})}),
         _sample(sizes.kernel_size_problems, (8.0, 1.0), {"at most": (8.0, 9.0)}),
     ]
 
@@ -169,7 +171,7 @@ def _fact_samples(spec: Spec) -> list[Sample]:
         _sample(
             balloon.balloon_problems,
             (taken(180_652, 246_188),),
-            {"taken": (taken(246_188, 246_188),), "given back": (taken(180_652, 180_652),)},
+            {"64 MiB balloon": (taken(246_188, 246_188),), "returned": (taken(180_652, 180_652),)},
         ),
         _sample(
             first_packets.first_packet_problems,
