@@ -1,1 +1,1 @@
-"""Virtual machine monitors behind one protocol (driver.py); registry.py lists them, and the lane chooses one."""
+"""Virtual machine monitors behind one protocol (driver.py). registry.py lists them; the lane selects one."""

@@ -17,7 +17,7 @@ from hornet.vmm.transcript import BoundedFile, Transcript, last_lines
 
 CHUNK_BYTES = 1 << 16
 PANIC = re.compile(r"Kernel panic.{0,300}")
-# A line that is not complete is searched from this length on; a match in it may be as long as the overlap of its parts.
+# An incomplete line is searched once it is this long. A match in it can be at most as long as the overlap.
 LINE_CHARS, OVERLAP_CHARS = 8192, 1024
 CLOSE_TIMEOUT_S = 5.0
 
@@ -29,10 +29,11 @@ class _Wait:
 
 
 class Console:
-    """Reads one end of the serial line until the VM closes it; keeps head and tail, in memory and in `path`.
+    """Reads one end of the serial line until the VM closes it. Keeps the head and tail, in memory and in `path`.
 
-    The thread that reads looks for what others wait for, so that a flood neither hides a line nor costs more than
-    linear time. Lines sent to the guest are for its restore agent (see hornet/vm/restore_agent.py); commands go by SSH.
+    The reading thread searches for every pattern that others wait for. A flood of output therefore hides no line, and
+    costs linear time. Lines sent to the guest are for its restore agent (see hornet/vm/restore_agent.py); commands go
+    over SSH.
     """
 
     def __init__(
@@ -43,9 +44,9 @@ class Console:
         keyboard: BinaryIO | None = None,
         on_end: Callable[[Console], None] = lambda console: None,
     ) -> None:
-        """keyboard: where what is typed goes, unbuffered, if not to the same connection.
+        """keyboard: an unbuffered file for input to the guest; None: use the same connection.
 
-        on_end: called on the reading thread when all is read and the line is closed; it may wait.
+        on_end: called on the reading thread when everything is read and the line is closed. It may block.
         """
         self.path = path
         self._connection = connection
@@ -55,7 +56,7 @@ class Console:
         self._file = BoundedFile(path)
         self._transcript = Transcript()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        # The last line as far as it was not searched, and where the search in it begins.
+        # The unsearched part of the last line, and the offset at which the search in it starts.
         self._line, self._line_from = "", 0
         self._panic: str | None = None
         self._waits: list[_Wait] = []
@@ -66,7 +67,7 @@ class Console:
 
     @property
     def text(self) -> str:
-        """What the guest has printed so far; of a flood the beginning and the end, with a notice between."""
+        """The guest's output so far. A very long output is cut in the middle, with a notice."""
         with self._changed:
             return str(self._transcript)
 
@@ -76,11 +77,11 @@ class Console:
 
     @property
     def panic(self) -> str | None:
-        """The line with which the kernel panicked, if it did, however much was printed since."""
+        """The line of the kernel panic, or None. It is kept even if much was printed since."""
         return self._panic
 
     def send(self, text: str) -> None:
-        """Type something on the serial line. Raises VMError if the VM has ended."""
+        """Send text over the serial line. Raises VMError if the VM has ended."""
         try:
             if self._keyboard:
                 self._keyboard.write(text.encode())
@@ -91,9 +92,9 @@ class Console:
             raise VMError(f"VM {self._failure.vm_name}: its serial line is closed: {error.strerror}") from error
 
     def wait_for(self, pattern: str, timeout_s: float) -> re.Match[str]:
-        """Wait for a regular expression (multi-line mode) in any complete line, also one that was printed before.
+        """Wait for a regular expression (multi-line mode) in any complete line, including lines printed before.
 
-        Raises VMFailedError when the VM fails first, VMError with the last lines seen on a timeout.
+        Raises VMFailedError if the VM fails first. Raises VMError with the last lines on a timeout.
         """
         wait = _Wait(re.compile(pattern, re.MULTILINE))
         with self._changed:
@@ -114,7 +115,7 @@ class Console:
         )
 
     def close(self) -> None:
-        """Stop reading; what has arrived is in the file."""
+        """Stop reading. Everything that has arrived is in the file."""
         try:
             self._connection.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -156,9 +157,9 @@ class Console:
             self._failure.set(f"had a kernel panic: {panic[0]}", "read the lines before it on the console", self.tail())
 
     def _complete_lines(self, text: str, final: bool) -> tuple[str, int]:
-        """What can be searched now that `text` has come, and where to begin in it: complete lines.
+        """The complete lines that can be searched after `text` has arrived, and the offset at which to start.
 
-        Nothing of an incomplete line is searched unless it gets too long to wait for its end.
+        An incomplete line is searched only when it is too long to wait for its end.
         """
         block, begin = self._line + text, self._line_from
         complete = len(block) if final else block.rfind("\n") + 1

@@ -1,4 +1,4 @@
-"""What a VMM driver offers: one protocol, whichever VMM and accelerator is behind it (registry.py lists them)."""
+"""The protocol of a VMM driver, the same for every VMM and accelerator (registry.py lists them)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hornet.vmm.failure import FailureSignal
 
 @dataclass(frozen=True)
 class NetworkCard:
-    """A VM's network card: a tap in a network namespace (None: this process's own). The tap must not be open."""
+    """A VM's network card: a tap in a network namespace (None: that of this process). The tap must not be open."""
 
     namespace: str | None
     tap: str
@@ -25,9 +25,9 @@ class NetworkCard:
 class MachineConfig:
     """One VM to start.
 
-    directory: the VM's own, for console.log, vmm.log and its memory file; it must exist.
+    directory: the VM's directory for console.log, vmm.log and its memory file; it must exist.
     disk: the VM's private, writable rootfs.ext4.
-    user: numeric id of the user, and of its only group, that its VMM runs as; no two VMs have the same.
+    user: numeric id of the user that the VMM runs as, and of its only group. Each VM has its own.
     card: None for a VM without a network card.
     """
 
@@ -41,7 +41,7 @@ class MachineConfig:
 
     @property
     def largest_file_bytes(self) -> int:
-        """No file that its VMM writes has a reason to be larger than its disk or its memory."""
+        """The size limit of files that the VMM writes: none needs to be larger than the disk or the memory."""
         return max(self.disk.stat().st_size, self.memory_mib << 20)
 
 
@@ -53,7 +53,7 @@ class MicroVM(Protocol):
     pid: int
     console: Console
     failure: FailureSignal
-    # Durations of what the driver did to start this VM, in milliseconds, in order: see docs/architecture.md.
+    # Durations of the driver's steps to start this VM, in milliseconds, in order: see docs/architecture.md.
     phases_ms: dict[str, float]
 
     def pause(self) -> None:
@@ -66,24 +66,24 @@ class MicroVM(Protocol):
         """Write the paused VM's memory and device state. The VM stays paused."""
 
     def set_balloon(self, taken_mib: int) -> None:
-        """Ask the guest by its balloon to do without so much of its memory; 0 gives all back."""
+        """Ask the guest to give up `taken_mib` of its memory to the balloon; 0 returns all of it."""
 
     def reported_load_ms(self) -> float | None:
-        """How long loading its snapshot took, by the VMM's own word; None from a VMM that does not say."""
+        """How long loading its snapshot took according to the VMM; None if the VMM does not report it."""
 
     def memory_files(self) -> list[Path]:
-        """The files that guest RAM is mapped from: what tells guest memory from the VMM's own."""
+        """The files that guest RAM is mapped from. They tell guest memory from the VMM's own memory."""
 
     @property
     def alive(self) -> bool:
         """Whether the VMM process still runs."""
 
     def kill(self) -> None:
-        """End the VM at once and release what it holds. Safe to call twice."""
+        """End the VM immediately and release its resources. Safe to call twice."""
 
 
 class Driver(Protocol):
-    """How VMs are started with a VMM, and what it needs of the host. A driver's module has one object of it: DRIVER."""
+    """Starts VMs with one VMM, and reports what the VMM needs on the host. A driver's module exports one as DRIVER."""
 
     @property
     def program(self) -> HostTool:
@@ -93,19 +93,19 @@ class Driver(Protocol):
         """The version of the program, as in `7.2.22`. Raises HostError if it is not installed."""
 
     def prepare(self) -> None:
-        """Have ready what the first VM would have to wait for. Raises HostError, CommandError."""
+        """Do in advance what the first VM would have to wait for. Raises HostError, CommandError."""
 
     def lane_settings(self, lane: Lane) -> dict[str, str]:
-        """What a guest of this lane finds on every host beside the machine of the spec: a snapshot depends on it."""
+        """What a guest of this lane sees on every host, besides the machine of the spec. A snapshot depends on it."""
 
     def boot(self, lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> MicroVM:
-        """Start a VM from a kernel (vmlinux). It runs when this returns. Raises VMError."""
+        """Start a VM from a kernel (vmlinux). It is running when this returns. Raises VMError."""
 
     def restore(
         self, lane: Lane, config: MachineConfig, *, memory: Path, state: Path, snapshottable: bool = False
     ) -> MicroVM:
-        """Start a VM from a snapshot. It is paused when this returns: resume() lets it run.
+        """Start a VM from a snapshot. It is paused when this returns; resume() runs it.
 
-        memory is mapped private, so that clones share its pages and it never changes. snapshottable: the clone can
-        itself be snapshotted, which may cost time and memory. Raises VMError.
+        memory is mapped private: clones share its pages, and the file never changes. snapshottable: the clone can be
+        snapshotted itself, which may cost time and memory. Raises VMError.
         """

@@ -1,7 +1,8 @@
-"""A VM's failure, recorded once and told to everyone who waits on the VM.
+"""A VM's failure, recorded once and reported to everything that waits on the VM.
 
-A VM fails when its VMM ends, its kernel panics or the disk below it is full. Whoever finds that out calls set(); every
-wait on the VM (console, SSH, QMP, API) then ends at once with the same error, however long its timeout is.
+A VM fails when its VMM ends, its kernel panics or the host's disk is full. The code that detects the failure calls
+set(). Every wait on the VM (console, SSH, QMP, API) then ends immediately with the same error, however long its timeout
+is.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ import psutil
 
 from hornet.errors import VMError
 
-# From the end of a connection to a VMM until it is known that the VMM has ended.
+# How long to wait, after a connection to a VMM has ended, for the end of the VMM itself.
 END_TIMEOUT_S = 2.0
 # What to look at when a signal has ended a VMM.
 SIGNAL_HINTS = {
     signal.SIGKILL: "if nobody killed it, the kernel did because the host ran out of memory: look at dmesg",
-    signal.SIGBUS: "a file that it maps is shorter than it was, or the host has no memory left: look at df and dmesg",
+    signal.SIGBUS: "a file that it maps was truncated, or the host is out of memory: look at df and dmesg",
     signal.SIGSYS: "it made a system call that its seccomp filter forbids: look at dmesg",
     signal.SIGXFSZ: "it wrote more to a file than it may: look at the end of its log",
 }
 
 
-# Nothing that a guest or a VMM does to itself: somebody on the host, or the kernel that is out of memory.
-# SIGBUS: a page of a file that it maps can't be had, as on a full tmpfs.
+# A guest or VMM does not cause these itself: they come from someone on the host, or from the kernel without memory.
+# SIGBUS: a page of a mapped file is not available, as on a full tmpfs.
 FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGBUS)
-# QEMU's last words where it was asked to end; its exit code is 0 then.
+# QEMU's last message when it was asked to end. Its exit code is then 0.
 ASKED_TO_END = re.compile(r"terminating on signal \d+")
-# QEMU's own words where the host gave it too little; its exit code is 1 then.
+# QEMU's message when the host lacks a resource. Its exit code is then 1.
 HOST_LACKS = re.compile(
     r"^qemu-system-\w+: .*(Cannot allocate memory|No space left on device|Too many open files|temporarily unavailable)",
     re.MULTILINE,
@@ -44,10 +45,10 @@ HOST_LACKS = re.compile(
 
 
 class VMFailedError(VMError):
-    """A VM failed. short: one line for those who meet the same failure later.
+    """A VM failed. short: one line for later reports of the same failure.
 
-    by_host: the host ended it, or has no space left: that says nothing about what runs in it.
-    started: its VMM was up before. One that never was has not looked at what it is to run.
+    by_host: the host ended the VM, or has no space left. Such a failure says nothing about the guest.
+    started: the VMM was up before the failure. A VMM that never was up has not read the files it should run.
     """
 
     def __init__(self, message: str, hint: str, short: str, *, by_host: bool = False, started: bool = True) -> None:
@@ -58,11 +59,11 @@ class VMFailedError(VMError):
 
 
 class FailureSignal:
-    """Whether a VM has failed, and why. The first reason stands; the VM's removal is one, too."""
+    """Whether a VM has failed, and why. Only the first reason is kept. Removing the VM is a reason too."""
 
     def __init__(self, vm_name: str) -> None:
         self.vm_name = vm_name
-        # Of the VMM, once it is started.
+        # The VMM's process id, once it is started.
         self.pid: int | None = None
         # The VMM has answered once.
         self.started = False
@@ -78,7 +79,7 @@ class FailureSignal:
         return self._known.is_set()
 
     def set(self, reason: str, hint: str = "", last_words: str = "", *, by_host: bool = False) -> None:
-        """Record a failure and tell all listeners. reason: what the VM did, as in "was removed"."""
+        """Record a failure and call all listeners. reason: what the VM did, as in "was removed"."""
         with self._lock:
             if self._known.is_set():
                 return
@@ -89,7 +90,7 @@ class FailureSignal:
             listener()
 
     def on_failure(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called once, on any thread, when the VM fails; at once if it has failed. It must not wait."""
+        """Call `listener` once, on any thread, when the VM fails, or now if it has failed. It must not block."""
         with self._lock:
             if not self._known.is_set():
                 self._listeners.append(listener)
@@ -97,7 +98,7 @@ class FailureSignal:
         listener()
 
     def note_exit(self, process: subprocess.Popen[bytes], last_words: Callable[[], str]) -> None:
-        """Wait until the VMM, which has closed the VM's serial line, has ended, and record that."""
+        """Wait until the VMM, which has closed the VM's serial line, has ended, and record its exit."""
         if not self.failed:
             returncode, words = await_exit(process), last_words()
             how, hint = describe_exit(returncode)
@@ -108,22 +109,22 @@ class FailureSignal:
         """Record that the VMM stopped the VM because it could not write its disk."""
         free_mb = shutil.disk_usage(disk.parent).free // 1_000_000
         self.set(
-            f"stands still: its disk could not be written ({reason}): {disk.parent} has {free_mb} MB free",
-            f"free space in {disk.parent}, then start the VM anew",
+            f"was paused: its disk could not be written ({reason}): {disk.parent} has {free_mb} MB free",
+            f"free space in {disk.parent}, then start the VM again",
             by_host=True,
         )
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for a failure that is about to be known: whether it is."""
+        """Wait for a failure that is expected soon. Returns whether the VM has failed."""
         return self._known.wait(timeout_s)
 
     def error(self, doing: str = "") -> VMFailedError:
-        """The error for whoever was doing that, as in "waiting for port 22"."""
+        """The error to raise. doing: what the caller was doing, as in "waiting for port 22"."""
         what = f"VM {self.vm_name} {self._reason}"
         message = f"{what} (noticed while {doing})" if doing else what
         if self._last_words:
             message += f"\n{self._last_words}"
-        short = f"{what}; it can't be used any more"
+        short = f"{what}; it can no longer be used"
         return VMFailedError(message, self._hint, short, by_host=self._by_host, started=self.started)
 
     def check(self, doing: str = "") -> None:
@@ -132,24 +133,24 @@ class FailureSignal:
             raise self.error(doing)
 
     def stopped(self) -> str:
-        """For the message of a timeout: that the VMM is stopped, if it is; else nothing."""
+        """A suffix for the message of a timeout that says that the VMM is stopped; "" if it is not."""
         try:
             status = psutil.Process(self.pid).status() if self.pid else ""
         except psutil.NoSuchProcess:
             return ""
         if status not in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP):
             return ""
-        return f"; its VMM (process {self.pid}) is stopped (state T): `kill -CONT {self.pid}` lets it go on"
+        return f"; its VMM (process {self.pid}) is stopped (state T): `kill -CONT {self.pid}` resumes it"
 
 
 def await_exit(process: subprocess.Popen[bytes]) -> int:
     """Wait until a process has ended; returns its Popen.returncode.
 
-    Not by Popen.wait() alone: whoever kills the process calls that meanwhile.
+    Popen.wait() alone is not enough: the thread that kills the process calls it at the same time.
     """
     try:
         fd = os.pidfd_open(process.pid)
-    except ProcessLookupError:  # it was waited for already
+    except ProcessLookupError:  # already reaped
         return process.wait()
     try:
         ended = select.poll()
@@ -161,7 +162,7 @@ def await_exit(process: subprocess.Popen[bytes]) -> int:
 
 
 def describe_exit(returncode: int) -> tuple[str, str]:
-    """How a process ended, by its Popen.returncode, as in "was killed by SIGKILL"; and what to look at."""
+    """From a Popen.returncode: how the process ended, as in "was killed by SIGKILL", and a hint."""
     if returncode >= 0:
         return f"ended with exit code {returncode}", "read the last lines of its log"
     try:

@@ -1,12 +1,12 @@
-"""Firecracker as a MicroVM, by its API over a Unix socket (Firecracker: src/firecracker/swagger/firecracker.yaml).
+"""Firecracker as a MicroVM, through its API on a Unix socket (Firecracker: src/firecracker/swagger/firecracker.yaml).
 
-Firecracker writes the path of a VM's disk into its snapshots. Here it runs in the VM's own directory and is given the
-disk's bare name, so that a clone opens the disk in its own directory, wherever that is. It opens its tap by name, so it
-runs in the VM's network namespace.
+Firecracker writes the path of a VM's disk into its snapshots. Here it runs in the VM's own directory and gets only the
+disk's file name. A clone therefore opens the disk in its own directory, wherever that is. Firecracker opens its tap by
+name, so it runs in the VM's network namespace.
 
-It also opens guest memory by path, and every clone must open the same file, or they would share no pages. So it keeps
-root's id, which owns that file, without any capability, and sees the whole host: a guest that subverts it can write
-what root owns. The jailer, Firecracker's own answer, is not used yet.
+Firecracker also opens guest memory by path. Every clone must open the same file, or they would share no pages. So it
+runs as root, which owns that file, without any capability, and sees the whole host. A guest that compromises it can
+write all files that root owns. Firecracker's own solution, the jailer, is not used yet.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ MAX_METRICS_BYTES = 4 << 20
 WRITTEN_MEMORY, WRITTEN_STATE = "written.mem", "written.snapshot"
 START_TIMEOUT_S = 20.0
 CALL_TIMEOUT_S = 60.0
-# Nothing tells when the socket is there; a start takes some milliseconds, so this blurs it by little.
+# Nothing signals that the socket exists. A start takes several milliseconds, so this adds little error.
 POLL_S = 0.0005
 
 
 class FirecrackerVM:
     """A running Firecracker. Made by FirecrackerDriver, not directly.
 
-    files: what it opens by _inherited(): without capabilities it can't enter everybody's directories.
+    files: files that it opens through _inherited(). Without capabilities it can't enter other users' directories.
     """
 
     def __init__(self, lane: Lane, config: MachineConfig, files: Sequence[BinaryIO]) -> None:
@@ -62,7 +62,7 @@ class FirecrackerVM:
         self.failure = FailureSignal(config.name)
         with timed(self.phases_ms, "vmm_start_ms"):
             serial_end, serial_theirs = socket.socketpair()
-            # It reads its standard input only if that is a terminal or a pipe.
+            # Firecracker reads standard input only if it is a terminal or a pipe.
             typed_fd, keyboard_fd = os.pipe()
             keyboard = os.fdopen(keyboard_fd, "wb", buffering=0)
             argv = [PROGRAM.name, "--api-sock", API_SOCKET, "--id", config.name]
@@ -93,8 +93,8 @@ class FirecrackerVM:
         self.call("PATCH", "/vm", {"state": "Resumed"})
 
     def snapshot(self, memory: Path, state: Path) -> None:
-        """Write memory and device state of the paused VM; a clone can be saved like any other. Raises VMError."""
-        # Written in the VM's own directory, which it can reach wherever it is.
+        """Write memory and device state of the paused VM, which may be a clone. Raises VMError."""
+        # Firecracker writes into the VM's own directory, its working directory, which it can always reach.
         body = {"snapshot_type": "Full", "snapshot_path": WRITTEN_STATE, "mem_file_path": WRITTEN_MEMORY}
         self.call("PUT", "/snapshot/create", body)
         try:
@@ -104,7 +104,7 @@ class FirecrackerVM:
             raise VMError(f"{memory.parent}: can't be written: {error.strerror}", "free space there") from error
 
     def load(self, memory: BinaryIO, state: BinaryIO) -> None:
-        """Take memory, mapped private, and device state; the VM is paused afterwards."""
+        """Load memory, mapped private, and device state. The VM is paused afterwards."""
         body = {
             "snapshot_path": _inherited(state),
             "mem_backend": {"backend_type": "File", "backend_path": _inherited(memory)},
@@ -123,9 +123,11 @@ class FirecrackerVM:
         try:
             latency_us = float(parse_json(lines[-1])["latencies_us"]["load_snapshot"])
         except (LookupError, TypeError, ValueError) as error:
-            raise VMError(f"VM {self.config.name}: Firecracker's metrics name no load_snapshot latency") from error
+            raise VMError(f"VM {self.config.name}: Firecracker's metrics have no load_snapshot latency") from error
         if not latency_us:
-            raise VMError(f"VM {self.config.name}: Firecracker reports no load_snapshot latency: it loaded none")
+            raise VMError(
+                f"VM {self.config.name}: Firecracker reports a load_snapshot latency of 0: it loaded no snapshot"
+            )
         return latency_us / 1000
 
     def memory_files(self) -> list[Path]:
@@ -147,7 +149,7 @@ class FirecrackerVM:
         self.console.close()
 
     def call(self, method: str, path: str, body: dict[str, Any]) -> None:
-        """One API call. Raises VMError with Firecracker's own explanation if it refuses."""
+        """One API call. Raises VMError with Firecracker's own message if Firecracker rejects it."""
         self.failure.check(f"asking Firecracker to {method} {path}")
         try:
             self._api.call(method, path, body)
@@ -163,14 +165,14 @@ class FirecrackerVM:
             ) from error
 
     def give_up(self, error: HornetError) -> None:
-        """End a VM that can't be set up, and say why."""
+        """Kill a VM that can't be set up, and raise `error`."""
         self.kill()
         raise error
 
     def _connect(self) -> socket.socket:
-        """A connection to the API as soon as it listens."""
+        """Connect to the API as soon as it listens."""
         deadline_s = time.monotonic() + START_TIMEOUT_S
-        # Through a descriptor: the path of a Unix socket may be no longer than 107 bytes.
+        # Through a descriptor, because the path of a Unix socket may have at most 107 bytes.
         directory_fd = os.open(self.config.directory, os.O_PATH | os.O_DIRECTORY)
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(CALL_TIMEOUT_S)
@@ -196,7 +198,7 @@ class FirecrackerVM:
 
 
 class _Api(http.client.HTTPConnection):
-    """HTTP over a Unix socket that is connected already."""
+    """HTTP over a Unix socket that is already connected."""
 
     def __init__(self, connection: socket.socket) -> None:
         super().__init__("localhost", timeout=CALL_TIMEOUT_S)
@@ -238,7 +240,7 @@ def _set_up(vm: FirecrackerVM, kernel: str, boot_args: str) -> None:
 
 
 def _inherited(file: BinaryIO) -> str:
-    """The path by which a process that inherited an open file opens it."""
+    """The path under which a process opens a file whose descriptor it inherited."""
     return f"/proc/self/fd/{file.fileno()}"
 
 
@@ -255,10 +257,10 @@ class FirecrackerDriver:
         return found.group(1)
 
     def prepare(self) -> None:
-        """Nothing takes long before the first VM."""
+        """Do nothing: the first VM needs no preparation."""
 
     def lane_settings(self, lane: Lane) -> dict[str, str]:
-        """Firecracker's guests find the machine of the spec and the host's CPU: nothing more."""
+        """Empty: a Firecracker guest sees only the machine of the spec and the host's CPU."""
         return {}
 
     def boot(self, lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> FirecrackerVM:
@@ -270,7 +272,7 @@ class FirecrackerDriver:
     def restore(
         self, lane: Lane, config: MachineConfig, *, memory: Path, state: Path, snapshottable: bool = False
     ) -> FirecrackerVM:
-        """See Driver; snapshottable makes no difference: any clone can be snapshotted again."""
+        """See Driver. snapshottable has no effect: every clone can be snapshotted."""
         with open_given(memory) as ram, open_given(state) as stream:
             vm = FirecrackerVM(lane, config, [ram, stream])
             try:

@@ -1,8 +1,8 @@
-/* Preloaded into a VMM: a file that it was handed as a descriptor is opened by name, whatever the flags.
+/* Preloaded into a VMM: opens files by name whose descriptors the VMM inherited, whatever the flags.
  *
- * HORNET_FD_<number>=<path> in the environment names such a file. QEMU opens guest memory, kernel and /dev/kvm itself, by
- * path; run as a user of its own it may open none of them. It is given a duplicate of what its parent has opened, with
- * the parent's rights: guest memory that was opened read-only can be mapped private, and never be written.
+ * HORNET_FD_<number>=<path> in the environment names such a file. QEMU opens guest memory, kernel and /dev/kvm by path,
+ * but the user that it runs as has no permission to open them. So it gets a duplicate of the descriptor that its parent
+ * opened, with the parent's access mode. Guest memory that was opened read-only can be mapped private, never written.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -26,7 +26,7 @@ static int inherited(const char *path)
 
 static int duplicate(int fd)
 {
-    /* Duplicates share their position: each reader begins at the start. (A device has none.) */
+    /* Duplicates share their offset, so rewind for each reader. (A device has no offset.) */
     lseek(fd, 0, SEEK_SET);
     return fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
@@ -48,7 +48,7 @@ int open64(const char *path, int flags, ...)
     return syscall(SYS_openat, AT_FDCWD, path, flags, mode);
 }
 
-/* What it is in programs that were compiled with _FORTIFY_SOURCE. */
+/* open64 in programs compiled with _FORTIFY_SOURCE. */
 int __open64_2(const char *path, int flags)
 {
     return open64(path, flags);
@@ -62,8 +62,8 @@ FILE *fopen64(const char *path, const char *mode)
     return fd >= 0 ? fdopen(duplicate(fd), mode) : next(path, mode);
 }
 
-/* QEMU frees a page that a guest's balloon took in two steps: a hole in the file that it is mapped from, and its private
- * copy. There is nothing to free in a file that others map too, and the second step follows only if the first went well. */
+/* QEMU frees a page that a guest's balloon took in two steps: it punches a hole in the mapped file, then drops its private
+ * copy. A file that others map too has nothing to free, and QEMU takes the second step only if the first succeeds. */
 int fallocate64(int fd, int mode, off64_t offset, off64_t length)
 {
     if (mode & FALLOC_FL_PUNCH_HOLE && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY)
@@ -71,7 +71,7 @@ int fallocate64(int fd, int mode, off64_t offset, off64_t length)
     return syscall(SYS_fallocate, fd, mode, offset, length);
 }
 
-/* The names in programs that were compiled without _FILE_OFFSET_BITS=64. */
+/* The names in programs compiled without _FILE_OFFSET_BITS=64. */
 int open(const char *path, int flags, ...) __attribute__((alias("open64")));
 int __open_2(const char *path, int flags) __attribute__((alias("__open64_2")));
 FILE *fopen(const char *path, const char *mode) __attribute__((alias("fopen64")));

@@ -1,4 +1,4 @@
-"""Files that a VMM opens by name and may not open itself: it inherits them as descriptors (see inherited.c)."""
+"""Files that a VMM opens by name but has no permission to open: it inherits descriptors of them (see inherited.c)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hornet.host.c_compiler import compile_c
 
 SOURCE = Path(__file__).with_name("inherited.c")
 COMPILER = ("gcc", "-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", "-U_FORTIFY_SOURCE", "-s")
-# Where the jail has the library, and a directory of names that exist nowhere.
+# The library's path in the jail. Inherited files have names in the same directory, but do not exist there.
 LIBRARY = Path("/hornet/inherited.so")
 
 
@@ -21,5 +21,5 @@ def library() -> bytes:
 
 
 def environment(files: Mapping[str, int]) -> dict[str, str]:
-    """What a VMM's environment must say so that it opens inherited descriptors by these names."""
+    """The environment variables that make a VMM open inherited descriptors under these names."""
     return {"LD_PRELOAD": str(LIBRARY), **{f"HORNET_FD_{fd}": name for name, fd in files.items()}}

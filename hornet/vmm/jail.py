@@ -1,8 +1,8 @@
-"""What a QEMU process sees of the host: programs and libraries, two devices, no network, nothing of any user.
+"""A jail for QEMU processes: they see programs and libraries, two devices, no network and no files of any user.
 
-The thread that starts VMMs enters namespaces of its own once, and every VMM that it starts inherits them. So the view
-costs a restore nothing. It is a chroot, which a process without capabilities can't leave, and in which the kernel lets
-nobody make user namespaces.
+The thread that starts VMMs enters its own namespaces once, and every VMM that it starts inherits them. A restore
+therefore spends no time on the jail. The jail is a chroot. A process without capabilities can't leave it, and the
+kernel lets no process in it create user namespaces.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hornet.errors import HostError
 
-# Hides the machine's own directory of this name, for the jail only: any that every machine has would do.
+# In the jail's namespace only, this hides the host's /tmp. Any directory that every host has would do.
 ROOT = Path("/tmp")
 VISIBLE = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom")
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC, CLONE_NEWNET = 0x00020000, 0x04000000, 0x08000000, 0x40000000
@@ -25,12 +25,12 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def enter_jail(files: Mapping[Path, bytes]) -> None:
-    """Move the calling thread, and what it starts from now on, into the jail; no other thread notices.
+    """Move the calling thread, and the processes that it starts later, into the jail. Other threads are not affected.
 
-    files: more of what is there, read-only. Raises HostError without the rights to do so.
+    files: additional read-only files in the jail. Raises HostError without the necessary privileges.
     """
     _check(_libc.unshare(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET), "unshare")
-    # A slave: what the host unmounts later is not held here, and nothing done here reaches the host.
+    # A slave mount: later unmounts on the host propagate here, and nothing done here propagates to the host.
     _mount("none", Path("/"), MS_REC | MS_SLAVE)
     _mount("tmpfs", ROOT, MS_NOSUID | MS_NODEV, kind="tmpfs", options="mode=0755,size=4m")
     for path in map(Path, VISIBLE):
@@ -47,7 +47,7 @@ def enter_jail(files: Mapping[Path, bytes]) -> None:
 
 
 def _show(path: Path) -> None:
-    """The host's file or directory under the same name, read-only; a link is the same link."""
+    """Show a file or directory of the host under the same name, read-only. A link stays the same link."""
     if path.is_symlink():
         _inside(path).symlink_to(path.readlink())
     elif path.exists():
@@ -63,12 +63,12 @@ def _inside(path: Path) -> Path:
     missing = [directory for directory in inside.parents if not directory.exists()]
     inside.parent.mkdir(parents=True, exist_ok=True)
     for directory in missing:
-        directory.chmod(0o755)  # whatever the umask: the VMM's user must get through
+        directory.chmod(0o755)  # regardless of the umask: the VMM's user must be able to enter
     return inside
 
 
 def _mounts_elsewhere() -> Iterator[bytes]:
-    """Mount points that are neither of the jail nor what it stands on; a parent comes before what is mounted in it."""
+    """Mount points outside the jail, except the root. A parent comes before the mounts in it."""
     root = str(ROOT).encode()
     for line in Path("/proc/thread-self/mountinfo").read_bytes().splitlines():
         # Blanks are escaped, as \\040.
@@ -85,4 +85,4 @@ def _mount(source: str, target: Path, flags: int, *, kind: str | None = None, op
 def _check(code: int, what: str) -> None:
     if code:
         why = os.strerror(ctypes.get_errno())
-        raise HostError(f"no VMM can be confined on this host: {what}: {why}", "run as root, with CAP_SYS_ADMIN")
+        raise HostError(f"can't confine VMMs on this host: {what}: {why}", "run as root, with CAP_SYS_ADMIN")

@@ -1,4 +1,4 @@
-"""Start a VMM process that never outlives the one that started it, and that has no rights on the host."""
+"""Start a VMM process that never outlives its parent process and has no privileges on the host."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WITHOUT_RIGHTS = (
     *("--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"),
     *("--pdeathsig", "KILL"),
 )
-# Of one user. QEMU's pool for disk requests has up to 64; each virtual CPU is one more, of at most 32.
+# Per user. QEMU uses up to 64 threads for disk requests, and one for each of at most 32 virtual CPUs.
 MAX_THREADS = 256
 VISIBLE_PROGRAMS = ("/usr", "/bin", "/sbin")
 
@@ -37,9 +37,10 @@ VISIBLE_PROGRAMS = ("/usr", "/bin", "/sbin")
 class Rights:
     """What a VMM may do.
 
-    user: numeric id of its user and its only group. It is in a jail (hornet/vmm/jail.py) and opens `files`, descriptors
-    by name, beside what every user may read there. None: root's id without any capability, in the host's own view, for
-    a VMM that opens its files by path. largest_file_bytes: how far it may write into any file.
+    user: numeric id of its user and its only group. The VMM is then in a jail (hornet/vmm/jail.py). It can open
+    `files`, descriptors by name, and the files that every user may read there. None: the VMM runs as root without any
+    capability and sees the whole host, because it opens its files by path. largest_file_bytes: the size limit of files
+    that it writes.
     """
 
     user: int | None
@@ -57,11 +58,11 @@ def start_vmm(
     directory: Path | None = None,
     namespace: str | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start `argv` with its output in `log`; it is killed by the kernel when this process dies, however.
+    """Start `argv` with its output in `log`. The kernel kills it when this process dies, for any reason.
 
-    pass_fds: what it inherits beside rights.files; stdio: descriptors of its standard input and output instead;
-    directory: where it runs; namespace: the network namespace that it runs in. Raises HostError if the program is
-    missing, or this host can't confine it.
+    pass_fds: descriptors that it inherits in addition to rights.files; stdio: descriptors for its standard input and
+    output, in place of the defaults; directory: its working directory; namespace: its network namespace. Raises
+    HostError if the program is missing, or this host can't confine it.
     """
     limits = ["--core=0", f"--fsize={_limit(resource.RLIMIT_FSIZE, rights.largest_file_bytes)}"]
     user = []
@@ -73,7 +74,7 @@ def start_vmm(
     program = str if rights.user is None else _seen_in_jail
     command = [program("prlimit"), *limits, program("setpriv"), *user, *WITHOUT_RIGHTS, program(argv[0]), *argv[1:]]
     if namespace:
-        # Entered first: it takes rights.
+        # Entered first, because it needs privileges.
         command = ["nsenter", f"--net={RUN_NETNS / namespace}", "--", *command]
 
     def spawn() -> subprocess.Popen[bytes]:
@@ -99,31 +100,31 @@ def start_vmm(
 
 
 def _seen_in_jail(name: str) -> str:
-    """The program that the host would run, by its own path: a link elsewhere on PATH leads nowhere in the jail.
+    """The real path of the program that the host would run: a link elsewhere on PATH is dangling in the jail.
 
-    Raises HostError if there is none, or none that a jailed VMM sees.
+    Raises HostError if there is none, or if it is not visible in the jail.
     """
     found = shutil.which(name)
     if not found:
         raise HostError(f"{name}: not found on PATH", "run ./hornetos host: it installs what is missing")
     real = os.path.realpath(found)
     if not any(real.startswith(f"{directory}/") for directory in VISIBLE_PROGRAMS):
-        raise HostError(f"{real}: not below /usr, which is all that a VMM sees", "install it there")
+        raise HostError(f"{real}: not under /usr, the only programs that a VMM can see", "install it there")
     return real
 
 
 def _limit(kind: int, wanted: int) -> int:
-    """What is lower already stays so: in many containers root may not raise a limit."""
+    """The limit to set. A lower limit is kept: in many containers root can't raise one."""
     _, hard = resource.getrlimit(kind)
     return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
 def prepare_jail() -> None:
-    """Make the jail now, which the first VMM would have to wait for. Raises HostError, CommandError."""
+    """Create the jail now, so that the first VMM does not wait for it. Raises HostError, CommandError."""
     _spawner(jailed=True)
 
 
-# The parent-death signal fires when the starting *thread* ends, so one that lasts starts every VMM.
+# The parent-death signal fires when the starting *thread* ends, so a permanent thread starts every VMM.
 _spawners: dict[bool, ThreadPoolExecutor] = {}
 _making = threading.Lock()
 
@@ -140,21 +141,21 @@ def _spawner(*, jailed: bool) -> ThreadPoolExecutor:
 
 @contextmanager
 def claimed(disk: Path) -> Iterator[int]:
-    """The disk, open and locked by its inode, whatever its name: two VMs that write one file system destroy it.
+    """Open and lock the disk, by its inode and not its name: two VMs that write to one file system corrupt it.
 
-    A VMM that inherits the descriptor has the lock until it ends. Raises VMError if another one has it.
+    A VMM that inherits the descriptor holds the lock until it ends. Raises VMError if another VM holds it.
     """
     with disk.open("r+b", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             inode = os.fstat(file.fileno()).st_ino
-            raise VMError(f"{disk} (inode {inode}): another VM runs on it", "give each VM a copy of its own") from None
+            raise VMError(f"{disk} (inode {inode}): another VM uses it", "give each VM its own copy") from None
         yield file.fileno()
 
 
 def open_given(path: Path) -> BinaryIO:
-    """A file that a VM is made from, for reading only. Raises VMError if it can't be read."""
+    """Open a file that a VM starts from, for reading only. Raises VMError if it can't be read."""
     try:
         return path.open("rb", buffering=0)
     except OSError as error:
@@ -162,7 +163,7 @@ def open_given(path: Path) -> BinaryIO:
 
 
 def last_words(console: Console, log: Path) -> str:
-    """What guest and VMM printed last, for the error of a VM that failed."""
+    """The last output of the guest and the VMM, for the error of a failed VM."""
     return f"console:\n{console.tail()}\nVMM log:\n{log_tail(log)}"
 
 

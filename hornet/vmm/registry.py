@@ -1,8 +1,8 @@
 """Every VMM that the suite drives, by lane.
 
-To add a VMM: write a module or a folder here with a DRIVER (see driver.py), a function that loads it, and a line in
-DRIVERS for each accelerator that it can use. Nothing else knows VMMs by name. Drivers are loaded when they are used,
-because command help and reports need the names only.
+To add a VMM, write a module or a package here with a DRIVER (see driver.py), a function that loads it, and a line in
+DRIVERS for each accelerator that it supports. No other code refers to VMMs by name. Drivers are loaded on first use,
+because command help and reports need only the names.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _qemu() -> Driver:
     return DRIVER
 
 
-# Best first: the order in which a run chooses its lane.
+# Best first: a run considers lanes in this order.
 DRIVERS: dict[Lane, Callable[[], Driver]] = {
     Lane("firecracker", "kvm"): _firecracker,
     Lane("qemu", "kvm"): _qemu,
@@ -65,7 +65,7 @@ def vmm_version(lane: Lane) -> str:
 
 
 def driver_sources(lane: Lane) -> list[Path]:
-    """The files that say how the lane's VMM is started: its driver's module, or all modules of its folder."""
+    """The source files of the lane's driver: its module, or all modules of its package."""
     module = Path(inspect.getfile(type(driver_of(lane))))
     return [module] if module.parent == Path(__file__).parent else sorted(module.parent.glob("*.py"))
 

@@ -1,4 +1,4 @@
-"""What a guest or a VMM prints, in bounded room: the first part and the last, with a notice of what was cut between."""
+"""The output of a guest or a VMM in bounded space: its head and its tail, with a notice between them if it was cut."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 from hornet.host.file_copy import PRIVATE_MODE
 
-# In characters, of the text in memory: a whole boot fits into either part.
+# In characters, for text in memory. A whole boot fits into either part.
 HEAD_CHARS = TAIL_CHARS = 256 << 10
-# In bytes, of a file. What comes at the end, such as a kernel panic, is always in its tail.
+# In bytes, for a file. The end of the output, such as a kernel panic, is always in the tail.
 FILE_HEAD_BYTES = FILE_TAIL_BYTES = 1 << 20
 FILE_MAX_BYTES = 4 << 20
 TAIL_LINES = 25
@@ -18,7 +18,7 @@ LAST_LINES_CHARS = 4000
 
 
 class Transcript:
-    """A text that grows by pieces. It keeps its first and its last characters; adding costs linear time."""
+    """A text that grows. It keeps its first and its last characters; adding takes linear time."""
 
     def __init__(self, head_chars: int = HEAD_CHARS, tail_chars: int = TAIL_CHARS) -> None:
         self._head_chars, self._tail_chars = head_chars, tail_chars
@@ -36,7 +36,7 @@ class Transcript:
             self._tail.write(kept)
 
     def parts(self) -> tuple[str, str]:
-        """The head and the tail; if nothing was cut, the head is the whole text."""
+        """The head and the tail. If nothing was cut, the head is the whole text."""
         tail = self._last()
         if self.cut_chars:
             return self._head.getvalue(), tail
@@ -44,7 +44,7 @@ class Transcript:
 
     @property
     def cut_chars(self) -> int:
-        """How many characters are not kept."""
+        """How many characters were cut."""
         return max(0, self._length - self._head_chars - self._tail_chars)
 
     def __str__(self) -> str:
@@ -56,16 +56,16 @@ class Transcript:
 
 
 class BoundedFile:
-    """A log file that keeps its first and its last bytes. A full disk ends the file, not its writer."""
+    """A log file that keeps its first and its last bytes. Write errors, as on a full disk, are ignored."""
 
     def __init__(
         self, path: Path, *, head: int = FILE_HEAD_BYTES, tail: int = FILE_TAIL_BYTES, limit: int = FILE_MAX_BYTES
     ) -> None:
-        """In bytes. The file is rewritten each time that it grows beyond `limit`, so head and tail are well below."""
+        """All in bytes. The file is rewritten whenever it exceeds `limit`, so head and tail should be well below it."""
         self.path = path
         self._head, self._tail, self._limit = head, tail, limit
         self._cut_bytes = self._size = self._notice_bytes = 0
-        # What is written is seen by others at once: unbuffered.
+        # Unbuffered, so that other processes see the output immediately.
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE_MODE)
         self._file = os.fdopen(fd, "r+b", buffering=0)
 
@@ -94,7 +94,7 @@ class BoundedFile:
 
 
 def cut_notice(count: int, unit: str) -> str:
-    """The line that stands for what was cut."""
+    """The line that replaces the part that was cut."""
     return f"[hornetos: {count} {unit} cut here]"
 
 

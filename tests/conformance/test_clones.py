@@ -62,7 +62,7 @@ def test_second_vm_on_one_disk_is_refused(lineage: Lineage, lane: Lane, tmp_path
     other_name = vm.directory / "other.ext4"
     other_name.hardlink_to(vm.disk)
     config = dataclasses.replace(vm.vmm.config, directory=tmp_path, disk=other_name, card=None)
-    with pytest.raises(VMError, match=r"other\.ext4 \(inode \d+\): another VM runs on it"):
+    with pytest.raises(VMError, match=r"other\.ext4 \(inode \d+\): another VM uses it"):
         driver_of(lane).restore(lane, config, memory=lineage.parent.bundle.memory, state=lineage.parent.bundle.state)
 
 

@@ -36,7 +36,7 @@ def ended_vm(script: str, last_words: str = "LAST WORDS", *, started: bool = Tru
         ("exit 0", "ended with exit code 0", "log"),
         ("exit 3", "ended with exit code 3", "log"),
         ("kill -KILL $$", "was killed by SIGKILL", "ran out of memory"),
-        ("kill -BUS $$", "was killed by SIGBUS", "shorter than it was"),
+        ("kill -BUS $$", "was killed by SIGBUS", "was truncated"),
         ("kill -SYS $$", "was killed by SIGSYS", "seccomp"),
         ("kill -XFSZ $$", "was killed by SIGXFSZ", "more to a file"),
         ("kill -SEGV $$", "was killed by SIGSEGV", ""),

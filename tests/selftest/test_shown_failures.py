@@ -62,7 +62,7 @@ def test_later_tests_refer_to_the_first(tmp_path: Path) -> None:
     assert "(noticed while running a script)\nLAST WORDS" in said["test_first"]
     for later in ("test_second", "test_third"):
         assert said[later].strip() == (
-            "VM vm1 failed: its VMM (process 7) was killed by SIGKILL; it can't be used any more: "
+            "VM vm1 failed: its VMM (process 7) was killed by SIGKILL; it can no longer be used: "
             "see test_sample.py::test_first"
         )
     assert "OTHER WORDS" in said["test_other"]

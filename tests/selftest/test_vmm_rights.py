@@ -112,7 +112,7 @@ def test_a_vmm_that_the_jail_hides_is_named(tmp_path: Path, monkeypatch: pytest.
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    with pytest.raises(HostError, match=f"{program}: not below /usr"):
+    with pytest.raises(HostError, match=f"{program}: not under /usr"):
         start_vmm(["vmm"], CONFINED, log=tmp_path / "vmm.log")
 
 
@@ -228,7 +228,7 @@ def test_two_vmms_on_one_disk_are_refused(tmp_path: Path) -> None:
     with claimed(disk) as fd:
         first = start_vmm(["sleep", "60"], CONFINED, log=log, pass_fds=[fd])
     try:
-        with pytest.raises(VMError, match=r"link \(inode \d+\): another VM runs on it"), claimed(link):
+        with pytest.raises(VMError, match=r"link \(inode \d+\): another VM uses it"), claimed(link):
             pass
     finally:
         first.kill()

@@ -1,1 +1,1 @@
-"""QEMU's microvm machine: the lane for hosts without a KVM that runs Linux, and under KVM too."""
+"""QEMU's microvm machine: the lane for hosts where KVM can't run Linux, and a lane with KVM."""

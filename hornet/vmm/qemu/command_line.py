@@ -1,4 +1,4 @@
-"""The command line of a QEMU microvm, from the machine that it shall be."""
+"""The command line of a QEMU microvm."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from hornet.spec.lane import Lane
 from hornet.vmm.driver import MachineConfig, NetworkCard
 
 PROGRAM = HostTool("qemu-system-x86_64", "qemu-system-x86")
-# Of translated code, filled as a guest works. What does not fit is translated again: with 32, Claude Code takes half as
-# long again; with 128, what comes after it a fifth. Density figures leave it out (hornet/vm/memory.py).
+# The cache of translated code, which fills as a guest works. QEMU translates code again that does not fit: with 32 MiB,
+# Claude Code takes 50 % longer; with 128 MiB, programs after it take 20 % longer. Density figures exclude the cache
+# (hornet/vm/memory.py).
 TCG_CACHE_MIB = 256
-# QEMU before 8 translates a program anew for every address it is loaded at. Without random addresses a guest starts
-# programs three times as fast: 9 ms each instead of 30.
+# QEMU before version 8 translates a program again for every address that it is loaded at. Without address
+# randomization, a guest starts a program in 9 ms instead of 30 ms.
 EMULATED_BOOT_ARGS = "tsc=reliable no_timer_check norandmaps"
-# Without "fast" string instructions, which are emulated byte by byte: a guest that is not told of them copies and
+# The emulated CPU hides ERMS and FSRM. QEMU emulates `rep movsb` byte by byte; without these flags a guest copies and
 # clears its memory by words, in half the time.
 EMULATED_CPU = "max,-erms,-fsrm"
 # System calls that a running VM never needs: starting programs, changing user, scheduling.
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
-# Names under which it opens what it inherits; nothing is there (hornet/vmm/inherited.py).
+# Names under which QEMU opens inherited descriptors. No such files exist (hornet/vmm/inherited.py).
 KERNEL, MEMORY = "/hornet/vmlinux", "/hornet/vm.mem"
 DISK_FD_SET = 1
 
 
 def base_arguments(lane: Lane, config: MachineConfig, disk_fd: int) -> list[str]:
-    """The program and the machine; disk_fd: the open disk, which QEMU inherits."""
+    """The program and the machine. disk_fd: the open disk, which QEMU inherits."""
     accelerator = "kvm" if lane.accelerator == "kvm" else f"tcg,tb-size={TCG_CACHE_MIB}"
     return [
         *(PROGRAM.name, "-nodefaults", "-no-user-config", "-display", "none", "-name", config.name),
@@ -47,7 +48,7 @@ def base_arguments(lane: Lane, config: MachineConfig, disk_fd: int) -> list[str]
 
 
 def card_arguments(card: NetworkCard | None, tap_fds: Sequence[int]) -> list[str]:
-    """The network card on the first of tap_fds; nothing for a VM without a card."""
+    """The network card on the first of tap_fds. Empty for a VM without a card."""
     if card is None:
         return []
     device = f"virtio-net-device,netdev=net0,mac={card.mac}"
@@ -55,19 +56,19 @@ def card_arguments(card: NetworkCard | None, tap_fds: Sequence[int]) -> list[str
 
 
 def memory_arguments(config: MachineConfig, *, shared: bool) -> list[str]:
-    """Guest RAM as the file MEMORY; shared: the guest writes into it, else into private copies of its pages."""
+    """Guest RAM as the file MEMORY. shared: the guest writes to the file; otherwise to private copies of its pages."""
     share = "on" if shared else "off"
     backend = f"memory-backend-file,id=ram,size={config.memory_mib}M,mem-path={MEMORY},share={share}"
     return ["-object", backend]
 
 
 def memory_name(config: MachineConfig) -> str:
-    """The name of the memory file of a VM that has one of its own."""
+    """The name of the memory file of a VM that has its own."""
     return f"{config.name}.mem"
 
 
 def lane_settings(lane: Lane) -> dict[str, str]:
-    """What a guest of this lane finds on every host beside the machine of the spec: its CPU, more boot arguments."""
+    """What a guest of this lane sees on every host, besides the machine of the spec: its CPU, extra boot arguments."""
     return {"cpu": _cpu(lane), "boot_args": "" if lane.accelerator == "kvm" else EMULATED_BOOT_ARGS}
 
 
@@ -76,7 +77,7 @@ def _cpu(lane: Lane) -> str:
 
 
 def emulated_boot_args(lane: Lane) -> str:
-    """An emulated guest on a busy host can't calibrate its TSC and hangs, so it is told the frequency."""
+    """Extra boot arguments. On a busy host, an emulated guest can't calibrate its TSC and hangs, so they set it."""
     args = lane_settings(lane)["boot_args"]
     return args and f"tsc_early_khz={_host_tsc_khz()} {args}"
 

@@ -39,7 +39,7 @@ class QemuDriver:
         return command_line.lane_settings(lane)
 
     def boot(self, lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> QemuVM:
-        """See Driver; the kernel is entered by its PVH note."""
+        """See Driver. QEMU enters the kernel through its PVH note."""
         more_args = command_line.emulated_boot_args(lane)
         arguments = ["-kernel", KERNEL, "-append", f"{boot_args} {more_args}".strip()]
         with open_given(kernel) as stream:
@@ -48,14 +48,14 @@ class QemuDriver:
     def restore(
         self, lane: Lane, config: MachineConfig, *, memory: Path, state: Path, snapshottable: bool = False
     ) -> QemuVM:
-        """See Driver; snapshottable=True copies the memory."""
+        """See Driver. snapshottable=True copies the memory."""
         arguments = ["-incoming", "defer", "-S"]
         with open_given(state) as stream, open_given(memory) as ram:
             fds = [stream.fileno()]
             if snapshottable:
                 vm = _with_own_memory(lane, config, arguments, {}, fds, _make_memory(config, ram))
             else:
-                # Opened for reading only: nothing that the guest or a subverted QEMU does can change it.
+                # Opened read-only: neither the guest nor a compromised QEMU can change it.
                 arguments += command_line.memory_arguments(config, shared=False)
                 vm = QemuVM(lane, config, arguments, {MEMORY: ram.fileno()}, fds)
             with timed(vm.phases_ms, "load_ms"):
@@ -67,9 +67,9 @@ DRIVER: Driver = QemuDriver()
 
 
 def _make_memory(config: MachineConfig, parent: BinaryIO | None = None) -> BinaryIO:
-    """Guest RAM of its own, filled with a snapshot's: a file in memory only, as what a guest holds is no disk's.
+    """Create a guest's own RAM, filled from a snapshot: a file in memory, so that guest memory never reaches a disk.
 
-    Raises VMError if the snapshot's can't be read, or there is no room in memory.
+    Raises VMError if the snapshot's memory can't be read, or the host is out of memory.
     """
     memory = os.fdopen(os.memfd_create(command_line.memory_name(config)), "r+b", buffering=0)
     os.ftruncate(memory.fileno(), config.memory_mib << 20)

@@ -1,8 +1,8 @@
 """A running QEMU microvm.
 
-Guest RAM is a file: a VM that is to be snapshotted has one of its own, in memory, shared with QEMU; a clone has the
-snapshot's, private (copy on write). A snapshot is that file plus the device state that QEMU's migration writes with
-`x-ignore-shared`, which leaves RAM out (QEMU documentation: docs/devel/migration).
+Guest RAM is a file. A VM that can be snapshotted has its own file in memory, mapped shared. A clone maps the snapshot's
+file private (copy on write). A snapshot is that file plus the device state that QEMU's migration writes with
+`x-ignore-shared`, which excludes RAM (QEMU documentation: docs/devel/migration).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from hornet.vmm.qemu.qmp import Qmp
 
 START_TIMEOUT_S = 20.0
 MIGRATION_TIMEOUT_S = 60.0
-# Migration must never be throttled: the VM stands still while it runs.
+# Migration must never be throttled: the VM is paused meanwhile.
 BANDWIDTH_BYTES_PER_S = 1 << 40
 KVM_DEVICE = Path("/dev/kvm")
 
@@ -47,7 +47,7 @@ class QemuVM:
         fds: Sequence[int] = (),
         snapshottable: BinaryIO | None = None,
     ) -> None:
-        """files: descriptors of what it opens by name; fds: of what it finds by number."""
+        """files: descriptors of files that QEMU opens by name; fds: descriptors that it uses by number."""
         self._own_memory = snapshottable
         self.lane = lane
         self.config = config
@@ -89,12 +89,12 @@ class QemuVM:
     def snapshot(self, memory: Path, state: Path) -> None:
         """Write memory and device state of the paused VM.
 
-        Raises VMError for a clone with private memory: its pages live in no file.
+        Raises VMError for a clone with private memory: its changed pages are in no file.
         """
         snapshottable = self._own_memory
         if not snapshottable:
             raise VMError(
-                f"VM {self.config.name}: its memory is a private clone of a snapshot's and can't be saved",
+                f"VM {self.config.name}: its memory is a private copy of a snapshot's and can't be saved",
                 "restore the VM with snapshottable=True",
             )
         self._prepare_migration()
@@ -102,12 +102,12 @@ class QemuVM:
             self._qmp.send_fd(stream.fileno(), "state")
             self._qmp.execute("migrate", {"uri": "fd:state"})
             self._qmp.wait_migration(MIGRATION_TIMEOUT_S)
-        # What the guest freed is zero (init_on_free) and need not take room.
+        # Memory that the guest freed is zero (init_on_free), so it can become holes.
         clone_file(Path(f"/proc/self/fd/{snapshottable.fileno()}"), memory)
         run(["fallocate", "--dig-holes", memory], timeout_s=MIGRATION_TIMEOUT_S)
 
     def load(self, state_fd: int) -> None:
-        """Take the device state from an open file; the VM is paused afterwards."""
+        """Load the device state from an open file. The VM is paused afterwards."""
         try:
             self._prepare_migration()
             self._qmp.execute("migrate-incoming", {"uri": f"fd:{state_fd}"})
@@ -119,7 +119,7 @@ class QemuVM:
         self._qmp.execute("balloon", {"value": (self.config.memory_mib - taken_mib) << 20})
 
     def reported_load_ms(self) -> None:
-        """QEMU does not say."""
+        """None: QEMU does not report it."""
 
     def memory_files(self) -> list[Path]:
         return [Path(f"/memfd:{memory_name(self.config)}")] if self._own_memory else []
@@ -159,7 +159,7 @@ class QemuVM:
 
 @contextmanager
 def _open_accelerator(lane: Lane) -> Iterator[dict[str, int]]:
-    """The descriptor of the device that the accelerator needs: only root and the group kvm may open it.
+    """The descriptor of the device that the accelerator needs. Only root and the group kvm can open it.
 
     Raises VMError if it can't be opened.
     """
@@ -176,7 +176,7 @@ def _open_accelerator(lane: Lane) -> Iterator[dict[str, int]]:
 
 @contextmanager
 def _open_tap(card: NetworkCard | None) -> Iterator[list[int]]:
-    """The descriptor of the card's tap, if there is a card: QEMU itself has no network."""
+    """The descriptor of the card's tap, if there is a card. QEMU itself has no network."""
     if card is None:
         yield []
         return

@@ -1,7 +1,7 @@
 """QMP, QEMU's control protocol, for synchronous callers on any thread.
 
-qemu.qmp is asynchronous; one background thread runs its event loop for every VM of this process, so that a VM
-may be started on one thread, used on a second and killed on a third.
+qemu.qmp is asynchronous. One background thread runs the event loop for all VMs of this process, so a VM can be started
+on one thread, used on a second and killed on a third.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 CLOSE_TIMEOUT_S = 5.0
 
-# Two threads that start the first VMs at once must not get a loop each: a connection belongs to one.
+# Two threads that start the first VMs concurrently must share one loop: a connection belongs to its loop.
 _making = threading.Lock()
 
 
@@ -43,16 +43,16 @@ class Qmp:
     """One connection to one QEMU. Every call is bounded by `timeout_s` and raises VMError."""
 
     def __init__(self, connection: socket.socket, failure: FailureSignal, on_stopped: Callable[[str], None]) -> None:
-        """on_stopped: called on the event loop's thread when QEMU stops the VM because its disk fails, with why."""
+        """on_stopped: called with the reason, on the event loop's thread, when QEMU stops the VM for a disk error."""
         self._client: Any = QMPClient(failure.vm_name)
-        # The client's own listener keeps all that it accepts: a guest must not be able to fill it.
+        # The client's own listener keeps every event that it accepts, so a guest must not be able to fill it.
         self._client.events.names = {"MIGRATION"}
         self._client.register_listener(EventListener("BLOCK_IO_ERROR", self._note_disk_error))
         self._connection = connection
         self._failure = failure
         self._vm_name = failure.vm_name
         self._on_stopped = on_stopped
-        # A migration ends by an event, which a QEMU that is gone never sends: the failure ends the calls themselves.
+        # A migration ends with an event, which a dead QEMU never sends. So a failure cancels the calls.
         self._calls: set[Future[Any]] = set()
         failure.on_failure(self._cancel_calls)
 
@@ -62,11 +62,11 @@ class Qmp:
         self._failure.started = True
 
     def execute(self, command: str, arguments: dict[str, Any] | None = None, *, timeout_s: float = 20.0) -> Any:
-        """Run a command and give its return value."""
+        """Run a command and return its result."""
         return self._call(command, self._client.execute(command, arguments), timeout_s)
 
     def send_fd(self, fd: int, name: str) -> None:
-        """Hand an open file to QEMU under a name that later commands use."""
+        """Pass an open file to QEMU under a name that later commands use."""
 
         async def hand_over() -> None:
             self._client.send_fd_scm(fd)
@@ -87,19 +87,19 @@ class Qmp:
         if status != "completed":
             raise VMError(
                 f"VM {self._vm_name}: the migration stream ended as {status!r}, expected 'completed'",
-                "the VMM's own words are in vmm.log of the VM's directory",
+                "read vmm.log in the VM's directory",
             )
 
     def close(self) -> None:
-        """Disconnect; a QEMU that already went away is no error here."""
+        """Disconnect. A QEMU that has already ended is not an error here."""
         future = self._begin(self._client.disconnect(), CLOSE_TIMEOUT_S)
         try:
             future.result(2 * CLOSE_TIMEOUT_S)
         except (QMPError, EOFError, OSError, TimeoutError, AssertionError):
-            pass  # qemu.qmp asserts if the connection is being closed already, by a call that was cancelled
+            pass  # qemu.qmp asserts if a cancelled call is already closing the connection
 
     def _note_disk_error(self, event: Mapping[str, Any]) -> bool:
-        """QEMU stops a VM whose disk has no room left, and says so in this event only. No listener need keep it."""
+        """QEMU stops a VM whose disk is full, and reports it only in this event. False: do not keep the event."""
         if event["data"]["action"] == "stop":
             self._on_stopped(event["data"].get("reason", "no reason given"))
         return False
@@ -117,7 +117,7 @@ class Qmp:
             raise self._failure.error(f"asking QEMU to {what}")
         future = self._begin(coroutine, timeout_s)
         self._calls.add(future)
-        # A failure in between did not know of this call.
+        # A failure just before this line did not cancel this call.
         if self._failure.failed:
             future.cancel()
         try:
@@ -133,5 +133,5 @@ class Qmp:
                 raise self._failure.error(f"asking QEMU to {what}") from error
             raise VMError(f"VM {self._vm_name}: QMP {what}: {error or type(error).__name__}") from error
         finally:
-            future.cancel()  # if it goes on: the caller was interrupted
+            future.cancel()  # if it is still running: the caller was interrupted
             self._calls.discard(future)
