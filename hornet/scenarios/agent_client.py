@@ -1,4 +1,4 @@
-"""The other end of a VM's agent (see hornet/vm/agent.py): starts it, asks it, is what it is connected to."""
+"""The client of a VM's agent (see hornet/vm/agent.py): starts it, queries it, and accepts its connections."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ setsid node /run/agent.js {arguments} </dev/null >/dev/console 2>&1 &
 
 
 class AgentClient:
-    """The gateway's side of one VM's agent: the port that it connects to, and the socket that asks it.
+    """The gateway's side of one VM's agent: the port that the agent connects to, and the socket for queries.
 
-    Made before the VM runs, so that a question can wait for it. A context manager.
+    Create it before the VM runs, so that a query is already waiting for the guest. A context manager.
     """
 
     def __init__(self, vm: VM, spec: Spec) -> None:
@@ -43,7 +43,7 @@ class AgentClient:
         self._asked: dict[str, float] = {}
 
     def start_agent(self, nonce: str) -> None:
-        """Start it in the guest, and wait until it is there. Raises GuestError, VMError."""
+        """Start the agent in the guest, and wait until it is ready. Raises GuestError, VMError."""
         gateway = self._listener.getsockname()[0]
         arguments = shlex.join([gateway, str(ANSWER_PORT), str(CLIENT_PORT), nonce, DISK_FILE])
         self._vm.guest.run(START.format(script=SCRIPT.read_text(), arguments=arguments), START_TIMEOUT_S)
@@ -51,16 +51,16 @@ class AgentClient:
         self.accept(START_TIMEOUT_S)
 
     def ask(self) -> str:
-        """Send a question; a VM that stands still gets it as soon as it runs. Returns its token."""
+        """Send a query; a paused VM gets it as soon as it runs. Returns the query's token."""
         token = secrets.token_hex(4)
         self._asked[token] = time.time()
         self._question.sendto(token.encode(), (self._guest, ANSWER_PORT))
         return token
 
     def answer(self, token: str) -> TimedSample:
-        """The answer to a question. Raises GuestError if there is none in time, VMFailedError."""
+        """Wait for the answer to a query. Raises GuestError on a timeout, VMFailedError if the VM fails."""
         deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
-        # Nothing wakes up who waits for a datagram, so in between it is looked whether the VM has failed.
+        # A VM failure does not interrupt the wait for a datagram, so check for one between short waits.
         self._question.settimeout(LOOK_S)
         while time.monotonic() < deadline_s and not self._vm.vmm.failure.failed:
             try:
@@ -71,7 +71,7 @@ class AgentClient:
             try:
                 seen: AgentSample = TypeAdapter(AgentSample).validate_json(data)
             except ValidationError:
-                continue  # whatever else of the guest sends to this port
+                continue  # another program in the guest sent this
             if seen.token == token:
                 return TimedSample(seen, self._asked[token], got_s)
         self._vm.vmm.failure.check("waiting for the agent's answer")
@@ -82,7 +82,7 @@ class AgentClient:
         )
 
     def accept(self, timeout_s: float) -> float | None:
-        """Wait until the agent connects; returns after how many seconds, None if it does not in time.
+        """Wait until the agent connects. Returns the seconds that it took, None on a timeout.
 
         Raises VMFailedError.
         """
@@ -90,7 +90,7 @@ class AgentClient:
         began_s = time.monotonic()
         try:
             self._connections.append(self._listener.accept()[0])
-        except OSError:  # no connection in time, or the socket ended with the VM
+        except OSError:  # timeout, or the socket was closed with the VM
             self._vm.vmm.failure.check("waiting for the agent to connect")
             return None
         return time.monotonic() - began_s

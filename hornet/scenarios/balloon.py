@@ -1,4 +1,4 @@
-"""Take memory from a guest with its balloon and give it back, while the guest says how much it has."""
+"""Take memory from a guest with its balloon and return it; the guest reports how much it has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hornet.errors import GuestError
 from hornet.vm.fleet import VM
 
 TIMEOUT_S = 60
-# Wait until the guest's memory is on the wanted side of a limit in KiB, then say how much it has.
+# Wait until the guest's memory is on the wanted side of a limit in KiB, then print its size.
 WAIT = """
 total() { sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo; }
 steps=0; until test $(total) OPERATOR LIMIT || test $((steps = steps + 1)) -gt 400; do sleep 0.05; done; total
@@ -17,7 +17,7 @@ steps=0; until test $(total) OPERATOR LIMIT || test $((steps = steps + 1)) -gt 4
 
 
 def take_and_give(vm: VM, taken_mib: int) -> Balloon:
-    """Take memory and give it back. Raises VMError, GuestError."""
+    """Take memory and return it. Raises VMError, GuestError."""
 
     def total_kib(operator: str, limit_kib: int) -> int:
         script = WAIT.replace("OPERATOR", operator).replace("LIMIT", str(limit_kib))

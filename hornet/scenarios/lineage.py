@@ -1,6 +1,6 @@
-"""A guest full of agents, clones of its snapshot, and one of a clone's: everything that the hazards are judged by.
+"""A guest with an agent, clones of its snapshot, and a clone of a clone's snapshot: the facts for judging hazards.
 
-All is asked for once, in a few round trips, so that each hazard can be a test of its own without a guest of its own.
+All facts are collected once, in a few round trips. Each hazard can then be its own test without its own guest.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ TIMEOUT_S = 60
 ETH_P_ALL = 3
 # Uses memory that a clone has not touched yet.
 WORK = "git --version"
-# A clock that is late by the time that the snapshot stood still must show: see spec.hazards.max_clock_error_ms.
+# Rest the snapshot long enough that a clock which lags by the rest is detected: see spec.hazards.max_clock_error_ms.
 STOOD_STILL_LIMITS = 3
-# The guide's way with secrets: fetched, read by a shell, removed (Phase 4, Runtime Secrets Injection).
+# How the guide uses secrets: fetch, read in a shell, remove (Phase 4, Runtime Secrets Injection).
 USE_SECRET = """
 {{ curl -fsS "{url}" || wget -q -O - "{url}"; }} >/tmp/secrets.env
 . /tmp/secrets.env && test -n "$TOKEN" && rm /tmp/secrets.env
@@ -36,23 +36,23 @@ USE_SECRET = """
 
 @dataclass(frozen=True)
 class Parent(ParentFacts):
-    """A VM before its snapshot, and that."""
+    """A VM before its snapshot, and the bundle of the snapshot."""
 
     bundle: Bundle
 
 
 @dataclass(frozen=True)
 class Clone(CloneFacts):
-    """One VM of the snapshot, paused: its agent would be busy all the time."""
+    """A clone of the snapshot. It is paused, because its agent would keep the processor busy."""
 
     vm: VM
 
 
 @dataclass(frozen=True)
 class Grandchild:
-    """A clone of a clone's snapshot, which was moved before the clone was made, and removed before it ran.
+    """A clone of a clone's snapshot. The snapshot was moved before the restore, and deleted before the clone ran.
 
-    sealed: that snapshot's manifest. worked: what WORK printed.
+    sealed: the snapshot's manifest. worked: the output of WORK.
     """
 
     vm: VM
@@ -63,7 +63,7 @@ class Grandchild:
 
 @dataclass(frozen=True)
 class Lineage:
-    """Three generations. The first of the clones has memory of its own: it has had a snapshot taken of it."""
+    """Three generations. The first clone has its own memory, because it was snapshotted."""
 
     parent: Parent
     clones: list[Clone]
@@ -71,12 +71,12 @@ class Lineage:
 
     @property
     def facts(self) -> LineageFacts:
-        """What hazards are judged by."""
+        """The facts that hazards are judged on."""
         return LineageFacts(self.parent, self.clones, self.parent.bundle.files)
 
 
 def snapshot_parent(fleet: Fleet, bundle: Bundle, workspace: Workspace) -> Parent:
-    """A clone of `bundle`, filled with agents; its snapshot goes to `home`, and it is removed.
+    """Start an agent in a clone of `bundle`, snapshot the clone into `workspace`, and remove it.
 
     Raises GuestError, VMError, SnapshotError.
     """
@@ -97,7 +97,7 @@ def snapshot_parent(fleet: Fleet, bundle: Bundle, workspace: Workspace) -> Paren
 
 
 def restore_clone(fleet: Fleet, parent: Parent, *, snapshottable: bool) -> Clone:
-    """A clone of the parent's snapshot, once that has stood still for long enough. Raises as snapshot_parent() does."""
+    """Restore a clone of the parent's snapshot, once the snapshot is old enough. Raises as snapshot_parent() does."""
     spec = fleet.spec
     rested_s = parent.paused_s + STOOD_STILL_LIMITS * spec.hazards.max_clock_error_ms / 1000
     time.sleep(max(0.0, rested_s - time.time()))
@@ -122,7 +122,7 @@ def restore_clone(fleet: Fleet, parent: Parent, *, snapshottable: bool) -> Clone
 
 
 def restore_grandchild(fleet: Fleet, clone: Clone, workspace: Workspace) -> Grandchild:
-    """A clone of the snapshot of a clone that has memory of its own. Raises as snapshot_parent() does."""
+    """Restore a clone from a snapshot of `clone`, which has its own memory. Raises as snapshot_parent() does."""
     spec, names = fleet.spec, fleet.spec.snapshot
     clone.vm.vmm.resume()
     taken = take_snapshot(clone.vm, workspace, spec, version="grandchild", origin=origin_of_child(clone.vm, spec))
@@ -137,7 +137,7 @@ def restore_grandchild(fleet: Fleet, clone: Clone, workspace: Workspace) -> Gran
 
 
 def _listen_on_card(vm: VM, tap: str) -> socket.socket:
-    """A socket that sees every frame on the VM's tap from now on."""
+    """A socket that receives every frame on the VM's tap from now on."""
     made = vm.namespace.run(lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL)))
     made.bind((tap, 0))
     made.setblocking(False)

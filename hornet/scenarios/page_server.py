@@ -1,4 +1,4 @@
-"""Pages served on a VM's gateway: what the guest's HTTP tools are tried against, with no outside."""
+"""Serves pages on a VM's gateway, to test the guest's HTTP tools without Internet access."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class _Page(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Quiet: what the guest got is in the facts."""
+        """Log nothing: the probe results show what the guest received."""
 
 
 @contextmanager
 def pages_server(namespace: VMNamespace, address: str, pages: Mapping[str, str], port: int = 0) -> Iterator[str]:
-    """Serve texts by path on `address` inside the namespace, on any free port unless told; yields the URL of `/`."""
+    """Serve texts by path on `address` inside the namespace; port 0: any free one. Yields the URL of `/`."""
     handler: Any = partial(_Page, pages)
-    # The listening socket belongs to the namespace it was made in, whatever thread accepts from it.
+    # The listening socket belongs to the namespace in which it was created, whichever thread accepts from it.
     server = namespace.run(lambda: http.server.ThreadingHTTPServer((address, port), handler))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -50,6 +50,6 @@ def pages_server(namespace: VMNamespace, address: str, pages: Mapping[str, str],
 
 @contextmanager
 def page_server(namespace: VMNamespace, address: str, text: str) -> Iterator[str]:
-    """Serve one text; yields its URL."""
+    """Serve one text. Yields its URL."""
     with pages_server(namespace, address, {"/": text}) as url:
         yield url

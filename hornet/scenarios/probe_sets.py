@@ -1,4 +1,4 @@
-"""Everything that the checks want to know of a guest, asked in one round trip."""
+"""The probes that the checks need, sent to a guest in one round trip."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from hornet.spec.model import Spec
 from hornet.vm.fleet import VM
 from hornet.vm.probes import Probe, ProbeResults
 
-# Enough for every probe of a slow, emulated guest one after the other.
+# Enough to run every probe in sequence in a slow, emulated guest.
 FACTS_TIMEOUT_S = 240
 
 
 def guest_probes(spec: Spec, tier: str) -> list[Probe]:
-    """Every question about a guest of this tier, but for those about its tools."""
+    """Every probe for a guest of this tier, except those for its tools."""
     features = feature_probes(spec.kernel.feature_tests, compile_programs())
     name = spec.tier(tier).init
     init = init_probes(name, spec.inits[name])
@@ -33,12 +33,12 @@ def guest_probes(spec: Spec, tier: str) -> list[Probe]:
 
 
 def tools_probes(spec: Spec, tier: str) -> list[Probe]:
-    """Every question about the tools of this tier. Of an emulated guest they take ten times as long as all others."""
+    """Every probe for the tools of this tier. In an emulated guest they take ten times as long as all others."""
     return [probe for name, tool in spec.tools_of(tier).items() for probe in tool_probes(name, tool)]
 
 
 def scratch_facts(vm: VM, spec: Spec, trial: SecretTrial) -> ProbeResults:
-    """What a guest says while it is put through faults and given secrets: for a VM that nobody else looks at."""
+    """Inject faults and secrets into a guest and return its probe results. Use a VM that no other test uses."""
     probes = [*health_probes(spec.health, spec.network), *injection_probes(spec.secrets, trial)]
     gateway = str(spec.network.gateway_address.ip)
     with pages_server(vm.namespace, gateway, trial.pages(spec.secrets), spec.secrets.port):
@@ -46,7 +46,7 @@ def scratch_facts(vm: VM, spec: Spec, trial: SecretTrial) -> ProbeResults:
 
 
 def collect_facts(vm: VM, spec: Spec, probes: list[Probe]) -> ProbeResults:
-    """Ask a guest, with a page served on its gateway for the HTTP tools. Raises GuestError."""
+    """Run probes in a guest, with a page on its gateway for the HTTP tools. Raises GuestError."""
     nonce = secrets.token_hex(8)
     gateway = str(spec.network.gateway_address.ip)
     with page_server(vm.namespace, gateway, nonce) as url:

@@ -1,1 +1,1 @@
-"""The specification as data, and the typed model that every value is read through."""
+"""The specification as data, and the typed model that validates every value."""

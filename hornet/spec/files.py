@@ -1,4 +1,4 @@
-"""Read the files of a specification, lay overlays over them, and name the file and key of whatever is wrong."""
+"""Read the files of a specification, apply overlays, and name the file and key of each error."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hornet.foreign_file import ForeignFileError, read_toml
 from hornet.installation import SPEC_DIRECTORY
 from hornet.spec.renamed import renamed_keys
 
-# It stands beside the others and is read by itself: hornet/spec/requirements.py.
+# In the same directory, but read separately: hornet/spec/requirements.py.
 REQUIREMENTS_FILE = "requirements.toml"
 SHOWN_PROBLEMS = 20
 MAX_SPEC_BYTES = 256 << 10
 
-# A file, or the directory of a specification, and the tables that stand there.
+# A file, or the directory of a specification, and its tables.
 Origin = tuple[Path, dict[str, Any]]
 
 
 def read_spec(path: Path) -> list[Origin]:
     """A specification: one file, or a directory of files by subject. The first origin is `path` itself.
 
-    Raises SpecError for a file that can't be read or is not TOML, and for a table that stands in two files.
+    Raises SpecError for a file that can't be read or is not TOML, and for a table that is in two files.
     """
     if not path.is_dir():
         return [(path, _read_toml(path))]
@@ -44,12 +44,12 @@ def read_spec(path: Path) -> list[Origin]:
 
 
 def read_overlay(path: Path) -> Origin:
-    """A file of the shape of a whole specification that holds only what differs. Raises SpecError."""
+    """A file in the format of a specification that contains only the changes. Raises SpecError."""
     return path, _read_toml(path)
 
 
 def merge(origins: Sequence[Origin]) -> dict[str, Any]:
-    """The tables of all origins, each laid over those before it."""
+    """The tables of all origins, each applied over the previous ones."""
     merged: dict[str, Any] = {}
     for _, tables in origins:
         merged = merge_tables(merged, tables)
@@ -64,14 +64,14 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def reject_renamed(origins: Sequence[Origin]) -> None:
-    """Raise SpecError for keys that have another name now, with that name."""
+    """Raise SpecError for renamed keys, with their new names."""
     lines = [f"{path}: {problem}" for path, tables in origins for problem in renamed_keys(tables)]
     if lines:
         raise SpecError(_shortened(lines), "rename the keys in the files named above")
 
 
 def merge_tables(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any]:
-    """Tables merge key by key; any other value of the overlay replaces that of the base."""
+    """Tables are merged key by key; any other value of the overlay replaces the base's value."""
     merged = dict(base)
     for key, value in overlay.items():
         old = merged.get(key)
@@ -80,10 +80,10 @@ def merge_tables(base: dict[str, Any], overlay: dict[str, Any]) -> dict[str, Any
 
 
 def explain(error: ValidationError, origins: Sequence[Origin]) -> SpecError:
-    """The error that names, for each wrong key or value, its file, what was found and what is allowed."""
+    """The error that names, for each wrong key or value, the file, the value found and what is allowed."""
     lines = []
     for item in error.errors(include_url=False):
-        # Of a key that is wrong itself, pydantic says "[key]".
+        # If the key itself is wrong, pydantic adds "[key]".
         keys = [str(part) for part in item["loc"] if part != "[key]"]
         lines.append(f"{_origin(keys, origins)}: {'.'.join(keys) or 'top level'}: {item['msg']}{_found(item)}"[:500])
     return SpecError(_shortened(lines), f"correct the named key; {SPEC_DIRECTORY} shows every key that is allowed")
@@ -95,13 +95,13 @@ def _shortened(lines: list[str]) -> str:
 
 
 def _found(item: ErrorDetails) -> str:
-    """The value; nothing for a missing key, and for a table that as a whole violates what the message names."""
+    """The value found. Empty for a missing key, and for a table that is invalid as a whole."""
     told = item["type"] == "missing" or (item["type"] == "value_error" and isinstance(item["input"], dict))
     return "" if told else f", found {item['input']!r}"
 
 
 def _origin(keys: Sequence[str], origins: Sequence[Origin]) -> Path:
-    """The file to correct: the last of those that have most of the tables on the way to the key; else the first."""
+    """The file to correct: the last of those that contain most of the path to the key; else the first."""
     depths = [_depth(keys, data) for _, data in origins]
     deepest = max(depths)
     places = [path for (path, _), depth in zip(origins, depths, strict=True) if depth == deepest]
@@ -109,7 +109,7 @@ def _origin(keys: Sequence[str], origins: Sequence[Origin]) -> Path:
 
 
 def _depth(keys: Sequence[str], data: dict[str, Any]) -> int:
-    """How many of the keys, one within the other, a file has."""
+    """How many of the nested keys a file contains."""
     node: Any = data
     for depth, key in enumerate(keys):
         if not isinstance(node, dict) or key not in node:

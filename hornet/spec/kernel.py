@@ -12,7 +12,7 @@ from hornet.spec.types import Suite, Symbol, Table, Token, Version
 
 
 class DebianKernel(Table):
-    """A kernel source from a Debian package linux-source-*, of `suite` if the host's apt has none; apt verifies it."""
+    """A kernel source from a Debian package linux-source-*, verified by apt. suite: used if the host's apt has none."""
 
     kind: Literal["debian"]
     package: Annotated[str, Field(pattern=r"^linux-source-[0-9.]+$")]
@@ -28,7 +28,7 @@ class KernelOrgKernel(Table):
 
 
 class KernelSymbol(Table):
-    """What is known of one symbol; see the comment above [kernel.symbols]."""
+    """Facts about one symbol. See the comment above [kernel.symbols]."""
 
     since: Version | None = None
     gone_in: Version | None = None

@@ -1,4 +1,4 @@
-"""A lane: which VMM with which accelerator a result comes from. hornet/vmm/registry.py lists the known ones."""
+"""A lane: the VMM and the accelerator that a result comes from. hornet/vmm/registry.py lists all lanes."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ class Lane:
 
     @property
     def judges_time(self) -> bool:
-        """Whether times and densities are verdicts here: emulated ones are recorded, never judged."""
+        """Whether times and densities are judged in this lane. In emulated lanes they are only recorded."""
         return self.accelerator == "kvm"

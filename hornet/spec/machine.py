@@ -1,4 +1,4 @@
-"""What a VM is given, and the user that its VMM runs as: spec/machine.toml."""
+"""The resources of a VM, and the user that its VMM runs as: spec/machine.toml."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hornet.spec.types import BootArguments, Seconds, Table
 
 
 class Machine(Table):
-    """What a VM is given. Times in seconds, memory in MiB."""
+    """The resources and timeouts of a VM. Times in seconds, memory in MiB."""
 
     memory_mib: Annotated[int, Field(ge=32, le=1 << 20)]
     vcpus: Annotated[int, Field(ge=1, le=32)]
@@ -20,9 +20,9 @@ class Machine(Table):
 
 
 class Vmm(Table):
-    """The VMM's process. first_user: the numeric user, and group, of the VMM of VM N is first_user + N.
+    """The VMM's process. first_user: the VMM of VM N runs as numeric user and group first_user + N.
 
-    It stays within the range that systemd leaves to nobody.
+    The numbers stay within the range that systemd leaves unassigned.
     """
 
     first_user: Annotated[int, Field(ge=0x70000000, le=0x7FFF0000)]

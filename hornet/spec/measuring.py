@@ -1,4 +1,4 @@
-"""How often things are measured, and the host that capacity is planned for: spec/measuring.toml."""
+"""How often each measurement is repeated, and the host for capacity planning: spec/measuring.toml."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hornet.spec.types import MAX_ROUNDS, NotNegative, Positive, Table
 
 
 class Capacity(Table):
-    """The host to plan for. work_mb: what an agent's work adds to its VM, the cases to show."""
+    """The host to plan for. work_mb: the cases to show for the memory that an agent's work adds to its VM."""
 
     host_memory_mb: Positive
     host_reserved_mb: NotNegative
@@ -25,14 +25,14 @@ class Capacity(Table):
 
     @property
     def available_mb(self) -> float:
-        """What is left for VMs."""
+        """The memory available for VMs."""
         return self.host_memory_mb - self.host_reserved_mb
 
 
 class Rounds(Table):
-    """How often what is measured is repeated; restores for each state of the page cache.
+    """How often each measurement is repeated. restore: for each state of the page cache.
 
-    clones: so many VMs of one snapshot stand side by side when their memory is measured.
+    clones: how many clones of one snapshot run at the same time when their memory is measured.
     """
 
     restore: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]

@@ -80,19 +80,19 @@ class Spec(Table):
         return self
 
     def quantity(self, name: str) -> Quantity:
-        """The target metric or other measurement of that name. Raises SpecError for a misspelt name."""
+        """The target metric or other measurement of that name. Raises SpecError for an unknown name."""
         known: dict[str, Quantity] = {**self.measurements, **self.metrics}
         if name in known:
             return known[name]
         close = difflib.get_close_matches(name, known, n=1)
         meant = f"did you mean {close[0]!r}? " if close else ""
         raise SpecError(
-            f"nothing is recorded by the name {name!r}",
+            f"unknown measurement {name!r}",
             f"{meant}target metrics are named in spec/targets.toml, other measurements in spec/measuring.toml",
         )
 
     def target(self, metric: str, tier: str = "") -> float:
-        """What values of a metric are held against; `tier`: of which an image was measured, if one was.
+        """The target of a metric. `tier`: the tier of the measured image, if any.
 
         Raises SpecError for an unknown metric.
         """
@@ -118,22 +118,22 @@ class Spec(Table):
 
 
 def _known(where: str, names: Iterable[str], known: Container[str]) -> None:
-    """A reference to another table of the spec must lead somewhere."""
+    """Raise ValueError for a reference to something that the spec does not define."""
     for name in names:
         if name not in known:
             raise ValueError(f"{where}: no {name!r} in the spec")
 
 
 def load_spec(path: Path | None = None, overlays: Sequence[Path] = ()) -> Spec:
-    """Read a spec, a file or a directory (default: the project's own), and lay overlays over it, in order.
+    """Read a spec, a file or a directory (default: the project's own), and apply overlays to it, in order.
 
-    Raises SpecError for a file that can't be read, is not TOML, or holds a wrong key or value.
+    Raises SpecError for a file that can't be read, is not TOML, or contains a wrong key or value.
     """
     return build_spec([*read_spec(path or SPEC_DIRECTORY), *map(read_overlay, overlays)])
 
 
 def build_spec(origins: Sequence[Origin]) -> Spec:
-    """The spec that parsed files make, each laid over those before it. Raises SpecError for a wrong key or value."""
+    """The spec from parsed files, each applied over the previous ones. Raises SpecError for a wrong key or value."""
     reject_renamed(origins)
     try:
         return Spec.model_validate(merge(origins))

@@ -20,21 +20,21 @@ from hornet.spec.types import (
     Url,
 )
 
-# resolv.conf(5), MAXNS: a resolver ignores more.
+# resolv.conf(5), MAXNS: a resolver ignores further name servers.
 MAX_NAME_SERVERS = 3
-# So begin the names of test runs in /run/netns (hornet/network/ownership.py): what dead ones leave is removed.
+# The prefix of test runs' names in /run/netns (hornet/network/ownership.py). Orphaned ones are removed.
 RUN_PREFIX = "hornet-"
 
 
 def _name_pattern(text: str) -> str:
     if not re.fullmatch(r"([A-Za-z_][A-Za-z0-9._-]{0,60})?\{n\}[A-Za-z0-9._-]{0,60}", text):
-        raise ValueError("must contain {n}, the VM id, once, and else letters, digits and . _ - only")
+        raise ValueError("must contain {n}, the VM id, once, and otherwise only letters, digits and . _ -")
     return text
 
 
-# It goes into rule sets and paths.
+# These names are inserted into rule sets and paths.
 NamePattern = Annotated[str, AfterValidator(_name_pattern)]
-# As many subnets of /30 as 10.0.0.0/8 has.
+# The number of /30 subnets in 10.0.0.0/8.
 MAX_VM_ID = 1 << 22
 
 
@@ -74,7 +74,7 @@ class Network(Table):
         _all_differ({key: str(getattr(self, key).ip) for key in ("guest_address", "gateway_address")})
         _all_differ({key: getattr(self, key) for key in type(self).model_fields if key.endswith("_mac")})
         if len(set(self.host_tcp_ports)) < len(self.host_tcp_ports):
-            raise ValueError(f"host_tcp_ports {self.host_tcp_ports}: a port stands there twice")
+            raise ValueError(f"host_tcp_ports {self.host_tcp_ports}: duplicate port")
         return self
 
     @model_validator(mode="after")
@@ -84,7 +84,9 @@ class Network(Table):
             if len(longest.encode()) > INTERFACE_NAME_BYTES:
                 raise ValueError(f"{key}: {longest!r} is longer than the kernel's limit of {INTERFACE_NAME_BYTES}")
         if self.namespace_name.startswith(RUN_PREFIX):
-            raise ValueError(f"namespace_name {self.namespace_name!r}: {RUN_PREFIX} begins the names of test runs")
+            raise ValueError(
+                f"namespace_name {self.namespace_name!r}: the prefix {RUN_PREFIX} is reserved for test runs"
+            )
         _all_differ({key: getattr(self, key) for key in ("bridge_name", "tap_name")})
         _all_differ({key: getattr(self, key) for key in ("namespace_veth_name", "host_veth_name")})
         self._check_no_vms_name("bridge_name", "namespace_veth_name")
@@ -96,7 +98,7 @@ class Network(Table):
         name, names = getattr(self, key), re.escape(getattr(self, pattern)).replace(r"\{n\}", "([1-9][0-9]{0,6})")
         found = re.fullmatch(names, name)
         if found and int(found[1]) <= self.max_vm_id:
-            raise ValueError(f"{key} {name!r} is the {pattern} of VM {found[1]} too")
+            raise ValueError(f"{key} {name!r} is also the {pattern} of VM {found[1]}")
 
     @model_validator(mode="after")
     def _subnets_fit(self) -> Network:
@@ -104,7 +106,7 @@ class Network(Table):
         if bits < 1 or self.max_vm_id >= 1 << bits:
             raise ValueError(
                 f"uplink_base {self.uplink_base} has {1 << max(bits, 0)} subnets of /{self.uplink_prefix_length}, "
-                f"VM ids 1 … {self.max_vm_id} need one more than their number: subnet 0 is no VM's"
+                f"VM ids 1 … {self.max_vm_id} need one more than that: subnet 0 is not used for a VM"
             )
         hosts = {self.uplink_namespace_host, self.uplink_host_host}
         last = (1 << (32 - self.uplink_prefix_length)) - 2

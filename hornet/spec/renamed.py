@@ -1,11 +1,11 @@
-"""Keys of the specification that have another name now: a spec or an overlay that still has one is told the new one."""
+"""Keys of the specification that were renamed or removed. A spec that still has one gets an error with the new name."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-# Old key: new key. `*` is any key, the same one on both sides.
+# Old key: new key. `*` matches any key, the same one on both sides.
 RENAMED = {
     "kernel.max_mb": "metrics.kernel_size.target",
     "kernel.promises": "kernel.feature_tests",
@@ -17,20 +17,20 @@ RENAMED = {
     "tiers.*.keeps": "tiers.*.exempt_from_removals",
     "tools.*.guide": "tools.*.requirement",
 }
-# Old key: why there is none in its place.
+# Old key: why it has no replacement.
 REMOVED = {
-    "machine.shutdown_timeout_s": "nothing read it",
-    "metrics.*.baseline_quote": "baseline is what is shown",
-    "metrics.*.target_quote": "target is what is shown",
-    "name": "nothing read it",
-    "schema": "an old key is an error by itself",
-    "tiers.*.min_mb": "a smaller image is no fault",
-    "tiers.*.use_case": "nothing read it",
+    "machine.shutdown_timeout_s": "it was never read",
+    "metrics.*.baseline_quote": "reports show baseline",
+    "metrics.*.target_quote": "reports show target",
+    "name": "it was never read",
+    "schema": "old keys are detected without it",
+    "tiers.*.min_mb": "an image may be smaller",
+    "tiers.*.use_case": "it was never read",
 }
 
 
 def renamed_keys(tables: dict[str, Any]) -> list[str]:
-    """One sentence for each key that has another name now, or is gone."""
+    """One sentence for each key that was renamed or removed."""
     problems = []
     for old, new in RENAMED.items():
         for found, matched in _find(tables, old.split(".")):
@@ -43,7 +43,7 @@ def renamed_keys(tables: dict[str, Any]) -> list[str]:
 
 
 def _find(node: Any, pattern: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """The keys that match the pattern, joined by dots, each with the keys that its `*` stand for."""
+    """The keys that match the pattern, joined by dots, each with the keys that its `*` matched."""
     first, *rest = pattern
     if not isinstance(node, dict):
         return

@@ -72,7 +72,7 @@ def load_requirements(path: Path = SPEC_DIRECTORY / REQUIREMENTS_FILE) -> dict[s
 
 
 def unknown_ids(requirements: Mapping[str, Requirement], used: Iterable[str]) -> list[str]:
-    """One sentence for each id that no requirement has, with the ids that look like it."""
+    """One sentence for each unknown requirement id, with the closest known ids."""
     problems = []
     for key in dict.fromkeys(used):
         if key not in requirements:

@@ -22,7 +22,7 @@ from hornet.spec.types import (
 
 # mke2fs: a journal has at least 1,024 blocks of 4 KiB.
 MIN_JOURNAL_MIB = 4
-# Within a package: it can't lead out of it.
+# A path within a package. It can't leave the package.
 InnerPath = Annotated[str, Field(pattern=r"^[A-Za-z0-9_*@][A-Za-z0-9_.*@-]*(/[A-Za-z0-9_*@][A-Za-z0-9_.*@-]*)*$")]
 # http(s)://, file:// or a path on this host.
 Location = Annotated[Line, Field(pattern=r"^(https?://[!-~]+|(file://)?/[!-~]*)$")]
@@ -30,9 +30,9 @@ Sha512 = Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
 
 
 class NpmPackage(Table):
-    """A package of the npm registry, pinned; `integrity` is the registry's own (sha512, base64).
+    """A package of the npm registry, pinned; `integrity` is from the registry (sha512, base64).
 
-    `keep` are globs within the package. `entry` becomes the command `command`, if there is one.
+    `keep` are globs within the package. `entry` becomes the command `command`, if set.
     """
 
     package: Annotated[str, Field(pattern=r"^(@[a-z0-9~-][a-z0-9._~-]*/)?[a-z0-9~-][a-z0-9._~-]*$", max_length=214)]
@@ -46,9 +46,9 @@ class NpmPackage(Table):
 
 
 class Component(Table):
-    """A component of an image: the packages that it comes from and the paths taken (globs, {a,b} allowed).
+    """A component of an image: its packages and the paths taken from them (globs, {a,b} allowed).
 
-    `files`: the directory of builders/rootfs/files/ that comes with it. `guide`: by tier, the row of the guide's table
+    `files`: the directory of builders/rootfs/files/ that is added to it. `guide`: by tier, the row of the guide's table
     that it counts for.
     """
 
@@ -60,10 +60,10 @@ class Component(Table):
 
 
 class Debian(Table):
-    """How images are built from Debian packages. `mirror`: default is the one that apt is configured with.
+    """How images are built from Debian packages. `mirror` defaults to the mirror in apt's configuration.
 
-    By tier: `stub_libraries`, libraries replaced by ones that do nothing; `trimmed`, paths of libraries that lose the
-    names that nothing else in the image uses, except those that `trim_keeps` matches.
+    By tier: `stub_libraries`, libraries that are replaced with stubs; `trimmed`, paths of libraries whose symbols are
+    removed if nothing else in the image uses them, except those that `trim_keeps` matches.
     """
 
     suite: Suite
@@ -78,8 +78,8 @@ class Debian(Table):
 class Alpine(Table):
     """How images are built with apk (guide: Phase 2).
 
-    `mirror`: http(s)://, file:// or a directory, of the layout of Alpine's own mirrors. `minirootfs`: Alpine's own
-    archive of that name, or a directory that holds its content; it has apk and the keys that packages are checked with.
+    `mirror`: http(s)://, file:// or a directory with the layout of Alpine's mirrors. `minirootfs`: Alpine's archive of
+    that name, or a directory with its content. It contains apk and the keys that verify packages.
     """
 
     version: Annotated[str, Field(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}$")]
@@ -108,14 +108,14 @@ class Baseline(Table):
 
 
 class SlimRemoval(Table):
-    """What phase 1 deletes inside the VM: shell globs."""
+    """Paths that phase 1 deletes inside the VM, as shell globs."""
 
     title: Line
     paths: list[Annotated[ImagePath, Field(pattern=r"^/[A-Za-z0-9_./*-]+$")]]
 
 
 class SlimUse(Table):
-    """Something that worked in the baseline and that a removal may break. `script` exits 0 if it works."""
+    """A use that works in the baseline and that a removal may break. `script` exits 0 if it works."""
 
     title: Line
     script: Script
@@ -130,7 +130,7 @@ class Slim(Table):
 
 
 class Rootfs(Table):
-    """What every image builder is told: time stamps, room, file system layout."""
+    """Settings of all image builders: timestamps, free space, file system layout."""
 
     source_date_epoch: Annotated[int, Field(ge=0, lt=1 << 32)]
     free_mb: dict[Token, Positive]

@@ -1,4 +1,4 @@
-"""The tables of the specification that say what an image must not hold and how a guest must behave."""
+"""Tables of the specification: what an image must not contain, and how a guest must behave."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Removal(Table):
     """What an image must not contain (guide: Design Goals, What We Remove).
 
     paths: absolute globs; packages: globs of names in the package database; names: globs of file names anywhere;
-    interpreters: globs of the program that a script's first line asks for; magics: hex bytes that a file begins with.
+    interpreters: globs of the program in a script's first line; magics: the first bytes of a file, in hex.
     """
 
     title: Line
@@ -41,10 +41,10 @@ class Removal(Table):
 
 
 class FileRule(Table):
-    """What files of an image must be. path: an absolute glob; present=False: nothing may match it.
+    """A rule about files of an image. path: an absolute glob; present=False: no file may match it.
 
-    Of each file that matches: mode in octal, as in 0755; owner as uid:gid, as in 0:0; contains: a regular expression
-    that its text must match somewhere, `^` and `$` at each line.
+    For each file that matches: mode in octal, as in 0755; owner as uid:gid, as in 0:0; contains: a regular expression
+    that must match somewhere in its text, with `^` and `$` at each line.
     """
 
     title: Line
@@ -58,29 +58,29 @@ class FileRule(Table):
     @model_validator(mode="after")
     def _consistent(self) -> FileRule:
         if not self.present and (self.mode or self.owner or self.contains):
-            raise ValueError("present = false leaves nothing whose mode, owner or text could be judged")
+            raise ValueError("present = false allows no mode, owner or contains: there is no file to compare")
         return self
 
 
 class DanglingDependencies(Table):
-    """Where an image's commands and shared libraries are looked for."""
+    """Search paths for an image's commands and shared libraries."""
 
     command_paths: list[ImagePath]
     library_paths: list[ImagePath]
 
 
 class Ignored(Table):
-    """A finding that is known and accepted; `pattern` must match all that is shown of it. The reason is for readers."""
+    """A known and accepted finding. `pattern` is searched in the text that is shown. The reason is for readers."""
 
     pattern: Pattern
     reason: Annotated[Line, Field(min_length=10)]
 
 
 class Secrets(Table):
-    """Secrets: where a guest gets them at run time, and what gives one away in an image.
+    """Secrets: where a guest gets them at run time, and how they are detected in an image.
 
-    path holds {vm_id}; forbidden_paths: absolute globs; patterns: name and regular expression over a file's bytes;
-    allowed_keys: lines that an authorized_keys file of an image may have.
+    path contains {vm_id}; forbidden_paths: absolute globs; patterns: name and regular expression over a file's bytes;
+    allowed_keys: lines that an authorized_keys file of an image may contain.
     """
 
     port: Port
@@ -93,7 +93,7 @@ class Secrets(Table):
 
 
 class Health(Table):
-    """The health check script (guide: Phase 4, Health Checks). daemons: any of them is the SSH server."""
+    """The health check script (guide: Phase 4, Health Checks). daemons: process names of SSH servers; one must run."""
 
     script: ImagePath
     healthy: Line
@@ -109,7 +109,7 @@ class Health(Table):
 
 
 class ReadOnlyRoot(Table):
-    """A read-only root (guide: Phase 4, Read-Only Rootfs). boot_args ask for it; tmpfs: writable in memory only."""
+    """A read-only root (guide: Phase 4, Read-Only Rootfs). boot_args enable it; tmpfs: writable in memory only."""
 
     boot_args: BootArguments
     read_only: list[ImagePath]
@@ -117,9 +117,9 @@ class ReadOnlyRoot(Table):
 
 
 class Boot(Table):
-    """How a boot must go. stall_s: no phase may take that long; patterns are searched in each line of the console.
+    """Requirements on a boot. stall_s: each phase must be shorter; patterns are searched in each line of the console.
 
-    timer_lost: in the kernel's log of a guest whose timer never ticks again once it is restored.
+    timer_lost: a line in the kernel log of a guest whose timer stops forever after a restore.
     """
 
     phases_file: ImagePath

@@ -8,15 +8,15 @@ from pydantic import Field, model_validator
 
 from hornet.spec.types import DAY_S, MAX_ROUNDS, FileName, ImagePath, Positive, Seconds, Table
 
-# Beside the three files in a snapshot's directory (hornet/snapshot/): the manifest and the note of what stat said.
+# The other files in a snapshot's directory (hornet/snapshot/): the manifest, and the seal with the stat of each file.
 OWN_FILES = ("manifest.json", "seal.json")
 
 
 class SnapshotFiles(Table):
-    """Names of the three files (guide: Snapshot Anatomy), and how long a guest may take for its part.
+    """Names of the three files (guide: Snapshot Anatomy), and timeouts of the guest's steps.
 
-    production_link: of the link to the version in use. thaw_after_s: a guest that stands still for a snapshot and is
-    not told to go on does so by itself after so long.
+    production_link: the name of the link to the version in use. thaw_after_s: after this time, a guest that froze its
+    file systems for a snapshot thaws them itself, even without a command.
     """
 
     rootfs_file: FileName
@@ -34,7 +34,7 @@ class SnapshotFiles(Table):
         files = {key: getattr(self, key) for key in ("rootfs_file", "memory_file", "state_file")}
         for key, name in files.items():
             if name in OWN_FILES:
-                raise ValueError(f"{key} {name!r}: a file of that name says what the snapshot is")
+                raise ValueError(f"{key} {name!r}: this name is reserved for a file of the snapshot")
             same = [other for other, taken in files.items() if taken == name and other != key]
             if same:
                 raise ValueError(f"{key} and {same[0]} are both {name!r}: they must differ")
@@ -42,9 +42,9 @@ class SnapshotFiles(Table):
 
 
 class Hazards(Table):
-    """How the hazards of a restore are judged. seed_files: where systems keep a random seed between boots.
+    """How the hazards of a restore are judged. seed_files: where systems store a random seed between boots.
 
-    clones: one of them outlives its snapshot, and of the others at least two share their memory.
+    clones: how many. One of them outlives its snapshot, and at least two of the others share their memory.
     """
 
     clones: Annotated[int, Field(ge=3, le=MAX_ROUNDS)]

@@ -20,7 +20,7 @@ class Quantity(Table):
 class Metric(Quantity):
     """A target metric (guide: Design Goals, Target Metrics). Values are in `unit`.
 
-    It has a `target`, or a `target_tier`: then the target is that tier's size limit. Spec.target() returns it.
+    It has either a `target`, or a `target_tier` whose size limit is the target. Spec.target() returns the target.
     """
 
     baseline: Positive

@@ -10,8 +10,8 @@ from hornet.spec.types import Command, ImagePath, Line, Pattern, Positive, Scrip
 
 
 class Init(Table):
-    """A first process. `command`: what the kernel's /sbin/init hands over to. `script` prints what `pattern` finds in
-    a guest that this init brought up."""
+    """An init system. `command`: the program that /sbin/init starts. In a guest that this init booted, the output of
+    `script` matches `pattern`."""
 
     title: Line
     command: Line
@@ -22,8 +22,8 @@ class Init(Table):
 class Tier(Table):
     """A tier (guide: HornetOS Tiers). Sizes in MB; exempt_from_removals: names in [removals].
 
-    init: a name in [inits]. ssh_server: the name of its process. shell: root's. kernel_component: the row of the
-    kernel, which is no part of the image.
+    init: a name in [inits]. ssh_server: the name of the SSH server's process. shell: root's shell. kernel_component:
+    the row of the kernel, which is not part of the image.
     """
 
     title: Line
@@ -38,18 +38,19 @@ class Tier(Table):
     @model_validator(mode="after")
     def _consistent(self) -> Tier:
         if self.kernel_component not in self.components:
-            raise ValueError(f"kernel_component {self.kernel_component!r} is none of components")
+            raise ValueError(f"kernel_component {self.kernel_component!r} is not in components")
         return self
 
 
 class Tool(Table):
     """A required capability (guide: Design Goals, Required Capabilities).
 
-    `use` is a shell script that does real work with the tool in the guest and exits 0 only if that went well; without
-    one, the version command is the real use, as for a program that takes tens of seconds to say so much.
-    `tiers`: those that must have it; all of them unless named. `requirement`: the id of the one that it proves;
-    tool-<name> unless named. `version_accepted`, `version_rejected`: examples of what the version command prints, which
-    `version_pattern` must match and must not match. The self-tests break each tool of the project's own spec with them.
+    `use` is a shell script that does real work with the tool in the guest and exits 0 only on success. Without it, the
+    version command counts as the real use, as for a program that takes tens of seconds to print its version.
+    `tiers`: the tiers that must have it; default: all. `requirement`: the id of the requirement that it proves;
+    default: tool-<name>. `version_accepted`, `version_rejected`: sample outputs of the version command that
+    `version_pattern` must match and must not match. The self-tests use them to break each tool of the project's own
+    spec.
     """
 
     title: Line
@@ -72,5 +73,5 @@ class Tool(Table):
         return self
 
     def accepts(self, printed: str) -> bool:
-        """Whether what the version command printed tells of an accepted version."""
+        """Whether the output of the version command shows an accepted version."""
         return bool(re.search(self.version_pattern, printed, re.MULTILINE))

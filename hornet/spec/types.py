@@ -1,7 +1,7 @@
-"""What the tables of the specification are made of: a strict table, and values that are checked when read.
+"""The types of the specification: a strict table, and values that are validated when they are read.
 
-A value that would break something later is refused here: in a shell script, in a path on the host or in an image, on a
-kernel's command line, in a rule set, in a sum.
+A value that would break something later is rejected here: in a shell script, a path on the host or in an image, a
+kernel command line, a rule set or a sum.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ MAX_PATTERN_CHARACTERS = 2000
 MAX_BOOT_ARGUMENTS_CHARACTERS = 1500
 MAX_QUANTITY = 1e12
 DAY_S = 86_400
-# What a run measures this often takes days.
+# More rounds would take days.
 MAX_ROUNDS = 10_000
-# Names of sysctls in the place of an interface, and the one that every namespace has.
+# Names that sysctl uses in place of an interface, and the interface that every namespace has.
 RESERVED_INTERFACES = ("lo", "all", "default")
 
 
@@ -67,13 +67,13 @@ def _mac(text: str) -> str:
     if first & 1:
         raise ValueError("a multicast or broadcast address (its first byte is odd): no interface can have it")
     if not any((first, *rest)):
-        raise ValueError("the address of nobody: no interface can have it")
+        raise ValueError("the all-zero address: no interface can have it")
     return text
 
 
 def _interface_name(text: str) -> str:
     if text in RESERVED_INTERFACES:
-        raise ValueError("this name means something else to the kernel")
+        raise ValueError("reserved by the kernel")
     return text
 
 
@@ -117,12 +117,12 @@ Line = Annotated[str, AfterValidator(_one_line)]
 Script = Annotated[str, AfterValidator(_script)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 BytePattern = Annotated[str, AfterValidator(_pattern), AfterValidator(_byte_pattern)]
-# The key of a table, which becomes part of a test's id and of a probe's name.
+# A table's key. It becomes part of a test's id and of a probe's name.
 Token = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=60)]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", max_length=100)]
 # A program's name, as in `command -v NAME`.
 Command = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]*$", max_length=100)]
-# Debian's and Alpine's, apk's constraints included, as in nodejs~20.
+# A Debian or Alpine package, with apk's constraints, as in nodejs~20.
 Package = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9+._~=<>@:-]*$", max_length=100)]
 Suite = Annotated[str, Field(pattern=r"^[a-z][a-z0-9./-]*$", max_length=60)]
 BootArguments = Annotated[str, Field(pattern=r"^[ -~]*$", max_length=MAX_BOOT_ARGUMENTS_CHARACTERS)]
@@ -146,7 +146,7 @@ HostAddress = Annotated[
 AddressRange = Annotated[
     IPv4Network, Field(strict=False), BeforeValidator(_address_text), AfterValidator(_unicast_network)
 ]
-# What goes into a shell command as it is.
+# It is inserted into shell commands without quoting.
 Url = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~%+/-]*)?$", max_length=500)]
 
 

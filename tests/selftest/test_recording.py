@@ -47,7 +47,7 @@ def test_a_record_has_the_unit_of_the_spec_and_a_misspelt_one_is_an_error(tmp_pa
     words = [sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={tmp_path}"]
     words += [f"--run-dir={tmp_path}/run", f"{tmp_path}/test_sample.py"]
     shown = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, timeout=120, check=False).stdout
-    assert "nothing is recorded by the name 'cold_bot'" in shown
+    assert "unknown measurement 'cold_bot'" in shown
     assert "did you mean 'cold_boot'?" in shown
     assert "did you mean 'snapshot_restore'?" in shown
     records, _ = read_records(tmp_path / "run" / RECORDS_FILE)

@@ -1,6 +1,6 @@
-"""Small programs that ask a guest's kernel what no shell tool of an image can: see each .c file.
+"""Small programs that test features of a guest's kernel that no shell tool in an image can: see each .c file.
 
-They are compiled on the host, without a C library, and brought into the guest with the probes.
+They are compiled on the host, without a C library, and copied into the guest with the probes.
 """
 
 from __future__ import annotations
