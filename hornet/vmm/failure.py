@@ -25,7 +25,7 @@ from hornet.errors import VMError
 END_TIMEOUT_S = 2.0
 # What to look at when a signal has ended a VMM.
 SIGNAL_HINTS = {
-    signal.SIGKILL: "if nobody killed it, the kernel did because the host ran out of memory: look at dmesg",
+    signal.SIGKILL: "if no one killed it, the kernel killed it because the host ran out of memory: look at dmesg",
     signal.SIGBUS: "a file that it maps was truncated, or the host is out of memory: look at df and dmesg",
     signal.SIGSYS: "it made a system call that its seccomp filter forbids: look at dmesg",
     signal.SIGXFSZ: "it wrote more to a file than it may: look at the end of its log",

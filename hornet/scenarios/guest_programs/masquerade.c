@@ -1,6 +1,6 @@
-/* Does what `iptables -t nat -A POSTROUTING -j MASQUERADE` does, in the network namespace that it runs in: images have
- * no iptables, their kernel must have NAT nevertheless. Exit code 0: the rule is in; 1: no table `nat`; 2: refused.
- * The layout is that of linux/netfilter_ipv4/ip_tables.h: entries one after the other, each with its target. */
+/* Does what `iptables -t nat -A POSTROUTING -j MASQUERADE` does, in its network namespace. Images have no iptables, but
+ * their kernel must support NAT. Exit code 0: the rule was added; 1: no table `nat`; 2: the kernel rejected the rule.
+ * The layout is from linux/netfilter_ipv4/ip_tables.h: consecutive entries, each with its target. */
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter_ipv4/ip_tables.h>
@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include "call.h"
 
-/* What a chain's policy says: verdicts are stored negative, minus one. */
+/* The verdict of a chain's policy, stored as -verdict - 1. */
 enum { ACCEPT = -NF_ACCEPT - 1 };
 
 struct policy {

@@ -1,5 +1,5 @@
-/* Proves that seccomp filters work: a filter that refuses getppid with error 99 is obeyed, and only for getppid.
- * Exit code 0: it works; 1: no filter can be set; 2: the filter is not obeyed. (seccomp(2)) */
+/* Tests that seccomp filters work: a filter that fails getppid with error 99 is enforced, and only for getppid.
+ * Exit code 0: it works; 1: no filter can be set; 2: the filter is not enforced. (seccomp(2)) */
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/prctl.h>
