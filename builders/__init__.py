@@ -1,1 +1,1 @@
-"""Builders of kernels and root file systems, their slimming, their cache keys."""
+"""Builds and slims kernels, root file systems and snapshots, and computes their cache keys."""

@@ -1,7 +1,7 @@
-"""Every distribution that images are built from.
+"""The distributions that images are built from.
 
-To add one: write a module below builders/rootfs/ with a DISTRO (see builders/rootfs/distro.py), a function here that
-loads it, and a line in DISTROS. Nothing else knows distributions by name.
+To add one, write a module in builders/rootfs/ with a DISTRO (see builders/rootfs/distro.py), a function here that
+loads it, and a line in DISTROS. No other code names a distribution.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The snapshot of a built kernel and image: booted once, snapshotted warm, reused as long as nothing changes."""
+"""The snapshot of a built kernel and image. The VM is booted once; the snapshot is reused until an input changes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ BOOT_ATTEMPTS = 3
 def build_snapshot(
     fleet: Fleet, progress: Progress, *, kernel: Path, image: Path, tier: str, ready_signal: bool = True
 ) -> Bundle:
-    """The snapshot of this kernel and image in the fleet's lane, from HORNET_HOME/snapshots if it is there.
+    """The snapshot of this kernel and image in the fleet's lane, cached in HORNET_HOME/snapshots.
 
-    ready_signal: see Fleet.boot(). Its version name carries a hash of all its inputs. Raises SnapshotError if the
-    existing one is no longer intact, VMError or GuestError if the image does not boot.
+    ready_signal: see Fleet.boot(). The snapshot's version name contains a hash of all inputs. Raises SnapshotError if
+    the cached snapshot is damaged, VMError or GuestError if the image does not boot.
     """
     spec, workspace = fleet.spec, fleet.workspace
     inputs = {
@@ -43,7 +43,7 @@ def build_snapshot(
     }
     version = f"hornetos-{tier}-{content_key(inputs)}"
     target = workspace.snapshots / version
-    # One at a time: whoever waited finds it made.
+    # One builder at a time: concurrent requests wait on the lock and then find the snapshot.
     with FileLock(workspace.snapshots / f".{version}.build.lock"):
         if target.exists():
             return _reuse(open_bundle(target, spec.snapshot))
@@ -64,18 +64,18 @@ def _build(
 
 
 def _boot(fleet: Fleet, progress: Progress, kernel: Path, image: Path, ready_signal: bool) -> VM:
-    """A booted VM whose timer works. Raises VMError if none of BOOT_ATTEMPTS has one."""
+    """A booted VM with a correctly calibrated timer. Raises VMError if all BOOT_ATTEMPTS boots lack one."""
     for _ in range(BOOT_ATTEMPTS):
         vm = fleet.boot(kernel, image, ready_signal=ready_signal)
         vm.guest.wait_ready(fleet.spec.machine.ssh_timeout_s)
         log = vm.guest.run("dmesg", fleet.spec.machine.ssh_timeout_s).stdout
         if not re.search(fleet.spec.boot.timer_lost, log):
             return vm
-        progress.say(f"snapshot: {vm.name} mistook the frequency of its timer: it is booted again")
+        progress.say(f"snapshot: {vm.name} miscalibrated its APIC timer: booting again")
         fleet.remove(vm)
     raise VMError(
-        f"{image}: the guest mistook the frequency of its timer in each of {BOOT_ATTEMPTS} boots",
-        "the host is too busy to emulate a guest: try again when it is less so, or on a host with KVM",
+        f"{image}: the guest miscalibrated its APIC timer in all {BOOT_ATTEMPTS} boots",
+        "the host is too busy to emulate a guest: try again when the load is lower, or on a host with KVM",
     )
 
 
@@ -84,6 +84,6 @@ def _reuse(bundle: Bundle) -> Bundle:
         bundle.check_seal()
     except SnapshotError as error:
         raise SnapshotError(
-            error.message, f"{error.hint}; to build it anew, remove the directory {bundle.directory}"
+            error.message, f"{error.hint}; to rebuild it, remove the directory {bundle.directory}"
         ) from error
     return bundle

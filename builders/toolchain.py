@@ -1,4 +1,4 @@
-"""The host's compiler: what it makes differs from release to release, so it is part of the key of what it made."""
+"""The host's compiler. Its output differs between releases, so its version is part of an artifact's cache key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ QUERY_TIMEOUT_S = 60.0
 
 
 def toolchain() -> dict[str, str]:
-    """What goes into the key of an artifact: the compiler's and the linker's versions. Raises CommandError."""
+    """The versions of the compiler and the linker, for an artifact's cache key. Raises CommandError."""
     return {"compiler": _first_line("gcc"), "linker": _first_line("ld")}
 
 

@@ -1,1 +1,1 @@
-"""Debian packages: where they come from, and how they are fetched."""
+"""Debian packages: their mirrors, and how they are fetched."""

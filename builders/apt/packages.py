@@ -1,4 +1,4 @@
-"""Debian packages, fetched and unpacked. Nothing of them runs, except the build tools."""
+"""Fetches and unpacks Debian packages. None of their programs run, except the build tools."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from hornet.spec.rootfs import Debian
 FETCH_TIMEOUT_S = 900
 VERSIONS_FILE = "versions.json"
 MAX_VERSIONS_BYTES = 1 << 20
-# Its hash is part of the key of everything that it fetched.
+# The hash of this module is part of the cache key of everything that it fetches.
 PACKAGES_MODULE = Path(__file__)
-# Ubuntu's apt does not trust Debian's keys, and mmdebstrap finds that out only where there is gpg.
+# Ubuntu's apt does not trust Debian's keys. mmdebstrap detects and handles that only if gpg is installed.
 TRUST = f"--keyring={KEYRING}"
 
 
 def extract_packages(
     debian: Debian, packages: Sequence[str], tree: Path, work: Path, progress: Progress
 ) -> dict[str, str]:
-    """Unpack packages and all that they depend on into `tree`; returns {package: version}.
+    """Unpack packages and all their dependencies into `tree`. Returns {package: version}.
 
-    Raises BuildError when the mirror can't be reached or a package does not exist.
+    Raises BuildError if the mirror can't be reached or a package does not exist.
     """
     listing = work / "packages.txt"
     argv = [
@@ -44,12 +44,12 @@ def extract_packages(
 
 
 def write_versions(versions: dict[str, str], layer: Path) -> None:
-    """Note beside a layer what it holds: an image's key has this, since the names of packages alone stay the same."""
+    """Write a layer's package versions beside it. They are part of an image's cache key: names alone don't change."""
     (layer / VERSIONS_FILE).write_text(json.dumps(versions, indent=2) + "\n")
 
 
 def parse_listing(text: str) -> dict[str, str]:
-    """{package: version} from names of .deb files as apt writes them; `:` of an epoch is %3a there."""
+    """{package: version} from the names of .deb files. apt writes the `:` of an epoch as %3a."""
     versions = {}
     for name in text.split():
         package, version, _ = name.split("_", 2)

@@ -1,4 +1,4 @@
-"""Where Debian's packages come from: the mirrors that this host's apt uses, for whichever suite an image is made of."""
+"""The sources of Debian packages: the mirrors that this host's apt uses, for any suite that an image needs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 APT_SOURCES = Path("/etc/apt")
 ONE_LINE = re.compile(r"^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s+(.*)$", re.MULTILINE)
 FIELD = re.compile(r"^([\w-]+):((?:.*)(?:\n[ \t].*)*)", re.MULTILINE)
-# A suite's updates are suites of their own, named by an ending; security's are on a mirror of their own.
+# A suite's updates are separate suites with a suffix. The security updates are also on a separate mirror.
 POCKETS = {"": "/debian", "-updates": "/debian", "-security": "/debian-security"}
 
 
 def apt_sources(debian: Debian) -> list[str]:
-    """The lines of sources.list for the spec's suite and its updates, as far as this host's apt has a mirror of them.
+    """The lines of sources.list for the spec's suite and those of its updates that this host's apt has a mirror for.
 
-    With the spec's own mirror only that one; none where apt has no mirror of Debian: mmdebstrap then has its own
-    default, which has the updates.
+    If the spec names a mirror, it is the only one. If apt has no mirror of Debian, the list is empty: mmdebstrap then
+    uses its own default, which includes the updates.
     """
     mirrors = {"": debian.mirror} if debian.mirror else configured_mirrors()
     if "" not in mirrors:
@@ -32,16 +32,16 @@ def apt_sources(debian: Debian) -> list[str]:
 
 
 def suites(debian: Debian) -> list[str]:
-    """The suites of apt_sources(): what of them goes into the key of a layer. Which mirror has them does not count."""
+    """The suites of apt_sources(), for a layer's cache key. The mirrors are not part of the key."""
     return [line.split()[3] for line in apt_sources(debian)]
 
 
 def configured_mirrors() -> dict[str, str]:
-    """The mirrors of Debian that this host's apt uses, by pocket; those that it does not use are left out."""
+    """The Debian mirrors that this host's apt uses, by pocket. A pocket that it does not use is missing."""
     found: dict[str, str] = {}
     for uri, suite, components in configured_sources():
         pocket = next((ending for ending in POCKETS if ending and suite.endswith(ending)), "")
-        # Others keep packages for Debian below directories of that name too, but call no component main.
+        # Third parties use directories of that name too, but without a component main.
         if "main" in components and urlsplit(uri).path.rstrip("/").endswith(POCKETS[pocket]):
             found.setdefault(pocket, uri)
     return {pocket: found[pocket] for pocket in POCKETS if pocket in found}
@@ -50,7 +50,7 @@ def configured_mirrors() -> dict[str, str]:
 def configured_sources() -> Iterator[tuple[str, str, list[str]]]:
     """(URI, suite, components) of every source of binary packages in apt's files of both formats (sources.list(5)).
 
-    apt itself tells them only once it has fetched their lists, which a fresh container has not.
+    apt itself reports the sources only after fetching their lists, which a new container lacks.
     """
     for file in [APT_SOURCES / "sources.list", *sorted(APT_SOURCES.glob("sources.list.d/*"))]:
         text = file.read_text(errors="replace") if file.is_file() else ""

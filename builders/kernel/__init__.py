@@ -30,9 +30,9 @@ LOG_FILE = "build.log"
 PATCHES = Path(__file__).parent / "patches"
 BUILD_TIMEOUT_S = 3600.0
 STEP_TIMEOUT_S = 300.0
-# The unpacked source and its objects take 2 GB while the kernel is built.
+# The unpacked source and its objects take 2 GB during the build.
 NEEDED_BYTES = 3_000_000_000
-# Tools that the build calls, and the Debian packages that have them.
+# The tools that the build calls, and the Debian packages that contain them.
 TOOLS = {
     "gcc": "gcc",
     "ld": "binutils",
@@ -45,7 +45,7 @@ TOOLS = {
     "xz": "xz-utils",
     "ccache": "ccache",
 }
-# What make prints for each object that it compiles; and how many there are with the flags of the spec, for Linux 6.1.
+# The line that make prints for each object, and the number of objects of Linux 6.1 with the flags of the spec.
 OBJECT_LINE = re.compile(r"^ +(?:CC|AS) +\S+$", re.MULTILINE)
 USUAL_OBJECTS = 1317
 MB = 1_000_000
@@ -53,7 +53,7 @@ MB = 1_000_000
 
 @dataclass(frozen=True)
 class KernelArtifact:
-    """A built kernel: vmlinux, its .config, its version (as in 6.1.192), and where they lie."""
+    """A built kernel: vmlinux, its .config, its version (such as 6.1.192), its cache key and its directory."""
 
     vmlinux: Path
     config: Path
@@ -65,9 +65,9 @@ class KernelArtifact:
 def build_kernel(spec: Spec, workspace: Workspace, progress: Progress, *, source: str | None = None) -> KernelArtifact:
     """The kernel of the spec from `source` (a name in kernel.sources or a local tree; None: the spec's default).
 
-    Taken from the store if it is there. Raises SpecError for an unknown source, HostError for a missing tool or
-    disk space, BuildError for a source that can't be had, flags that don't hold or a kernel that can't be loaded,
-    CommandError with the compiler's last lines if it fails.
+    The store caches it. Raises SpecError for an unknown source, HostError for a missing tool or too little disk space,
+    BuildError for an unavailable source, flags that don't hold or a kernel that can't be loaded, CommandError with the
+    compiler's last lines if compiling fails.
     """
     _require_tools()
     found = find_source(spec, workspace, progress, source)
@@ -87,7 +87,7 @@ def _require_tools() -> None:
 
 
 def _inputs(spec: Spec, source: Source) -> dict[str, Any]:
-    """All that decides what comes out: the same inputs give the same bytes."""
+    """All inputs of the build, for the cache key: the same inputs give the same bytes."""
     recipe = [*sorted(Path(__file__).parent.glob("*.py")), *sorted(PATCHES.glob("*.patch"))]
     return {
         "source": source.identity,
@@ -103,7 +103,7 @@ def _timestamp(spec: Spec) -> str:
 
 
 def _build(spec: Spec, workspace: Workspace, source: Source, work: Path, progress: Progress) -> None:
-    """Fill `work` with the artifact; the source tree is unpacked below it, and gone at the end."""
+    """Fill `work` with the artifact. The source tree is unpacked below it and removed at the end."""
     free_bytes = shutil.disk_usage(work).free
     if free_bytes < NEEDED_BYTES:
         raise HostError(
@@ -135,7 +135,7 @@ def _build(spec: Spec, workspace: Workspace, source: Source, work: Path, progres
 
 
 def _make(spec: Spec, workspace: Workspace, tree: Path, log: Path, *words: str, **options: Any) -> Completed:
-    """Run make in the source tree: always the same user, host, number and time in the kernel, compiled by ccache."""
+    """Run make with ccache in the source tree. User, host, build number and time in the kernel are constant."""
     fixed = {
         "KBUILD_BUILD_USER": "hornetos",
         "KBUILD_BUILD_HOST": "hornetos",
@@ -158,7 +158,7 @@ def _make(spec: Spec, workspace: Workspace, tree: Path, log: Path, *words: str, 
 
 
 class CompileProgress:
-    """Turns make's lines into progress: the share of the objects that is done, and the newest."""
+    """Turns make's output into progress: the percentage of compiled objects, and the newest object."""
 
     def __init__(self, progress: Progress, expected: int) -> None:
         self._progress = progress
@@ -168,13 +168,13 @@ class CompileProgress:
     def __call__(self, line: str) -> None:
         if OBJECT_LINE.fullmatch(line):
             self._objects += 1
-            # An estimate: another source or more flags make more objects, and the last percent is the linker's.
+            # An estimate: the number depends on the source and the flags. The last percent is for linking.
             share = min(99, 100 * self._objects // self._expected)
             self._progress.update(f"{share} %: {self._objects} of about {self._expected} objects, {line.split()[1]}")
 
 
 def expected_objects(workspace: Workspace) -> int:
-    """How many objects a kernel has: as many as that which this home built last."""
+    """The expected number of objects: that of the last kernel built in this HORNET_HOME."""
     logs = sorted(workspace.build.glob(f"kernel/*/{LOG_FILE}"), key=lambda log: log.stat().st_mtime)
     found = OBJECT_LINE.findall(logs[-1].read_text(errors="replace")) if logs else []
     return len(found) or USUAL_OBJECTS

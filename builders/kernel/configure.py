@@ -1,4 +1,4 @@
-"""A kernel's configuration from the spec's flags: everything off, the flags on, and each one verified afterwards."""
+"""Configures a kernel from the spec's flags: all options disabled, then the flags enabled and each one verified."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ FRAGMENT_FILE = "hornetos.config"
 
 
 def configure(tree: Path, kernel: Kernel, boot_args: str, make: Callable[..., object]) -> KernelConfig:
-    """Configure the source in `tree` and return what came out. `make(*words)` runs make there.
+    """Configure the source in `tree` and return the resulting configuration. `make(*words)` runs make there.
 
-    The kernel's own `allnoconfig` resolves the dependencies; it drops a flag that can't be had without a word, so
-    that each flag is verified. Raises BuildError that lists every flag that is not as asked.
+    The kernel's own `allnoconfig` resolves the dependencies. It silently drops flags with unmet dependencies, so every
+    flag is verified. Raises BuildError that lists every flag with a wrong value.
     """
     (tree / FRAGMENT_FILE).write_text(fragment(kernel))
     make("allnoconfig", f"KCONFIG_ALLCONFIG={FRAGMENT_FILE}")
@@ -26,13 +26,13 @@ def configure(tree: Path, kernel: Kernel, boot_args: str, make: Callable[..., ob
 
 
 def fragment(kernel: Kernel) -> str:
-    """The flags of the spec as the text of a .config; a name that this kernel version doesn't know is ignored by it."""
+    """The flags of the spec as the text of a .config. The kernel ignores names that its version does not have."""
     wanted = dict.fromkeys([*kernel.required_symbols, *kernel.extra_symbols], "y")
     return format_config({**wanted, **dict.fromkeys(kernel.removed_symbols, "n")})
 
 
 def verify(config: KernelConfig, kernel: Kernel, boot_args: str) -> None:
-    """Every flag of the spec against the configuration. Raises BuildError that lists those that do not hold."""
+    """Check every flag of the spec in the configuration. Raises BuildError with those that do not hold."""
     verdicts = check_flags(
         config,
         [*kernel.required_symbols, *kernel.extra_symbols],
@@ -44,6 +44,6 @@ def verify(config: KernelConfig, kernel: Kernel, boot_args: str) -> None:
     wrong = [f"\n  CONFIG_{v.symbol}: expected {v.expected}, found {v.found}: {v.reason}" for v in verdicts if not v.ok]
     if wrong:
         raise BuildError(
-            f"Linux {config.version}: {len(wrong)} of {len(verdicts)} kernel flags are not as asked:{''.join(wrong)}",
-            "add what the flag needs to kernel.extras of the spec, or take the flag out",
+            f"Linux {config.version}: {len(wrong)} of {len(verdicts)} kernel flags are wrong:{''.join(wrong)}",
+            "add the flag's dependencies to kernel.extras of the spec, or remove the flag",
         )

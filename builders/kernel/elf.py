@@ -1,8 +1,8 @@
-"""The vmlinux file: made small without changing what is loaded, and checked against what the VMMs' loaders demand.
+"""Shrinks the vmlinux file without changing the loaded image, and checks it against the rules of the VMMs' loaders.
 
 A linked vmlinux is mostly alignment: the linker pads to 2 MiB, with zeros, and with int3 in the code. strip_padding()
-writes the same image as many short PT_LOAD segments: a run of padding becomes the zero-filled tail of the segment
-before it (p_memsz > p_filesz), which every ELF loader has to provide. Sections, symbols and debug data are left out.
+writes the same image as many short PT_LOAD segments. A run of padding becomes the zero-filled tail of the segment
+before it (p_memsz > p_filesz), which every ELF loader must support. Sections, symbols and debug data are left out.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from hornet.foreign_file import ForeignFileError, open_foreign
 from hornet.formats.elf import PT_LOAD, PT_NOTE, ElfError, ElfFile, Segment, parse_elf
 from hornet.formats.kconfig import MAX_KERNEL_BYTES
 
-# Shorter runs stay in the file: each run left out costs a program header, and padding comes in pages.
+# Shorter runs stay in the file: leaving out a run costs a program header, and padding comes in pages.
 PADDING_MIN_BYTES = 4096
 PADDING = re.compile(rb"\0{%d,}|\xcc{%d,}" % (PADDING_MIN_BYTES, PADDING_MIN_BYTES))
 SHF_EXECINSTR = 4
 PF_EXECUTE = 1
-# Below 1 MiB lie the boot parameters, the page tables and the command line that a VMM writes.
+# A VMM writes the boot parameters, the page tables and the command line below 1 MiB.
 LOWEST_ADDRESS = 1 << 20
-# xen/interface/elfnote.h: the 32-bit entry point of the PVH boot protocol, by which QEMU starts a vmlinux.
+# xen/interface/elfnote.h: the 32-bit entry point of the PVH boot protocol, which QEMU uses to start a vmlinux.
 PVH_ENTRY_NOTE = 18
 NOTE_ALIGN_BYTES = 4
 NOTE_HEAD_BYTES = 12
-# A kernel has some hundred bytes of them.
+# A kernel has a few hundred bytes of notes.
 MAX_NOTES_BYTES = 64 << 10
 EM_X86_64 = 62
 ET_EXEC = 2
@@ -43,7 +43,7 @@ SHOWN_PROBLEMS = 20
 
 @dataclass(frozen=True)
 class Loadable:
-    """What a VMM's loader finds in a vmlinux; physical addresses."""
+    """The data that a VMM's loader reads from a vmlinux. Addresses are physical."""
 
     entry: int
     pvh_entry: int
@@ -53,7 +53,7 @@ class Loadable:
 
 @dataclass(frozen=True)
 class _Piece:
-    """A part of a segment: `data` goes into the file, and zeros follow it in memory up to `memory_bytes`."""
+    """A part of a segment: `data` is in the file, and zeros follow it in memory up to `memory_bytes`."""
 
     segment: Container
     offset_bytes: int
@@ -65,8 +65,8 @@ class _Piece:
 def strip_padding(vmlinux: Path, target: Path) -> None:
     """Write `vmlinux` without padding, sections and symbols to `target`.
 
-    int3 padding counts only within executable sections; it is never executed, and becomes zeros in memory.
-    Raises BuildError for a file that is no ELF.
+    int3 counts as padding only within executable sections. It is never executed and becomes zeros in memory.
+    Raises BuildError for a file that is not a valid ELF file.
     """
     with vmlinux.open("rb") as stream:
         try:
@@ -77,26 +77,26 @@ def strip_padding(vmlinux: Path, target: Path) -> None:
                 if section["sh_flags"] & SHF_EXECINSTR
             ]
             pieces = [piece for load in elf.iter_segments("PT_LOAD") for piece in _pieces(load, code)]
-            # Loaders read the fields of notes by the segment's alignment, so that it has to stay.
+            # Loaders use the segment's alignment to parse notes, so it must stay.
             notes = [
                 _Piece(note.header, 0, note.data(), note["p_memsz"], note["p_align"])
                 for note in elf.iter_segments("PT_NOTE")
             ]
             image = _assemble(elf, [*pieces, *notes])
         except ELFError as error:
-            raise BuildError(f"{vmlinux}: no sound ELF file: {error}") from error
+            raise BuildError(f"{vmlinux}: not a valid ELF file: {error}") from error
     target.write_bytes(image)
 
 
 def _pieces(load: Any, code: Sequence[range]) -> Iterator[_Piece]:
-    """The segment cut where padding begins; the pieces cover the same memory without gap or overlap."""
+    """The segment split at the padding. The pieces cover the same memory without gap or overlap."""
     data = load.data()
     runs = [run.span() for run in PADDING.finditer(data) if _may_go(run, load["p_vaddr"], code)]
     begins = [0, *(end for _, end in runs)]
     data_ends = [*(begin for begin, _ in runs), len(data)]
     memory_ends = [*begins[1:], load["p_memsz"]]
     for begin, data_end, memory_end in zip(begins, data_ends, memory_ends, strict=True):
-        # Not aligned in the file: nobody maps it, a VMM copies it into guest memory.
+        # File alignment is not needed: a VMM copies the data into guest memory and does not map it.
         yield _Piece(load.header, begin, data[begin:data_end], memory_end - begin, align_bytes=1)
 
 
@@ -110,7 +110,7 @@ def _assemble(elf: Any, pieces: Sequence[_Piece]) -> bytes:
     file_header, program_header = elf.structs.Elf_Ehdr, elf.structs.Elf_Phdr
     first_bytes = file_header.sizeof() + len(pieces) * program_header.sizeof()
     offsets = itertools.accumulate((len(piece.data) for piece in pieces), initial=first_bytes)
-    # No section headers: loaders read program headers only.
+    # No section headers: loaders read only program headers.
     head = _changed(elf.header, e_phoff=file_header.sizeof(), e_phnum=len(pieces), e_shoff=0, e_shnum=0, e_shstrndx=0)
     programs = [
         _changed(
@@ -134,14 +134,15 @@ def _changed(header: Container, **fields: int) -> Container:
 def check_loadable(vmlinux: Path) -> Loadable:
     """Check a vmlinux against the rules of Firecracker's loader (rust-vmm linux-loader) and QEMU's PVH loader.
 
-    ELF64 for x86-64, little endian; PT_LOAD segments complete in the file, at or above 1 MiB, not overlapping; the
-    entry point in an executable one; a PVH note whose entry is loaded too. Raises BuildError that lists every problem.
+    The rules: ELF64 for x86-64, little endian; PT_LOAD segments complete in the file, at or above 1 MiB, not
+    overlapping; an entry point in an executable segment; a PVH note whose entry point is loaded too. Raises BuildError
+    that lists every problem.
     """
     try:
         with open_foreign(vmlinux, MAX_KERNEL_BYTES) as stream:
             return loadable(stream)
     except ElfError as error:
-        raise BuildError(f"{vmlinux}: no sound ELF file: {error.message}", "give an uncompressed vmlinux") from error
+        raise BuildError(f"{vmlinux}: not a valid ELF file: {error.message}", "give an uncompressed vmlinux") from error
     except ForeignFileError as error:
         raise BuildError(error.message, error.hint) from error
     except BuildError as error:
@@ -149,12 +150,12 @@ def check_loadable(vmlinux: Path) -> Loadable:
 
 
 def loadable(stream: BinaryIO) -> Loadable:
-    """What check_loadable() says of an open vmlinux. Raises BuildError, and ElfError for no sound ELF file."""
+    """check_loadable() for an open vmlinux. Raises BuildError, and ElfError for an invalid ELF file."""
     elf = parse_elf(stream)
     loads = [load for load in elf.of_type(PT_LOAD) if load.memory_bytes]
     problems = [*_format_problems(elf), *_segment_problems(loads, elf.size_bytes)]
     problems += _entry_problems("entry point", elf.entry, loads)
-    # The notes of a broken file can't be read: its other problems say why.
+    # The notes of a broken file can't be read; its other problems explain why.
     pvh_entry = 0 if problems else _pvh_entry(elf)
     if pvh_entry is None:
         problems.append("no PVH note: QEMU can't start it (CONFIG_PVH=y adds it)")
@@ -165,7 +166,7 @@ def loadable(stream: BinaryIO) -> Loadable:
         if len(problems) > len(shown):
             shown.append(f"and {len(problems) - len(shown)} more")
         raise BuildError(
-            "is no kernel that Firecracker and QEMU can load:" + "".join(f"\n  {problem}" for problem in shown),
+            "is not a kernel that Firecracker and QEMU can load:" + "".join(f"\n  {problem}" for problem in shown),
             "build an x86-64 vmlinux (not a bzImage)",
         )
     return Loadable(elf.entry, pvh_entry, len(loads), max(load.physical_address + load.memory_bytes for load in loads))
@@ -207,7 +208,7 @@ def _entry_problems(what: str, address: int, loads: Sequence[Segment]) -> list[s
 
 
 def _pvh_entry(elf: ElfFile) -> int | None:
-    """The PVH entry point, if a loader can find it: notes are padded by their segment's alignment, 4 in a kernel."""
+    """The PVH entry point, if a loader can find it. Notes are padded to their segment's alignment, 4 in a kernel."""
     for segment in elf.of_type(PT_NOTE):
         if segment.align_bytes == NOTE_ALIGN_BYTES and segment.file_bytes <= MAX_NOTES_BYTES:
             for name, kind, description in _notes(elf, elf.read(segment.offset, segment.file_bytes)):
@@ -217,7 +218,7 @@ def _pvh_entry(elf: ElfFile) -> int | None:
 
 
 def _notes(elf: ElfFile, data: bytes) -> Iterator[tuple[bytes, int, bytes]]:
-    """Name, type and description of each note that is complete (System V ABI, Note Section)."""
+    """Name, type and description of each complete note (System V ABI, Note Section)."""
     while len(data) >= NOTE_HEAD_BYTES:
         name_bytes, description_bytes, kind = elf.unpack("III", data)
         description_at = NOTE_HEAD_BYTES + _aligned(name_bytes)

@@ -1,7 +1,7 @@
-"""Where a kernel's source comes from: a Debian package, kernel.org or a mirror of it, or a local tree.
+"""The sources of a kernel: a Debian package, kernel.org or a mirror of it, or a local tree.
 
-Each source has an identity, which goes into the artifact's key and is found without fetching anything, and can be
-unpacked into a directory of its own, so that a build never touches the original.
+Each source has an identity, which is part of the artifact's cache key. Finding it needs no download, except for a
+package of another Debian suite. A source is unpacked into a new directory, so that a build never changes the original.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Source:
 
 
 def find_source(spec: Spec, workspace: Workspace, progress: Progress, name: str | None) -> Source:
-    """The source of that name in the spec, or the local tree at that path; None is the spec's default.
+    """The source with that name in the spec, or the local tree at that path. None selects the spec's default.
 
     Raises SpecError for a name that is neither, BuildError for a source that can't be identified.
     """
@@ -59,7 +59,7 @@ def find_source(spec: Spec, workspace: Workspace, progress: Progress, name: str 
         if (Path(name) / "Kconfig").is_file() and (Path(name) / "Makefile").is_file():
             return _local_tree(Path(name), progress)
         raise SpecError(
-            f"{name}: neither a kernel source of the spec nor a kernel's source tree",
+            f"{name}: neither a kernel source of the spec nor a kernel source tree",
             f"use one of {', '.join(kernel.sources)}, or the path of an unpacked kernel source",
         )
     wanted = kernel.sources[name]
@@ -70,7 +70,7 @@ def find_source(spec: Spec, workspace: Workspace, progress: Progress, name: str 
 
 
 def _debian(wanted: DebianKernel, other_suite: Debian, workspace: Workspace, progress: Progress) -> Source:
-    """The installed package, else the candidate of the host's apt, else that of the suite that is said to have it."""
+    """The installed package, else the candidate of the host's apt, else the package of the spec's other suite."""
     package = wanted.package
     installed = run(["dpkg-query", "-W", "-f", "${Version}", package], timeout_s=QUERY_TIMEOUT_S, ok_codes=(0, 1))
     tarball = INSTALLED_SOURCES / f"{package}.tar.xz"
@@ -103,14 +103,14 @@ def _debian_candidate(package: str) -> str | None:
     try:
         policy = run(["apt-cache", "policy", package], timeout_s=QUERY_TIMEOUT_S, env={"LC_ALL": "C"}).output
     except CommandError as error:
-        raise BuildError(f"{package}: apt can't be asked: {error.message}", "is this Debian or Ubuntu?") from error
-    # apt takes a name that it does not know for a pattern: asked for linux-source-6.1, it tells of linux-source-6.12.
+        raise BuildError(f"{package}: apt-cache failed: {error.message}", "use a host with Debian or Ubuntu") from error
+    # apt treats an unknown name as a pattern: for linux-source-6.1 it may answer with linux-source-6.12.
     candidate = re.search(rf"^{re.escape(package)}:\n.*\n +Candidate: (\d\S+)", policy, re.MULTILINE)
     return candidate[1] if candidate else None
 
 
 def _of_other_suite(package: str, debian: Debian, workspace: Workspace, progress: Progress) -> Source:
-    """The package of another Debian suite, fetched once; whoever wants a newer one removes the directory."""
+    """The package of another Debian suite, fetched once. To get a newer one, remove the directory."""
     kept = workspace.directory("cache", "kernel") / f"{package}-{debian.suite}"
     tarball = INSTALLED_SOURCES / f"{package}.tar.xz"
     if not kept.exists():
@@ -135,13 +135,13 @@ def _kernel_org(wanted: KernelOrgKernel, mirror: str, workspace: Workspace, prog
             _download(url, wanted.sha256, archive, progress)
         _untar(archive, directory, log)
 
-    # Not the mirror: the pin alone says what the source is.
+    # The mirror is not part of the identity: the pinned hash alone identifies the source.
     return Source({"kernel.org": wanted.version, "sha256": wanted.sha256}, unpack)
 
 
 def _download(url: str, sha256: str, target: Path, progress: Progress) -> None:
-    """Fetch `url`; the file appears under its name only when it is complete and its hash is the pinned one."""
-    hint = "set kernel.kernel_org_mirror to a mirror that you reach, or build from another source (--source)"
+    """Fetch `url`. The file gets its name only when it is complete and has the pinned hash."""
+    hint = "set kernel.kernel_org_mirror to a reachable mirror, or build from another source (--source)"
     try:
         with (
             urllib.request.urlopen(url, timeout=STALL_TIMEOUT_S) as response,
@@ -153,7 +153,7 @@ def _download(url: str, sha256: str, target: Path, progress: Progress) -> None:
             if found != sha256:
                 raise BuildError(
                     f"{url}: SHA-256 is {found}, the spec pins {sha256}",
-                    "the mirror's file is damaged or not the one meant: use another mirror, or correct the pin",
+                    "the mirror's file is damaged or a different one: use another mirror, or correct the pin",
                 )
             partial.path.replace(target)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
@@ -168,7 +168,7 @@ def _copy(response: BinaryIO, file: BinaryIO, on_bytes: Callable[[int], None]) -
         got_bytes += len(chunk)
         on_bytes(got_bytes)
         if time.monotonic() > deadline_s:
-            raise TimeoutError(f"no end within {DOWNLOAD_TIMEOUT_S:g} s")
+            raise TimeoutError(f"not complete after {DOWNLOAD_TIMEOUT_S:g} s")
 
 
 def _local_tree(tree: Path, progress: Progress) -> Source:

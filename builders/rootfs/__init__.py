@@ -1,4 +1,4 @@
-"""Root file systems: fetch, select or install, configure, pack; see each module for one step."""
+"""Builds root file systems: fetch, select or install, configure, pack. Each module does one step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MB = 1_000_000
 
 @dataclass(frozen=True)
 class RootfsArtifact:
-    """A built image: the file, what is known of it, and where it lies."""
+    """A built image: its directory and its manifest."""
 
     directory: Path
     manifest: dict[str, Any]
@@ -49,9 +49,9 @@ class RootfsArtifact:
 def build_rootfs(
     spec: Spec, workspace: Workspace, progress: Progress, *, tier: str, distro: str = DEFAULT_DISTRO
 ) -> RootfsArtifact:
-    """The image of a tier, built if the store does not have it.
+    """The image of a tier, built if it is not in the store.
 
-    Raises SpecError for an unknown tier or distro, BuildError for anything that can't be fetched or does not fit.
+    Raises SpecError for an unknown tier or distro, BuildError if a download fails or the content does not fit.
     """
     spec.tier(tier)
     source = distro_named(distro)
@@ -97,12 +97,12 @@ def build_rootfs(
 
 
 def artifact(directory: Path) -> RootfsArtifact:
-    """A built image in its directory."""
+    """The built image in a directory."""
     return RootfsArtifact(directory, read_json(directory / MANIFEST_FILE, MAX_MANIFEST_BYTES))
 
 
 def own_inputs() -> dict[str, Any]:
-    """What of this project decides the content of an image: the builder and the files that it writes."""
+    """The project's own inputs of an image, for its cache key: the builder and the files that it writes."""
     files = (path for path in sorted(FILES.rglob("*")) if path.is_symlink() or path.is_file())
     return {
         "files": {
@@ -116,7 +116,7 @@ def own_inputs() -> dict[str, Any]:
 
 
 def _configure(spec: Spec, tier: str, distro: Distro, root: Path, content: Content) -> None:
-    """Write the project's own files, each set counted for the component that it belongs to."""
+    """Write the project's own files and add each set's size to its component."""
     values = distro.guest_values(GuestValues.of_tier(spec, tier))
     for name, component in {"common": OWN_COMPONENT, **distro.file_sets(spec, tier)}.items():
         content.count(component, write_guest_files(name, values, root))
@@ -124,16 +124,16 @@ def _configure(spec: Spec, tier: str, distro: Distro, root: Path, content: Conte
 
 
 def _guide_rows(spec: Spec, tier: str, distro: Distro) -> dict[str, str]:
-    """Which row of the guide's table a component counts for."""
+    """The row of the guide's table that each component counts for."""
     rows = {name: package.guide[tier] for name, package in spec.rootfs.npm.items() if tier in package.guide}
     return rows | distro.guide_rows(spec, tier)
 
 
 @dataclass(frozen=True)
 class Packing:
-    """How a tree becomes an image. facts: what the manifest says besides what every image says of itself.
+    """How to pack a tree into an image. facts: additional entries of the manifest.
 
-    as_installed: a package manager made the tree and will change it: its owners count, equal files stay apart.
+    as_installed: a package manager made the tree and will change it, so owners are kept and equal files stay separate.
     """
 
     seed: str
@@ -144,7 +144,7 @@ class Packing:
 
 
 def pack(spec: Spec, toolbox: Toolbox, work: Path, content: Content, packing: Packing) -> None:
-    """Turn work/root into the image and its manifest."""
+    """Pack work/root into the image and write its manifest."""
     root, tar_path, image = work / "root", work / "content.tar", work / IMAGE_FILE
     write_tar(root, tar_path, spec.rootfs.source_date_epoch, as_installed=packing.as_installed)
     made = make_ext4(

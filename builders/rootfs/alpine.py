@@ -1,4 +1,4 @@
-"""Root file systems from Alpine packages (guide: Phase 2): apk itself installs them and checks their signatures."""
+"""Builds root file systems from Alpine packages (guide: Phase 2). apk installs them and checks their signatures."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from hornet.spec.rootfs import Alpine
 ARCHITECTURE = "x86_64"
 LOADER = "lib/ld-musl-x86_64.so.1"
 APK_TIMEOUT_S = 900
-# Alpine's init is BusyBox's, which starts OpenRC.
+# Alpine's init is that of BusyBox, which starts OpenRC.
 INIT_COMMAND = "/bin/busybox init"
 INSTALLED_DATABASE = "lib/apk/db/installed"
 LOCAL_SCHEMES = ("", "file")
 STALL_TIMEOUT_S = 60
 LARGEST_MINIROOTFS_BYTES = 64 << 20
-MIRROR_HINT = "in an overlay, set rootfs.alpine.mirror and rootfs.alpine.minirootfs to what can be reached from here"
+MIRROR_HINT = "in an overlay, set rootfs.alpine.mirror and rootfs.alpine.minirootfs to reachable addresses"
 
 
 def enable_services(alpine: Alpine, root: Path) -> None:
-    """What `rc-update add` does. Raises BuildError for a service that no package brought."""
+    """Enable services as `rc-update add` does. Raises BuildError for a service that no package contains."""
     for runlevel, services in alpine.services.items():
         for service in services:
             if not (root / "etc/init.d" / service).exists():
                 raise BuildError(
                     f"no service {service!r} in the image",
-                    "correct rootfs.alpine.services in spec/builders.toml, or add the package that has it",
+                    "correct rootfs.alpine.services in spec/builders.toml, or add the package that contains it",
                 )
             link = root / "etc/runlevels" / runlevel / service
             link.parent.mkdir(parents=True, exist_ok=True)
@@ -51,15 +51,15 @@ def enable_services(alpine: Alpine, root: Path) -> None:
 
 
 def _set_rc_sys(path: Path, value: str) -> None:
-    """Guide: sed 's/^#rc_sys=""/rc_sys="lxc"/' — and an error where sed would silently do nothing."""
+    """Guide: sed 's/^#rc_sys=""/rc_sys="lxc"/'. Raises BuildError if the line is missing, which sed would ignore."""
     text, line = path.read_text() if path.exists() else "", '#rc_sys=""'
     if line not in text.splitlines():
-        raise BuildError(f"{path.name} of openrc has no line {line}", "look at what this release of openrc expects")
+        raise BuildError(f"{path.name} of openrc has no line {line}", "read what this release of openrc expects")
     path.write_text(text.replace(f"\n{line}\n", f'\nrc_sys="{value}"\n'))
 
 
 def _minirootfs(alpine: Alpine, store: Store, progress: Progress) -> Path:
-    """The tree of Alpine's minirootfs: a local directory as it is, an archive unpacked."""
+    """The tree of Alpine's minirootfs: a local directory unchanged, or an unpacked archive."""
     given = _local_path(alpine.minirootfs)
     if given and given.is_dir():
         return given.resolve()
@@ -79,7 +79,7 @@ def _minirootfs(alpine: Alpine, store: Store, progress: Progress) -> Path:
 
 
 def _fetch(alpine: Alpine, archive: Path) -> None:
-    """The pinned archive, a few MB, from wherever the spec says."""
+    """The content of the pinned archive, a few MB, from the address in the spec."""
     given = _local_path(alpine.minirootfs)
     address = given.as_uri() if given else alpine.minirootfs
     try:
@@ -91,19 +91,19 @@ def _fetch(alpine: Alpine, archive: Path) -> None:
     if found != alpine.minirootfs_sha512:
         raise BuildError(
             f"{address}: SHA-512 is {found}, the spec pins {alpine.minirootfs_sha512}",
-            "the file is damaged or not the one meant: use another mirror, or correct the pin",
+            "the file is damaged or a different one: use another mirror, or correct the pin",
         )
     archive.write_bytes(content)
 
 
 def _apk_add(alpine: Alpine, base: Path, packages: list[str], tree: Path, log: Path, progress: Progress) -> None:
-    """Install into an empty tree. The minirootfs's apk runs by its own loader: no chroot, no file of the host changes.
+    """Install into an empty tree. The minirootfs's own loader runs its apk, without chroot and without host changes.
 
-    apk refuses an index or a package whose signature no key of the minirootfs made.
+    apk rejects an index or a package that is not signed with a key of the minirootfs.
     """
     loader, keys = base / LOADER, base / "etc/apk/keys"
     if not loader.exists() or not any(keys.glob("*.pub")):
-        raise BuildError(f"{base}: no {LOADER} or no keys in etc/apk/keys", "name a whole minirootfs of Alpine")
+        raise BuildError(f"{base}: no {LOADER} or no keys in etc/apk/keys", "name a complete minirootfs of Alpine")
     tree.mkdir()
     repositories = [f"{url}\n" for url in _repositories(alpine)]
     repositories_file = tree.with_name("repositories")
@@ -127,23 +127,23 @@ def _repositories(alpine: Alpine) -> list[str]:
 
 
 def _local_indexes(alpine: Alpine) -> Iterator[Path]:
-    """The index files of a local mirror: they say what the packages are; a remote one is asked each time."""
+    """The index files of a local mirror, which identify its packages. A remote mirror is queried each time."""
     if _local_path(alpine.mirror):
         for repository in _repositories(alpine):
             index = Path(repository) / ARCHITECTURE / "APKINDEX.tar.gz"
             if not index.is_file():
-                raise BuildError(f"{index}: no such file", "name a directory of the layout of Alpine's mirrors")
+                raise BuildError(f"{index}: no such file", "name a directory with the layout of Alpine's mirrors")
             yield index
 
 
 def _local_path(address: str) -> Path | None:
-    """The path that a file:// URL or a plain path names; None for what is fetched over the network."""
+    """The path that a file:// URL or a plain path names; None for an address on the network."""
     parts = urlsplit(address)
     return Path(parts.path).resolve() if parts.scheme in LOCAL_SCHEMES else None
 
 
 def _installed(database: Path) -> Iterator[dict[str, str]]:
-    """The packages in apk's own database: fields by their letter (P name, V version, I installed size in bytes)."""
+    """The packages in apk's database, as fields by letter (P name, V version, I installed size in bytes)."""
     for block in database.read_text().strip().split("\n\n"):
         yield {line[0]: line[2:] for line in block.splitlines() if line[1:2] == ":" and line[0] in "PVI"}
 
@@ -180,7 +180,7 @@ class AlpineDistro:
         return layer / "tree" / INSTALLED_DATABASE
 
     def populate(self, spec: Spec, tier: str, layer: Path, toolbox: Toolbox, root: Path) -> Content:
-        """Fill `root` with what apk installed, cleaned up and set to rc_sys; finish() enables services."""
+        """Copy the installed packages to `root`, clean up and set rc_sys. finish() enables services."""
         alpine = spec.rootfs.alpine
         run(["cp", "-a", f"{layer}/tree/.", root], timeout_s=APK_TIMEOUT_S)
         for pattern in alpine.cleanup:

@@ -1,4 +1,4 @@
-"""The unslimmed image that the guide starts from (Phase 1): Debian with systemd and all that its packages install."""
+"""The unslimmed image that the guide starts from (Phase 1): Debian with systemd and all files of its packages."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ SYSTEMD = "/usr/lib/systemd/systemd"
 
 
 def build_baseline(spec: Spec, workspace: Workspace, progress: Progress) -> RootfsArtifact:
-    """The baseline image of the spec, from the store if it is there; it takes two to three minutes.
+    """The baseline image of the spec, built if it is not in the store. Building takes two to three minutes.
 
-    Raises BuildError if a package can't be had, or the content does not fit.
+    Raises BuildError if a package is unavailable or the content does not fit.
     """
     store = Store(workspace, progress.say)
     toolbox = build_toolbox(spec, store, progress)
@@ -57,14 +57,14 @@ def build_baseline(spec: Spec, workspace: Workspace, progress: Progress) -> Root
         with progress.step(NAME, "writing the ext4 image"):
             size_mb = spec.rootfs.baseline.size_mb
             seed = content_key({"tier": NAME, "network": inputs["network"]})
-            # As much room as the size leaves: free_mb can't be had in full.
+            # All the room that the fixed size leaves: less than free_mb.
             pack(spec, toolbox, work, content, Packing(seed, size_mb, size_mb, {"tier": NAME}, as_installed=True))
 
     return artifact(store.get_or_build("rootfs", inputs, build))
 
 
 def _fetch_layer(spec: Spec, store: Store, progress: Progress) -> Path:
-    """Debian as its package manager installs it, with the package lists that it leaves, and without host keys."""
+    """Debian as its package manager installs it, including the package lists but without SSH host keys."""
     baseline, debian = spec.rootfs.baseline, spec.rootfs.debian
     inputs: dict[str, Any] = {
         "packages": sorted(baseline.packages),
@@ -79,7 +79,7 @@ def _fetch_layer(spec: Spec, store: Store, progress: Progress) -> Path:
         argv = [
             *("mmdebstrap", "--mode=root", "--variant=minbase", "--architectures=amd64", TRUST),
             f"--include={','.join(sorted(baseline.packages))}",
-            # The guide removes what apt leaves behind, so it is left here.
+            # The guide itself removes apt's leftovers, so they stay here.
             *("--skip=cleanup/apt/lists", "--dpkgopt=force-unsafe-io"),
             f'--customize-hook=chroot "$1" systemctl enable {" ".join(baseline.services)}',
             '--customize-hook=rm -f "$1"/etc/ssh/ssh_host_*',
@@ -91,7 +91,7 @@ def _fetch_layer(spec: Spec, store: Store, progress: Progress) -> Path:
                 run(argv, timeout_s=FETCH_TIMEOUT_S, log=work / "packages.log", on_line=progress.update, env=clock)
             except HornetError as error:
                 raise BuildError(error.message, "check that apt's mirror is reachable: apt-get update") from error
-        # The kernel fills it; device nodes are not for a tar.
+        # The kernel fills /dev, and the tar must not contain device nodes.
         shutil.rmtree(tree / "dev")
         (tree / "dev").mkdir()
 

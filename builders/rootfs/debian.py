@@ -1,4 +1,4 @@
-"""Root file systems from Debian packages: a layer of what is fetched, then the tier's selection of its files."""
+"""Builds root file systems from Debian packages: fetches a layer, then selects the tier's files from it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RECIPE = ("icu.py", "stub_libraries.py")
 
 
 def components(spec: Spec, tier: str) -> dict[str, Component]:
-    """What an image of this tier is made of."""
+    """The components of an image of this tier."""
     return {name: it for name, it in spec.rootfs.debian.image_components.items() if tier in it.tiers}
 
 
@@ -45,7 +45,7 @@ def _copy(selection: Selection, root: Path) -> None:
 
 
 def _trim(debian: Debian, tier: str, root: Path) -> None:
-    """Cut the tables of the tier's libraries that nothing else in the image needs."""
+    """Trim the tier's libraries: remove symbols that no other file of the image uses."""
     libraries = [path for pattern in debian.trimmed.get(tier, []) for path in root.glob(pattern.lstrip("/"))]
     for library in libraries:
         others = (path for path in root.rglob("*") if file_bytes(path) and path != library)
@@ -53,7 +53,7 @@ def _trim(debian: Debian, tier: str, root: Path) -> None:
 
 
 def _component_sizes(selection: Selection, root: Path) -> dict[str, int]:
-    """Bytes by component; a file with several names counts once."""
+    """Bytes by component. A file with several hard links counts once."""
     sizes: dict[str, int] = {}
     seen: set[int] = set()
     for path, component in selection.component_by_path.items():
@@ -70,7 +70,7 @@ class DebianDistro:
     as_installed = False
 
     def fetch_layer(self, spec: Spec, tier: str, toolbox: Toolbox, store: Store, progress: Progress) -> Path:
-        """The tier's packages, unpacked: a layer of its own, so that a change of our own files needs no network."""
+        """The tier's unpacked packages. They are a separate layer, so that changes of our own files need no network."""
         debian = spec.rootfs.debian
         packages = sorted({name for component in components(spec, tier).values() for name in component.packages})
         inputs: dict[str, Any] = {
@@ -99,7 +99,7 @@ class DebianDistro:
         return layer / VERSIONS_FILE
 
     def populate(self, spec: Spec, tier: str, layer: Path, toolbox: Toolbox, root: Path) -> Content:
-        """Fill `root` with the tier's files of the layer; what the builder writes itself comes later."""
+        """Fill `root` with the tier's files of the layer. The builder writes its own files later."""
         tree = layer / "tree"
         selection = select(tree, {name: it.paths for name, it in components(spec, tier).items() if it.paths})
         _copy(selection, root)
@@ -121,7 +121,7 @@ class DebianDistro:
         return {it.files: name for name, it in components(spec, tier).items() if it.files}
 
     def finish(self, spec: Spec, root: Path) -> None:
-        """Services are started by what the builder's own files say."""
+        """Nothing to do: the builder's own files start the services."""
 
     def guide_rows(self, spec: Spec, tier: str) -> dict[str, str]:
         return {name: it.guide[tier] for name, it in components(spec, tier).items() if tier in it.guide}

@@ -1,4 +1,4 @@
-"""What a distribution does for an image: one protocol for all; builders/distros.py lists them."""
+"""The protocol that every distribution implements. builders/distros.py lists them."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from hornet.spec.model import Spec
 
 
 class Distro(Protocol):
-    """How images are made from a distribution's packages. Each distro's module has one object of it: DISTRO."""
+    """Builds images from a distribution's packages. Each distro's module has one such object: DISTRO."""
 
     @property
     def as_installed(self) -> bool:
-        """Whether a package manager made the tree and will change it: then equal files stay apart (see Packing)."""
+        """Whether a package manager made the tree and will change it. Then equal files stay separate (see Packing)."""
 
     def fetch_layer(self, spec: Spec, tier: str, toolbox: Toolbox, store: Store, progress: Progress) -> Path:
         """The tier's packages as a layer in the store.
 
-        Raises SpecError for a tier that it has no packages for, BuildError for what can't be fetched.
+        Raises SpecError for a tier without packages, BuildError if a download fails.
         """
 
     def versions_file(self, layer: Path) -> Path:
-        """The file of the layer that says which versions it holds: new versions make a new image."""
+        """The layer's file with its package versions. New versions make a new image."""
 
     def populate(self, spec: Spec, tier: str, layer: Path, toolbox: Toolbox, root: Path) -> Content:
-        """Fill `root` with the tier's files of the layer; the builder's own files come afterwards."""
+        """Fill `root` with the tier's files of the layer. The builder's own files are written afterwards."""
 
     def guest_values(self, values: GuestValues) -> GuestValues:
-        """The values of the builder's own files, changed where this distribution differs."""
+        """The values for the builder's own files, adapted to this distribution."""
 
     def file_sets(self, spec: Spec, tier: str) -> dict[str, str]:
-        """The directories below files/ that belong to it, beside `common`: the component that each counts for."""
+        """The distribution's directories below files/, besides `common`, and the component of each."""
 
     def finish(self, spec: Spec, root: Path) -> None:
-        """What is left to do when the builder's own files are there. Raises BuildError."""
+        """The last step, after the builder's own files are written. Raises BuildError."""
 
     def guide_rows(self, spec: Spec, tier: str) -> dict[str, str]:
         """The row of the guide's size table that each component counts for."""

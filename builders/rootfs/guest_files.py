@@ -1,4 +1,4 @@
-"""What the builder adds to the packages' own files: configuration and start scripts from the spec, applet links."""
+"""Writes the builder's own files to an image: configuration and start scripts from the spec, applet links."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CERTIFICATE_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 
 @dataclass(frozen=True)
 class GuestValues:
-    """What the templates below files/ may use."""
+    """The variables of the templates below files/."""
 
     network: Network
     secrets: Secrets
@@ -48,7 +48,7 @@ class GuestValues:
 def write_guest_files(name: str, values: GuestValues, root: Path) -> int:
     """Render the directory `name` of builders/rootfs/files/ into an image tree and add its links.
 
-    The executable bit is kept. Returns how many bytes were written.
+    The executable bit is kept. Returns the number of bytes written.
     """
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
     variables = {field: getattr(values, field) for field in values.__dataclass_fields__}
@@ -58,7 +58,7 @@ def write_guest_files(name: str, values: GuestValues, root: Path) -> int:
         target = root / inside
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_file():
-            # A link of a package (to another place of the image) is replaced, not followed.
+            # Replace a package's symbolic link; do not write through it.
             target.unlink(missing_ok=True)
             size_bytes += target.write_text(environment.from_string(source.read_text()).render(variables))
             executable = source.stat().st_mode & 0o100
@@ -72,7 +72,7 @@ def write_guest_files(name: str, values: GuestValues, root: Path) -> int:
 
 
 def make_directories(root: Path) -> None:
-    """Mount points and the directories that programs expect."""
+    """Create mount points and the directories that programs expect."""
     for name in DIRECTORIES:
         (root / name).mkdir(parents=True, exist_ok=True)
     for name in ("tmp", "var/tmp"):
@@ -86,7 +86,7 @@ def make_directories(root: Path) -> None:
 
 
 def bundle_certificates(packages: Path, root: Path) -> int:
-    """All of Mozilla's certificate authorities in one file, in order of name: what update-ca-certificates makes.
+    """Write all of Mozilla's certificate authorities to one file, in order of name, as update-ca-certificates does.
 
     Returns its size in bytes.
     """
@@ -95,7 +95,7 @@ def bundle_certificates(packages: Path, root: Path) -> int:
     size_bytes = bundle.write_text(
         "".join(path.read_text() for path in sorted((packages / CERTIFICATES).glob("*.crt")))
     )
-    # Where OpenSSL itself looks.
+    # OpenSSL's default paths.
     openssl = root / "usr/lib/ssl"
     openssl.mkdir(parents=True, exist_ok=True)
     for name, target in {"certs": "/etc/ssl/certs", "cert.pem": f"/{CERTIFICATE_BUNDLE}"}.items():
@@ -105,7 +105,7 @@ def bundle_certificates(packages: Path, root: Path) -> int:
 
 
 def link_applets(packages: Toolbox, root: Path) -> None:
-    """A link for every BusyBox applet whose name is not taken by a real program."""
+    """Link every BusyBox applet unless a real program has its name."""
     for applet in packages.run("busybox", "--list-full").split():
         path = applet if applet.startswith("usr/") else f"usr/{applet}"
         taken = any(

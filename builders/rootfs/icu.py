@@ -1,4 +1,4 @@
-"""ICU's data cut down to English: 32 MB become 5 (guide: What We Remove, Locales: English only needed)."""
+"""Reduces ICU's data to English, from 32 MB to 5 (guide: What We Remove, Locales: English only needed)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hornet.errors import BuildError
 from hornet.host.proc import run
 
 LOCALE_ITEM = re.compile(r"^(?:[a-z]+/)?([a-z]{2,3})(?:_[A-Za-z0-9_]*)?\.res$")
-# Converters from legacy encodings, transliterators between scripts, names of characters, word lists of Asian scripts.
+# Converters for legacy encodings, transliterators between scripts, character names, word lists of Asian scripts.
 BIG_ITEM = re.compile(r"^translit/.*|.*\.cnv$|^unames\.icu$|^brkitr/.*\.dict$")
 BREAK_ROOT = "brkitr/root.res"
 BOX = "icu-work"
@@ -23,7 +23,7 @@ KEPT_LANGUAGES = {"en"}
 
 
 def removable(items: Iterable[str]) -> list[str]:
-    """The items of an ICU data package that belong to other languages than English."""
+    """The items of an ICU data package that English does not need."""
     return [item for item in items if BIG_ITEM.match(item) or _foreign(item)]
 
 
@@ -33,16 +33,16 @@ def _foreign(item: str) -> bool:
 
 
 def shrink(tree: Path, toolbox: Toolbox, work: Path) -> Path:
-    """Write a libicudata with English data only, from the one in `tree`; returns the new library.
+    """Write a libicudata with English data only, made from the one in `tree`. Returns the new library.
 
-    The icupkg of the same suite does it, so that formats fit. Raises BuildError.
+    It uses the icupkg of the same suite, so that the formats match. Raises BuildError.
     """
     libraries = list(tree.glob("usr/lib/x86_64-linux-gnu/libicudata.so.*.*"))
     if len(libraries) != 1:
         raise BuildError(f"expected one libicudata in {tree}, found {len(libraries)}")
     library = libraries[0]
     major = library.name.split(".")[2]
-    # icupkg insists on the name: version, then l for little-endian.
+    # icupkg requires this name: the version, then l for little-endian.
     data_name = f"icudt{major}l.dat"
     box = work / BOX
     box.mkdir()
@@ -56,7 +56,7 @@ def shrink(tree: Path, toolbox: Toolbox, work: Path) -> Path:
 
 
 def _forget_word_lists(toolbox: Toolbox, box: Path, data_name: str) -> None:
-    """Take the references to word lists out of the root locale's break rules, so that the lists can go."""
+    """Remove the references to word lists from the root locale's break rules, so that the lists can be removed."""
     (box / "brkitr").mkdir()
     toolbox.run("icupkg", "-x", BREAK_ROOT, data_name, cwd=box)
     toolbox.run("derb", BREAK_ROOT, cwd=box)
@@ -80,14 +80,14 @@ def _data_of(library: Path, symbol_name: str) -> bytes:
         (offset,) = elf.address_offsets(address)
         stream.seek(offset)
         if not size:
-            # The symbol carries no size: the data ends with its section.
+            # The symbol has no size; the data ends with its section.
             section = elf.get_section(symbols[0]["st_shndx"])
             size = section["sh_addr"] + section["sh_size"] - address
         return stream.read(size)
 
 
 def _link(data: Path, symbol: str, output: Path, soname: str) -> Path:
-    """A shared library that holds nothing but the data under its symbol."""
+    """Link a shared library that contains only the data and its symbol."""
     source = data.with_suffix(".S")
     source.write_text(
         f'.section .rodata\n.balign 16\n.globl {symbol}\n.type {symbol}, @object\n{symbol}:\n.incbin "{data.name}"\n'

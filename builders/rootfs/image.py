@@ -1,4 +1,4 @@
-"""An ext4 image from a directory tree, the same bytes each time."""
+"""Builds an ext4 image from a directory tree, reproducible to the byte."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hornet.spec.rootfs import Rootfs
 
 BLOCK_BYTES = 4096
 MB = 1_000_000
-# Defaults of new mke2fs releases that a 5.10 kernel can't mount.
+# Disable the defaults of new mke2fs releases that a 5.10 kernel can't mount.
 FEATURES = "^orphan_file,^metadata_csum_seed"
 
 
@@ -31,9 +31,9 @@ class ImageFacts:
 
 
 def write_tar(root: Path, tar_path: Path, epoch_s: int, *, as_installed: bool = False) -> None:
-    """A tar of the tree in a fixed order, every time stamp the same.
+    """Write a tar of the tree in a fixed order, with one time stamp for all files.
 
-    All files are root's, and equal ones become hard links; not so in a tree that a package manager made and will
+    All files belong to root, and equal files become hard links, except in a tree that a package manager made and will
     change again (as_installed).
     """
     seen: dict[str, str] = {}
@@ -61,14 +61,14 @@ def write_tar(root: Path, tar_path: Path, epoch_s: int, *, as_installed: bool = 
 def make_ext4(
     rootfs: Rootfs, toolbox: Toolbox, *, tar_path: Path, image: Path, seed: str, max_mb: float, free_mb: float
 ) -> ImageFacts:
-    """Write `image` from a tar: as small as its content and `free_mb` of room allow.
+    """Write `image` from a tar, as small as its content and `free_mb` of free space allow.
 
-    Content that exceeds `max_mb` still gets its image and its room: whoever judges the size says by how much.
+    Content that exceeds `max_mb` still gets an image with free space. The check of the size reports the excess.
     """
     identity = str(uuid.uuid5(uuid.NAMESPACE_URL, f"hornetos:{seed}"))
     largest = int(max_mb * MB) // BLOCK_BYTES * BLOCK_BYTES
     content_bytes = tar_path.stat().st_size
-    # The first pass only tells how much the content takes; it may be larger than allowed.
+    # The first pass only measures the content. Its image may be larger than allowed.
     trial = _mkfs(rootfs, max(largest, content_bytes * 5 // 4), toolbox, tar_path, image, identity)
     wanted = trial.used_bytes + int(free_mb * MB)
     size_bytes = (wanted * 101 // 100) // BLOCK_BYTES * BLOCK_BYTES
@@ -118,7 +118,7 @@ def _walk(root: Path) -> Iterator[Path]:
 
 
 def _identity(path: Path) -> str:
-    """Equal content and mode means one inode in the image."""
+    """Identifies a file's inode in the image: files with equal content and mode share one."""
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return f"{digest} {path.stat().st_mode:o} {path.stat().st_size or path}"

@@ -1,4 +1,4 @@
-"""The few programs of an image that are the project's own, compiled without a C library so that they run in any."""
+"""Compiles the project's own programs, without a C library, so that they run in any image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hornet.host.proc import run
 
 SOURCES = Path(__file__).with_name("native")
 TARGET = "usr/lib/hornetos"
-# Nothing of the host gets in: no build id, no start files, no library.
+# Nothing from the host is linked: no build id, no start files, no library.
 FLAGS = [
     *("-Os", "-Wall", "-Werror", "-ffreestanding", "-nostdlib", "-fno-stack-protector", "-fcf-protection=none"),
     *("-fno-asynchronous-unwind-tables", "-Wl,--build-id=none", "-Wl,-z,noseparate-code", "-s"),
@@ -17,7 +17,7 @@ PROGRAMS = {"refresh": ("refresh.c", "-static"), "getrandom.so": ("getrandom.c",
 
 
 def install_programs(root: Path) -> int:
-    """Compile each into an image tree; returns their size in bytes. Raises CommandError."""
+    """Compile all programs into an image tree. Returns their total size in bytes. Raises CommandError."""
     directory = root / TARGET
     directory.mkdir(parents=True, exist_ok=True)
     for name, (source, *kind) in PROGRAMS.items():

@@ -1,4 +1,4 @@
-"""Packages of the npm registry: pinned, each a layer of its own, installed where npm itself would put them."""
+"""Pinned packages of the npm registry. Each is a separate layer, installed in npm's own directory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMANDS = "usr/local/bin"
 
 
 def fetch_layers(packages: Mapping[str, NpmPackage], store: Store, progress: Progress) -> dict[str, Path]:
-    """A layer for each package, by component, from the store if it is there. Raises BuildError."""
+    """A layer for each package, by component, fetched if it is not in the store. Raises BuildError."""
     return {component: _fetch_layer(package, store, progress) for component, package in packages.items()}
 
 
@@ -55,9 +55,9 @@ def install(packages: Mapping[str, NpmPackage], layers: Mapping[str, Path], root
 
 
 def fetch_npm(package: NpmPackage, target: Path, work: Path) -> None:
-    """Download the pinned npm package, check its integrity, unpack what the spec keeps of it into `target`.
+    """Download the pinned npm package, check its integrity, and unpack the files that the spec keeps into `target`.
 
-    Raises BuildError for an unreachable registry, another content than pinned, or a missing entry.
+    Raises BuildError for an unreachable registry, content that differs from the pin, or a missing entry.
     """
     wanted = f"{package.package}@{package.version}"
     npm = Path(sys.executable).with_name("npm")
@@ -71,7 +71,7 @@ def fetch_npm(package: NpmPackage, target: Path, work: Path) -> None:
     if digest != package.integrity:
         raise BuildError(
             f"{wanted}: integrity {digest}, expected {package.integrity}",
-            "the registry serves another content than pinned: do not use it before you know why",
+            "the registry's content differs from the pin: do not use it before you know why",
         )
     _unpack(archive, package, target)
 

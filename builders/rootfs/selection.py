@@ -1,4 +1,4 @@
-"""Which files of the extracted packages go into an image: kept paths, and the shared libraries that they need."""
+"""Selects the files of the extracted packages for an image: kept paths, and the shared libraries that they need."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LIBRARY_DIRECTORIES = ("usr/lib/x86_64-linux-gnu", "usr/lib64", "usr/lib")
 
 @dataclass
 class Selection:
-    """Paths of a tree (relative, no leading slash), each with the component that it belongs to."""
+    """Paths of a tree (relative, no leading slash), each with its component."""
 
     tree: Path
     component_by_path: dict[str, str] = field(default_factory=dict)
 
     def add(self, path: str, component: str) -> None:
-        """Take a path with all that is below it and, for a symbolic link, what it points to."""
+        """Select a path with everything below it and, for a symbolic link, its target."""
         path = self._through_directory_links(path, component)
         if path in self.component_by_path:
             return
@@ -41,7 +41,7 @@ class Selection:
                 self.add(f"{path}/{name}", component)
 
     def _through_directory_links(self, path: str, component: str) -> str:
-        """Where `path` really is: /lib/x is usr/lib/x, and the link /lib is taken too."""
+        """The real path of `path`: /lib/x is usr/lib/x. The link /lib is selected too."""
         parts = path.strip("/").split("/")
         for depth in range(1, len(parts)):
             head = self.tree.joinpath(*parts[:depth])
@@ -53,10 +53,10 @@ class Selection:
         return "/".join(parts)
 
     def close_over_libraries(self) -> None:
-        """Add every shared library that a selected ELF file needs, and what those need in turn.
+        """Select every shared library that a selected ELF file needs, directly or indirectly.
 
-        One that a single component needs belongs to it; the others are LIBRARY_COMPONENT. Raises BuildError naming the
-        file and the library if one is not among the packages.
+        A library that a single component needs belongs to it; the others belong to LIBRARY_COMPONENT. Raises
+        BuildError with the file and the library if no package contains it.
         """
         users: dict[str, set[str]] = {}
         for component in dict.fromkeys(self.component_by_path.values()):
@@ -66,7 +66,7 @@ class Selection:
             self.add(library, components.pop() if len(components) == 1 else LIBRARY_COMPONENT)
 
     def _libraries_of(self, component: str) -> set[str]:
-        """Paths of all libraries that a component's files need, directly or not."""
+        """Paths of all libraries that a component's files need, directly or indirectly."""
         queue = [path for path, owner in self.component_by_path.items() if owner == component]
         found: set[str] = set()
         while queue:
@@ -81,7 +81,7 @@ class Selection:
         return found
 
     def _real(self, path: str) -> str:
-        """Where a path within the tree leads to."""
+        """The target of a path within the tree."""
         scratch = Selection(self.tree)
         scratch.add(path, "")
         return next(name for name in reversed(scratch.component_by_path) if not (self.tree / name).is_symlink())
@@ -102,7 +102,7 @@ def select(tree: Path, keep: Mapping[str, Sequence[str]]) -> Selection:
             if not matches:
                 raise BuildError(
                     f"{component}: {pattern} matches nothing in the packages",
-                    f"correct the paths of {component!r} in spec/builders.toml, or add the package that has the file",
+                    f"correct the paths of {component!r} in spec/builders.toml, or add the package with the file",
                 )
             for match in matches:
                 selection.add(match, component)
@@ -111,7 +111,7 @@ def select(tree: Path, keep: Mapping[str, Sequence[str]]) -> Selection:
 
 
 def needed_libraries(path: Path) -> list[str]:
-    """The interpreter and the shared libraries of an ELF file; nothing for any other file."""
+    """The interpreter and the shared libraries of an ELF file; empty for any other file."""
     try:
         linkage = read_linkage(path)
     except ElfError as error:
@@ -120,7 +120,7 @@ def needed_libraries(path: Path) -> list[str]:
 
 
 def expand_braces(pattern: str) -> Iterator[str]:
-    """`a/{b,c}` is `a/b` and `a/c`: what globs of shells have and Python's have not."""
+    """Expand `a/{b,c}` to `a/b` and `a/c`. Python's globs do not support braces."""
     found = re.search(r"\{([^{}]*)\}", pattern)
     if not found:
         yield pattern

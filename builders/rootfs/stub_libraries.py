@@ -1,10 +1,13 @@
-"""Small libraries in place of big ones that an image does not use.
+"""Replaces big libraries that an image does not use with small stubs.
 
-GnuTLS with all that it needs is 6 MB of a 150 MB image that has OpenSSL. Two things want it. Git's libcurl is built
-with GnuTLS, while everything else has Debian's other flavour, with the same functions under other symbol versions: a
-library that forwards each function to the other flavour replaces it. And libcurl's RTMP (a protocol for video
-streams) wants it: a library in which nothing can be opened replaces that. spec/builders.toml says which others go this
-way: sshd's database of logins, which would bring SQLite; in Micro libcurl's LDAP, SFTP and Kerberos.
+GnuTLS and its dependencies take 6 MB of a 150 MB image that already has OpenSSL. Two libraries need it:
+
+- Git's libcurl is built with GnuTLS. All other programs use Debian's OpenSSL flavour of libcurl, which has the same
+  functions with other symbol versions. A stub that forwards each function to that flavour replaces Git's libcurl.
+- libcurl's RTMP library, for a protocol of video streams. A stub in which every open fails replaces it.
+
+spec/builders.toml lists further stubs: sshd's database of logins, which would need SQLite, and in Micro libcurl's LDAP,
+SFTP and Kerberos.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from elftools.elf.elffile import ELFFile
 from hornet.errors import BuildError
 from hornet.host.proc import run
 
-# In a symbol's version index: this is not the version that a linker takes by default.
+# A bit in a symbol's version index: this is not the linker's default version.
 HIDDEN_VERSION = 0x8000
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 CURL, CURL_GNUTLS = "libcurl.so.4", "libcurl-gnutls.so.4"
@@ -27,15 +30,15 @@ CURL, CURL_GNUTLS = "libcurl.so.4", "libcurl-gnutls.so.4"
 
 @dataclass(frozen=True)
 class Symbol:
-    """A function or a variable that a library defines. version: as the assembler writes it, `@@NODE` or, if not the
-    default one, `@NODE`; empty in a library without versions. data_bytes: a variable's size; None for a function."""
+    """A function or a variable that a library defines. version: in the assembler's notation, `@@NODE` for the default
+    version, else `@NODE`; empty in a library without versions. data_bytes: a variable's size; None for a function."""
 
     name: str
     version: str
     data_bytes: int | None
 
     def assembly(self, number: int, body: str) -> str:
-        """A function with another body, a variable with zeros."""
+        """The assembly of the symbol: a function with the given body, or a variable of zeros."""
         label = f"shim_{number}" if self.version else self.name
         symver = f".symver {label}, {self.name}{self.version}\n" if self.version else ""
         if self.data_bytes is None:
@@ -45,7 +48,7 @@ class Symbol:
 
 
 def replace_libraries(tree: Path, work: Path, names: Sequence[str]) -> None:
-    """Replace libraries in the tree; every function of those in `names` answers 0: no handle, nothing done.
+    """Replace libraries in the tree. Every function of those in `names` returns 0, which means no handle or no effect.
 
     Raises BuildError if the flavours of libcurl differ.
     """
@@ -59,7 +62,7 @@ def replace_libraries(tree: Path, work: Path, names: Sequence[str]) -> None:
 
 
 def _replace(library: Path, symbols: Sequence[Symbol], body: str, work: Path, linked: Sequence[str]) -> None:
-    """Assemble a library of the same symbols, each function with `body`, and put it in the place of `library`."""
+    """Replace `library` with one that has the same symbols, each function with `body`."""
     source, script, output = work / "shim.S", work / "shim.map", work / library.name
     text = "".join(symbol.assembly(i, body.format(name=symbol.name)) for i, symbol in enumerate(symbols))
     source.write_text(text + ".section .note.GNU-stack\n")
@@ -68,7 +71,7 @@ def _replace(library: Path, symbols: Sequence[Symbol], body: str, work: Path, li
         nodes.setdefault(symbol.version.lstrip("@"), []).append(symbol.name)
     script.write_text("".join(f"{node} {{ global: {'; '.join(names)}; }};\n" for node, names in nodes.items()))
     flags = ["-shared", "-nostdlib", "-Wl,--build-id=none", f"-Wl,-soname,{library.name}"]
-    # What the linked library itself needs is not ours to resolve here.
+    # Do not resolve the dependencies of the linked library here.
     flags += ["-Wl,--allow-shlib-undefined", "-Wl,--no-as-needed"]
     flags += [f"-Wl,--version-script={script}"] if "" not in nodes else []
     run(["gcc", *flags, "-o", output, source, *linked], timeout_s=60)
@@ -85,7 +88,7 @@ def _exported(library: Path) -> list[Symbol]:
         found = []
         for number, symbol in enumerate(elf.get_section_by_name(".dynsym").iter_symbols()):
             kind = symbol["st_info"]["type"]
-            # Names of versions are symbols too, without a place.
+            # Version names are symbols too, without an address.
             if symbol["st_shndx"] in ("SHN_UNDEF", "SHN_ABS") or kind not in ("STT_FUNC", "STT_OBJECT"):
                 continue
             index: Any = indexes.get_symbol(number)["ndx"] if definitions else None

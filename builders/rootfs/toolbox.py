@@ -1,4 +1,4 @@
-"""Debian's own build tools, of the suite that images are made of: so the host's versions do not matter."""
+"""Debian's build tools, from the suite that images are built from, so that the host's versions do not matter."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Toolbox:
 
     @property
     def identity(self) -> list[str]:
-        """What of it goes into the key of an artifact: how it was made, and of which versions."""
+        """The toolbox's part of an artifact's cache key: how it was built, and its package versions."""
         return [self.tree.parent.name, file_sha256(self.tree.with_name(VERSIONS_FILE))]
 
     def run(self, tool: str, *args: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-        """Run a program of the tree by the tree's own loader; returns what it printed. Raises CommandError."""
+        """Run a program of the tree with the tree's own loader. Returns its output. Raises CommandError."""
         program = next(
             (self.tree / where / tool for where in PROGRAM_DIRECTORIES if (self.tree / where / tool).exists()), None
         )
@@ -43,7 +43,7 @@ class Toolbox:
 
 
 def build_toolbox(spec: Spec, store: Store, progress: Progress) -> Toolbox:
-    """The toolbox of the spec, from the store if it is there. Raises BuildError."""
+    """The toolbox of the spec, fetched if it is not in the store. Raises BuildError."""
     rootfs = spec.rootfs
     inputs = {
         "packages": rootfs.toolbox,

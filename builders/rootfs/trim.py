@@ -1,10 +1,10 @@
-"""A shared library without the names that only it knows: Debian's libnode goes from 55 MB to 45.
+"""Removes the symbols that only the library itself uses: Debian's libnode shrinks from 55 MB to 45.
 
-Node.js as a library exports each of its 65,000 functions and reaches its own by name through that table; names and
-tables take 10 MB. Here a reference of the library to itself becomes an address, in the compact form (RELR), and the
-table keeps what the library imports, what any other program or library of the image knows under the same name, and
-what `kept` names. Code and data stay where they were, byte for byte, but for the addresses that a loader would write
-into them at the start. What is lost: names that something not in the image could ask for.
+Node.js as a library exports all of its 65,000 functions and refers to its own by name. Names and tables take 10 MB.
+trim() turns the library's references to itself into relative relocations in the compact form (RELR). The symbol table
+keeps the imports, the names that another program or library of the image uses, and the names that `kept` matches. Code
+and data stay at their addresses, byte for byte, except for the addresses that the loader would write at start. A
+program that is added to the image later cannot use the removed names.
 
 System V ABI, chapter 5; the GNU hash table and RELR as glibc reads them (elf/dl-lookup.c, elf/dl-relocate-ld.h).
 """
@@ -27,7 +27,7 @@ from hornet.formats.elf import MAGIC
 PAGE_BYTES, WORD_BYTES, RELR_BITS = 4096, 8, 63
 SYMBOL, RELOCATION, DYNAMIC = struct.Struct("<IBBHQQ"), struct.Struct("<QQq"), struct.Struct("<qQ")
 SEGMENT, NEED, NEED_AUX = struct.Struct("<IIQQQQQQ"), struct.Struct("<HHIII"), struct.Struct("<IHHII")
-# Of the ELF header: where the tables of sections are. What only runs needs none.
+# The fields of the ELF header that describe the section table. The loader does not need it.
 SECTION_TABLE_OFFSET, SECTION_COUNTS_OFFSET = 0x28, 0x3A
 PT_LOAD = 1
 R_64, R_GLOB_DAT, R_JUMP_SLOT, R_RELATIVE = 1, 6, 7, 8
@@ -36,12 +36,12 @@ DT_NULL, DT_NEEDED, DT_PLTRELSZ, DT_STRTAB, DT_SYMTAB, DT_RELA, DT_RELASZ = 0, 1
 DT_STRSZ, DT_SONAME, DT_JMPREL, DT_RELRSZ, DT_RELR, DT_RELRENT = 10, 14, 23, 35, 36, 37
 DT_GNU_HASH, DT_VERSYM, DT_RELACOUNT, DT_VERNEED = 0x6FFFFEF5, 0x6FFFFFF0, 0x6FFFFFF9, 0x6FFFFFFE
 TABLES = (".gnu.hash", ".dynsym", ".dynstr", ".gnu.version", ".gnu.version_r", ".rela.dyn", ".rela.plt")
-# glibc refuses a library with RELR that does not ask for this version of its own.
+# glibc rejects a library with RELR unless the library requires this version of glibc.
 LIBC, RELR_VERSION = "libc.so.6", "GLIBC_ABI_DT_RELR"
 
 
 def known_names(paths: Iterable[Path]) -> set[str]:
-    """Every name in the dynamic symbol tables of these files, offered or wanted; what is no ELF file has none."""
+    """Every name in the dynamic symbol tables of these files, exported or imported. Other files have none."""
     names: set[str] = set()
     for path in paths:
         content = path.read_bytes()
@@ -52,9 +52,9 @@ def known_names(paths: Iterable[Path]) -> set[str]:
 
 
 def trim(library: Path, known: Collection[str], kept: str) -> None:
-    """Rewrite a library in place. known: names that other files of the image know; kept: a pattern of more names.
+    """Rewrite a library in place. known: names that other files of the image use. kept: a pattern of more names.
 
-    Raises BuildError for a library whose tables are not laid out as GNU ld does it.
+    Raises BuildError for a library whose tables do not have GNU ld's layout.
     """
     tables = _Tables(library.read_bytes())
     wanted = re.compile(kept)
@@ -85,13 +85,13 @@ class _Tables:
         return strings[offset : strings.index(b"\0", offset)].decode()
 
     def relocations(self, section: str | None = None) -> Iterator[tuple[int, int, int, int]]:
-        """(address, type, symbol, addend) of one table, or of both."""
+        """(address, type, symbol, addend) of one relocation table, or of both."""
         for name in [section] if section else [".rela.dyn", ".rela.plt"]:
             for address, info, addend in RELOCATION.iter_unpack(self._raw[name]):
                 yield address, info & 0xFFFFFFFF, info >> 32, addend
 
     def needs(self) -> Iterator[tuple[str, list[tuple[int, int, int, str]]]]:
-        """Versions wanted, by file: (hash, flags, index, name)."""
+        """The required versions, by file: (hash, flags, index, name)."""
         raw, place, more = self._raw[".gnu.version_r"], 0, bool(self._raw[".gnu.version_r"])
         while more:
             _, count, file, first, following = NEED.unpack_from(raw, place)
@@ -123,7 +123,7 @@ class _Strings:
 
 
 class _Trimmed:
-    """The same library with the symbols `stays` only."""
+    """The same library with only the symbols `stays`."""
 
     def __init__(self, tables: _Tables, stays: Collection[int]) -> None:
         self.old = tables
@@ -158,7 +158,7 @@ class _Trimmed:
         return value
 
     def _relative(self) -> dict[int, int]:
-        """What becomes an address: {where: what}."""
+        """The relative relocations: {address: value}."""
         found = {}
         for address, kind, symbol, addend in self.old.relocations():
             if kind == R_RELATIVE:
@@ -171,7 +171,7 @@ class _Trimmed:
         return found
 
     def _new_tables(self, relative: Sequence[int]) -> dict[int, bytes]:
-        """The tables by their tag in the dynamic section; the strings last, for the others add to them."""
+        """The tables by their tag in the dynamic section. The strings come last because the others add to them."""
         symbols = b"".join(
             SYMBOL.pack(self.strings.add(self.old.name(name)), *rest)
             for name, *rest in (self.old.symbols[index] for index in self.order)
@@ -192,7 +192,7 @@ class _Trimmed:
         return {**tables, DT_STRTAB: bytes(self.strings.content)}
 
     def _hash_table(self) -> bytes:
-        """A Bloom filter that lets every name through, buckets, and the hashes with a mark on the last of a bucket."""
+        """A Bloom filter that accepts every name, the buckets, and the hashes; a bit marks the last one of a bucket."""
         hashes = [self._hash(index) for index in self.exports]
         buckets = [0] * self.buckets
         chain = []
@@ -247,7 +247,7 @@ class _Trimmed:
         body[section["sh_offset"] : section["sh_offset"] + room] = written.ljust(room, b"\0")
 
     def _assemble(self, head: bytearray, body: bytearray) -> bytes:
-        """The new tables instead of the old ones; all that follows moves up by whole pages, its addresses stay."""
+        """The file with the new tables. The rest moves up by whole pages in the file; its addresses stay the same."""
         first, *others = self._loads()
         head_end = len(head)
         head += bytes(-len(head) % PAGE_BYTES)
@@ -272,7 +272,7 @@ class _Trimmed:
         return [segment for segment in segments if segment[0] == PT_LOAD]
 
     def _start_of_tables(self) -> int:
-        """Where the first table is; behind it, the first segment must hold tables only."""
+        """The offset of the first table. After it, the first segment must contain only tables."""
         first = self._loads()[0]
         sections = [section for section in self.old.elf.iter_sections() if section["sh_size"] and section["sh_addr"]]
         start: int = next(section["sh_offset"] for section in sections if section.name == TABLES[0])
@@ -289,7 +289,7 @@ class _Trimmed:
 
 
 def _relr(addresses: Sequence[int]) -> bytes:
-    """Addresses in ascending order, packed: an address, then words whose bits stand for the words that follow it."""
+    """Pack ascending addresses (RELR): an address, then bitmaps of the words that follow it."""
     words, place = [], 0
     while place < len(addresses):
         words.append(addresses[place])
@@ -307,7 +307,7 @@ def _relr(addresses: Sequence[int]) -> bytes:
 
 
 def _version_hash(name: str) -> int:
-    """The hash of the System V ABI, which version names have."""
+    """The hash function of the System V ABI, used for version names."""
     value = 0
     for byte in name.encode():
         value = (value << 4) + byte
