@@ -38,7 +38,7 @@ class AddressPlan:
 
     Up to 255 it is the guide's formula, 10.0.N.0/24. The guide wants more VMs than that, so the plan goes on
     where the formula ends: VM N has the Nth subnet of uplink_base, and 256 has 10.1.0.0/24. Subnet 0 holds the
-    guests' own network, which is the same in every namespace, and is no VM's.
+    guests' own network, which is the same in every namespace, and belongs to no VM.
     """
 
     network: Network

@@ -75,7 +75,7 @@ def test_a_target_that_is_not_there_proves_nothing(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(isolation, "WORD", "")
     with private_lab(SPEC.network, f"hornet-{os.getpid()}-mute-") as lab:
         (problem,) = isolation.other_vms_by_routes(lab)[:1]
-        assert "nothing is proved: the host, who may, does not read_banner the server either" in problem
+        assert "control failed: the host, which is allowed, cannot reach the server either" in problem
 
 
 def test_a_service_that_is_allowed_is_reached_and_no_other() -> None:

@@ -168,4 +168,4 @@ def _attackers(guest: FakeGuest) -> dict[str, Attacker]:
 
 
 def _silent(who: str, heard: str | None) -> list[str]:
-    return [] if heard else [f"nothing is proved: {who}, who may, does not read_banner the server either"]
+    return [] if heard else [f"control failed: {who}, which is allowed, cannot reach the server either"]
