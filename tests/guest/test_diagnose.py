@@ -89,7 +89,7 @@ FAULTS = {
 
 @pytest.mark.requirement("trouble-bridge", "trouble-tap", "trouble-nat")
 @pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS)
-def test_a_broken_network_is_named_and_the_printed_commands_repair_it(
+def test_broken_network_is_named_and_printed_commands_repair_it(
     faults: dict[str, str], patient: VM, workspace: Workspace, spec: Spec, host_net: HostNet
 ) -> None:
     names = {"ns": patient.namespace.name, "host": host_net.namespace, "veth": patient.namespace.plan.host_veth}
@@ -104,9 +104,7 @@ def test_a_broken_network_is_named_and_the_printed_commands_repair_it(
 
 
 @pytest.mark.requirement("trouble-console")
-def test_sshd_that_does_not_start_is_named_with_what_the_console_says(
-    patient: VM, workspace: Workspace, spec: Spec
-) -> None:
+def test_failed_sshd_is_named_with_its_console_output(patient: VM, workspace: Workspace, spec: Spec) -> None:
     # Nothing can run what /dev/null covers; the session that is open goes on.
     kill = 'for p in $(pidof sshd); do grep -q "^PPid:.$(pidof supervise-daemon)$" /proc/$p/status && kill $p; done'
     patient.guest.run(f"mount --bind /dev/null /usr/sbin/sshd; {kill}", GUEST_TIMEOUT_S)

@@ -101,7 +101,7 @@ def test_a_key_that_it_does_not_accept_is_named(
             vm.guest.wait_ready(LIMIT_S)
 
 
-def test_one_without_sshd_ends_in_time_with_what_its_console_says(
+def test_image_without_sshd_fails_in_time_with_its_console(
     foreign: Path, kernel: Path, hasty: tuple[Fleet, float], tmp_path: Path
 ) -> None:
     mute = changed_image(foreign, tmp_path / "mute.ext4", {"/etc/ssh/sshd_config": "NoSuchOption yes\n"})

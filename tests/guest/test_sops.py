@@ -47,7 +47,7 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 @pytest.mark.requirement("sop-new-version", "change-inside-vm", "correct-workflow", "sop-rollback")
 @pytest.mark.requirement("sop-validate-ssh", "sop-validate-tools")
-def test_a_new_version_is_changed_inside_the_vm_validated_and_published(
+def test_new_version_is_changed_validated_and_published(
     own_home: Workspace, bundle: Bundle, fleet: Fleet, spec: Spec, tmp_path: Path
 ) -> None:
     script = tmp_path / "change.sh"

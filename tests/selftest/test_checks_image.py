@@ -85,7 +85,7 @@ def make_image(root: Path, image: Path) -> None:
     run(["mke2fs", "-q", "-t", "ext4", "-d", root, image, "8M"], timeout_s=60)
 
 
-def test_an_image_is_judged_as_its_directory_is_and_nothing_is_left(root: Path, tmp_path: Path) -> None:
+def test_image_is_judged_like_its_directory_and_leaves_no_files(root: Path, tmp_path: Path) -> None:
     image, work = tmp_path / "image", tmp_path / "work"
     work.mkdir()
     write(root, "usr/lib/python3.11/os.py", "x" * 1000)

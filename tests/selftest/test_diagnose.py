@@ -213,7 +213,7 @@ nets = st.one_of(st.none(), st.just(INNER), st.just(NetFacts({}, (), False, "", 
         inside=st.one_of(st.none(), st.just(HEALTHY.inside)),
     )
 )
-def test_any_observation_is_walked_to_its_end_and_every_blame_has_a_fix(seen: Observations) -> None:
+def test_every_bad_step_has_a_cause_and_a_fix(seen: Observations) -> None:
     steps = walk(PLACE, seen)
     assert len(steps) == len(STEPS)
     for step in steps:

@@ -21,7 +21,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_the_guide_loads_and_names_metrics_tools_and_removals_of_the_spec() -> None:
+def test_guide_names_metrics_tools_and_removals_of_the_spec() -> None:
     guide, spec = load_requirements(), load_spec()
     assert {requirement.metric for requirement in guide.values() if requirement.metric} == set(spec.metrics)
     assert {tool.requirement or f"tool-{name}" for name, tool in spec.tools.items()} <= set(guide)
@@ -75,7 +75,7 @@ def test_requirements_and_lane_travel_with_each_result(tmp_path: Path) -> None:
     assert (second.guide, second.lane, second.outcome) == (("files-three",), None, "failed")
 
 
-def test_a_marker_with_an_unknown_id_stops_the_run_and_says_what_to_do(tmp_path: Path) -> None:
+def test_marker_with_an_unknown_id_stops_the_run_with_a_hint(tmp_path: Path) -> None:
     result = run_pytest(tmp_path, SAMPLE.replace("files-atomic", "file-atomic"))
     assert result.returncode == pytest.ExitCode.USAGE_ERROR
     assert "test_sample.py::test_a: spec/requirements.toml has no 'file-atomic'" in result.stderr
@@ -93,7 +93,7 @@ GUIDE = {
 }
 
 
-def test_coverage_names_each_test_once_and_the_most_that_a_verdict_takes() -> None:
+def test_coverage_lists_each_test_once_with_the_highest_need() -> None:
     checks = [check("one", "a"), check("one", "a", takes=Takes.VM), check("two", "a", "b")]
     a, b, c = coverage(GUIDE.values(), checks, ["cold_boot"])
     assert (a.tests, a.takes) == (["conformance/test_x::one", "conformance/test_x::two"], Takes.VM)
@@ -143,7 +143,7 @@ def test_tests_are_collected_with_their_ids_and_what_they_take(tmp_path: Path) -
     assert "test='conformance/test_sample::test_b', takes=<Takes.NO_VM" in done.stdout
 
 
-def test_every_requirement_has_a_check_or_a_reason_and_the_page_is_up_to_date() -> None:
+def test_every_requirement_is_covered_and_the_page_is_current() -> None:
     words = [sys.executable, "-m", "hornet_cli", "guide"]
     done = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, timeout=300, check=False)
     problems = [line for line in done.stdout.splitlines() if line.startswith("problem: ")]

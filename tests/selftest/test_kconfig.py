@@ -164,7 +164,7 @@ def without_trust(**more: str) -> dict[str, str]:
     return {name: value for name, value in GOOD.items() if not name.startswith("RANDOM_TRUST")} | more
 
 
-def test_what_a_version_no_longer_has_is_judged_by_the_boot_argument() -> None:
+def test_flag_absent_from_a_version_is_judged_by_boot_argument() -> None:
     assert bad_flags(without_trust(), "6.2") == {}
     assert bad_flags(without_trust(), "6.12.3", boot_args="random.trust_cpu=on") == {}
     off = bad_flags(without_trust(), "6.12.3", boot_args="quiet random.trust_cpu=on random.trust_cpu=off")

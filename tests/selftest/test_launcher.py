@@ -75,7 +75,7 @@ def test_an_odd_home_is_one_sentence(name: str, tmp_path: Path) -> None:
     assert len(shown.stderr.splitlines()) == 2
 
 
-def test_planted_links_are_not_followed_and_a_failed_set_up_is_named(finished: Path, tmp_path: Path) -> None:
+def test_planted_links_are_not_followed_and_errors_are_named(finished: Path, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious\n")
     (finished / "venv/stamp").write_text("of another version\n")

@@ -333,7 +333,7 @@ def test_a_foreign_table_in_a_vms_namespace_is_an_error_and_stays(prefix: str) -
         hornetos_net(prefix, "down")
 
 
-def test_a_foreign_namespace_in_the_place_of_the_private_host_is_an_error_and_stays(prefix: str) -> None:
+def test_foreign_private_host_is_an_error_and_is_not_removed(prefix: str) -> None:
     netns.create(f"{prefix}host", lambda: None)
     try:
         code, output = hornetos_net(prefix, "up")
@@ -346,7 +346,7 @@ def test_a_foreign_namespace_in_the_place_of_the_private_host_is_an_error_and_st
         netns.remove(f"{prefix}host")
 
 
-def test_a_foreign_interface_in_the_place_of_a_vms_end_is_not_changed(prefix: str) -> None:
+def test_foreign_interface_named_as_a_vms_veth_is_not_changed(prefix: str) -> None:
     try:
         hornetos_net(prefix, "up", "--count", "2")
         in_namespace(f"{prefix}host", "ip link del veth-vm2-br; ip link add veth-vm2-br type bridge")
@@ -359,7 +359,7 @@ def test_a_foreign_interface_in_the_place_of_a_vms_end_is_not_changed(prefix: st
         hornetos_net(prefix, "down")
 
 
-def test_a_host_that_a_process_holds_is_no_leftover_whatever_its_process_id(prefix: str) -> None:
+def test_private_host_held_by_a_process_is_not_a_leftover(prefix: str) -> None:
     """As seen from outside of a container: no process has the number in the name, and yet it lives."""
     with subprocess.Popen(["true"]) as dead:
         pass

@@ -183,7 +183,7 @@ def test_a_planted_link_is_refused_by_name(place: str, tmp_path: Path) -> None:
     assert not list(elsewhere.iterdir())
 
 
-def test_a_planted_link_in_the_place_of_a_run_or_a_snapshot_is_refused(tmp_path: Path) -> None:
+def test_planted_link_named_as_run_or_snapshot_is_rejected(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "home")
     for place in ("reports", "snapshots"):
         (workspace.directory(place) / "v1").symlink_to(tmp_path)

@@ -111,9 +111,7 @@ def test_what_is_published_is_whole_after_a_power_cut(image: Path, tmp_path: Pat
         assert production(workspace, NAMES) == disk.resolve() / "snapshots/v2"
 
 
-def test_without_syncing_the_same_power_cut_leaves_empty_files_and_the_store_notices(
-    image: Path, tmp_path: Path
-) -> None:
+def test_power_cut_without_syncing_empties_files_and_is_noticed(image: Path, tmp_path: Path) -> None:
     """The control: it is the syncing that the test above proves."""
     with ext4_samples.mounted(image) as disk, worker(disk, 1, 2, UNSYNCED="1") as process:
         assert process.stdout

@@ -68,7 +68,7 @@ def run_sample(directory: Path, *options: str) -> None:
     subprocess.run([*words, f"{directory}/test_sample.py"], cwd=SOURCE, capture_output=True, timeout=120, check=False)
 
 
-def test_what_is_needed_is_begun_first_and_a_failure_is_its_own_tests(tmp_path: Path) -> None:
+def test_prefetch_runs_first_and_fails_only_dependent_tests(tmp_path: Path) -> None:
     run_sample(tmp_path)
     assert (tmp_path / "log").read_text().split("\n")[:3] == ["family", "facts", "first test"], "hardened: nobody's"
     cases = [(case.name, case.outcome) for case in read_junit(tmp_path / "junit.xml")]

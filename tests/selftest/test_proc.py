@@ -28,7 +28,7 @@ MIB = 1 << 20
 INTERRUPTS, INTERRUPT_STEP_S = 40, 0.002
 
 
-def test_a_process_that_ended_does_not_run_though_nobody_waited_for_it() -> None:
+def test_zombie_process_is_not_running() -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
         assert is_running(process.pid)
         process.kill()
@@ -115,7 +115,7 @@ def test_slow_readers_get_the_whole_output() -> None:
     assert len(lines) == 16
 
 
-def test_a_command_that_ended_in_time_is_no_timeout_though_its_reader_was_slow() -> None:
+def test_slow_reader_does_not_time_out_a_finished_command() -> None:
     assert run(["echo", "a line"], timeout_s=0.5, on_line=lambda line: time.sleep(1)).output == "a line\n"
 
 

@@ -41,7 +41,7 @@ def lane():
 """
 
 
-def test_a_record_has_the_unit_of_the_spec_and_a_misspelt_one_is_an_error(tmp_path: Path) -> None:
+def test_record_has_the_specs_unit_and_misspelt_names_are_errors(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(NO_LANE)
     (tmp_path / "test_sample.py").write_text(TESTS)
     words = [sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={tmp_path}"]
@@ -62,7 +62,7 @@ def test_names_that_the_code_uses_are_in_the_spec() -> None:
     assert {METRIC, DENSITY_METRIC} <= set(SPEC.metrics)
 
 
-def test_a_name_that_is_like_no_other_is_refused_with_the_place_to_add_it() -> None:
+def test_unknown_quantity_is_rejected_with_the_file_to_edit() -> None:
     with pytest.raises(SpecError) as caught:
         SPEC.quantity("x")
     assert "did you mean" not in caught.value.hint

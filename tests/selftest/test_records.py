@@ -28,7 +28,7 @@ phases = st.fixed_dictionaries({"load": amounts, "resume": amounts, "first reply
 
 
 @given(st.lists(phases, min_size=1, max_size=20))
-def test_runs_become_one_record_that_is_a_run_and_survives_the_file(runs: list[dict[str, float]]) -> None:
+def test_record_of_runs_keeps_a_real_run_and_survives_json(runs: list[dict[str, float]]) -> None:
     made = Record.of_runs("snapshot_restore", runs, unit="ms", lane="qemu/tcg", host=HOST)
     assert made.parts in runs, "value and parts are those of a run that happened"
     assert sorted(made.samples) == sorted(sum(run.values()) for run in runs)

@@ -102,7 +102,7 @@ def test_one_failed_conformance_test_fails_and_is_named() -> None:
     assert found.failures == ["conformance/test_tools::test_one: sshd: not found"]
 
 
-def test_a_test_that_could_not_judge_leaves_the_run_unjudged_and_is_named() -> None:
+def test_run_with_an_unjudged_test_is_not_judged_and_names_it() -> None:
     found = decision(good_records("qemu/kvm"), [case(), case("error", "no answer")])
     assert found.outcome is Outcome.UNJUDGED
     assert found.unjudged == ["conformance/test_tools::test_one: no answer"]

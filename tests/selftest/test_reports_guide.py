@@ -44,7 +44,7 @@ def test_the_verdict_of_a_requirement_is_that_of_its_checks(cases: list[Case], e
     assert verdict(*cases) is expected
 
 
-def test_a_property_of_the_suite_is_not_said_to_be_judged_by_a_run() -> None:
+def test_property_of_the_suite_is_not_judged_by_a_run() -> None:
     of_the_suite = Requirement("files", "A", "says", scope="suite")
     assert verdict(requirement=of_the_suite) is RequirementVerdict.OF_THE_SUITE
     assert verdict(case("failed", "missing"), requirement=of_the_suite) is RequirementVerdict.FAILS

@@ -127,7 +127,7 @@ def test_latest_is_switched_and_stays_relative(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "latest", "second"]
 
 
-def test_names_are_shown_as_they_are_and_the_largest_and_smallest_amounts_are_drawn(tmp_path: Path) -> None:
+def test_special_characters_and_extreme_values_are_drawn(tmp_path: Path) -> None:
     """A picture takes no name for a formula, and no axis overflows."""
     records = [
         Record(

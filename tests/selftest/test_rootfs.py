@@ -109,12 +109,12 @@ def test_components_are_summed_by_row_of_the_guide() -> None:
     ]
 
 
-def test_an_image_that_is_too_big_is_reported_with_its_biggest_components() -> None:
+def test_too_big_image_is_reported_with_its_biggest_components() -> None:
     (problem,) = rootfs_size_problems(SPEC.tier("micro"), 104.7, {"Node.js": 61.3, "Git": 14.9, "Tini": 0.03})
     assert "104.7 MB, at most 80 MB allowed, 24.7 MB too large; largest: Node.js 61.3 MB" in problem
 
 
-def test_every_component_counts_for_a_row_that_the_guide_has_in_that_tier(tmp_path: Path) -> None:
+def test_unknown_names_in_an_overlay_are_rejected(tmp_path: Path) -> None:
     overlay = tmp_path / "team.toml"
     for text, named in (
         ('[rootfs.debian.image_components."Git"]\nguide = { standard = "Mercurial" }\n', "Mercurial"),
@@ -183,7 +183,7 @@ def content(root: Path) -> Path:
     return root
 
 
-def test_a_tar_links_what_is_equal_but_not_in_a_tree_that_packages_made(tmp_path: Path) -> None:
+def test_tar_links_equal_files_except_in_installed_trees(tmp_path: Path) -> None:
     root = content(tmp_path / "root")
     os.chown(root / "etc/a", 7, 7)
     for as_installed, linked, owner in ((False, True, 0), (True, False, 7)):
@@ -194,7 +194,7 @@ def test_a_tar_links_what_is_equal_but_not_in_a_tree_that_packages_made(tmp_path
             assert {member.mtime for member in tar} == {1}
 
 
-def test_an_image_repeats_to_the_byte_and_leaves_the_room_that_was_asked_for(tmp_path: Path) -> None:
+def test_image_is_reproducible_and_has_the_requested_free_space(tmp_path: Path) -> None:
     toolbox = build_toolbox(SPEC, Store(Workspace.from_env()), QUIET)
     digests: set[str] = set()
     for name in ("one", "two"):
@@ -237,7 +237,7 @@ int main(void) {
 """
 
 
-def test_a_trimmed_library_does_what_it_did_without_the_names_that_nobody_knows(tmp_path: Path) -> None:
+def test_trimmed_library_works_without_unused_names(tmp_path: Path) -> None:
     many = (
         "".join(f"int unknown_{i}(void) {{ return {i}; }}\n" for i in range(2000))
         + "int api_hidden(void) { return 1; }"

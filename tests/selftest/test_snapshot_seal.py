@@ -59,9 +59,7 @@ def test_an_untouched_snapshot_passes_wherever_it_is_copied_or_moved(bundle: Bun
     assert open_bundle(moved.directory, NAMES).manifest().version == "v1.0"
 
 
-def test_the_cheap_seal_reads_no_content_of_what_stat_says_is_untouched(
-    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cheap_seal_does_not_read_files_with_unchanged_stat(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*arguments: object) -> str:
         raise AssertionError("the cheap seal hashed a file")
 
@@ -184,7 +182,7 @@ def test_a_wrong_note_of_stat_makes_the_hashes_decide(content: str, bundle: Bund
     both_seals_refuse(bundle, NAMES.memory_file)
 
 
-def test_bytes_that_rot_under_an_untouched_inode_are_found_by_the_full_seal(original: Bundle, tmp_path: Path) -> None:
+def test_full_seal_detects_bit_rot_under_an_unchanged_inode(original: Bundle, tmp_path: Path) -> None:
     """The disk of the host itself loses a bit: no stat shows that, and the file's superblock is far away."""
     host_disk = ext4_samples.make_image(tmp_path / "host.ext4", size_mib=48)
     with ext4_samples.mounted(host_disk) as root:
@@ -250,7 +248,7 @@ def test_unchecked_seals_are_said_loudly() -> None:
     assert UNSEALED_WARNING in done.stdout
 
 
-def test_memory_and_state_that_are_not_what_they_are_called_are_rejected() -> None:
+def test_swapped_memory_and_state_files_are_rejected() -> None:
     assert part_problems(NAMES, memory_mib=256, memory_bytes=256 << 20, state_bytes=70_000) == []
     wrong = part_problems(NAMES, memory_mib=256, memory_bytes=70_000, state_bytes=256 << 20)
     assert len(wrong) == 2

@@ -153,7 +153,7 @@ def test_a_deleted_lock_file_costs_work_and_nothing_else(builder: Builder) -> No
     assert not list(artifact.parent.glob("*.tmp-*"))
 
 
-def test_what_killed_builds_of_any_key_left_is_removed_and_the_work_of_living_ones_stays(builder: Builder) -> None:
+def test_only_leftovers_of_killed_builds_are_removed(builder: Builder) -> None:
     parent = builder.workspace.directory("build", "rootfs")
     dead = parent / "0123456789abcdef.tmp-00000000"
     dead.mkdir()

@@ -140,7 +140,7 @@ main()
 """
 
 
-def test_last_words_at_the_end_of_the_interpreter_are_no_traceback(tmp_path: Path) -> None:
+def test_errors_at_interpreter_exit_print_no_traceback(tmp_path: Path) -> None:
     ended = run([PYTHON, "-c", AT_EXIT], HORNET_HOME=str(tmp_path))
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "ZeroDivisionError" in "".join(log.read_text() for log in (tmp_path / LOGS_DIRECTORY).iterdir())

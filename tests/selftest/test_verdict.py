@@ -86,6 +86,6 @@ def test_an_overlay_changes_a_target_for_tests_and_verdicts_alike(tmp_path: Path
 
 
 @given(st.floats(min_value=1e-3, max_value=1e6), st.floats(min_value=1e-3, max_value=1e6))
-def test_a_shown_value_lies_on_the_side_of_the_limit_where_the_value_lies(value: float, limit: float) -> None:
+def test_rounded_value_stays_on_its_side_of_the_limit(value: float, limit: float) -> None:
     shown = float(format_significant(value, limit))
     assert (shown > limit, shown < limit) == (value > limit, value < limit) or abs(value - limit) < 1e-9 * limit
