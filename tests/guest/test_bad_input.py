@@ -64,7 +64,7 @@ def kept(error: VMError) -> dict[str, str]:
     return {path.name: path.read_text(errors="replace") for path in Path(directory).iterdir()}
 
 
-def test_a_kernel_that_is_none(hasty: Fleet, image: Image, tmp_path: Path) -> None:
+def test_invalid_kernel_is_rejected(hasty: Fleet, image: Image, tmp_path: Path) -> None:
     kernel = tmp_path / "vmlinux"
     kernel.write_bytes(b"\x7fELF" + bytes(4096))
     with pytest.raises(VMError) as caught:
@@ -79,7 +79,7 @@ def test_a_truncated_kernel(hasty: Fleet, kernel: Path, image: Image, tmp_path: 
         hasty.boot(cut, image.path)
 
 
-def test_a_root_file_system_that_is_none(hasty: Fleet, kernel: Path, tmp_path: Path) -> None:
+def test_invalid_root_file_system_is_rejected(hasty: Fleet, kernel: Path, tmp_path: Path) -> None:
     foreign = tmp_path / "rootfs.ext4"
     foreign.write_bytes(b"no file system" * 100_000)
     with pytest.raises(VMError) as caught:

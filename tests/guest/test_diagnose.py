@@ -202,7 +202,7 @@ def _started(fleet: Fleet) -> VM:
     ("boot_args", "said", "words"),
     [("quiet", "", "the console is empty"), ("loglevel=7", "Run /bin/cat as init", "init printed nothing")],
 )
-def test_a_boot_that_stands_still_is_named(
+def test_stalled_boot_is_named(
     boot_args: str,
     said: str,
     words: str,

@@ -65,7 +65,7 @@ LATER: list[Wait] = [lambda vm, agent: vm.vmm.pause(), lambda vm, agent: vm.gues
 
 
 @pytest.mark.parametrize("wait", WAITS)
-def test_a_killed_vmm_ends_every_wait_with_its_last_words(wait: str, doomed: VM, spec: Spec) -> None:
+def test_killed_vmm_ends_every_wait_with_its_last_output(wait: str, doomed: VM, spec: Spec) -> None:
     doomed.guest.run("echo these are the last words >/dev/console", WAIT_S)
     with AgentClient(doomed, spec) as agent, ThreadPoolExecutor(1) as pool:
         said = killed(pool.submit(WAITS[wait], doomed, agent), doomed)
@@ -156,7 +156,7 @@ def test_a_killed_ssh_session_is_named_and_the_guest_goes_on(doomed: VM) -> None
     assert doomed.guest.run("echo alive", WAIT_S).stdout == "alive\n"
 
 
-def test_a_shell_killed_by_a_signal_is_told_from_a_lost_connection(doomed: VM) -> None:
+def test_killed_shell_is_distinguished_from_lost_connection(doomed: VM) -> None:
     assert doomed.guest.run("kill -9 $$; sleep 60", WAIT_S).exit_code == -1
 
 
@@ -174,7 +174,7 @@ def test_both_streams_of_a_script_are_read_together(doomed: VM) -> None:
     assert (result.stdout, len(result.stderr), result.exit_code) == ("done\n", 2 * MIB, 3)
 
 
-def test_a_flood_of_output_is_cut_with_a_notice(doomed: VM) -> None:
+def test_flood_of_output_is_truncated_with_a_notice(doomed: VM) -> None:
     size = 3 * MAX_OUTPUT_BYTES
     result = doomed.guest.run(f"head -c {size} /dev/zero >&2; head -c {size} /dev/zero; exit 5", WAIT_S)
     assert result.exit_code == 5

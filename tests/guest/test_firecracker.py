@@ -206,7 +206,7 @@ def test_its_refusal_is_told_in_its_own_words(
     assert "PUT /snapshot/load: HTTP 400" in caught.value.message
 
 
-def test_a_kernel_that_is_none(machine: MakeConfig, tmp_path: Path) -> None:
+def test_invalid_kernel_is_rejected(machine: MakeConfig, tmp_path: Path) -> None:
     kernel = tmp_path / "vmlinux"
     kernel.write_bytes(b"no kernel")
     with pytest.raises(VMError) as caught:

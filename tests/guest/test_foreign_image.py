@@ -122,7 +122,7 @@ def test_one_that_never_boots_is_not_waited_for(kernel: Path, hasty: tuple[Fleet
     assert not fleet.vms
 
 
-def test_a_key_file_that_is_none_is_named(tmp_path: Path) -> None:
+def test_invalid_key_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(GuestError, match="no such file"):
         read_ssh_key(tmp_path / "missing")
     (tmp_path / "text").write_text("no key\n")

@@ -100,7 +100,7 @@ def test_an_interrupted_run_leaves_nothing(
 
 
 @pytest.mark.parametrize("waited_for", [False, True], ids=["at once", "with a VM"])
-def test_what_was_begun_ahead_ends_with_the_run(
+def test_prefetched_work_ends_with_the_run(
     waited_for: bool, bundle: Bundle, workspace: Workspace, tmp_path: Path
 ) -> None:
     """Other threads are starting VMs and asking them when the signal comes."""

@@ -177,13 +177,13 @@ def test_a_package_that_was_changed_is_refused(mirror: Mirror, workspace: Worksp
     assert not list((workspace.build / "packages").glob("*/inputs.json"))
 
 
-def test_an_index_that_nobody_trusted_signed_is_refused(mirror: Mirror, workspace: Workspace) -> None:
+def test_index_with_an_untrusted_signature_is_rejected(mirror: Mirror, workspace: Workspace) -> None:
     mirror.write(mirror.packages, index_key=mirror.foreign)
     with pytest.raises(BuildError, match="UNTRUSTED signature"):
         fetch_layer(mirror.spec(), "standard", Store(workspace))
 
 
-def test_a_package_that_nobody_trusted_signed_is_refused(mirror: Mirror, workspace: Workspace) -> None:
+def test_package_with_an_untrusted_signature_is_rejected(mirror: Mirror, workspace: Workspace) -> None:
     swapped = next(package for package in mirror.packages if package.name == "openssh-server")
     (path,) = mirror.directory.rglob("openssh-server-*.apk")
     # The signed index vouches for a package by its hash: another content needs a signature of its own.
@@ -209,13 +209,13 @@ def test_an_openrc_without_the_guides_line_is_named(mirror: Mirror, workspace: W
         build_rootfs(mirror.spec(), workspace, QUIET, tier="standard", distro="alpine")
 
 
-def test_a_service_that_no_package_brought_is_named(mirror: Mirror, workspace: Workspace) -> None:
+def test_service_without_a_package_is_named(mirror: Mirror, workspace: Workspace) -> None:
     borrow(workspace)
     with pytest.raises(BuildError, match="no service 'chronyd'"):
         build_rootfs(mirror.spec(services={"boot": ["chronyd"]}), workspace, QUIET, tier="standard", distro="alpine")
 
 
-def test_a_mirror_that_is_none_is_named(mirror: Mirror, workspace: Workspace, tmp_path: Path) -> None:
+def test_invalid_mirror_is_named(mirror: Mirror, workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match=r"APKINDEX\.tar\.gz: no such file"):
         fetch_layer(mirror.spec(mirror=str(tmp_path / "nowhere")), "standard", Store(workspace))
     with pytest.raises(BuildError) as caught:
@@ -240,6 +240,6 @@ def test_a_minirootfs_is_unpacked_and_its_pin_decides(mirror: Mirror, workspace:
             fetch_layer(spec, "standard", Store(Workspace(tmp_path / "other")))
 
 
-def test_a_directory_that_is_no_minirootfs_is_named(mirror: Mirror, workspace: Workspace, tmp_path: Path) -> None:
+def test_directory_that_is_not_a_minirootfs_is_named(mirror: Mirror, workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="no lib/ld-musl"):
         fetch_layer(mirror.spec(minirootfs=str(tmp_path)), "standard", Store(workspace))

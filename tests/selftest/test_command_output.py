@@ -41,7 +41,7 @@ def shell(line: str, places: Places) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("words", ["--help", "gate latest", "capacity latest"])
-def test_a_reader_that_goes_away_is_no_error(words: str, places: Places) -> None:
+def test_closed_pipe_is_not_an_error(words: str, places: Places) -> None:
     ended = shell(f"hornetos {words} | true", places)
     assert ended.stderr == ""
     assert ended.returncode == 141
@@ -73,7 +73,7 @@ def test_a_launcher_that_fails_is_2(tmp_path: Path) -> None:
     assert "could not be set up" in ended.stderr
 
 
-def test_an_interrupt_while_the_command_is_loaded_is_no_traceback(tmp_path: Path) -> None:
+def test_interrupt_during_start_prints_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "logging.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     done = subprocess.run(
         [sys.executable, "-m", "hornet_cli", "guide"],

@@ -118,7 +118,7 @@ def flood(guest: socket.socket, size: int) -> int:
     return times * len(block)
 
 
-def test_a_flood_is_cut_with_a_notice_and_its_panic_is_remembered(tmp_path: Path) -> None:
+def test_flood_is_truncated_with_a_notice_and_keeps_its_panic(tmp_path: Path) -> None:
     with console_and_guest(tmp_path) as (console, guest):
         begin, end = f"first words\n{PANIC_LINE}\n", "last words\n"
         guest.sendall(begin.encode())
@@ -137,7 +137,7 @@ def test_a_flood_is_cut_with_a_notice_and_its_panic_is_remembered(tmp_path: Path
         assert len(kept) <= most + 100
 
 
-def test_a_line_that_passed_by_in_a_flood_is_found(tmp_path: Path) -> None:
+def test_line_inside_a_flood_is_found(tmp_path: Path) -> None:
     with console_and_guest(tmp_path) as (console, guest):
         found: list[re.Match[str]] = []
         waiting = threading.Thread(target=lambda: found.append(console.wait_for(WAITED_FOR, TIMEOUT_S)))
@@ -190,7 +190,7 @@ def test_a_full_disk_ends_the_file_and_not_the_console(tmp_path: Path) -> None:
         assert console.wait_for(WAITED_FOR, TIMEOUT_S)
 
 
-def test_a_panic_ends_every_wait(tmp_path: Path) -> None:
+def test_panic_ends_every_wait(tmp_path: Path) -> None:
     with console_and_guest(tmp_path) as (console, guest):
         errors: list[VMError] = []
 

@@ -70,14 +70,14 @@ def test_the_disk_of_a_running_vm_is_sound(image: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=3), timedelta(days=9999)], ids=["hours", "years"])
-def test_a_guest_whose_clock_went_ahead_is_no_damage(ahead: timedelta, image: Path, tmp_path: Path) -> None:
+def test_guest_clock_ahead_is_not_damage(ahead: timedelta, image: Path, tmp_path: Path) -> None:
     when = (datetime.now(UTC) + ahead).strftime("%Y%m%d%H%M%S")
     samples.debugfs(image, f"set_super_value mtime {when}", f"set_super_value wtime {when}")
     verdict = judge_ext4(image, tmp_path)
     assert verdict.sound, verdict.findings
 
 
-def test_a_file_that_could_be_stored_in_less_is_no_damage(image: Path, tmp_path: Path) -> None:
+def test_inefficiently_stored_file_is_not_damage(image: Path, tmp_path: Path) -> None:
     with samples.mounted(image) as root, (root / "holes").open("wb") as stream:
         for number in range(400):
             stream.seek(number * 2 * samples.BLOCK)
@@ -227,7 +227,7 @@ def test_what_is_not_ext4_is_refused(name: str, tmp_path: Path) -> None:
         judge_ext4(path, tmp_path)
 
 
-def test_a_time_limit_is_no_verdict(clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_timeout_is_not_a_verdict(clean: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The real one is sometimes done before anybody looks at the clock.
     slow = tmp_path / "e2fsck"
     slow.write_text("#!/bin/sh\nexec sleep 60\n")
@@ -250,7 +250,7 @@ def test_an_image_that_is_written_to_is_not_judged(
         judge_ext4(image, tmp_path)
 
 
-def test_a_full_disk_is_no_verdict(clean: Path, tmp_path: Path) -> None:
+def test_full_disk_is_not_a_verdict(clean: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     samples.run("mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", small)
@@ -261,7 +261,7 @@ def test_a_full_disk_is_no_verdict(clean: Path, tmp_path: Path) -> None:
         samples.run("umount", small)
 
 
-def test_an_unreadable_image_is_no_verdict(image: Path, tmp_path: Path) -> None:
+def test_unreadable_image_is_not_a_verdict(image: Path, tmp_path: Path) -> None:
     image.chmod(0)
     os.seteuid(65534)
     try:

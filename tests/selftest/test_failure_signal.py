@@ -70,12 +70,12 @@ def test_a_vmm_that_the_host_ends_is_no_verdict(script: str, last_words: str, ve
 
 
 @pytest.mark.parametrize("script", ["exit 1", "exit 0", "kill -ABRT $$"])
-def test_a_vmm_that_never_started_is_no_verdict(script: str) -> None:
+def test_vmm_that_never_started_is_not_a_verdict(script: str) -> None:
     """It has not looked at the snapshot yet."""
     assert validate._not_passed("restore", ended_vm(script, started=False)).verdict == "NOT JUDGED"
 
 
-def test_a_full_disk_of_the_host_is_no_verdict(tmp_path: Path) -> None:
+def test_full_host_disk_is_not_a_verdict(tmp_path: Path) -> None:
     failure = FailureSignal("vm1")
     failure.note_disk_error(tmp_path / "rootfs.ext4", "enospc")
     assert validate._not_passed("restore", failure.error()).verdict == "NOT JUDGED"
@@ -95,7 +95,7 @@ def test_a_vm_that_has_not_failed_is_fine() -> None:
     assert not failure.wait(0)
 
 
-def test_every_listener_is_called_once_also_one_that_comes_late() -> None:
+def test_every_listener_is_called_once_even_a_late_one() -> None:
     """While the failure is being recorded, others add listeners."""
     failure, called = FailureSignal("vm1"), list[int]()
     with ThreadPoolExecutor(8) as pool:

@@ -277,7 +277,7 @@ def test_keys_of_many_parts_are_refused_however_they_are_written(key: str) -> No
         parse_toml((key % ".".join(["b"] * MAX_DEPTH)).encode())
 
 
-def test_dots_in_values_are_no_keys() -> None:
+def test_dots_in_values_are_not_keys() -> None:
     dots = "1.2.3.4 " * 100
     text = f'a = "{dots}"\nb = [\n"{dots}",\n"{dots}"]\nc = """\n{dots}\n..........\n"""\n'
     assert parse_toml(text.encode())["b"] == [dots, dots]

@@ -71,7 +71,7 @@ def test_what_is_printable_is_all_there_and_stays(text: str) -> None:
 
 
 @given(ANY_TEXT, st.integers(0, 40))
-def test_a_limit_is_kept_and_told(text: str, limit: int) -> None:
+def test_limit_is_enforced_and_reported(text: str, limit: int) -> None:
     shown = printable(text, limit)
     cut = len(text) - limit
     assert shown.endswith(f"… ({cut} more characters)") if cut > 0 else shown == printable(text)
@@ -134,7 +134,7 @@ def test_a_cell_stays_one(text: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["http://x.y", "HTTPS://x.y", "ftp://x.y", "www.x.y", "Www.x.y"])
-def test_an_address_is_no_link_by_itself(address: str) -> None:
+def test_bare_address_is_not_a_link(address: str) -> None:
     """As GitHub would make of it: what it looks for is no longer there."""
     assert not re.search(r"(?i)(https?|ftp)://|www\.", markdown.as_text(f"see {address}"))
     assert shown_text(markdown.as_text(address))[1] == address

@@ -127,7 +127,7 @@ def test_a_debian_package_that_is_not_installed_comes_from_apt(workspace: Worksp
 
 
 @pytest.mark.usefixtures("apt_repository")
-def test_a_debian_package_that_nobody_knows_is_named(workspace: Workspace, tmp_path: Path) -> None:
+def test_unknown_debian_package_is_named(workspace: Workspace, tmp_path: Path) -> None:
     """Neither the host's apt nor the suite that is said to have it: here a mirror that is not there."""
     spec = spec_from({"kind": "debian", "package": "linux-source-9.8", "suite": "bookworm"})
     debian = spec.rootfs.debian.model_copy(update={"mirror": f"file://{tmp_path}/mirror"})
@@ -137,7 +137,7 @@ def test_a_debian_package_that_nobody_knows_is_named(workspace: Workspace, tmp_p
     assert not list((workspace.cache / "kernel").glob("linux-source-9.8-bookworm"))
 
 
-def test_a_source_without_pin_is_no_source(tmp_path: Path) -> None:
+def test_source_without_a_pin_is_rejected(tmp_path: Path) -> None:
     overlay = tmp_path / "team.toml"
     overlay.write_text('[kernel.sources.mine]\nkind = "kernel.org"\nversion = "6.6.1"\n')
     with pytest.raises(SpecError, match=r"kernel\.sources\.mine.*sha256"):

@@ -25,7 +25,7 @@ __all__ = ["host", "prefix"]
 # --- All or nothing ---------------------------------------------------------------------------------------------------
 
 
-def test_a_name_that_is_taken_names_k_and_takes_everything_back(host: HostNet) -> None:
+def test_taken_name_is_reported_and_everything_rolled_back(host: HostNet) -> None:
     foreign = f"{host.prefix}vm3"
     netns.create(foreign, lambda: None)
     try:

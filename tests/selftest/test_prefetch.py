@@ -75,6 +75,6 @@ def test_prefetch_runs_first_and_fails_only_dependent_tests(tmp_path: Path) -> N
     assert cases == [("test_file", "passed"), ("test_family", "error"), ("test_facts", "passed")]
 
 
-def test_a_worker_of_xdist_begins_only_what_its_own_tests_need(tmp_path: Path) -> None:
+def test_xdist_worker_starts_only_what_its_tests_need(tmp_path: Path) -> None:
     run_sample(tmp_path, "-n", "2", "--dist=loadfile", "-k", "file or facts")
     assert (tmp_path / "log").read_text().split("\n")[:2] == ["first test", "facts"]

@@ -84,7 +84,7 @@ def test_a_command_without_end_is_ended(script: str, monkeypatch: pytest.MonkeyP
         sh(script, 1)
 
 
-def test_input_that_nobody_reads_keeps_the_time_limit() -> None:
+def test_timeout_applies_while_input_is_not_read() -> None:
     with pytest.raises(CommandError, match="no end within 1 s"):
         sh("sleep 60", 1, input_text="x" * MIB)
 
@@ -215,7 +215,7 @@ def test_temporary_files_are_gone_also_after_a_kill(tmp_path: Path) -> None:
         (255, "exit code 255"),
     ],
 )
-def test_a_command_that_is_killed_is_said_to_be(exit_code: int, words: str) -> None:
+def test_killed_command_is_reported_as_killed(exit_code: int, words: str) -> None:
     assert ending(exit_code) == words
 
 

@@ -57,7 +57,7 @@ def test_seeds_differ(line: tuple[Console, socket.socket]) -> None:
     assert len({text.split()[-1] for text in lines.splitlines()}) == 3
 
 
-def test_an_answer_to_another_order_is_none(line: tuple[Console, socket.socket]) -> None:
+def test_answer_to_another_command_is_ignored(line: tuple[Console, socket.socket]) -> None:
     console, guest = line
     order = freeze(console)
     guest.sendall(b"hornetos: frozen 00000000\r\n")

@@ -66,7 +66,7 @@ def test_outcomes_modules_and_messages_of_tests(tmp_path: Path) -> None:
     assert not cases["test_flags"].not_judged
 
 
-def test_an_error_in_a_fixture_is_no_verdict(tmp_path: Path) -> None:
+def test_fixture_error_is_not_a_verdict(tmp_path: Path) -> None:
     path = tmp_path / "junit.xml"
     path.write_text(
         '<testsuite><testcase classname="tests.x.y" name="z"><error message="boom"/></testcase></testsuite>'

@@ -226,7 +226,7 @@ NONSENSE = {
 
 
 @pytest.mark.parametrize("answer", NONSENSE.values(), ids=NONSENSE)
-def test_a_worker_that_was_taken_over_can_only_answer_as_promised(
+def test_compromised_worker_can_only_return_the_declared_type(
     answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A mock: no file is known that takes a worker over."""
@@ -239,7 +239,7 @@ def test_a_worker_that_was_taken_over_can_only_answer_as_promised(
         confined(examine, {}, what="a thing", limits=LIMITS)
 
 
-def test_a_worker_that_is_killed_is_said_to_be() -> None:
+def test_killed_worker_is_reported_as_killed() -> None:
     with pytest.raises(
         SandboxError, match=r"^a thing: the process that reads it ended without an answer \(killed by SIGKILL\)"
     ):

@@ -124,7 +124,7 @@ def seal_and_change(bundle: Bundle) -> None:
     ],
     ids=["interrupted", "not sealed", "changed after the seal"],
 )
-def test_what_does_not_end_well_is_not_published(
+def test_failed_snapshot_is_not_published(
     finish: Callable[[Bundle], object], error: type[BaseException], why: str | None, parts: Bundle, tmp_path: Path
 ) -> None:
     with pytest.raises(error, match=why):

@@ -110,7 +110,7 @@ def test_a_file_of_another_version_is_refused(name: str, bundle: Bundle, tmp_pat
 
 
 @pytest.mark.requirement("rootfs-never-changed")
-def test_a_mount_on_the_host_is_told_with_its_time_and_place(bundle: Bundle) -> None:
+def test_mount_on_the_host_is_reported_with_time_and_place(bundle: Bundle) -> None:
     with ext4_samples.mounted(bundle.rootfs) as root:
         (root / "big").unlink()
     both_seals_refuse(bundle, r"mount_count 2, sealed 1")

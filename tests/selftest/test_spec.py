@@ -166,7 +166,7 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "word"), [(None, "no such file"), (b"[machine\n", "not valid TOML"), (b"\xff\xfe", "not UTF-8")]
 )
-def test_a_file_that_is_no_toml_is_named(tmp_path: Path, content: bytes | None, word: str) -> None:
+def test_file_that_is_not_toml_is_named(tmp_path: Path, content: bytes | None, word: str) -> None:
     path = tmp_path / "team.toml"
     if content is not None:
         path.write_bytes(content)

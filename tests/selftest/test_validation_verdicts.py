@@ -67,7 +67,7 @@ def test_a_probe_that_timed_out_is_not_judged(probe: str, step: str, facts: Prob
 
 
 @pytest.mark.parametrize(("probe", "step", "broken"), PROBES, ids=[probe for probe, *_ in PROBES])
-def test_a_problem_is_a_failure_beside_a_timeout_too(
+def test_problem_is_a_failure_even_after_a_timeout(
     probe: str, step: str, broken: ProbeResult, facts: ProbeResults, spec: Spec
 ) -> None:
     found = verdicts(facts.with_answer(timed_out(probe)).with_answer(broken), spec)

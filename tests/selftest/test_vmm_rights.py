@@ -179,7 +179,7 @@ def test_a_vmm_can_make_no_user_namespace(tmp_path: Path) -> None:
     assert "Operation not permitted" in output_of("unshare --user true", tmp_path)
 
 
-def test_a_vmm_is_told_nothing_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vmm_does_not_inherit_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HORNET_TEST_TOKEN", "secret")
     for rights in (CONFINED, AS_ROOT):
         assert "secret" not in output_of("env", tmp_path, rights)
