@@ -208,7 +208,15 @@ COMMANDS = {
             makes=("child", "work"),
         ),
         Command("rollback", lambda world: [*HORNETOS, "rollback", _snapshot(world).name], 7, (0, "production: ")),
-        Command("adopt", _adopt, 6, (0, "sealed as it is"), _unsealed_bundle, _adopt_again, makes=("child", "work")),
+        Command(
+            "adopt",
+            _adopt,
+            6,
+            (0, "sealed in its current state"),
+            _unsealed_bundle,
+            _adopt_again,
+            makes=("child", "work"),
+        ),
         Command(
             "build-rootfs",
             hornetos("--overlay", INPUTS / "date.toml", "build", "rootfs"),

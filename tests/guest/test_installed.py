@@ -58,8 +58,9 @@ def installation(workspace: Workspace) -> Iterator[Installation]:
         directory.chmod(0o755)
         wheel = _wheel(directory)
         subprocess.run(["/usr/bin/python3", "-m", "venv", directory / "venv"], check=True, timeout=BUILD_TIMEOUT_S)
-        pip = (str(directory / "venv/bin/pip"), "install", "--quiet", "-c", str(SOURCE / "constraints.txt"), str(wheel))
-        subprocess.run(pip, check=True, timeout=BUILD_TIMEOUT_S)
+        # Isolated: the checkout on PYTHONPATH has the package's metadata, and pip would find nothing to install.
+        pip = (str(directory / "venv/bin/python"), "-I", "-m", "pip", "install", "--quiet")
+        subprocess.run([*pip, "-c", str(SOURCE / "constraints.txt"), str(wheel)], check=True, timeout=BUILD_TIMEOUT_S)
         shutil.copytree(EXAMPLE, directory / "team")
         yield Installation(directory, workspace.root)
 
@@ -71,7 +72,7 @@ def _wheel(directory: Path) -> Path:
         shutil.copytree(SOURCE / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
     for name in INGREDIENTS:
         shutil.copy(SOURCE / name, source / name)
-    build = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(directory), str(source))
+    build = (sys.executable, "-I", "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", str(directory), str(source))
     subprocess.run(build, check=True, timeout=BUILD_TIMEOUT_S)
     shutil.rmtree(source)
     (wheel,) = directory.glob("*.whl")
