@@ -80,7 +80,7 @@ def test_each_thing_that_can_be_wrong_is_named_with_the_reason(
         ('path = "/x"\nmode = "rw"', "mode"),
         ('path = "/x"\nowner = "root"', "owner"),
         ('path = "/x"\ncontains = "("', "regular expression"),
-        ('path = "/x"\npresent = false\nmode = "0644"', "nothing whose mode"),
+        ('path = "/x"\npresent = false\nmode = "0644"', "allows no mode"),
         ('path = "/x"\nmust_be = "there"', "must_be"),
     ],
 )
