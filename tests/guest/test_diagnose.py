@@ -41,7 +41,7 @@ GUEST_TIMEOUT_S = 60
 
 
 @pytest.fixture(scope="module")
-def patient(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
+def diagnosed_vm(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
     """A restored VM that is broken and repaired again."""
     vm = fleet.restore(bundle)
     yield vm
@@ -90,49 +90,55 @@ FAULTS = {
 @pytest.mark.requirement("trouble-bridge", "trouble-tap", "trouble-nat")
 @pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS)
 def test_broken_network_is_named_and_printed_commands_repair_it(
-    faults: dict[str, str], patient: VM, workspace: Workspace, spec: Spec, host_net: HostNet
+    faults: dict[str, str], diagnosed_vm: VM, workspace: Workspace, spec: Spec, host_net: HostNet
 ) -> None:
-    names = {"ns": patient.namespace.name, "host": host_net.namespace, "veth": patient.namespace.plan.host_veth}
+    names = {
+        "ns": diagnosed_vm.namespace.name,
+        "host": host_net.namespace,
+        "veth": diagnosed_vm.namespace.plan.host_veth,
+    }
     for command in faults.values():
         shell(command.format(**names))
-    steps = diagnose(patient, workspace, spec)
+    steps = diagnose(diagnosed_vm, workspace, spec)
     assert causes(steps) == list(faults)
     for name in faults:
         repaired = CliRunner().invoke(app, shlex.split(steps[name].command)[1:])
         assert repaired.exit_code == 0, repaired.output
-    assert causes(diagnose(patient, workspace, spec)) == []
+    assert causes(diagnose(diagnosed_vm, workspace, spec)) == []
 
 
 @pytest.mark.requirement("trouble-console")
-def test_failed_sshd_is_named_with_its_console_output(patient: VM, workspace: Workspace, spec: Spec) -> None:
+def test_failed_sshd_is_named_with_its_console_output(diagnosed_vm: VM, workspace: Workspace, spec: Spec) -> None:
     # Nothing can run what /dev/null covers; the session that is open goes on.
     kill = 'for p in $(pidof sshd); do grep -q "^PPid:.$(pidof supervise-daemon)$" /proc/$p/status && kill $p; done'
-    patient.guest.run(f"mount --bind /dev/null /usr/sbin/sshd; {kill}", GUEST_TIMEOUT_S)
-    patient.vmm.console.wait_for("failed to exec `/usr/sbin/sshd'", GUEST_TIMEOUT_S)
-    steps = diagnose(patient, workspace, spec)
+    diagnosed_vm.guest.run(f"mount --bind /dev/null /usr/sbin/sshd; {kill}", GUEST_TIMEOUT_S)
+    diagnosed_vm.vmm.console.wait_for("failed to exec `/usr/sbin/sshd'", GUEST_TIMEOUT_S)
+    steps = diagnose(diagnosed_vm, workspace, spec)
     assert causes(steps) == ["sshd"]
     assert "failed to exec `/usr/sbin/sshd'" in steps["sshd"].seen
-    patient.guest.run("umount /usr/sbin/sshd", GUEST_TIMEOUT_S)
-    patient.guest.close()
-    patient.guest.wait_ready(GUEST_TIMEOUT_S)
-    assert causes(diagnose(patient, workspace, spec)) == []
+    diagnosed_vm.guest.run("umount /usr/sbin/sshd", GUEST_TIMEOUT_S)
+    diagnosed_vm.guest.close()
+    diagnosed_vm.guest.wait_ready(GUEST_TIMEOUT_S)
+    assert causes(diagnose(diagnosed_vm, workspace, spec)) == []
 
 
-def test_a_key_that_the_guest_refuses_is_named(patient: VM, workspace: Workspace, spec: Spec, tmp_path: Path) -> None:
-    steps = diagnose(patient, workspace, spec, ssh_key(Workspace(tmp_path)))
+def test_a_key_that_the_guest_refuses_is_named(
+    diagnosed_vm: VM, workspace: Workspace, spec: Spec, tmp_path: Path
+) -> None:
+    steps = diagnose(diagnosed_vm, workspace, spec, ssh_key(Workspace(tmp_path)))
     assert causes(steps) == ["login"]
     assert "does not accept the key" in steps["login"].seen
 
 
 @pytest.mark.requirement("trouble-disk-full")
-def test_a_full_disk_is_named_with_what_takes_the_space(patient: VM, workspace: Workspace, spec: Spec) -> None:
+def test_a_full_disk_is_named_with_what_takes_the_space(diagnosed_vm: VM, workspace: Workspace, spec: Spec) -> None:
     fill = "d=/root; touch $d/filler 2>/dev/null || d=/tmp; dd if=/dev/zero of=$d/filler bs=64k 2>/dev/null; sync"
-    patient.guest.run(fill, GUEST_TIMEOUT_S)
-    steps = diagnose(patient, workspace, spec)
+    diagnosed_vm.guest.run(fill, GUEST_TIMEOUT_S)
+    steps = diagnose(diagnosed_vm, workspace, spec)
     assert causes(steps) == ["disk space"]
     assert re.search(r"/(root|tmp) \d+ MiB", steps["disk space"].seen)
-    patient.guest.run("rm -f /root/filler /tmp/filler; sync", GUEST_TIMEOUT_S)
-    assert causes(diagnose(patient, workspace, spec)) == []
+    diagnosed_vm.guest.run("rm -f /root/filler /tmp/filler; sync", GUEST_TIMEOUT_S)
+    assert causes(diagnose(diagnosed_vm, workspace, spec)) == []
 
 
 @pytest.mark.requirement("trouble-ext4", "trouble-console")
@@ -222,15 +228,15 @@ def test_stalled_boot_is_named(
 
 
 def test_the_command_tells_the_same_as_text_and_as_json(
-    patient: VM, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
+    diagnosed_vm: VM, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
 ) -> None:
     monkeypatch.setenv("HORNET_HOME", str(workspace.root))
-    shell(f"ip -n {patient.namespace.name} link set tap0 nomaster")
-    text = CliRunner().invoke(app, ["diagnose", patient.name])
-    shell(f"ip -n {patient.namespace.name} link set tap0 master br-vm")
+    shell(f"ip -n {diagnosed_vm.namespace.name} link set tap0 nomaster")
+    text = CliRunner().invoke(app, ["diagnose", diagnosed_vm.name])
+    shell(f"ip -n {diagnosed_vm.namespace.name} link set tap0 master br-vm")
     assert text.exit_code == 1
     assert "✗ tap:" in text.stdout
     assert "begin with tap" in text.stdout
-    shown = CliRunner().invoke(app, ["diagnose", patient.name, "--json"])
+    shown = CliRunner().invoke(app, ["diagnose", diagnosed_vm.name, "--json"])
     assert shown.exit_code == 0
     assert {step["state"] for step in json.loads(shown.stdout)["steps"]} == {State.GOOD}

@@ -50,7 +50,7 @@ def test_restore(
     prepare = drop if page_cache == "cold" else warm
 
     def set_up() -> None:
-        fleet.preallocate_networks(1)  # made ahead, as in production; docs/network.md says what it costs
+        fleet.preallocate_networks(1)  # preallocated, as in production; docs/network.md says what it costs
         prepare(own_bundle.files)
         if page_cache == "cold":
             share = resident_share(own_bundle.files)

@@ -1,4 +1,4 @@
-"""The pool of namespaces made ahead: nobody gets what another thread has, and nothing is lost."""
+"""The pool of preallocated namespaces: two threads never get the same one, and none is lost."""
 
 from __future__ import annotations
 
