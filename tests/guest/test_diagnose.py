@@ -41,7 +41,7 @@ GUEST_TIMEOUT_S = 60
 
 
 @pytest.fixture(scope="module")
-def diagnosed_vm(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
+def shared_vm(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
     """A restored VM that is broken and repaired again."""
     vm = fleet.restore(bundle)
     yield vm
@@ -90,55 +90,53 @@ FAULTS = {
 @pytest.mark.requirement("trouble-bridge", "trouble-tap", "trouble-nat")
 @pytest.mark.parametrize("faults", FAULTS.values(), ids=FAULTS)
 def test_broken_network_is_named_and_printed_commands_repair_it(
-    faults: dict[str, str], diagnosed_vm: VM, workspace: Workspace, spec: Spec, host_net: HostNet
+    faults: dict[str, str], shared_vm: VM, workspace: Workspace, spec: Spec, host_net: HostNet
 ) -> None:
     names = {
-        "ns": diagnosed_vm.namespace.name,
+        "ns": shared_vm.namespace.name,
         "host": host_net.namespace,
-        "veth": diagnosed_vm.namespace.plan.host_veth,
+        "veth": shared_vm.namespace.plan.host_veth,
     }
     for command in faults.values():
         shell(command.format(**names))
-    steps = diagnose(diagnosed_vm, workspace, spec)
+    steps = diagnose(shared_vm, workspace, spec)
     assert causes(steps) == list(faults)
     for name in faults:
         repaired = CliRunner().invoke(app, shlex.split(steps[name].command)[1:])
         assert repaired.exit_code == 0, repaired.output
-    assert causes(diagnose(diagnosed_vm, workspace, spec)) == []
+    assert causes(diagnose(shared_vm, workspace, spec)) == []
 
 
 @pytest.mark.requirement("trouble-console")
-def test_failed_sshd_is_named_with_its_console_output(diagnosed_vm: VM, workspace: Workspace, spec: Spec) -> None:
+def test_failed_sshd_is_named_with_its_console_output(shared_vm: VM, workspace: Workspace, spec: Spec) -> None:
     # Nothing can run what /dev/null covers; the session that is open goes on.
     kill = 'for p in $(pidof sshd); do grep -q "^PPid:.$(pidof supervise-daemon)$" /proc/$p/status && kill $p; done'
-    diagnosed_vm.guest.run(f"mount --bind /dev/null /usr/sbin/sshd; {kill}", GUEST_TIMEOUT_S)
-    diagnosed_vm.vmm.console.wait_for("failed to exec `/usr/sbin/sshd'", GUEST_TIMEOUT_S)
-    steps = diagnose(diagnosed_vm, workspace, spec)
+    shared_vm.guest.run(f"mount --bind /dev/null /usr/sbin/sshd; {kill}", GUEST_TIMEOUT_S)
+    shared_vm.vmm.console.wait_for("failed to exec `/usr/sbin/sshd'", GUEST_TIMEOUT_S)
+    steps = diagnose(shared_vm, workspace, spec)
     assert causes(steps) == ["sshd"]
     assert "failed to exec `/usr/sbin/sshd'" in steps["sshd"].seen
-    diagnosed_vm.guest.run("umount /usr/sbin/sshd", GUEST_TIMEOUT_S)
-    diagnosed_vm.guest.close()
-    diagnosed_vm.guest.wait_ready(GUEST_TIMEOUT_S)
-    assert causes(diagnose(diagnosed_vm, workspace, spec)) == []
+    shared_vm.guest.run("umount /usr/sbin/sshd", GUEST_TIMEOUT_S)
+    shared_vm.guest.close()
+    shared_vm.guest.wait_ready(GUEST_TIMEOUT_S)
+    assert causes(diagnose(shared_vm, workspace, spec)) == []
 
 
-def test_a_key_that_the_guest_refuses_is_named(
-    diagnosed_vm: VM, workspace: Workspace, spec: Spec, tmp_path: Path
-) -> None:
-    steps = diagnose(diagnosed_vm, workspace, spec, ssh_key(Workspace(tmp_path)))
+def test_a_key_that_the_guest_refuses_is_named(shared_vm: VM, workspace: Workspace, spec: Spec, tmp_path: Path) -> None:
+    steps = diagnose(shared_vm, workspace, spec, ssh_key(Workspace(tmp_path)))
     assert causes(steps) == ["login"]
     assert "does not accept the key" in steps["login"].seen
 
 
 @pytest.mark.requirement("trouble-disk-full")
-def test_a_full_disk_is_named_with_what_takes_the_space(diagnosed_vm: VM, workspace: Workspace, spec: Spec) -> None:
+def test_a_full_disk_is_named_with_what_takes_the_space(shared_vm: VM, workspace: Workspace, spec: Spec) -> None:
     fill = "d=/root; touch $d/filler 2>/dev/null || d=/tmp; dd if=/dev/zero of=$d/filler bs=64k 2>/dev/null; sync"
-    diagnosed_vm.guest.run(fill, GUEST_TIMEOUT_S)
-    steps = diagnose(diagnosed_vm, workspace, spec)
+    shared_vm.guest.run(fill, GUEST_TIMEOUT_S)
+    steps = diagnose(shared_vm, workspace, spec)
     assert causes(steps) == ["disk space"]
     assert re.search(r"/(root|tmp) \d+ MiB", steps["disk space"].seen)
-    diagnosed_vm.guest.run("rm -f /root/filler /tmp/filler; sync", GUEST_TIMEOUT_S)
-    assert causes(diagnose(diagnosed_vm, workspace, spec)) == []
+    shared_vm.guest.run("rm -f /root/filler /tmp/filler; sync", GUEST_TIMEOUT_S)
+    assert causes(diagnose(shared_vm, workspace, spec)) == []
 
 
 @pytest.mark.requirement("trouble-ext4", "trouble-console")
@@ -228,15 +226,15 @@ def test_stalled_boot_is_named(
 
 
 def test_the_command_tells_the_same_as_text_and_as_json(
-    diagnosed_vm: VM, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
+    shared_vm: VM, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
 ) -> None:
     monkeypatch.setenv("HORNET_HOME", str(workspace.root))
-    shell(f"ip -n {diagnosed_vm.namespace.name} link set tap0 nomaster")
-    text = CliRunner().invoke(app, ["diagnose", diagnosed_vm.name])
-    shell(f"ip -n {diagnosed_vm.namespace.name} link set tap0 master br-vm")
+    shell(f"ip -n {shared_vm.namespace.name} link set tap0 nomaster")
+    text = CliRunner().invoke(app, ["diagnose", shared_vm.name])
+    shell(f"ip -n {shared_vm.namespace.name} link set tap0 master br-vm")
     assert text.exit_code == 1
     assert "✗ tap:" in text.stdout
     assert "begin with tap" in text.stdout
-    shown = CliRunner().invoke(app, ["diagnose", diagnosed_vm.name, "--json"])
+    shown = CliRunner().invoke(app, ["diagnose", shared_vm.name, "--json"])
     assert shown.exit_code == 0
     assert {step["state"] for step in json.loads(shown.stdout)["steps"]} == {State.GOOD}
