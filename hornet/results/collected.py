@@ -52,6 +52,13 @@ def read_collected(path: Path) -> dict[str, list[str]]:
         raise ForeignFileError(f"{path.name}: {first_problem(error)}", "run the tests again") from error
 
 
+def missing_suites(collected: Collected) -> list[str]:
+    """One sentence for each suite that judges images and of which a run lists no module: a list that was edited."""
+    listed = {module.partition("/")[0] for module in collected}
+    suites = dict.fromkeys(module.partition("/")[0] for module in image_modules())
+    return [f"{suite}: not run: {COLLECTED_FILE} lists none of its modules" for suite in suites if suite not in listed]
+
+
 def not_run(collected: Collected, cases: Iterable[Case]) -> list[str]:
     """One sentence for each module of a suite that judges images of which a test has no result."""
     have: dict[str, set[str]] = {}

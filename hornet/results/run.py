@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from hornet.errors import HostError
 from hornet.foreign_file import ForeignFileError, first_problem, read_json
 from hornet.results.benchmarks import read_benchmarks
-from hornet.results.collected import COLLECTED_FILE, not_run, read_collected
+from hornet.results.collected import COLLECTED_FILE, missing_suites, not_run, read_collected
 from hornet.results.junit import Case, read_junit
 from hornet.results.records import RECORDS_FILE, Amount, Record, read_records
 from hornet.text import one_line
@@ -155,7 +155,8 @@ def _load_junit(run: Run) -> None:
 
 def _load_collected(run: Run) -> None:
     try:
-        run.not_run = not_run(read_collected(run.directory / COLLECTED_FILE), run.cases)
+        collected = read_collected(run.directory / COLLECTED_FILE)
+        run.not_run = [*missing_suites(collected), *not_run(collected, run.cases)]
     except ForeignFileError as error:
         run.lost.append(f"{error.message}: whether every test ran is unknown")
 

@@ -14,27 +14,13 @@ from hornet.checks import hazards
 from hornet.checks.clones import disk_problems, sharing_problems
 from hornet.checks.first_packets import first_packet_problems
 from hornet.spec.model import load_spec
-from hornet.vm.agent import AgentSample, TimedSample
+from hornet.vm.agent import TimedSample
 from hornet.vm.memory import MemorySplit
+from tests.support import lineage_samples
 
 SPEC = load_spec()
 NETWORK = SPEC.network
-BEFORE = AgentSample(
-    token="t",
-    nonce="n",
-    pid=7,
-    count=10,
-    synced=9,
-    connections=1,
-    lost=None,
-    urandom="00",
-    random_bytes="01",
-    uuid="02",
-    web_uuid="03",
-    wall_s=1000.0,
-    monotonic_s=50.0,
-    uptime_s=60.0,
-)
+BEFORE = dataclasses.replace(lineage_samples.BEFORE, urandom="00", random_bytes="01", uuid="02", web_uuid="03")
 AFTER = dataclasses.replace(BEFORE, count=11, monotonic_s=51.0, uptime_s=61.0, wall_s=1100.0)
 LATER = dataclasses.replace(AFTER, count=12, lost="ECONNRESET", connections=2)
 

@@ -119,6 +119,13 @@ def test_a_failure_outweighs_what_is_missing() -> None:
         ({}, ["--require-kvm"], 1, "failed: Snapshot restore (page_cache=hot): not judged: emulated"),
         ({"junit__xml": None}, [], 2, "not judged: junit*.xml: no such file"),
         ({"collected__json": None}, [], 2, "collected.json: no such file: whether every test ran is unknown"),
+        (
+            {"collected__json": "{}"},
+            [],
+            2,
+            "conformance: not run: collected.json lists none of its modules",
+        ),
+        ({"collected__json": "{}", "cases": []}, [], 2, "not judged: network: not run: "),
         ({"collected__json": "[1]"}, [], 2, "not judged: collected.json: "),
         (
             {"collected__json": '{"network/test_isolation": []}'},
