@@ -56,7 +56,7 @@ def test_clones_do_not_change_the_snapshot(lineage: Lineage) -> None:
     lineage.parent.bundle.check_full()
 
 
-def test_second_vm_on_one_disk_is_refused(lineage: Lineage, lane: Lane, tmp_path: Path) -> None:
+def test_second_vm_on_one_disk_is_rejected(lineage: Lineage, lane: Lane, tmp_path: Path) -> None:
     """Also through a link: two VMs that write one file system destroy it."""
     vm = lineage.clones[-1].vm
     other_name = vm.directory / "other.ext4"
@@ -66,7 +66,7 @@ def test_second_vm_on_one_disk_is_refused(lineage: Lineage, lane: Lane, tmp_path
         driver_of(lane).restore(lane, config, memory=lineage.parent.bundle.memory, state=lineage.parent.bundle.state)
 
 
-def test_different_machine_is_refused(lineage: Lineage, spec: Spec, new_fleet: Callable[..., Fleet]) -> None:
+def test_different_machine_is_rejected(lineage: Lineage, spec: Spec, new_fleet: Callable[..., Fleet]) -> None:
     with (
         new_fleet(memory_mib=spec.machine.memory_mib * 2) as fleet,
         pytest.raises(SnapshotError, match=f"memory_mib: {spec.machine.memory_mib} in the snapshot"),
@@ -75,7 +75,7 @@ def test_different_machine_is_refused(lineage: Lineage, spec: Spec, new_fleet: C
 
 
 @pytest.mark.parametrize("name", ["memory", "state"])
-def test_truncated_file_is_refused(name: str, lineage: Lineage, other_fleet: Fleet, tmp_path: Path) -> None:
+def test_truncated_file_is_rejected(name: str, lineage: Lineage, other_fleet: Fleet, tmp_path: Path) -> None:
     """Even without a seal check, which would refuse it first."""
     whole: Path = getattr(lineage.parent.bundle, name)
     for path in lineage.parent.bundle.directory.iterdir():

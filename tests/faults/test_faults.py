@@ -53,7 +53,7 @@ def controls(workspace: Workspace, bundle: Bundle) -> Controls:
     return Controls(workspace.root)
 
 
-def test_a_fault_leaves_nothing_and_no_lie(
+def test_fault_leaves_no_files_and_no_false_verdict(
     drawn: int | str, controls: Controls, workspace: Workspace, run_directory: Path, pytestconfig: pytest.Config
 ) -> None:
     if isinstance(drawn, str):

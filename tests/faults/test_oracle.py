@@ -31,7 +31,7 @@ def small_home(workspace: Workspace) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", SHAMS)
-def test_what_a_command_does_wrong_is_found(name: str, small_home: Path) -> None:
+def test_oracle_detects_each_kind_of_misbehaviour(name: str, small_home: Path) -> None:
     fault = "TERM:command" if name == "deaf" else "none"
     result = play(Plan.parse(f"sham-{name} {fault} start+0.5"), small_home)
     expected = SHAMS[name][1]
@@ -40,7 +40,7 @@ def test_what_a_command_does_wrong_is_found(name: str, small_home: Path) -> None
     assert expected or not result.problems
 
 
-def test_a_line_plays_the_same_fault() -> None:
+def test_fault_line_replays_the_same_fault() -> None:
     for number in range(200):
         plan = draw(random.Random(f"1 {number}"), lambda command: 2.0)
         assert str(Plan.parse(str(plan))) == str(plan)

@@ -106,7 +106,7 @@ def test_a_real_sample_is_parsed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_damaged_samples_are_parsed_or_refused(name: str) -> None:
+def test_damaged_samples_are_parsed_or_rejected(name: str) -> None:
     target = TARGETS[name]
     samples = list(target.samples())
     strategies = damaged(samples)
@@ -126,12 +126,12 @@ KEPT = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
 
 
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_what_once_broke_a_parser_is_survived(path: Path) -> None:
+def test_past_crashers_are_parsed_or_rejected(path: Path) -> None:
     assert path.stat().st_size <= LARGEST_KEPT_BYTES, "make it smaller: only small files are kept"
     TARGETS[path.parent.name].survives(path.read_bytes())
 
 
-def test_a_parser_that_breaks_is_found() -> None:
+def test_unexpected_parser_exception_is_reported() -> None:
     """The check itself: what is no HornetError comes out of survives()."""
     broken = type(TARGETS["shebang"])(lambda data: data[100], list)
     with pytest.raises(IndexError):

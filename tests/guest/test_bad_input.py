@@ -33,8 +33,8 @@ def own_net(spec: Spec) -> Iterator[HostNet]:
 
 
 @pytest.fixture
-def hasty(new_fleet: Callable[..., Fleet], own_net: HostNet, tmp_path: Path) -> Iterator[Fleet]:
-    """An impatient fleet in a home of its own."""
+def short_timeout_fleet(new_fleet: Callable[..., Fleet], own_net: HostNet, tmp_path: Path) -> Iterator[Fleet]:
+    """A fleet with a short boot timeout and a home of its own."""
     workspace = Workspace(tmp_path / "home")
     with new_fleet(workspace=workspace, host_net=own_net, boot_timeout_s=LIMIT_S) as fleet:
         others = vmms()
@@ -64,60 +64,60 @@ def kept(error: VMError) -> dict[str, str]:
     return {path.name: path.read_text(errors="replace") for path in Path(directory).iterdir()}
 
 
-def test_invalid_kernel_is_rejected(hasty: Fleet, image: Image, tmp_path: Path) -> None:
+def test_invalid_kernel_is_rejected(short_timeout_fleet: Fleet, image: Image, tmp_path: Path) -> None:
     kernel = tmp_path / "vmlinux"
     kernel.write_bytes(b"\x7fELF" + bytes(4096))
     with pytest.raises(VMError) as caught:
-        hasty.boot(kernel, image.path)
+        short_timeout_fleet.boot(kernel, image.path)
     assert "VMM log:" in caught.value.message
 
 
-def test_a_truncated_kernel(hasty: Fleet, kernel: Path, image: Image, tmp_path: Path) -> None:
+def test_truncated_kernel_is_rejected(short_timeout_fleet: Fleet, kernel: Path, image: Image, tmp_path: Path) -> None:
     cut = tmp_path / "vmlinux"
     cut.write_bytes(kernel.read_bytes()[:1_000_000])
     with pytest.raises(VMError):
-        hasty.boot(cut, image.path)
+        short_timeout_fleet.boot(cut, image.path)
 
 
-def test_invalid_root_file_system_is_rejected(hasty: Fleet, kernel: Path, tmp_path: Path) -> None:
+def test_invalid_root_file_system_is_rejected(short_timeout_fleet: Fleet, kernel: Path, tmp_path: Path) -> None:
     foreign = tmp_path / "rootfs.ext4"
     foreign.write_bytes(b"no file system" * 100_000)
     with pytest.raises(VMError) as caught:
-        hasty.boot(kernel, foreign)
+        short_timeout_fleet.boot(kernel, foreign)
     assert "VFS: " in caught.value.message or "Kernel panic" in caught.value.message
 
 
-def test_an_image_without_sshd(hasty: Fleet, kernel: Path, broken_image: Path) -> None:
+def test_missing_sshd_is_reported_by_the_timeout(short_timeout_fleet: Fleet, kernel: Path, broken_image: Path) -> None:
     run(["debugfs", "-w", "-R", "rm /usr/sbin/sshd", broken_image], timeout_s=20)
     with pytest.raises(VMError) as caught:
-        hasty.boot(kernel, broken_image)
+        short_timeout_fleet.boot(kernel, broken_image)
     assert f"timed out after {LIMIT_S} s waiting for '^hornetos: ready '" in caught.value.message
     assert "/usr/sbin/sshd" in caught.value.message, "the console's last lines say what init could not start"
     assert "/usr/sbin/sshd" in kept(caught.value)["console.log"]
 
 
-def test_an_image_without_init(hasty: Fleet, kernel: Path, broken_image: Path) -> None:
+def test_missing_init_is_reported_as_a_panic(short_timeout_fleet: Fleet, kernel: Path, broken_image: Path) -> None:
     for name in ("/usr/sbin/init", "/usr/bin/sh", "/usr/bin/bash", "/usr/bin/busybox"):
         run(["debugfs", "-w", "-R", f"rm {name}", broken_image], timeout_s=20)
     with pytest.raises(VMError) as caught:
-        hasty.boot(kernel, broken_image)
+        short_timeout_fleet.boot(kernel, broken_image)
     assert "Kernel panic" in caught.value.message
     assert {"vmm.log", "vm.json"} <= set(kept(caught.value))
     assert "Kernel panic" in kept(caught.value)["console.log"]
 
 
-def test_a_disk_that_is_full(hasty: Fleet, kernel: Path, image: Image, tmp_path: Path) -> None:
+def test_full_host_disk_is_reported(short_timeout_fleet: Fleet, kernel: Path, image: Image, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", small], timeout_s=20)
-    roomy = hasty.workspace
+    before = short_timeout_fleet.workspace
     try:
-        hasty.workspace = Workspace(small)
+        short_timeout_fleet.workspace = Workspace(small)
         with pytest.raises(HornetError) as caught:
-            hasty.boot(kernel, image.path)
+            short_timeout_fleet.boot(kernel, image.path)
         assert "No space left on device" in caught.value.message
         assert "free space" in caught.value.hint
-        assert not list(vms_directory(hasty.workspace).iterdir())
+        assert not list(vms_directory(short_timeout_fleet.workspace).iterdir())
     finally:
-        hasty.workspace = roomy
+        short_timeout_fleet.workspace = before
         run(["umount", small], timeout_s=20)

@@ -181,7 +181,7 @@ def broken_facts(vm: VM, spec: Spec, probes: list[Probe], damages: list[Damage])
 
 
 @pytest.mark.parametrize("damages", [GUEST_DAMAGES, KERNEL_DAMAGES], ids=["guest", "kernel"])
-def test_a_broken_guest(damages: list[Damage], victim: VM, spec: Spec, tier_name: str) -> None:
+def test_broken_guest_fails_exactly_its_checks(damages: list[Damage], victim: VM, spec: Spec, tier_name: str) -> None:
     """Real uses of tools are left out: they take long, and break with what they use."""
     tools = [name for name, tool in spec.tools_of(tier_name).items() if tool.use]
     about_tools = [probe for probe in tools_probes(spec, tier_name) if probe.name.split(".")[1] in tools]
@@ -202,7 +202,7 @@ def test_a_broken_guest(damages: list[Damage], victim: VM, spec: Spec, tier_name
     assert_exactly(healed, expected([damage for damage in damages if not damage.heal_script]))
 
 
-def test_a_broken_image(victim: VM, spec: Spec, tier_name: str, workspace: Workspace) -> None:
+def test_broken_image_fails_exactly_its_checks(victim: VM, spec: Spec, tier_name: str, workspace: Workspace) -> None:
     """Changed from inside, as the guide wants it; its disk is judged without the VM."""
     script = "\n".join(["set -e", *(damage.break_script for damage in IMAGE_DAMAGES), "sync"])
     assert victim.guest.run(script, FACTS_TIMEOUT_S).exit_code == 0
@@ -212,7 +212,7 @@ def test_a_broken_image(victim: VM, spec: Spec, tier_name: str, workspace: Works
     assert_exactly(found, expected(IMAGE_DAMAGES))
 
 
-def test_a_writable_root(victim: VM, spec: Spec) -> None:
+def test_writable_root_is_detected(victim: VM, spec: Spec) -> None:
     """The same trials as for a read-only root, in a guest that has none."""
     facts = victim.guest.ask(read_only.read_only_probes(spec.read_only_root), {}, FACTS_TIMEOUT_S)
     found = {name: problems for name, check in hardened_checks(spec).items() if (problems := check(facts))}
@@ -221,7 +221,7 @@ def test_a_writable_root(victim: VM, spec: Spec) -> None:
     )
 
 
-def test_a_health_check_that_always_says_the_same(victim: VM, spec: Spec) -> None:
+def test_constant_health_check_is_detected(victim: VM, spec: Spec) -> None:
     reason = "expected 'UNHEALTHY' and exit code 1"
     always_well = {"health.ssh": reason, "health.network": reason, "health.disk": reason}
     always_ill = {"health.well": "expected 'HEALTHY' and exit code 0"}
@@ -246,7 +246,7 @@ exec "$@"
 """
 
 
-def test_secrets_that_are_not_looked_after(victim: VM, spec: Spec) -> None:
+def test_neglected_secrets_are_detected(victim: VM, spec: Spec) -> None:
     trial = SecretTrial(victim.vm_id, "fedcba9876543210")
     probes = [
         Probe("forge", f"cat >{spec.secrets.command} <<'END'\n{CARELESS}END\n"),

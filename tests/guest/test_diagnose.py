@@ -49,7 +49,7 @@ def shared_vm(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
 
 
 @pytest.fixture
-def doomed(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
+def disposable_vm(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
     """A restored VM that nothing can repair afterwards."""
     vm = fleet.restore(bundle)
     yield vm
@@ -129,7 +129,7 @@ def test_a_key_that_the_guest_refuses_is_named(shared_vm: VM, workspace: Workspa
 
 
 @pytest.mark.requirement("trouble-disk-full")
-def test_a_full_disk_is_named_with_what_takes_the_space(shared_vm: VM, workspace: Workspace, spec: Spec) -> None:
+def test_full_guest_disk_is_named_with_its_biggest_directories(shared_vm: VM, workspace: Workspace, spec: Spec) -> None:
     fill = "d=/root; touch $d/filler 2>/dev/null || d=/tmp; dd if=/dev/zero of=$d/filler bs=64k 2>/dev/null; sync"
     shared_vm.guest.run(fill, GUEST_TIMEOUT_S)
     steps = diagnose(shared_vm, workspace, spec)
@@ -140,35 +140,33 @@ def test_a_full_disk_is_named_with_what_takes_the_space(shared_vm: VM, workspace
 
 
 @pytest.mark.requirement("trouble-ext4", "trouble-console")
-def test_damage_to_the_disk_and_the_panic_after_it_are_named(doomed: VM, workspace: Workspace, spec: Spec) -> None:
-    blocks = run(["debugfs", "-R", "blocks /etc/hornetos", doomed.disk], timeout_s=COMMAND_TIMEOUT_S).output
+def test_disk_damage_and_the_panic_after_it_are_named(disposable_vm: VM, workspace: Workspace, spec: Spec) -> None:
+    blocks = run(["debugfs", "-R", "blocks /etc/hornetos", disposable_vm.disk], timeout_s=COMMAND_TIMEOUT_S).output
     block = int(re.findall(r"^(\d+)", blocks, re.MULTILINE)[0])
-    with doomed.disk.open("r+b") as disk:
+    with disposable_vm.disk.open("r+b") as disk:
         os.pwrite(disk.fileno(), b"\xff" * 4096, block * 4096)
-    doomed.guest.run("echo 3 >/proc/sys/vm/drop_caches; ls /etc/hornetos", GUEST_TIMEOUT_S)
-    steps = diagnose(doomed, workspace, spec)
+    disposable_vm.guest.run("echo 3 >/proc/sys/vm/drop_caches; ls /etc/hornetos", GUEST_TIMEOUT_S)
+    steps = diagnose(disposable_vm, workspace, spec)
     assert causes(steps) == ["ext4"]
     assert "changed after the snapshot" in steps["ext4"].cause
     assert "new-version" in steps["ext4"].fix
 
     trigger = "(sleep 0.2; echo 1 >/sys/fs/ext4/vda/trigger_fs_error) >/dev/null 2>&1 &"
-    doomed.guest.run(f"mount -o remount,errors=panic /; {trigger}", GUEST_TIMEOUT_S)
-    doomed.vmm.console.wait_for("panic forced after error", GUEST_TIMEOUT_S)
-    steps = diagnose(doomed, workspace, spec)
+    disposable_vm.guest.run(f"mount -o remount,errors=panic /; {trigger}", GUEST_TIMEOUT_S)
+    disposable_vm.vmm.console.wait_for("panic forced after error", GUEST_TIMEOUT_S)
+    steps = diagnose(disposable_vm, workspace, spec)
     assert causes(steps)[0] == "console"
     assert "Kernel panic - not syncing: EXT4-fs" in steps["console"].seen
 
 
 @pytest.mark.requirement("trouble-namespace")
-def test_a_namespace_that_is_gone_and_a_vmm_that_is_gone_are_named(
-    doomed: VM, workspace: Workspace, spec: Spec
-) -> None:
-    shell(f"ip netns delete {doomed.namespace.name}")
-    steps = diagnose(doomed, workspace, spec)
+def test_missing_namespace_and_missing_vmm_are_named(disposable_vm: VM, workspace: Workspace, spec: Spec) -> None:
+    shell(f"ip netns delete {disposable_vm.namespace.name}")
+    steps = diagnose(disposable_vm, workspace, spec)
     assert causes(steps) == ["namespace"]
     assert steps["guest"].state is State.UNSEEN
-    doomed.vmm.kill()
-    assert causes(diagnose(doomed, workspace, spec))[0] == "VMM"
+    disposable_vm.vmm.kill()
+    assert causes(diagnose(disposable_vm, workspace, spec))[0] == "VMM"
 
 
 @contextmanager
@@ -225,7 +223,7 @@ def test_stalled_boot_is_named(
     assert words in steps["console"].seen
 
 
-def test_the_command_tells_the_same_as_text_and_as_json(
+def test_text_and_json_name_the_same_cause(
     shared_vm: VM, monkeypatch: pytest.MonkeyPatch, workspace: Workspace
 ) -> None:
     monkeypatch.setenv("HORNET_HOME", str(workspace.root))

@@ -33,7 +33,7 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def doomed(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
+def disposable_vm(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
     """A restored VM that is not used any more afterwards."""
     vm = fleet.restore(bundle)
     yield vm
@@ -65,15 +65,15 @@ LATER: list[Wait] = [lambda vm, agent: vm.vmm.pause(), lambda vm, agent: vm.gues
 
 
 @pytest.mark.parametrize("wait", WAITS)
-def test_killed_vmm_ends_every_wait_with_its_last_output(wait: str, doomed: VM, spec: Spec) -> None:
-    doomed.guest.run("echo these are the last words >/dev/console", WAIT_S)
-    with AgentClient(doomed, spec) as agent, ThreadPoolExecutor(1) as pool:
-        said = killed(pool.submit(WAITS[wait], doomed, agent), doomed)
-        assert f"its VMM (process {doomed.vmm.pid}) was killed by SIGKILL" in said
+def test_killed_vmm_ends_every_wait_with_its_last_output(wait: str, disposable_vm: VM, spec: Spec) -> None:
+    disposable_vm.guest.run("echo these are the last words >/dev/console", WAIT_S)
+    with AgentClient(disposable_vm, spec) as agent, ThreadPoolExecutor(1) as pool:
+        said = killed(pool.submit(WAITS[wait], disposable_vm, agent), disposable_vm)
+        assert f"its VMM (process {disposable_vm.vmm.pid}) was killed by SIGKILL" in said
         assert "these are the last words" in said
         for later in [*WAITS.values(), *LATER]:
             with pytest.raises(VMFailedError, match="SIGKILL"):
-                later(doomed, agent)
+                later(disposable_vm, agent)
 
 
 PAUSED_WAITS: dict[str, Callable[[VM], object]] = {
@@ -85,18 +85,18 @@ PAUSED_WAITS: dict[str, Callable[[VM], object]] = {
 
 
 @pytest.mark.parametrize("wait", PAUSED_WAITS)
-def test_a_vmm_killed_while_its_guest_stands_still(wait: str, doomed: VM) -> None:
-    doomed.vmm.pause()
+def test_vmm_killed_while_paused_ends_every_wait(wait: str, disposable_vm: VM) -> None:
+    disposable_vm.vmm.pause()
     with ThreadPoolExecutor(1) as pool:
-        assert "SIGKILL" in killed(pool.submit(PAUSED_WAITS[wait], doomed), doomed)
+        assert "SIGKILL" in killed(pool.submit(PAUSED_WAITS[wait], disposable_vm), disposable_vm)
 
 
-def test_a_vmm_killed_in_a_restore(fleet: Fleet, bundle: Bundle) -> None:
+def test_vmm_killed_during_restore_is_reported(fleet: Fleet, bundle: Bundle) -> None:
     with pytest.raises(VMFailedError, match="SIGKILL"):
         fleet.restore(bundle, before_resume=kill_vmm)
 
 
-def test_a_vmm_killed_in_a_boot(fleet: Fleet, kernel: Path, image: Image) -> None:
+def test_vmm_killed_during_boot_is_reported(fleet: Fleet, kernel: Path, image: Image) -> None:
     before = set(fleet.vms)
     with ThreadPoolExecutor(1) as pool:
         booting = pool.submit(fleet.boot, kernel, image.path)
@@ -109,7 +109,7 @@ def test_a_vmm_killed_in_a_boot(fleet: Fleet, kernel: Path, image: Image) -> Non
     assert "SIGKILL" in error.message
 
 
-def test_a_vmm_killed_in_a_snapshot(
+def test_vmm_killed_during_a_snapshot_publishes_nothing(
     fleet: Fleet, bundle: Bundle, spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vm = fleet.restore(bundle, snapshottable=True)
@@ -126,7 +126,7 @@ def test_a_vmm_killed_in_a_snapshot(
     fleet.remove(vm)
 
 
-def test_a_vmm_killed_while_it_saves_its_state(fleet: Fleet, bundle: Bundle) -> None:
+def test_vmm_killed_while_saving_state_is_reported(fleet: Fleet, bundle: Bundle) -> None:
     """QEMU tells the end of a migration by an event only, and then never does."""
     vm = fleet.restore(bundle, snapshottable=True)
     with ThreadPoolExecutor(1) as pool:
@@ -135,87 +135,89 @@ def test_a_vmm_killed_while_it_saves_its_state(fleet: Fleet, bundle: Bundle) -> 
     fleet.remove(vm)
 
 
-def test_a_stopped_vmm_is_named_by_the_timeout(doomed: VM) -> None:
-    doomed.guest.run("true", WAIT_S)
-    os.kill(doomed.vmm.pid, signal.SIGSTOP)
+def test_a_stopped_vmm_is_named_by_the_timeout(disposable_vm: VM) -> None:
+    disposable_vm.guest.run("true", WAIT_S)
+    os.kill(disposable_vm.vmm.pid, signal.SIGSTOP)
     for wait in (
-        lambda: doomed.guest.run("true", 1),
-        lambda: doomed.guest.await_port(1),
-        lambda: doomed.guest.await_reply(1),
-        lambda: doomed.vmm.console.wait_for("never printed", 1),
+        lambda: disposable_vm.guest.run("true", 1),
+        lambda: disposable_vm.guest.await_port(1),
+        lambda: disposable_vm.guest.await_reply(1),
+        lambda: disposable_vm.vmm.console.wait_for("never printed", 1),
     ):
-        with pytest.raises(HornetError, match=rf"process {doomed.vmm.pid}\) is stopped \(state T\)"):
+        with pytest.raises(HornetError, match=rf"process {disposable_vm.vmm.pid}\) is stopped \(state T\)"):
             wait()
-    os.kill(doomed.vmm.pid, signal.SIGCONT)
-    assert doomed.guest.run("echo alive", WAIT_S).stdout == "alive\n"
+    os.kill(disposable_vm.vmm.pid, signal.SIGCONT)
+    assert disposable_vm.guest.run("echo alive", WAIT_S).stdout == "alive\n"
 
 
-def test_a_killed_ssh_session_is_named_and_the_guest_goes_on(doomed: VM) -> None:
+def test_killed_ssh_session_is_named_and_the_guest_survives(disposable_vm: VM) -> None:
     with pytest.raises(GuestError, match="SSH connection ended before the script did"):
-        doomed.guest.run("echo begun; kill -9 $PPID; sleep 60", WAIT_S)
-    assert doomed.guest.run("echo alive", WAIT_S).stdout == "alive\n"
+        disposable_vm.guest.run("echo begun; kill -9 $PPID; sleep 60", WAIT_S)
+    assert disposable_vm.guest.run("echo alive", WAIT_S).stdout == "alive\n"
 
 
-def test_killed_shell_is_distinguished_from_lost_connection(doomed: VM) -> None:
-    assert doomed.guest.run("kill -9 $$; sleep 60", WAIT_S).exit_code == -1
+def test_killed_shell_is_distinguished_from_lost_connection(disposable_vm: VM) -> None:
+    assert disposable_vm.guest.run("kill -9 $$; sleep 60", WAIT_S).exit_code == -1
 
 
-def test_a_panic_ends_a_script(doomed: VM) -> None:
+def test_a_panic_ends_a_script(disposable_vm: VM) -> None:
     with pytest.raises(VMFailedError, match="kernel panic"):
-        doomed.guest.run("mount -o remount,errors=panic /; echo 1 >/sys/fs/ext4/vda/trigger_fs_error; sleep 60", WAIT_S)
+        disposable_vm.guest.run(
+            "mount -o remount,errors=panic /; echo 1 >/sys/fs/ext4/vda/trigger_fs_error; sleep 60", WAIT_S
+        )
 
 
 # --- Output -----------------------------------------------------------------------------------------------------------
 
 
-def test_both_streams_of_a_script_are_read_together(doomed: VM) -> None:
+def test_both_streams_of_a_script_are_read_together(disposable_vm: VM) -> None:
     script = f"head -c {2 * MIB} /dev/zero | tr '\\0' e >&2; echo done; exit 3"
-    result = doomed.guest.run(script, WAIT_S)
+    result = disposable_vm.guest.run(script, WAIT_S)
     assert (result.stdout, len(result.stderr), result.exit_code) == ("done\n", 2 * MIB, 3)
 
 
-def test_flood_of_output_is_truncated_with_a_notice(doomed: VM) -> None:
+def test_flood_of_output_is_truncated_with_a_notice(disposable_vm: VM) -> None:
     size = 3 * MAX_OUTPUT_BYTES
-    result = doomed.guest.run(f"head -c {size} /dev/zero >&2; head -c {size} /dev/zero; exit 5", WAIT_S)
+    result = disposable_vm.guest.run(f"head -c {size} /dev/zero >&2; head -c {size} /dev/zero; exit 5", WAIT_S)
     assert result.exit_code == 5
     for text in (result.stdout, result.stderr):
         assert text.rstrip("\n").endswith(f"[hornetos: {size - MAX_OUTPUT_BYTES} bytes cut here]")
         assert len(text) < MAX_OUTPUT_BYTES + 100
 
 
-def test_a_background_job_does_not_hold_a_script(doomed: VM) -> None:
-    result = doomed.guest.run("sleep 1000 & echo begun; echo odd >&2; exit 4", WAIT_S)
+def test_background_job_does_not_delay_a_script(disposable_vm: VM) -> None:
+    result = disposable_vm.guest.run("sleep 1000 & echo begun; echo odd >&2; exit 4", WAIT_S)
     assert (result.stdout, result.stderr, result.exit_code) == ("begun\n", "odd\n", 4)
-    result = doomed.guest.run("while :; do echo again; sleep 0.1; done & exit 6", WAIT_S)
+    result = disposable_vm.guest.run("while :; do echo again; sleep 0.1; done & exit 6", WAIT_S)
     assert result.exit_code == 6
 
 
-def test_a_script_longer_than_every_buffer(doomed: VM) -> None:
+def test_script_longer_than_every_buffer_runs_completely(disposable_vm: VM) -> None:
     """The shell prints more than fits in between while its script is still being sent."""
     script = f"head -c {4 * MIB} /dev/zero >&2\n" + f"# {'x' * 1000}\n" * 3000 + "echo the end\n"
-    result = doomed.guest.run(script, WAIT_S)
+    result = disposable_vm.guest.run(script, WAIT_S)
     assert (result.stdout, len(result.stderr)) == ("the end\n", 4 * MIB)
 
 
-def test_a_flood_on_the_console_is_bounded_and_others_do_not_notice(fleet: Fleet, bundle: Bundle, doomed: VM) -> None:
-    doomed.guest.run(
+def test_console_flood_is_bounded_and_does_not_affect_others(fleet: Fleet, bundle: Bundle, disposable_vm: VM) -> None:
+    disposable_vm.guest.run(
         "cat /dev/zero | tr '\\0' '\\n' >/dev/console 2>&1 </dev/null & yes >/dev/console </dev/null 2>&1 &", WAIT_S
     )
     other = fleet.restore(bundle)
     other.guest.run("echo still heard >/dev/console", WAIT_S)
     other.vmm.console.wait_for("still heard", WAIT_S)
     fleet.remove(other)
-    assert doomed.guest.run("echo still there >/dev/console; echo alive", WAIT_S).stdout == "alive\n"
-    doomed.vmm.console.wait_for("still there", WAIT_S)
-    assert len(doomed.vmm.console.text) < HEAD_CHARS + TAIL_CHARS + 100
-    assert doomed.vmm.console.path.stat().st_size <= FILE_MAX_BYTES
+    assert disposable_vm.guest.run("echo still there >/dev/console; echo alive", WAIT_S).stdout == "alive\n"
+    disposable_vm.vmm.console.wait_for("still there", WAIT_S)
+    assert len(disposable_vm.vmm.console.text) < HEAD_CHARS + TAIL_CHARS + 100
+    assert disposable_vm.vmm.console.path.stat().st_size <= FILE_MAX_BYTES
 
 
 # --- A full disk ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def cramped(spec: Spec, new_fleet: Callable[..., Fleet], bundle: Bundle, tmp_path: Path) -> Iterator[Fleet]:
+def full_disk_fleet(spec: Spec, new_fleet: Callable[..., Fleet], bundle: Bundle, tmp_path: Path) -> Iterator[Fleet]:
     """A fleet on a file system that has little room for what a guest writes."""
     small = tmp_path / "small"
     small.mkdir()
@@ -232,8 +234,8 @@ def cramped(spec: Spec, new_fleet: Callable[..., Fleet], bundle: Bundle, tmp_pat
         run(["umount", small], timeout_s=20)
 
 
-def test_a_full_disk_below_a_vm_is_named_at_once(cramped: Fleet, bundle: Bundle) -> None:
-    vm = cramped.restore(bundle)
+def test_full_host_disk_under_a_vm_is_reported_at_once(full_disk_fleet: Fleet, bundle: Bundle) -> None:
+    vm = full_disk_fleet.restore(bundle)
     with pytest.raises(VMFailedError) as caught:
         vm.guest.run("dd if=/dev/urandom of=/root/big bs=1M count=32 && sync; sleep 60", WAIT_S)
     assert f"{vm.directory} has 0 MB free" in caught.value.message

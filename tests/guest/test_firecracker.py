@@ -125,7 +125,9 @@ def letters(vm: MicroVM) -> str:
     return "".join(line for line in vm.console.text.split("\n") if line in set(ascii_lowercase))
 
 
-def test_boot_snapshot_and_two_clones(program: Path, machine: MakeConfig, started: Started, tmp_path: Path) -> None:
+def test_two_clones_of_a_booted_guest_continue(
+    program: Path, machine: MakeConfig, started: Started, tmp_path: Path
+) -> None:
     parent = started(DRIVER.boot(LANE, machine("parent"), kernel=program, boot_args=""))
     parent.console.wait_for("^c$", LIMIT_S)
     parent.pause()
@@ -178,7 +180,7 @@ def test_a_clone_can_be_snapshotted_again(program: Path, machine: MakeConfig, st
         vm.console.wait_for("^[a-z]$", LIMIT_S)
 
 
-def test_it_has_no_rights_and_needs_none(program: Path, machine: MakeConfig, started: Started, tmp_path: Path) -> None:
+def test_firecracker_needs_no_capability(program: Path, machine: MakeConfig, started: Started, tmp_path: Path) -> None:
     """Root's id alone opens nothing in a closed directory of somebody else, as homes are."""
     os.chown(tmp_path, NOBODY, NOBODY)
     tmp_path.chmod(0o700)
@@ -196,7 +198,7 @@ def test_it_has_no_rights_and_needs_none(program: Path, machine: MakeConfig, sta
     clone.console.wait_for("^[a-z]$", LIMIT_S)
 
 
-def test_its_refusal_is_told_in_its_own_words(
+def test_error_quotes_firecrackers_own_message(
     program: Path, machine: MakeConfig, started: Started, tmp_path: Path
 ) -> None:
     truncated = tmp_path / "vm.snapshot"

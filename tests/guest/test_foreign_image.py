@@ -73,7 +73,7 @@ def hasty(new_fleet: Callable[..., Fleet], foreign_key: SshKey, tmp_path: Path) 
         yield fleet, time.monotonic()
 
 
-def test_it_is_judged_by_the_required_tier(
+def test_foreign_image_is_judged_by_the_required_tier(
     foreign: Path, foreign_key: SshKey, kernel: Path, lane: Lane, tmp_path: Path
 ) -> None:
     # Booted, asked by SSH, snapshotted: what all other tests stand on.
@@ -91,7 +91,7 @@ def test_it_is_judged_by_the_required_tier(
     assert cases["test_all_three_files_exist"].outcome == "passed"
 
 
-def test_a_key_that_it_does_not_accept_is_named(
+def test_key_that_the_image_does_not_accept_is_named(
     foreign: Path, kernel: Path, new_fleet: Callable[..., Fleet], tmp_path: Path
 ) -> None:
     other = ssh_key(Workspace(tmp_path / "other"))
@@ -112,7 +112,7 @@ def test_image_without_sshd_fails_in_time_with_its_console(
     assert not fleet.vms
 
 
-def test_one_that_never_boots_is_not_waited_for(kernel: Path, hasty: tuple[Fleet, float], tmp_path: Path) -> None:
+def test_image_that_never_boots_fails_in_time(kernel: Path, hasty: tuple[Fleet, float], tmp_path: Path) -> None:
     empty = tmp_path / "empty.ext4"
     empty.touch()
     os.truncate(empty, 4 << 20)

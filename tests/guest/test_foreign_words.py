@@ -59,7 +59,7 @@ def talker(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
     fleet.remove(vm)
 
 
-def test_the_console(talker: VM, workspace: Workspace) -> None:
+def test_foreign_console_text_is_escaped(talker: VM, workspace: Workspace) -> None:
     console = talker.vmm.console
     assert b"\x1b[2J" in console.path.read_bytes(), "evidence stays as it came"
     with pytest.raises(VMError) as caught:
@@ -69,7 +69,7 @@ def test_the_console(talker: VM, workspace: Workspace) -> None:
     assert hornetos(workspace, "diagnose", talker.name).returncode in (0, 1)
 
 
-def test_a_script_in_the_guest(bundle: Bundle, workspace: Workspace, tmp_path: Path) -> None:
+def test_foreign_script_output_is_escaped(bundle: Bundle, workspace: Workspace, tmp_path: Path) -> None:
     own = Workspace(tmp_path / "home")
     shutil.copytree(workspace.keys, own.root / "keys")
     script = tmp_path / "script"

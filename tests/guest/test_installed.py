@@ -79,7 +79,7 @@ def _wheel(directory: Path) -> Path:
     return wheel
 
 
-def test_the_command_says_its_version(installation: Installation) -> None:
+def test_command_prints_its_version(installation: Installation) -> None:
     code, output = installation.run("hornetos", "--version")
     assert (code, output.split()[0]) == (0, "hornetos-suite")
 
@@ -135,6 +135,6 @@ def test_every_conformance_module_is_in_the_wheel(installation: Installation) ->
         assert module.name in output
 
 
-def test_a_checkout_is_asked_for_by_name(installation: Installation) -> None:
+def test_checkout_only_commands_say_so(installation: Installation) -> None:
     code, output = installation.run("hornetos", "test")
     assert (code, "needs a checkout" in output) == (2, True)

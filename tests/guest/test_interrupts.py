@@ -124,7 +124,7 @@ WAITS: dict[str, Callable[[VM, AgentClient], object]] = {
 
 
 @pytest.mark.parametrize("wait", WAITS)
-def test_whoever_waits_for_a_vm_that_is_removed_is_told(wait: str, fleet: Fleet, bundle: Bundle, spec: Spec) -> None:
+def test_removing_a_vm_ends_waits_for_it(wait: str, fleet: Fleet, bundle: Bundle, spec: Spec) -> None:
     vm = fleet.restore(bundle)
     vm.vmm.pause()  # so that nothing answers
     with AgentClient(vm, spec) as agent, ThreadPoolExecutor(1) as pool:

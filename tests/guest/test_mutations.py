@@ -41,20 +41,22 @@ dmesg
 
 
 @pytest.fixture(scope="module")
-def reckless(new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
+def unchecked_fleet(new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
     """A fleet that checks no seal."""
     with new_fleet(check_seals=False) as fleet:
         yield fleet
 
 
 @pytest.fixture(scope="module")
-def other(reckless: Fleet, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
+def other(unchecked_fleet: Fleet, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
     """Another version: the next one of the same image."""
     workspace = Workspace(tmp_path_factory.mktemp("other"))
-    vm = reckless.restore(bundle, snapshottable=True)
+    vm = unchecked_fleet.restore(bundle, snapshottable=True)
     vm.guest.run(MAKE_ANOTHER, TIMEOUT_S)
-    yield take_snapshot(vm, workspace, reckless.spec, version="other", origin=origin_of_child(vm, reckless.spec))
-    reckless.remove(vm)
+    yield take_snapshot(
+        vm, workspace, unchecked_fleet.spec, version="other", origin=origin_of_child(vm, unchecked_fleet.spec)
+    )
+    unchecked_fleet.remove(vm)
     shutil.rmtree(workspace.root)
 
 
@@ -70,18 +72,20 @@ def subject(bundle: Bundle, other: Bundle, tmp_path: Path) -> Iterator[Subject]:
 
 
 @pytest.mark.parametrize("name", [name for name in MUTATIONS if name not in UNCHANGED])
-def test_what_the_guest_shows(name: str, subject: Subject, reckless: Fleet, tmp_path: Path) -> None:
+def test_guest_on_changed_files_shows_the_expected_symptoms(
+    name: str, subject: Subject, unchecked_fleet: Fleet, tmp_path: Path
+) -> None:
     documented = mutations.documented()[name]
     MUTATIONS[name](subject)
     try:
-        vm = reckless.restore(subject.bundle)
+        vm = unchecked_fleet.restore(subject.bundle)
     except HornetError:
         found = {"guest symptoms": "no restore", "disk after": "no restore"}
     else:
         try:
             found = {"guest symptoms": symptoms(vm), "disk after": disk_after(vm, tmp_path)}
         finally:
-            reckless.remove(vm)
+            unchecked_fleet.remove(vm)
     wrong = {key: value for key, value in found.items() if not documented[key] & {value, "chance"}}
     assert not wrong, f"found {wrong}, docs: {documented}"
 

@@ -51,7 +51,7 @@ USES = {
 
 
 @pytest.mark.requirement("phase1-removals", "phase1-snapshot", "phase1-backup")
-def test_a_removal_is_measured_and_a_new_snapshot_has_it(
+def test_removal_is_measured_and_published(
     fleet_with: Callable[[dict[str, Any]], Fleet], bundle: Bundle, progress: Progress
 ) -> None:
     removals = {"terminfo": {"title": "terminals", "paths": ["/usr/share/terminfo", "/usr/bin/rg"]}}
@@ -70,7 +70,7 @@ def test_a_removal_is_measured_and_a_new_snapshot_has_it(
 
 
 @pytest.mark.requirement("phase1-tools")
-def test_a_broken_tool_is_named_and_nothing_is_published(
+def test_broken_tool_is_named_and_nothing_is_published(
     fleet_with: Callable[[dict[str, Any]], Fleet], bundle: Bundle, progress: Progress
 ) -> None:
     removals = {"git": {"title": "too much", "paths": ["/usr/lib/git-core", "/usr/bin/git"]}}

@@ -50,12 +50,12 @@ def problems(spec: Spec, vm: VM, image: Image, workspace: Workspace) -> dict[str
     return {**found, "flags": guest_kernel.running_config_problems(spec.kernel, facts)}
 
 
-def test_the_example_holds_on_the_built_image(restored_vm: VM, image: Image, workspace: Workspace) -> None:
+def test_example_overlay_holds_on_the_built_image(restored_vm: VM, image: Image, workspace: Workspace) -> None:
     found = problems(load_spec(overlays=[EXAMPLE]), restored_vm, image, workspace)
     assert {name: lines for name, lines in found.items() if lines} == {}
 
 
-def test_each_of_its_rules_can_fail(restored_vm: VM, image: Image, workspace: Workspace, tmp_path: Path) -> None:
+def test_each_rule_of_a_team_can_fail(restored_vm: VM, image: Image, workspace: Workspace, tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_text(BROKEN)
     found = problems(load_spec(overlays=[EXAMPLE, broken]), restored_vm, image, workspace)

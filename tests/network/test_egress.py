@@ -53,7 +53,7 @@ def test_each_name_server_answers(lab: Lab, spec: Spec) -> None:
         assert lab.a.run(partial(look_up, SITE_NAME, str(server))) == str(SITE)
 
 
-def test_full_packets_pass_and_longer_ones_are_refused(lab: Lab) -> None:
+def test_full_packets_pass_and_longer_ones_are_rejected(lab: Lab) -> None:
     """No hop has a smaller MTU than the guest's card: an unfragmented packet of that size comes back."""
     mtu = lab.a.run(lambda: _mtu(lab.host.network.guest_interface))
     assert lab.a.run(lambda: _ping(mtu)) == mtu

@@ -167,7 +167,7 @@ def test_packages_are_reinstalled_only_when_the_mirror_changes(mirror: Mirror, w
     assert fetch_layer(spec, "standard", store) != first
 
 
-def test_a_package_that_was_changed_is_refused(mirror: Mirror, workspace: Workspace) -> None:
+def test_tampered_package_is_rejected(mirror: Mirror, workspace: Workspace) -> None:
     (package,) = mirror.directory.rglob("openssh-server-*.apk")
     content = bytearray(package.read_bytes())
     content[-30] ^= 1

@@ -39,7 +39,7 @@ def test_every_check_is_broken_once() -> None:
     assert {name for mutation in MUTATIONS for name in mutation.fails} == set(CHECKS)
 
 
-def test_the_guest_is_asked_what_the_checks_want_to_know() -> None:
+def test_probes_cover_the_facts_of_every_check() -> None:
     asked = {probe.name for tier in SPEC.tiers for probe in [*guest_probes(SPEC, tier), *tools_probes(SPEC, tier)]}
     assert asked == set(GOOD) | {"feature.programs", "feature.tidy"}
 

@@ -110,7 +110,7 @@ def test_a_deleted_secret_is_found_in_the_image(root: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 5000, bytes(1 << 20)], ids=["empty", "text", "zeros"])
-def test_what_is_no_image_is_refused(content: bytes, tmp_path: Path) -> None:
+def test_non_image_is_rejected(content: bytes, tmp_path: Path) -> None:
     image, work = tmp_path / "image", tmp_path / "work"
     work.mkdir()
     image.write_bytes(content)
@@ -135,7 +135,7 @@ def test_links_are_followed_inside_the_image(root: Path) -> None:
     assert tree.text("/etc/absolute/script") == "#!/bin/sh -e\ntrue\n"
 
 
-def test_a_star_stops_at_a_slash(root: Path) -> None:
+def test_star_does_not_match_a_slash(root: Path) -> None:
     tree = DirectoryTree(root)
     assert tree.matching(["/usr/*.so.1"]) == []
     assert tree.matching(["/usr/*", "/usr/lib/*"]) == ["/usr/bin", "/usr/lib", "/usr/share"]
@@ -148,7 +148,7 @@ def test_any_first_line_is_a_script_or_none(head: bytes) -> None:
 
 
 @given(st.sampled_from(["", " ", "  "]), st.sampled_from(["", " -e", " -x y"]))
-def test_an_interpreter_is_found(space: str, arguments: str) -> None:
+def test_interpreter_is_read_from_the_first_line(space: str, arguments: str) -> None:
     direct = interpreter_of(f"#!{space}/bin/sh{arguments}\nrest".encode())
     assert direct is not None
     assert (direct.path, direct.program_name) == ("/bin/sh", "sh")

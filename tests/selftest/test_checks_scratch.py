@@ -45,7 +45,7 @@ def test_every_check_is_broken_once() -> None:
     assert {name for mutation in MUTATIONS for name in mutation.fails} == set(CHECKS)
 
 
-def test_the_guest_is_asked_what_the_checks_want_to_know() -> None:
+def test_probes_cover_the_facts_of_every_check() -> None:
     probes = health.health_probes(SPEC.health, SPEC.network) + runtime_secrets.injection_probes(SPEC.secrets, TRIAL)
     probes += read_only.read_only_probes(SPEC.read_only_root)
     assert {probe.name for probe in probes} == set(GOOD)
@@ -64,7 +64,7 @@ def test_a_disk_that_changed_is_found() -> None:
     assert "changed" in read_only.disk_problems("a" * 64, "b" * 64)[0]
 
 
-def test_a_balloon_must_take_and_give() -> None:
+def test_balloon_that_does_not_work_is_detected() -> None:
     good = Balloon(taken_mib=64, before_kib=246_188, taken_kib=180_652, given_kib=246_188)
     assert balloon_problems(good) == []
     assert "180652" in balloon_problems(replace(good, taken_kib=246_188))[0]

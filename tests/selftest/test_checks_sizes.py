@@ -22,7 +22,7 @@ def file_of(path: Path, size_bytes: int) -> float:
 
 
 @pytest.mark.parametrize("tier_name", SPEC.tiers)
-def test_an_image_that_is_too_big(tier_name: str, tmp_path: Path) -> None:
+def test_oversized_image_is_rejected(tier_name: str, tmp_path: Path) -> None:
     tier = SPEC.tier(tier_name)
     limit_bytes = int(tier.max_mb * sizes.MB)
     components_mb = {"Git": 10.0, "Node.js 20": 66.5}
@@ -32,7 +32,7 @@ def test_an_image_that_is_too_big(tier_name: str, tmp_path: Path) -> None:
     assert f"at most {tier.max_mb:g} MB allowed, 0.1 MB too large; largest: Node.js 20 66.5 MB, Git 10.0 MB" in problem
 
 
-def test_a_kernel_that_is_too_big(tmp_path: Path) -> None:
+def test_oversized_kernel_is_rejected(tmp_path: Path) -> None:
     limit_bytes = int(KERNEL_TARGET_MB * sizes.MB)
     assert sizes.kernel_size_problems(KERNEL_TARGET_MB, file_of(tmp_path / "vmlinux", limit_bytes)) == []
     (problem,) = sizes.kernel_size_problems(KERNEL_TARGET_MB, file_of(tmp_path / "vmlinux", limit_bytes + LITTLE_BYTES))

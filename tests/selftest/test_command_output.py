@@ -55,7 +55,7 @@ def test_output_that_can_not_be_written_is_2(words: str, places: Places) -> None
     assert "Traceback" not in ended.stderr
 
 
-def test_nothing_can_be_said_at_all(places: Places) -> None:
+def test_closed_stdout_and_stderr_still_set_the_exit_code(places: Places) -> None:
     assert shell("hornetos gate gone >/dev/full 2>/dev/full", places).returncode == 2
     assert shell("hornetos gate gone >&- 2>&-", places).returncode == 2
     assert shell("hornetos --help >&-", places).returncode == 0

@@ -101,7 +101,7 @@ def test_a_line_without_end_is_searched_across_its_parts() -> None:
             assert not wait.is_alive()
 
 
-def test_the_middle_of_a_long_line_is_no_beginning(tmp_path: Path) -> None:
+def test_anchored_pattern_ignores_the_middle_of_a_line(tmp_path: Path) -> None:
     with console_and_guest(tmp_path) as (console, guest):
         for _ in range(3 * LINE_CHARS // 1000):
             guest.sendall(b"x" * 1000)

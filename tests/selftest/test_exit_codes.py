@@ -115,7 +115,7 @@ def in_state(places: Places) -> Callable[[str], Ended]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("state", HOMES)
-def test_a_home_that_does_not_work(name: str, state: str, in_state: Callable[[str], Ended]) -> None:
+def test_unusable_home_is_exit_code_2(name: str, state: str, in_state: Callable[[str], Ended]) -> None:
     ended = in_state(state)[name]
     if (name, state) in EXCEPT:
         assert "Traceback" not in ended.stderr
@@ -124,7 +124,7 @@ def test_a_home_that_does_not_work(name: str, state: str, in_state: Callable[[st
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_home_of_somebody_else(places: Places) -> None:
+def test_home_of_another_user_is_exit_code_2(places: Places) -> None:
     prefix = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--inh-caps=-all")
     require_readable(prefix)
     with tempfile.TemporaryDirectory(dir="/tmp") as work:
@@ -161,7 +161,7 @@ new-version v1.0 v3.0 --script DIR
 """
 
 
-def test_what_is_no_such_file(places: Places, tmp_path: Path) -> None:
+def test_missing_file_arguments_are_exit_code_2(places: Places, tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
     (tmp_path / "circle").symlink_to("circle")
     lines = NO_SUCH_FILE

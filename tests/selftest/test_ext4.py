@@ -219,7 +219,7 @@ UNJUDGED: dict[str, tuple[Damage, str]] = {
 
 
 @pytest.mark.parametrize("name", UNJUDGED)
-def test_what_is_not_ext4_is_refused(name: str, tmp_path: Path) -> None:
+def test_non_ext4_file_is_rejected(name: str, tmp_path: Path) -> None:
     make, why = UNJUDGED[name]
     path = tmp_path / "file"
     make(path)

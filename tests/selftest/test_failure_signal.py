@@ -81,7 +81,7 @@ def test_full_host_disk_is_not_a_verdict(tmp_path: Path) -> None:
     assert validate._not_passed("restore", failure.error()).verdict == "NOT JUDGED"
 
 
-def test_the_first_reason_stands() -> None:
+def test_first_failure_reason_is_kept() -> None:
     failure = FailureSignal("vm1")
     failure.set("was removed")
     failure.set("had a kernel panic")
@@ -89,7 +89,7 @@ def test_the_first_reason_stands() -> None:
         failure.check()
 
 
-def test_a_vm_that_has_not_failed_is_fine() -> None:
+def test_running_vm_has_no_failure() -> None:
     failure = FailureSignal("vm1")
     failure.check()
     assert not failure.wait(0)

@@ -104,7 +104,7 @@ ACCEPTS = {("a guide", "an empty file"), ("an overlay", "an empty file")}
 
 @pytest.mark.parametrize("place", IN_ITS_PLACE)
 @pytest.mark.parametrize("reader", READERS)
-def test_each_reader_refuses_what_is_no_file_of_its_kind(reader: str, place: str, tmp_path: Path) -> None:
+def test_each_reader_rejects_other_kinds_of_files(reader: str, place: str, tmp_path: Path) -> None:
     path = tmp_path / "file"
     make, words = IN_ITS_PLACE[place]
     make(path)
@@ -123,7 +123,7 @@ def test_each_reader_refuses_what_is_no_file_of_its_kind(reader: str, place: str
 
 
 @pytest.mark.parametrize("place", IN_ITS_PLACE)
-def test_a_manifest_that_is_no_file_is_refused(place: str, tmp_path: Path) -> None:
+def test_manifest_that_is_not_a_file_is_rejected(place: str, tmp_path: Path) -> None:
     make, _ = IN_ITS_PLACE[place]
     make(tmp_path / "manifest.json")
     with pytest.raises(HornetError, match=r"manifest\.json: "):
@@ -131,7 +131,7 @@ def test_a_manifest_that_is_no_file_is_refused(place: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("place", [place for place in IN_ITS_PLACE if place not in ("noise", "an empty file")])
-def test_records_that_are_no_file_are_refused(place: str, tmp_path: Path) -> None:
+def test_records_that_are_not_a_file_are_rejected(place: str, tmp_path: Path) -> None:
     make, words = IN_ITS_PLACE[place]
     make(tmp_path / "records.jsonl")
     with pytest.raises(HornetError, match=words):
@@ -161,7 +161,7 @@ def test_size_limit_is_inclusive_and_links_can_be_rejected(tmp_path: Path) -> No
         read_text(tmp_path / "link", 10, follow_links=False)
 
 
-def test_a_path_that_no_file_can_have_is_refused() -> None:
+def test_impossible_path_is_rejected() -> None:
     with pytest.raises(ForeignFileError, match="cannot be read"):
         read_bytes(Path("a" * 5000), 10)
     with pytest.raises(ForeignFileError, match="null byte"):
@@ -195,7 +195,7 @@ def test_a_compression_bomb_costs_no_memory(name: str, tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
-def test_a_kernel_that_unpacks_to_more_than_any_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oversized_decompressed_kernel_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hornet.formats.kconfig.MAX_KERNEL_BYTES", 3 * MIB)
     (tmp_path / "file").write_bytes(pack_bzimage(bytes(4 * MIB), gzip.compress))
     refused = pytest.raises(HornetError, match=f"unpacks to more than {3 * MIB}")
@@ -204,7 +204,7 @@ def test_a_kernel_that_unpacks_to_more_than_any_is_refused(tmp_path: Path, monke
     assert MAX_KERNEL_BYTES > 3 * MIB
 
 
-def test_a_dictionary_of_gigabytes_is_refused(tmp_path: Path) -> None:
+def test_huge_decompression_dictionary_is_rejected(tmp_path: Path) -> None:
     def pack(data: bytes) -> bytes:
         packed = bytearray(lzma.compress(data, lzma.FORMAT_ALONE, preset=0))
         packed[1:5] = (0xFFFFFFFF).to_bytes(4, "little")
@@ -238,7 +238,7 @@ ODD_JSON = {
 
 
 @pytest.mark.parametrize("name", ODD_JSON)
-def test_json_that_nobody_can_rely_on_is_refused(name: str) -> None:
+def test_ambiguous_or_oversized_json_is_rejected(name: str) -> None:
     data, words = ODD_JSON[name]
     with pytest.raises(ForeignFileError, match=words):
         parse_json(data)
@@ -259,7 +259,7 @@ ODD_TOML = {
 
 
 @pytest.mark.parametrize("name", ODD_TOML)
-def test_toml_that_nobody_can_rely_on_is_refused(name: str) -> None:
+def test_ambiguous_or_oversized_toml_is_rejected(name: str) -> None:
     data, words = ODD_TOML[name]
     with pytest.raises(ForeignFileError, match=words):
         parse_toml(data)
@@ -272,7 +272,7 @@ def test_pathological_toml_is_read_in_bounded_time() -> None:
 
 
 @pytest.mark.parametrize("key", ["a.%s", "[a.%s]", "[[ 'x' . %s]]", '"a\\"".%s', "  a . %s"])
-def test_keys_of_many_parts_are_refused_however_they_are_written(key: str) -> None:
+def test_deeply_dotted_toml_keys_are_rejected(key: str) -> None:
     with pytest.raises(ForeignFileError, match=r"line 1: .*levels"):
         parse_toml((key % ".".join(["b"] * MAX_DEPTH)).encode())
 

@@ -61,7 +61,7 @@ def hornetos(*words: str, workspace: Path, **environment: str) -> subprocess.Com
 
 
 @given(ANY_TEXT)
-def test_what_is_printable_is_all_there_and_stays(text: str) -> None:
+def test_printable_output_is_complete_and_stable(text: str) -> None:
     shown = printable(text)
     assert_obeyed_by_nobody(shown)
     assert printable(shown) == shown
@@ -126,7 +126,7 @@ def test_markdown_shows_any_text_as_it_is(text: str) -> None:
 
 
 @given(ANY_TEXT)
-def test_a_cell_stays_one(text: str) -> None:
+def test_table_cell_is_never_split(text: str) -> None:
     tokens = MARKDOWN.parse(f"| a | b |\n|---|---|\n| {markdown.as_text(text)} | x |\n")
     cells = [tokens[place + 1] for place, token in enumerate(tokens) if token.type == "td_open"]
     assert [cell.content for cell in cells][1:] == ["x"]
@@ -199,7 +199,7 @@ def benign(tmp_path_factory: pytest.TempPathFactory) -> Page:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_every_file_of_a_report(name: str, benign: Page, tmp_path: Path) -> None:
+def test_foreign_text_is_escaped_in_every_report_file(name: str, benign: Page, tmp_path: Path) -> None:
     hostile_run(tmp_path / "before", HOSTILE[name])
     run_directory = hostile_run(tmp_path / "run", HOSTILE[name])
     paths = build_report(run_directory, load_spec(), baseline=tmp_path / "before")
@@ -233,7 +233,7 @@ def test_a_picture_draws_a_formula_as_the_text_that_it_is() -> None:
 
 
 @pytest.mark.parametrize("command", ["report", "gate", "capacity"])
-def test_what_the_commands_say_of_a_run(command: str, tmp_path: Path) -> None:
+def test_foreign_text_of_a_run_is_escaped_by_commands(command: str, tmp_path: Path) -> None:
     run_directory = hostile_run(tmp_path / "reports" / "run\x1b[31m\u202e", A_NAME)
     ended = hornetos(command, str(run_directory), workspace=tmp_path)
     assert ended.returncode in (0, 1, 2)
@@ -251,7 +251,7 @@ def test_records_are_ascii(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("label", ["\x1b[31mroot\x07", "\u202etoor\u2066", "a\nPASS: b", "[bold]x[/]"])
-def test_a_label_in_a_superblock(label: str, tmp_path: Path) -> None:
+def test_foreign_ext4_label_is_escaped(label: str, tmp_path: Path) -> None:
     image = ext4_samples.make_image(tmp_path / "image.ext4")
     ext4_samples.run("tune2fs", "-L", label, image)
     ext4_samples.debugfs(image, "clri /d5/sub/file")
@@ -261,7 +261,7 @@ def test_a_label_in_a_superblock(label: str, tmp_path: Path) -> None:
     assert json.loads(ended.stdout)["superblock"]["volume_name"] == label
 
 
-def test_a_label_changed_under_a_snapshot(tmp_path: Path) -> None:
+def test_foreign_label_in_a_seal_error_is_escaped(tmp_path: Path) -> None:
     bundle = bundle_samples.make_bundle(tmp_path / "snapshots" / "v1.0")
     ext4_samples.run("tune2fs", "-L", "\x1b[2Jx\u202ey", bundle.rootfs)
     for words in (["validate", "v1.0"], ["rollback", "v1.0"]):
@@ -270,7 +270,7 @@ def test_a_label_changed_under_a_snapshot(tmp_path: Path) -> None:
         assert rb"\x1b[2Jx\u202ey" in ended.stdout
 
 
-def test_a_manifest(tmp_path: Path) -> None:
+def test_foreign_text_in_a_manifest_is_escaped(tmp_path: Path) -> None:
     bundle = bundle_samples.make_bundle(tmp_path / "snapshots" / "v1.0")
     origin = bundle_samples.ORIGIN.model_copy(update={"lane": A_NAME, "tier": A_NAME})
     bundle.seal("v1.0", origin)
@@ -280,7 +280,7 @@ def test_a_manifest(tmp_path: Path) -> None:
     assert b"unknown lane" in ended.stderr
 
 
-def test_what_adopt_is_told(tmp_path: Path) -> None:
+def test_foreign_text_given_to_adopt_is_escaped(tmp_path: Path) -> None:
     bundle = bundle_samples.make_bundle(tmp_path / "v1.0")
     (bundle.directory / "manifest.json").unlink()
     words = ["--lane", "qemu/tcg", "--tier", "standard", "--vmm-version", EVERYTHING.replace("\x00", "")]
@@ -288,7 +288,7 @@ def test_what_adopt_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("word", [EVERYTHING, EVERYTHING.replace("\n", " ")], ids=["lines", "a line"])
-def test_a_kernel_configuration(word: str, tmp_path: Path) -> None:
+def test_foreign_kernel_configuration_is_escaped(word: str, tmp_path: Path) -> None:
     config = tmp_path / "config.gz"
     text = f"#\n# Linux/x86_64 6.1.9 {word} Kernel Configuration\n#\nCONFIG_TUN={word}\nCONFIG_BRIDGE=y\n"
     config.write_bytes(gzip.compress(text.encode()))
@@ -296,7 +296,7 @@ def test_a_kernel_configuration(word: str, tmp_path: Path) -> None:
         assert hornetos(*words, workspace=tmp_path).returncode in (1, 2)
 
 
-def test_a_name_on_the_command_line(tmp_path: Path) -> None:
+def test_foreign_command_line_argument_is_escaped(tmp_path: Path) -> None:
     word = A_NAME.replace("\x00", "")
     for words in (
         ["validate", word],
@@ -309,12 +309,12 @@ def test_a_name_on_the_command_line(tmp_path: Path) -> None:
         assert hornetos(*words, workspace=tmp_path).returncode == 2
 
 
-def test_a_name_that_is_no_text(tmp_path: Path) -> None:
+def test_non_utf8_argument_is_escaped(tmp_path: Path) -> None:
     ended = hornetos("kconfig", os.fsdecode(b"\xff\xfe\x1b[31m"), workspace=tmp_path)
     assert rb"\udcff\udcfe\x1b[31m" in ended.stderr
 
 
-def test_a_terminal_that_knows_only_ascii(tmp_path: Path) -> None:
+def test_ascii_terminal_gets_ascii_output(tmp_path: Path) -> None:
     run_directory = synthetic.make_run(tmp_path / "run")
     ended = hornetos("report", str(run_directory), workspace=tmp_path, PYTHONIOENCODING="ascii")
     assert ended.returncode == 0
@@ -357,7 +357,7 @@ def test_warning():
 
 @pytest.mark.parametrize("word", [EVERYTHING, "\udcff\udc1b"], ids=["everything", "surrogates"])
 @pytest.mark.parametrize("workers", ["0", "1"])
-def test_what_pytest_says(word: str, workers: str, tmp_path: Path) -> None:
+def test_foreign_text_in_pytest_output_is_escaped(word: str, workers: str, tmp_path: Path) -> None:
     (tmp_path / "test_sample.py").write_text(SAMPLE.format(word=word))
     (tmp_path / "test_uncollected.py").write_text(f"raise ValueError({word!r})\n")
     words = ["-p", "hornet_fixtures.plugin", "-ra", "--continue-on-collection-errors", f"--rootdir={tmp_path}"]
@@ -369,7 +369,7 @@ def test_what_pytest_says(word: str, workers: str, tmp_path: Path) -> None:
     assert len(list(ET.parse(tmp_path / "junit.xml").getroot().iter("testcase"))) == SAMPLE.count("def test_") + 1
 
 
-def test_names_of_files_in_an_image(tmp_path: Path) -> None:
+def test_foreign_file_names_of_an_image_are_escaped(tmp_path: Path) -> None:
     """Any bytes but a slash and zero can be a name."""
     tree = tmp_path / "tree" / "evil"
     tree.mkdir(parents=True)

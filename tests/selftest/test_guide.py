@@ -39,7 +39,7 @@ def test_guide_names_metrics_tools_and_removals_of_the_spec() -> None:
         ('["A"\n', "not valid TOML"),
     ],
 )
-def test_a_wrong_guide_is_refused(text: str, named: str, tmp_path: Path) -> None:
+def test_invalid_requirements_file_is_rejected(text: str, named: str, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=named):
         load_requirements(write(tmp_path / "requirements.toml", text))
 

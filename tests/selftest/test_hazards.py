@@ -32,7 +32,7 @@ def assert_only(problems: list[str], named: str | None) -> None:
     assert all(words in problem for words, problem in zip(expected, problems, strict=True)), problems
 
 
-def test_different_values_hold() -> None:
+def test_different_values_pass() -> None:
     assert hazards.distinct_problems("boot_id", {"parent": "a", "vm1": "b", "vm2": "c\n"}) == []
 
 
@@ -66,7 +66,7 @@ def test_a_monotonic_clock_that_jumps_is_named(passed_s: float, named: str | Non
     assert_only(problems, named)
 
 
-def test_going_on_holds() -> None:
+def test_continuing_counter_passes() -> None:
     assert hazards.continuity_problems("vm1", BEFORE, AFTER, LATER) == []
 
 
@@ -150,7 +150,7 @@ def test_a_wrong_packet_is_named(sent: bytes, named: str | None) -> None:
     assert_only(problems, named)
 
 
-def test_silence_is_no_pass() -> None:
+def test_missing_answer_is_a_failure() -> None:
     assert first_packet_problems("vm1", NETWORK, []) == ["vm1: its network card sent nothing"]
 
 

@@ -10,7 +10,7 @@ from hornet.host.workspace import Workspace
 
 
 @pytest.mark.requirement("directory-structure")
-def test_images_snapshots_and_builds_lie_below_one_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_contains_images_snapshots_and_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HORNET_HOME", str(tmp_path))
     workspace = Workspace.from_env()
     for name in ("images", "snapshots", "build"):

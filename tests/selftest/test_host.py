@@ -97,7 +97,7 @@ def test_every_ability_names_tools_that_are_known() -> None:
     assert {name for ability in ABILITIES for name in ability.tools} <= set(TOOLS)
 
 
-def test_without_a_working_lane_every_reason_is_told() -> None:
+def test_every_reason_for_a_missing_lane_is_reported() -> None:
     broken = [LaneState(state.lane, False, f"reason {number}") for number, state in enumerate(LANES)]
     (problem,) = host_problems(GOOD, broken, REQUIRED_TOOLS)
     assert all(state.reason in problem for state in broken)
@@ -121,7 +121,7 @@ def test_the_best_lane_is_the_first_that_works() -> None:
     assert str(best_lane(LANES)) == "qemu/kvm"
 
 
-def test_an_unknown_lane_is_refused_with_the_known_ones() -> None:
+def test_unknown_lane_is_rejected_with_the_known_ones() -> None:
     with pytest.raises(HostError, match=f"use one of: {', '.join(LANE_NAMES)}"):
         lane_named("qemu/hax")
 
@@ -228,7 +228,7 @@ def test_a_kernel_that_is_not_there_is_a_clear_error(command: Any) -> None:
         (["/x/hornet_cli/__main__.py", "run"], f"sudo {SOURCE}/hornetos run"),
     ],
 )
-def test_the_command_that_needs_root_is_told_whole(argv: list[str], command: str) -> None:
+def test_sudo_hint_contains_the_whole_command(argv: list[str], command: str) -> None:
     assert with_sudo(argv) == command
 
 

@@ -217,7 +217,7 @@ def test_many_names_of_one_file_are_read_once(tmp_path: Path) -> None:
     assert len(found["secret.content"]) == 1
 
 
-def test_directories_nested_too_deep_are_refused(tmp_path: Path) -> None:
+def test_too_deeply_nested_directories_are_rejected(tmp_path: Path) -> None:
     image = tmp_path / "e.img"
     ext4_image(image, "-N 8192 -I 128", "mkdir x\ncd x\n" * 2500)
     with pytest.raises(Ext4Error, match="a path longer"):

@@ -63,7 +63,7 @@ def test_what_is_written_is_read_back(config: dict[str, str]) -> None:
 
 
 @given(st.text(max_size=200))
-def test_any_text_is_parsed_or_refused(text: str) -> None:
+def test_any_text_is_parsed_or_rejected(text: str) -> None:
     try:
         assert parse_config(text)
     except KconfigError:
@@ -71,14 +71,14 @@ def test_any_text_is_parsed_or_refused(text: str) -> None:
 
 
 @given(st.binary(max_size=600))
-def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+def test_any_bytes_are_read_or_rejected(data: bytes) -> None:
     try:
         assert extract_config(io.BytesIO(data))
     except KconfigError:
         pass
 
 
-def test_the_title_tells_the_version_and_the_last_value_counts() -> None:
+def test_version_comes_from_the_title_and_the_last_value_wins() -> None:
     config = parse_config(text_of({"A": "y"}) + "CONFIG_A=m\n")
     assert (config.version, config["A"]) == ("6.1.192", "m")
 
@@ -119,7 +119,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_no_configuration_is_refused(name: str, tmp_path: Path) -> None:
+def test_file_without_a_kernel_configuration_is_rejected(name: str, tmp_path: Path) -> None:
     data, words = REFUSED[name]
     file = tmp_path / "file"
     file.write_bytes(data)
@@ -199,7 +199,7 @@ def test_reasons_name_what_is_in_the_way() -> None:
     assert "EXPERT=y selects it" in bad_flags({**GOOD, "DEBUG_KERNEL": "y", "EXPERT": "y"})["DEBUG_KERNEL"]
 
 
-def test_a_slip_of_the_pen_is_pointed_out() -> None:
+def test_misspelt_flag_is_reported() -> None:
     [verdict] = check_flags(GOOD, ["VIRTO_BLK"], [], "6.1")
     assert not verdict.ok
     assert "did you mean VIRTIO_BLK" in verdict.reason
@@ -246,7 +246,7 @@ def test_the_command_exits_1_and_says_which_in_json(tmp_path: Path) -> None:
     ]
 
 
-def test_the_command_believes_the_version_it_is_told(tmp_path: Path) -> None:
+def test_command_judges_by_the_given_kernel_version(tmp_path: Path) -> None:
     file = tmp_path / "config"
     file.write_text(format_config(without_trust()))
     assert run_cli(str(file))[0] == 1

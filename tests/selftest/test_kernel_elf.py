@@ -80,13 +80,13 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_kernel_that_no_loader_takes_is_refused(name: str, tmp_path: Path) -> None:
+def test_unloadable_kernel_is_rejected(name: str, tmp_path: Path) -> None:
     sample, words = BROKEN[name]
     with pytest.raises(BuildError, match=words):
         check_loadable(sample.write(tmp_path / "vmlinux"))
 
 
-def test_a_cut_kernel_is_refused(tmp_path: Path) -> None:
+def test_truncated_kernel_is_rejected(tmp_path: Path) -> None:
     whole = Sample((Load(0x1000000, b"\x90" * 9000),)).write(tmp_path / "vmlinux")
     strip_padding(whole, tmp_path / "stripped")
     (tmp_path / "cut").write_bytes((tmp_path / "stripped").read_bytes()[:5000])
@@ -95,13 +95,13 @@ def test_a_cut_kernel_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\x7fELF", b"\x7fELF\x02\x01\x01" + bytes(60)])
-def test_what_is_no_elf_is_refused(data: bytes, tmp_path: Path) -> None:
+def test_non_elf_kernel_is_rejected(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(data)
     with pytest.raises(BuildError, match=r"not a valid ELF file|no PT_LOAD"):
         check_loadable(tmp_path / "file")
 
 
-def test_what_is_no_elf_is_not_stripped(tmp_path: Path) -> None:
+def test_non_elf_file_is_not_stripped(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"hello")
     with pytest.raises(BuildError, match="not a valid ELF file"):
         strip_padding(tmp_path / "file", tmp_path / "out")

@@ -63,7 +63,7 @@ ODD_HOMES = {
 
 
 @pytest.mark.parametrize("name", ODD_HOMES)
-def test_an_odd_home_is_one_sentence(name: str, tmp_path: Path) -> None:
+def test_unusable_home_is_one_sentence(name: str, tmp_path: Path) -> None:
     path, why = ODD_HOMES[name]
     (tmp_path / "file").touch()
     (tmp_path / "open").mkdir()
@@ -90,7 +90,7 @@ def test_planted_links_are_not_followed_and_errors_are_named(finished: Path, tmp
     assert "No matching distribution" in log.read_text()
 
 
-def test_whatever_stands_for_the_log_is_not_written_to(finished: Path, tmp_path: Path) -> None:
+def test_only_a_regular_log_file_is_written_to(finished: Path, tmp_path: Path) -> None:
     (finished / "venv/stamp").write_text("of another version\n")
     (finished / "setup.log").mkdir()
     shown = launch(finished, "--help")

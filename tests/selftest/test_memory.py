@@ -66,7 +66,7 @@ def memory_file(tmp_path: Path) -> Path:
     return path
 
 
-def test_guest_memory_is_told_by_its_path_and_split_by_sharing(memory_file: Path) -> None:
+def test_guest_memory_is_found_by_path_and_split_by_sharing(memory_file: Path) -> None:
     with ExitStack() as stack:
         pids = [stack.enter_context(clone(memory_file, dirty_mib)) for dirty_mib in (4, 8)]
         splits = [memory_split(pid, [memory_file]) for pid in pids]
@@ -90,7 +90,7 @@ def test_what_an_emulator_has_translated_is_left_out(memory_file: Path) -> None:
     assert emulated.vmm_private == pytest.approx(plain.vmm_private, abs=2)
 
 
-def test_another_file_is_refused_not_counted_as_zero(memory_file: Path, tmp_path: Path) -> None:
+def test_unmapped_memory_file_is_rejected(memory_file: Path, tmp_path: Path) -> None:
     with clone(memory_file, 4) as pid, pytest.raises(HornetError, match=r"maps none of .*other\.mem"):
         memory_split(pid, [tmp_path / "other.mem"])
 
@@ -117,7 +117,7 @@ def test_shared_pages_are_counted_once_for_all() -> None:
 
 
 @given(st.floats(min_value=0.1, max_value=500), st.floats(min_value=0, max_value=5000), st.floats(0, 64000))
-def test_as_many_as_fit_and_not_one_more(private_mb: float, shared_mb: float, available_mb: float) -> None:
+def test_capacity_is_the_largest_number_that_fits(private_mb: float, shared_mb: float, available_mb: float) -> None:
     count = Footprint(private_mb, shared_mb).vms_in(available_mb)
     slack = 1e-6 * available_mb
     assert count == 0 or shared_mb + count * private_mb <= available_mb + slack
@@ -149,7 +149,7 @@ def test_the_command_plans_for_the_given_host(tmp_path: Path) -> None:
     assert "emulated" in result.output
 
 
-def test_the_command_refuses_a_run_without_memory(tmp_path: Path) -> None:
+def test_capacity_rejects_a_run_without_memory(tmp_path: Path) -> None:
     run = synthetic.make_run(tmp_path / "run", records=[synthetic.restore_record(seed=1)])
     result = CliRunner().invoke(app, ["capacity", str(run)])
     assert isinstance(result.exception, HornetError)

@@ -55,7 +55,7 @@ def test_an_id_out_of_range_makes_nothing(host: HostNet) -> None:
     assert interfaces(host) == {"lo"}
 
 
-def test_the_hosts_own_networks_are_refused_by_name(host: HostNet) -> None:
+def test_overlapping_host_network_is_rejected_by_name(host: HostNet) -> None:
     in_namespace(host.namespace or "", "ip link add lan0 up type bridge; ip addr add 10.0.2.7/24 dev lan0")
     in_namespace(host.namespace or "", "ip route add 10.1.0.0/16 dev lan0")
     host.start()

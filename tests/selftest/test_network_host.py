@@ -91,7 +91,7 @@ def test_a_killed_process_leaves_only_whole_ones(delay_ms: int, prefix: str) -> 
     assert not [name for name in netns.names() if name.startswith(prefix)]
 
 
-def test_decoys_stay_as_they_are(host: HostNet) -> None:
+def test_similar_foreign_objects_stay_unchanged(host: HostNet) -> None:
     """Foreign namespaces, interfaces and rules beside ours, named as ours where names allow it."""
     foreign = f"{host.prefix}vm7"
     netns.create(foreign, lambda: None)
@@ -131,7 +131,7 @@ def test_decoys_stay_as_they_are(host: HostNet) -> None:
 
 
 @pytest.mark.requirement("cleanup")
-def test_leftovers_of_dead_runs_only(prefix: str) -> None:
+def test_only_leftovers_of_dead_runs_are_removed(prefix: str) -> None:
     with subprocess.Popen([sys.executable, "-c", MAKE_FOREVER, f"{prefix}x-"], env=IN_CHECKOUT) as dead:
         dead.kill()
     names = {f"hornet-{dead.pid}-host": True, f"hornet-{dead.pid}-foreign": False, f"{prefix}host": True}
@@ -217,7 +217,7 @@ def test_check_names_each_damage_and_up_repairs_it(prefix: str) -> None:
         ("ip route add default via 10.0.2.77 metric 7", "routes to 0.0.0.0/0: 0.0.0.0/0 via 10.0.2.254"),
     ],
 )
-def test_what_is_added_is_not_taken_for_right(command: str, said: str, prefix: str) -> None:
+def test_wrong_extra_objects_are_named_and_kept(command: str, said: str, prefix: str) -> None:
     """Repair adds what is missing; what is there but wrong is named, and stays for a human to look at."""
     try:
         hornetos_net(prefix, "up", "--count", "2")
@@ -233,7 +233,7 @@ def test_what_is_added_is_not_taken_for_right(command: str, said: str, prefix: s
 
 
 @pytest.mark.requirement("cleanup", "phase1-environment")
-def test_remains_are_listed_and_removed(prefix: str) -> None:
+def test_leftovers_are_listed_and_removed(prefix: str) -> None:
     """A name unmounted as if state were lost, and one that a killed process had only half made."""
     hornetos_net(prefix, "up", "--count", "3")
     with netns.RUN_NETNS.joinpath(f"{prefix}vm2").open("rb") as held:  # keeps the namespace, as its VMM would
@@ -250,7 +250,7 @@ def test_remains_are_listed_and_removed(prefix: str) -> None:
     assert not [name for name in netns.names() if name.startswith(prefix)]
 
 
-def test_the_machines_own_network(tmp_path: Path) -> None:
+def test_host_network_mode_uses_the_guides_names(tmp_path: Path) -> None:
     """`hornetos net` without --private, on a machine played by namespaces of its own: the guide's names and rules."""
     hornetos = f"{sys.executable} -m hornet_cli net"
     script = f"""

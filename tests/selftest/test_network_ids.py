@@ -30,7 +30,7 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path)
 
 
-def test_small_ones_first_and_given_back_ones_again(workspace: Workspace) -> None:
+def test_lowest_ids_come_first_and_are_reused(workspace: Workspace) -> None:
     ids = VMIds(workspace, 10)
     assert [ids.take() for _ in range(4)] == [1, 2, 3, 4]
     ids.release(3)
@@ -38,7 +38,7 @@ def test_small_ones_first_and_given_back_ones_again(workspace: Workspace) -> Non
     assert [ids.take() for _ in range(3)] == [2, 3, 5]
 
 
-def test_two_owners_never_have_the_same(workspace: Workspace) -> None:
+def test_two_owners_never_share_an_id(workspace: Workspace) -> None:
     one, two = VMIds(workspace, 10), VMIds(workspace, 10)
     taken = [owner.take() for _ in range(5) for owner in (one, two)]
     assert sorted(taken) == list(range(1, 11))
@@ -48,7 +48,7 @@ def test_two_owners_never_have_the_same(workspace: Workspace) -> None:
     assert one.take() in (7, 8)
 
 
-def test_a_particular_one(workspace: Workspace) -> None:
+def test_requested_id_is_given(workspace: Workspace) -> None:
     one, two = VMIds(workspace, 10), VMIds(workspace, 10)
     assert one.try_take(2)
     assert not one.try_take(2)

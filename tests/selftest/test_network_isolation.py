@@ -54,7 +54,9 @@ WALLS = [
 
 
 @pytest.mark.parametrize(("way", "where", "how", "said"), WALLS)
-def test_a_fallen_wall_is_seen(way: Callable[[Lab], list[str]], where: str, how: str, said: str) -> None:
+def test_each_broken_isolation_rule_is_detected(
+    way: Callable[[Lab], list[str]], where: str, how: str, said: str
+) -> None:
     prefix = f"hornet-{os.getpid()}-walls-"
     with private_lab(SPEC.network, prefix) as lab:
         run(["ip", "netns", "exec", f"{prefix}{where}", "sh", "-ec", how.format(prefix=prefix)], timeout_s=20)
@@ -70,7 +72,7 @@ def test_ipv6_does_not_leave_even_if_the_namespace_would_forward_it() -> None:
         assert not [problem for problem in isolation.around_by_ipv6(lab) if "left" in problem]
 
 
-def test_a_target_that_is_not_there_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreachable_control_target_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that never speaks stands for one that broke."""
     monkeypatch.setattr(isolation, "WORD", "")
     with private_lab(SPEC.network, f"hornet-{os.getpid()}-mute-") as lab:

@@ -28,7 +28,7 @@ def changed(**values: Any) -> Network:
 
 
 @pytest.mark.requirement("address-formula", "address-host-veth", "address-namespace-veth")
-def test_the_formula_of_the_guide() -> None:
+def test_plan_follows_the_guides_formula() -> None:
     for n in range(1, 256):
         plan = PLAN.for_vm(n)
         assert str(plan.subnet) == f"10.0.{n}.0/24"
@@ -38,14 +38,14 @@ def test_the_formula_of_the_guide() -> None:
 
 
 @pytest.mark.requirement("tier-scale")
-def test_it_goes_on_where_the_formula_ends() -> None:
+def test_plan_continues_beyond_the_guides_formula() -> None:
     assert str(PLAN.for_vm(256).subnet) == "10.1.0.0/24"
     assert str(PLAN.for_vm(1000).subnet) == "10.3.232.0/24"
     assert str(PLAN.for_vm(PLAN.largest_id).subnet) == "10.255.255.0/24"
 
 
 @given(ids)
-def test_each_plan_is_sound(n: int) -> None:
+def test_each_network_plan_is_valid(n: int) -> None:
     plan = PLAN.for_vm(n)
     assert plan.subnet.subnet_of(NETWORK.uplink_base)
     assert not plan.subnet.overlaps(NETWORK.guest_address.network)
@@ -57,7 +57,7 @@ def test_each_plan_is_sound(n: int) -> None:
 
 
 @given(st.lists(ids, min_size=2, max_size=50, unique=True))
-def test_no_two_plans_collide(chosen: list[int]) -> None:
+def test_network_plans_never_overlap(chosen: list[int]) -> None:
     plans = [PLAN.for_vm(n) for n in chosen]
     for attribute in ("namespace", "namespace_veth", "host_veth", "subnet", "host_address", "namespace_address"):
         assert len({getattr(plan, attribute) for plan in plans}) == len(plans)
@@ -68,13 +68,13 @@ def test_no_two_plans_collide(chosen: list[int]) -> None:
 
 
 @pytest.mark.parametrize("n", [0, -1, NETWORK.max_vm_id + 1])
-def test_an_id_out_of_range_is_refused(n: int) -> None:
+def test_id_out_of_range_is_rejected(n: int) -> None:
     with pytest.raises(NetworkError, match=f"VM id {n}: expected 1 … {NETWORK.max_vm_id}"):
         PLAN.for_vm(n)
 
 
 @pytest.mark.parametrize("name", ["vm0", "vm01", "vm65536", "vm", "vm1x", "xvm1", "vm-1", "vm１"])
-def test_foreign_names_are_no_vms(name: str) -> None:
+def test_foreign_names_are_not_vms(name: str) -> None:
     assert PLAN.vm_id(name) is None
 
 
@@ -112,7 +112,7 @@ def test_an_overlap_is_named() -> None:
         ({"interface_group": 0}, "interface_group"),
     ],
 )
-def test_a_plan_that_can_not_work_is_refused(values: dict[str, Any], said: str) -> None:
+def test_impossible_network_plan_is_rejected(values: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError) as caught:
         changed(**values)
     assert said in str(caught.value)

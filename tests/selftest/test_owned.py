@@ -170,7 +170,7 @@ LEAD_ELSEWHERE = ["run", "run/vms", "build", "build/kernel", "cache", "cache/lan
 
 
 @pytest.mark.parametrize("place", LEAD_ELSEWHERE)
-def test_a_planted_link_is_refused_by_name(place: str, tmp_path: Path) -> None:
+def test_planted_link_is_rejected_by_name(place: str, tmp_path: Path) -> None:
     elsewhere, workspace = tmp_path / "etc", Workspace(tmp_path / "home")
     elsewhere.mkdir()
     link = workspace.root / place
@@ -192,7 +192,7 @@ def test_planted_link_named_as_run_or_snapshot_is_rejected(tmp_path: Path) -> No
         assert workspace.path(place, "v2") == workspace.root / place / "v2"
 
 
-def test_directories_of_others_are_refused(tmp_path: Path) -> None:
+def test_directories_of_other_users_are_rejected(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     workspace.run.chmod(0o777)
     with pytest.raises(HostError, match="run: world-writable"):

@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 @prefetched(start_s=1, done_s=2)
 def lineage_future():
-    log("family")
+    log("lineage")
     raise OSError("no clone answers")
 
 @pytest.fixture(scope="session")
@@ -44,7 +44,7 @@ def facts_future():
 @pytest.fixture(scope="session")
 @prefetched(start_s=0, done_s=1)
 def read_only_root_future():
-    log("hardened")
+    log("read-only root")
 """
 TESTS = """
 from conftest import log
@@ -52,7 +52,7 @@ from conftest import log
 def test_facts(facts_future):
     assert facts_future.result() == "Linux"
 
-def test_family(lineage_future):
+def test_lineage(lineage_future):
     pass
 
 def test_file():
@@ -70,9 +70,11 @@ def run_sample(directory: Path, *options: str) -> None:
 
 def test_prefetch_runs_first_and_fails_only_dependent_tests(tmp_path: Path) -> None:
     run_sample(tmp_path)
-    assert (tmp_path / "log").read_text().split("\n")[:3] == ["family", "facts", "first test"], "hardened: nobody's"
+    assert (tmp_path / "log").read_text().split("\n")[:3] == ["lineage", "facts", "first test"], (
+        "no test needs the read-only root"
+    )
     cases = [(case.name, case.outcome) for case in read_junit(tmp_path / "junit.xml")]
-    assert cases == [("test_file", "passed"), ("test_family", "error"), ("test_facts", "passed")]
+    assert cases == [("test_file", "passed"), ("test_lineage", "error"), ("test_facts", "passed")]
 
 
 def test_xdist_worker_starts_only_what_its_tests_need(tmp_path: Path) -> None:

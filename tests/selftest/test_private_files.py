@@ -41,7 +41,7 @@ def test_no_directory_of_a_home_is_writable_by_everybody(tmp_path: Path) -> None
     assert Workspace(tmp_path).snapshots.is_dir(), "one that is would be refused from then on"
 
 
-def test_whoever_may_not_see_the_vms_is_told_so() -> None:
+def test_missing_permission_to_list_vms_is_reported() -> None:
     """Told that there are none, they would believe it."""
     with tempfile.TemporaryDirectory() as reachable:
         Path(reachable).chmod(0o755)

@@ -48,7 +48,7 @@ def test_output_and_errors_are_one_text_and_the_exit_code_decides() -> None:
         sh("echo one; echo two >&2; exit 3")
 
 
-def test_an_interrupted_supervisor_says_nothing(tmp_path: Path) -> None:
+def test_interrupted_supervisor_prints_nothing(tmp_path: Path) -> None:
     """Whenever the interrupt comes: what is printed is the command's."""
     for number in range(INTERRUPTS):
         with proc._start(("sleep", "1000"), tmp_path / "scratch", None, None, False, "") as process:
@@ -78,7 +78,7 @@ def test_a_job_in_a_session_of_its_own_ends_with_its_command(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("script", ["yes", "cat /dev/zero", "while :; do echo x; sleep 0.01; done"])
-def test_a_command_without_end_is_ended(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_command_is_killed_at_its_timeout(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command_output, "MAX_OUTPUT_BYTES", 8 * MIB)
     with pytest.raises(CommandError, match=r"printed more than|no end within 1 s"):
         sh(script, 1)

@@ -69,12 +69,12 @@ def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
         ({"valeu": 3}, "valeu"),
     ],
 )
-def test_an_inconsistent_record_is_refused(changes: dict[str, Any], named: str) -> None:
+def test_inconsistent_record_is_rejected(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(ValidationError, match=named):
         record(**changes)
 
 
-def test_a_record_of_no_runs_is_refused() -> None:
+def test_record_of_no_runs_is_rejected() -> None:
     with pytest.raises(ValueError, match="at least one run"):
         Record.of_runs("cold_boot", [], unit="ms", lane="qemu/tcg", host=HOST)
 

@@ -34,7 +34,7 @@ def line(tmp_path: Path) -> Iterator[tuple[Console, socket.socket]]:
     console.close()
 
 
-def test_a_guest_is_told_the_time_and_a_seed(line: tuple[Console, socket.socket]) -> None:
+def test_restored_guest_gets_the_time_and_a_seed(line: tuple[Console, socket.socket]) -> None:
     console, guest = line
     order = refresh(console)
     name, verb, token, time_s, seed = guest.recv(4096).decode().split()
@@ -47,7 +47,7 @@ def test_a_guest_is_told_the_time_and_a_seed(line: tuple[Console, socket.socket]
     order.wait(TIMEOUT_S)
 
 
-def test_seeds_differ(line: tuple[Console, socket.socket]) -> None:
+def test_two_seeds_differ(line: tuple[Console, socket.socket]) -> None:
     console, guest = line
     for _ in range(3):
         refresh(console)

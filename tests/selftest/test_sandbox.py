@@ -117,7 +117,7 @@ def test_work_that_gives_no_answer_is_an_error(function: Callable[..., object]) 
         confined(function, {}, what="a thing", limits=LIMITS)
 
 
-def test_the_worker_refuses_to_work_with_rights() -> None:
+def test_worker_with_privileges_does_not_start() -> None:
     """Without bubblewrap, and told that it is no root: its own look at itself must notice."""
     request: dict[str, object] = {
         "function": ["os", "getpid"],

@@ -21,7 +21,7 @@ def versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bundle, Bundle]:
 
 
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_the_detectors_say_what_the_docs_say(name: str, versions: tuple[Bundle, Bundle], tmp_path: Path) -> None:
+def test_detectors_find_what_the_matrix_expects(name: str, versions: tuple[Bundle, Bundle], tmp_path: Path) -> None:
     original, other = versions
     copy = Bundle(Path(shutil.copytree(original.directory, tmp_path / "v1.0")), NAMES)
     copy.check_seal()

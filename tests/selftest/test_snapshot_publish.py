@@ -65,7 +65,7 @@ def publish(parts: Bundle, target: Path, finish: Callable[[Bundle], object] = se
         finish(bundle)
 
 
-def test_a_publication_killed_at_any_step_is_whole_or_not_there(parts: Bundle, tmp_path: Path) -> None:
+def test_killed_publication_is_complete_or_absent(parts: Bundle, tmp_path: Path) -> None:
     outcomes = []
     for step in range(1, MOST_STEPS):
         snapshots = tmp_path / str(step)
@@ -89,7 +89,7 @@ def test_a_publication_killed_at_any_step_is_whole_or_not_there(parts: Bundle, t
     assert outcomes[-1] is True
 
 
-def test_a_switch_of_production_killed_at_any_step_is_done_or_not(parts: Bundle, tmp_path: Path) -> None:
+def test_killed_production_switch_is_atomic(parts: Bundle, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     for version in ("v1.0", "v2.0"):
         publish(parts, workspace.snapshots / version)

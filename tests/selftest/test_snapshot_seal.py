@@ -51,7 +51,7 @@ def both_seals_refuse(bundle: Bundle, why: str) -> None:
         bundle.check_full()
 
 
-def test_an_untouched_snapshot_passes_wherever_it_is_copied_or_moved(bundle: Bundle, tmp_path: Path) -> None:
+def test_unchanged_snapshot_passes_after_copy_or_move(bundle: Bundle, tmp_path: Path) -> None:
     bundle.check_seal()
     bundle.check_full()
     moved = Bundle(bundle.directory.rename(tmp_path / "another name"), NAMES)
@@ -103,7 +103,7 @@ def test_a_missing_file_a_link_and_a_device_are_named(name: str, bundle: Bundle,
 
 @pytest.mark.requirement("files-atomic")
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_of_another_version_is_refused(name: str, bundle: Bundle, tmp_path: Path) -> None:
+def test_file_of_another_version_is_rejected(name: str, bundle: Bundle, tmp_path: Path) -> None:
     other = bundle_samples.make_bundle(tmp_path / "v2.0", seed=3)
     shutil.copyfile(other.directory / name, bundle.directory / name)
     both_seals_refuse(bundle, name)
@@ -161,13 +161,13 @@ MANIFEST_EDITS = {
 
 
 @pytest.mark.parametrize("name", MANIFEST_EDITS)
-def test_a_manifest_that_is_not_as_it_was_sealed_is_refused(name: str, bundle: Bundle) -> None:
+def test_manifest_edited_after_sealing_is_rejected(name: str, bundle: Bundle) -> None:
     change, why = MANIFEST_EDITS[name]
     change(bundle.directory / MANIFEST_FILE)
     both_seals_refuse(bundle, rf"{MANIFEST_FILE}.*{why}")
 
 
-def test_a_manifest_of_another_snapshot_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+def test_manifest_of_another_snapshot_is_rejected(bundle: Bundle, tmp_path: Path) -> None:
     other = bundle_samples.make_bundle(tmp_path / "v2.0", seed=3)
     shutil.copyfile(other.directory / MANIFEST_FILE, bundle.directory / MANIFEST_FILE)
     both_seals_refuse(bundle, NAMES.rootfs_file)
@@ -212,13 +212,13 @@ def test_an_unreadable_directory_is_named(closed: str, bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("make", [lambda path: None, lambda path: path.touch()])
-def test_what_is_no_directory_is_refused(make: Callable[[Path], None], tmp_path: Path) -> None:
+def test_snapshot_that_is_not_a_directory_is_rejected(make: Callable[[Path], None], tmp_path: Path) -> None:
     make(tmp_path / "x")
     with pytest.raises(SnapshotError, match="not a directory"):
         open_bundle(tmp_path / "x", NAMES)
 
 
-def test_a_disk_that_fills_during_the_copy_leaves_nothing_half(bundle: Bundle, tmp_path: Path) -> None:
+def test_disk_filling_during_a_copy_leaves_nothing_partial(bundle: Bundle, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
     ext4_samples.run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small)
@@ -241,7 +241,7 @@ def test_a_full_seal_shows_its_progress(bundle: Bundle) -> None:
     assert progress._detail == "100 % of 19 MB"
 
 
-def test_unchecked_seals_are_said_loudly() -> None:
+def test_disabled_seal_check_prints_a_warning() -> None:
     argv = [sys.executable, "-m", "pytest", "-q", "--no-seal", "tests/selftest/test_facts.py"]
     done = subprocess.run(argv, cwd=SOURCE, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout

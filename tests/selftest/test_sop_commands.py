@@ -87,7 +87,7 @@ def take_seal_off(directory: Path) -> None:
 
 
 @pytest.mark.parametrize(("damage", "why"), [(break_seal, "vm.mem: SHA-256"), (take_seal_off, "never sealed")])
-def test_rollback_refuses_what_is_not_sealed(damage: Callable[[Path], None], why: str, workspace: Workspace) -> None:
+def test_rollback_rejects_an_unsealed_snapshot(damage: Callable[[Path], None], why: str, workspace: Workspace) -> None:
     damage(workspace.snapshots / "v2.0")
     result = cli("rollback", "v2.0")
     assert result.exit_code == 1
@@ -96,7 +96,7 @@ def test_rollback_refuses_what_is_not_sealed(damage: Callable[[Path], None], why
     assert in_production(workspace) == "v1.0"
 
 
-def test_rollback_to_what_is_not_there(workspace: Workspace) -> None:
+def test_rollback_to_a_missing_version_is_named(workspace: Workspace) -> None:
     assert isinstance(cli("rollback", "v9.9").exception, SnapshotError)
     assert in_production(workspace) == "v1.0"
 
@@ -156,7 +156,7 @@ def cut_memory(directory: Path) -> None:
     ],
     ids=["damaged disk", "sealed already", "memory cut off", "unknown lane", "unknown tier"],
 )
-def test_adopt_refuses(
+def test_adopt_rejects_unusable_directories(
     prepare: Callable[[Path], None], options: dict[str, str], exit_code: int, why: str, workspace: Workspace
 ) -> None:
     directory = workspace.snapshots / "v2.0"
@@ -184,7 +184,7 @@ def test_validate_says_which_step_failed_and_runs_no_guest(
 
 
 @pytest.mark.parametrize("command", ["validate", "new-version"])
-def test_a_snapshot_that_is_not_there(command: str, workspace: Workspace) -> None:
+def test_missing_snapshot_is_named(command: str, workspace: Workspace) -> None:
     script = workspace.root / "script"
     script.write_text("true")
     extra: list[str | Path] = ["v3.0", "--script", script] if command == "new-version" else []
@@ -195,7 +195,7 @@ def test_a_snapshot_that_is_not_there(command: str, workspace: Workspace) -> Non
 
 
 @pytest.mark.parametrize("target", ["v2.0", "../v3.0", ".hidden", "hornetos-production", ""])
-def test_new_version_refuses_a_name_before_it_does_anything(target: str, workspace: Workspace) -> None:
+def test_new_version_rejects_a_bad_name_first(target: str, workspace: Workspace) -> None:
     script = workspace.root / "script"
     script.write_text("true")
     assert isinstance(cli("new-version", "v1.0", target, "--script", script).exception, SnapshotError)

@@ -68,7 +68,7 @@ def test_updates_come_from_where_the_hosts_apt_has_them(name: str, text: str, ap
     assert suites(TRIXIE) == ["trixie", "trixie-updates", "trixie-security"]
 
 
-def test_what_apt_ignores_is_no_source(apt: Path) -> None:
+def test_sources_ignored_by_apt_are_ignored(apt: Path) -> None:
     (apt / "x.list.disabled").write_text(ONE_LINE)
     (apt / "x.sources").write_text(
         "not a source at all\n\nTypes: deb\nSuites: bookworm\n\nTypes: deb-src\nURIs: http://a/debian"
@@ -76,12 +76,12 @@ def test_what_apt_ignores_is_no_source(apt: Path) -> None:
     assert list(configured_sources()) == []
 
 
-def test_what_apt_does_not_have_is_not_made_up(apt: Path) -> None:
+def test_package_unknown_to_apt_has_no_version(apt: Path) -> None:
     (apt / "x.list").write_text(f"deb {MAIN} bookworm main\n")
     assert suites(TRIXIE) == ["trixie"]
 
 
-def test_a_host_without_debians_mirrors_leaves_it_to_mmdebstrap(apt: Path) -> None:
+def test_host_without_debian_mirrors_uses_mmdebstraps_default(apt: Path) -> None:
     (apt / "x.list").write_text(f"deb http://mirror.example/ubuntu noble main\ndeb {SECURITY} bookworm-security main\n")
     assert apt_sources(TRIXIE) == []
 

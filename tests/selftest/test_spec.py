@@ -262,7 +262,7 @@ def overlay_of(changes: list[tuple[tuple[str, ...], Any]]) -> dict[str, Any]:
 @pytest.mark.timeout(120)
 @settings(deadline=None, max_examples=400)
 @given(st.lists(st.tuples(st.sampled_from(KEYS), ODD_VALUES), min_size=1, max_size=3))
-def test_any_values_at_any_keys_load_or_are_refused(changes: list[tuple[tuple[str, ...], Any]]) -> None:
+def test_any_spec_values_load_or_are_rejected(changes: list[tuple[tuple[str, ...], Any]]) -> None:
     try:
         spec = build_spec([(SPEC_DIRECTORY, BASE), (Path("team.toml"), overlay_of(changes))])
     except SpecError:

@@ -124,7 +124,7 @@ REFUSED_VALUES = [
 
 
 @pytest.mark.parametrize(("key", "value", "words"), REFUSED_VALUES)
-def test_a_value_that_would_break_something_later_is_refused(key: str, value: str, words: str, tmp_path: Path) -> None:
+def test_unusable_value_is_rejected(key: str, value: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=words) as caught:
         load_spec(overlays=[overlay(tmp_path, f"{key} = {value}\n")])
     assert key.split(".")[0] in caught.value.message or "bits" in words
@@ -141,7 +141,7 @@ def test_a_value_that_would_break_something_later_is_refused(key: str, value: st
         ("[secrets.patterns]\n\"\\u001b[2J\" = 'x'\n", ["secrets.patterns", "printable"]),
     ],
 )
-def test_a_key_that_would_break_something_later_is_refused(text: str, words: list[str], tmp_path: Path) -> None:
+def test_unusable_key_is_rejected(text: str, words: list[str], tmp_path: Path) -> None:
     path = overlay(tmp_path, text)
     with pytest.raises(SpecError) as caught:
         load_spec(overlays=[path])

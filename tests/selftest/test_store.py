@@ -85,7 +85,7 @@ def test_an_intact_artifact_is_reused(builder: Builder) -> None:
 
 
 @pytest.mark.parametrize("what", DAMAGE)
-def test_a_damaged_artifact_is_built_again_and_a_message_says_why(what: str, builder: Builder) -> None:
+def test_damaged_artifact_is_rebuilt_with_a_message(what: str, builder: Builder) -> None:
     artifact = builder.get()
     path, damage, message = DAMAGE[what]
     damage(artifact / path)
@@ -165,7 +165,7 @@ def test_only_leftovers_of_killed_builds_are_removed(builder: Builder) -> None:
     assert not alive.path.exists()
 
 
-def test_a_planted_link_is_not_followed_when_leftovers_are_removed(builder: Builder, tmp_path: Path) -> None:
+def test_planted_link_is_not_followed_during_cleanup(builder: Builder, tmp_path: Path) -> None:
     elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
     (elsewhere / "x.tmp-00000000").mkdir(parents=True)
     (tmp_path / "run").symlink_to(elsewhere)

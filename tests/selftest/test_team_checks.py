@@ -42,7 +42,7 @@ def own(tree: ImageTree) -> str:
     return f"{entry.uid}:{entry.gid}"
 
 
-def test_files_that_are_as_they_must_be(tree: ImageTree) -> None:
+def test_correct_files_pass(tree: ImageTree) -> None:
     for good in (
         rule("/etc/agent/agent.json", mode="0600", owner=own(tree), contains='^  "port": \\d+$'),
         rule("/etc/link", mode="0600", contains="port"),
@@ -84,7 +84,7 @@ def test_each_thing_that_can_be_wrong_is_named_with_the_reason(
         ('path = "/x"\nmust_be = "there"', "must_be"),
     ],
 )
-def test_a_wrong_rule_is_refused_by_name(text: str, named: str, tmp_path: Path) -> None:
+def test_invalid_rule_is_rejected_by_name(text: str, named: str, tmp_path: Path) -> None:
     overlay = tmp_path / "team.toml"
     overlay.write_text(f'[files.mine]\ntitle = "t"\nreason = "r"\n{text}\n')
     with pytest.raises(SpecError, match=named) as caught:

@@ -41,7 +41,7 @@ def test_what_is_built_and_whose_rules_judge(options: dict[str, str], built: str
 @pytest.mark.parametrize(
     ("options", "judged"), [({}, "dev"), ({"tier": "micro"}, "micro"), ({"require": "standard"}, "standard")]
 )
-def test_a_snapshot_says_what_it_is_unless_told_otherwise(
+def test_tier_comes_from_the_snapshot_unless_overridden(
     options: dict[str, str], judged: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     origin = bundle_samples.ORIGIN.model_copy(update={"tier": "dev"})

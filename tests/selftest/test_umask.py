@@ -41,13 +41,13 @@ def test_an_artifacts_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
     assert umask_now() == 0o077
 
 
-def test_a_failed_build_gives_the_umask_back() -> None:
+def test_umask_is_restored_after_a_failed_build() -> None:
     with pytest.raises(OSError), build_umask():
         raise OSError
     assert umask_now() == 0o077
 
 
-def test_builds_side_by_side_give_it_back_when_the_last_one_ends() -> None:
+def test_umask_is_restored_after_the_last_parallel_build() -> None:
     begun, end = threading.Event(), threading.Event()
 
     def other() -> None:

@@ -221,7 +221,7 @@ def test_a_missing_vmm_is_named(rights: Rights, tmp_path: Path) -> None:
         start_vmm(["no-such-vmm"], rights, log=tmp_path / "vmm.log")
 
 
-def test_two_vmms_on_one_disk_are_refused(tmp_path: Path) -> None:
+def test_second_vmm_on_one_disk_is_rejected(tmp_path: Path) -> None:
     disk, link, log = tmp_path / "disk", tmp_path / "link", tmp_path / "log"
     disk.write_bytes(bytes(4096))
     link.hardlink_to(disk)
