@@ -40,7 +40,7 @@ def slim(
     mine = settings(ctx)
     if (mine.workspace.snapshots / name).exists():
         existing = mine.workspace.snapshots / name
-        raise SnapshotError(f"{existing}: exists already", "give the new one another name: --as NAME")
+        raise SnapshotError(f"{existing}: already exists", "give the new one another name: --as NAME")
     spec = mine.spec
     if snapshot is None:
         machine = spec.machine.model_copy(update={"memory_mib": spec.rootfs.baseline.memory_mib})

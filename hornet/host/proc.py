@@ -70,7 +70,9 @@ def run(
             try:
                 exit_code = exchange(process, (input_text or "").encode(), output, timeout_s)
             except subprocess.TimeoutExpired:
-                raise CommandError(f"{shlex.join(words)}: no end within {timeout_s:g} s{output.tail()}", hint) from None
+                raise CommandError(
+                    f"{shlex.join(words)}: timed out after {timeout_s:g} s{output.tail()}", hint
+                ) from None
             except TooMuchOutputError:
                 limit_mib = MAX_OUTPUT_BYTES >> 20
                 raise CommandError(

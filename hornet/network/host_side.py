@@ -126,7 +126,7 @@ class HostNet:
             netns.create(self.namespace, self._begin)
         elif self.namespace and not self.is_ours():
             raise NetworkError(
-                f"namespace {self.namespace}: exists already and does not belong to the suite",
+                f"namespace {self.namespace}: already exists and does not belong to the suite",
                 "choose another prefix: --private PREFIX",
             )
         self.run(self._hold_host)
@@ -232,7 +232,7 @@ class HostNet:
         link = read_links_and_routes()[0].get(plan.host_veth)
         if link and link.group != self.network.interface_group and link.index != host_veth_index(plan):
             raise NetworkError(
-                f"interface {plan.host_veth} exists already and does not belong to the suite", "rename or remove it"
+                f"interface {plan.host_veth} already exists and does not belong to the suite", "rename or remove it"
             )
 
     def _start(self) -> None:

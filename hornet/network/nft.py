@@ -105,7 +105,7 @@ def load_rules(rules: str, *, replace: bool) -> None:
     """
     if replace and (listed := listed_rules()) is not None and not is_ours(listed):
         raise NetworkError(
-            f"nftables: a table inet {TABLE} exists already and does not belong to the suite",
+            f"nftables: a table inet {TABLE} already exists and does not belong to the suite",
             f"rename it, or delete it if you do not need it: nft delete table inet {TABLE}",
         )
     _run((DELETE if replace else "") + rules)

@@ -40,8 +40,8 @@ RECEIVE_BYTES = 1 << 18
 TIMEOUT_S = 60.0
 HINTS = {
     errno.EPERM: "run as root, with CAP_NET_ADMIN",
-    errno.EEXIST: "it exists already: remove it first, or choose another VM id",
-    errno.EBUSY: "it exists already: remove it first, or choose another VM id",
+    errno.EEXIST: "it already exists: remove it first, or choose another VM id",
+    errno.EBUSY: "it already exists: remove it first, or choose another VM id",
     errno.ENODEV: "the interface does not exist any more: its namespace may have been removed meanwhile",
 }
 

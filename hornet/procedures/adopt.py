@@ -43,7 +43,7 @@ def judge_before_adopting(bundle: Bundle, workspace: Workspace) -> Ext4Verdict:
     """The verdict on the file system of three unsealed files. Raises SnapshotError if they are sealed already."""
     manifest = bundle.directory / MANIFEST_FILE
     if manifest.exists():
-        raise SnapshotError(f"{manifest}: exists already", f"check it: hornetos validate {bundle.directory}")
+        raise SnapshotError(f"{manifest}: already exists", f"check it: hornetos validate {bundle.directory}")
     return judge_ext4(bundle.rootfs, workspace.run)
 
 

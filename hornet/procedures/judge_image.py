@@ -17,8 +17,8 @@ from hornet.formats.ext4.reader import Ext4Reader
 from hornet.formats.ext4.tree import Ext4Tree
 from hornet.formats.ext4.verdict import private_copy
 from hornet.host.file_copy import data_ranges
-from hornet.sandbox import Limits, confined, heard
-from hornet.sandbox.told import Told
+from hornet.sandbox import Limits, confined, deserialize_error
+from hornet.sandbox.serialized_error import SerializedError
 from hornet.spec.model import Spec
 
 FSCK_TIMEOUT_S = 120.0
@@ -30,13 +30,13 @@ REMNANT = "secret.remnant"
 class ImageProblems(Mapping[str, list[str]]):
     """Maps each check, such as `removal.python.path`, to its problems. Reading a check that failed raises its error."""
 
-    def __init__(self, image: Path, outcomes: Mapping[str, Told | list[str]]) -> None:
+    def __init__(self, image: Path, outcomes: Mapping[str, SerializedError | list[str]]) -> None:
         self._image, self._outcomes = image, outcomes
 
     def __getitem__(self, check: str) -> list[str]:
         outcome = self._outcomes[check]
-        if isinstance(outcome, Told):
-            raise heard(outcome, str(self._image))
+        if isinstance(outcome, SerializedError):
+            raise deserialize_error(outcome, str(self._image))
         return outcome
 
     def __iter__(self) -> Iterator[str]:
@@ -59,7 +59,7 @@ def judge_image(image: Path, spec: Spec, exempt: Collection[str], work_directory
         return ImageProblems(image, confined(judge_copy, arguments, what=str(image), limits=limits, copies=copies))
 
 
-def judge_copy(image: int, spec: dict[str, Any], exempt: list[str]) -> dict[str, Told | list[str]]:
+def judge_copy(image: int, spec: dict[str, Any], exempt: list[str]) -> dict[str, SerializedError | list[str]]:
     """The sandboxed part of judge_image(). Returns for each check its problems, or the error that stopped it."""
     rules = Spec.model_validate(spec)
     repair(image, FSCK_TIMEOUT_S)
@@ -70,8 +70,8 @@ def judge_copy(image: int, spec: dict[str, Any], exempt: list[str]) -> dict[str,
         return {name: _outcome(check, tree) for name, check in checks.items()}
 
 
-def _outcome(check: ImageCheck, tree: Ext4Tree) -> Told | list[str]:
+def _outcome(check: ImageCheck, tree: Ext4Tree) -> SerializedError | list[str]:
     try:
         return check(tree)
     except HornetError as error:
-        return Told.of(error)
+        return SerializedError.of(error)

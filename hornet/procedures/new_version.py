@@ -62,7 +62,7 @@ def check_version_name(workspace: Workspace, names: SnapshotFiles, version: str)
             f"{version!r} is not a valid version name", "use letters, digits, dots, dashes: hornetos-v1.1"
         )
     if (workspace.snapshots / version).exists():
-        raise SnapshotError(f"{version}: exists already", "choose another version name: snapshots never change")
+        raise SnapshotError(f"{version}: already exists", "choose another version name: snapshots never change")
 
 
 def make_new_version(

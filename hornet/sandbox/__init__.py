@@ -28,7 +28,7 @@ from pydantic import TypeAdapter
 from hornet import errors
 from hornet.errors import HornetError, HostError, SandboxError
 from hornet.host.proc import ending
-from hornet.sandbox.told import Told
+from hornet.sandbox.serialized_error import SerializedError
 
 T = TypeVar("T")
 
@@ -213,7 +213,7 @@ def _answer(function: Callable[..., T], raw: bytes, exit_code: int, words: str, 
         # Not foreign_file's parser: a file name that is not UTF-8 has lone surrogates.
         answer = TypeAdapter(dict[Literal["result", "error"], Any]).validate_python(json.loads(raw))
         if "error" in answer:
-            raise heard(TypeAdapter(Told).validate_python(answer["error"]), what)
+            raise deserialize_error(TypeAdapter(SerializedError).validate_python(answer["error"]), what)
         # A subverted worker may answer anything: accept only the return type of the function.
         promised = getattr(function, "__annotations__", {}) and get_type_hints(function)["return"]
         found: T = TypeAdapter(promised or Any).validate_python(answer.get("result"))
@@ -222,9 +222,9 @@ def _answer(function: Callable[..., T], raw: bytes, exit_code: int, words: str, 
     return found
 
 
-def heard(told: Told, what: str) -> HornetError:
+def deserialize_error(error: SerializedError, what: str) -> HornetError:
     """The error that a worker reported, with its class if it is a HornetError. what: the foreign thing's name."""
-    kind = getattr(sys.modules.get(told.module), told.name, None)
+    kind = getattr(sys.modules.get(error.module), error.name, None)
     if not (isinstance(kind, type) and issubclass(kind, HornetError)):
         kind = SandboxError
-    return kind(f"{what}: {told.message}", told.hint)
+    return kind(f"{what}: {error.message}", error.hint)

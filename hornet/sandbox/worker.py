@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hornet.errors import HornetError, SandboxError
-from hornet.sandbox.told import Told
+from hornet.sandbox.serialized_error import SerializedError
 
 # linux/prctl.h
 PR_CAPBSET_DROP = 24
@@ -37,7 +37,7 @@ def main() -> None:
     try:
         answer = {"result": function(**request["arguments"], **request["descriptors"])}
     except HornetError as error:
-        answer = {"error": Told.of(error)}
+        answer = {"error": SerializedError.of(error)}
     except MemoryError:
         answer = _could_not(f"it takes more than {request['limits']['memory_bytes'] >> 20} MiB of memory")
     except Exception as error:
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _could_not(why: str) -> dict[str, Any]:
-    return {"error": Told.of(SandboxError(f"cannot be read: {why}", "it cannot be judged"))}
+    return {"error": SerializedError.of(SandboxError(f"cannot be read: {why}", "it cannot be judged"))}
 
 
 def give_up_rights(user: int | None) -> None:

@@ -30,7 +30,7 @@ def publishing(target: Path, names: SnapshotFiles) -> Iterator[Bundle]:
         for stale in target.parent.glob(f".{target.name}{MARK}*"):
             remove_abandoned(stale)
         if os.path.lexists(target):
-            raise SnapshotError(f"{target}: exists already", "choose another version name: snapshots never change")
+            raise SnapshotError(f"{target}: already exists", "choose another version name: snapshots never change")
         with work_directory(target.parent, f".{target.name}", PRIVATE_DIRECTORY_MODE) as work:
             yield Bundle(work, names)
             Bundle(work, names).check_seal()

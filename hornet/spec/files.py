@@ -96,8 +96,8 @@ def _shortened(lines: list[str]) -> str:
 
 def _found(item: ErrorDetails) -> str:
     """The value found. Empty for a missing key, and for a table that is invalid as a whole."""
-    told = item["type"] == "missing" or (item["type"] == "value_error" and isinstance(item["input"], dict))
-    return "" if told else f", found {item['input']!r}"
+    no_value = item["type"] == "missing" or (item["type"] == "value_error" and isinstance(item["input"], dict))
+    return "" if no_value else f", found {item['input']!r}"
 
 
 def _origin(keys: Sequence[str], origins: Sequence[Origin]) -> Path:

@@ -79,7 +79,7 @@ def test_the_self_tests_pass_on_the_newest_release(
 def test_both_commands_pass_from_nothing(
     release: str, new_machine: Callable[[str], FreshMachine], progress: Progress
 ) -> None:
-    """Half an hour for each release: `pytest tests/fresh --slow -k trixie`."""
+    """Takes half an hour per release: `pytest tests/fresh --slow -k trixie`."""
     machine = new_machine(release)
     for command in ("sudo ./hornetos run", "sudo ./hornetos test"):
         outcome = run_and_show(machine, release, command, WHOLE_TIMEOUT_S, progress)

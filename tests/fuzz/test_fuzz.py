@@ -100,7 +100,7 @@ def _is_json(data: bytes) -> bool:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_real_sample_is_parsed(name: str) -> None:
-    """What is mutated below gets as far as the parser goes, and not only to its first check."""
+    """The unmutated samples parse completely, so mutations reach more than the parser's first check."""
     first = next(iter(TARGETS[name].samples()))
     TARGETS[name].run(first)
 
@@ -132,7 +132,7 @@ def test_past_crashers_are_parsed_or_rejected(path: Path) -> None:
 
 
 def test_unexpected_parser_exception_is_reported() -> None:
-    """The check itself: what is no HornetError comes out of survives()."""
+    """survives() passes on any exception that is not a HornetError."""
     broken = type(TARGETS["shebang"])(lambda data: data[100], list)
     with pytest.raises(IndexError):
         broken.survives(b"")

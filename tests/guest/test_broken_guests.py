@@ -182,7 +182,7 @@ def broken_facts(vm: VM, spec: Spec, probes: list[Probe], damages: list[Damage])
 
 @pytest.mark.parametrize("damages", [GUEST_DAMAGES, KERNEL_DAMAGES], ids=["guest", "kernel"])
 def test_broken_guest_fails_exactly_its_checks(damages: list[Damage], victim: VM, spec: Spec, tier_name: str) -> None:
-    """Real uses of tools are left out: they take long, and break with what they use."""
+    """Tools are not used for real work: that takes long, and depends on several checks."""
     tools = [name for name, tool in spec.tools_of(tier_name).items() if tool.use]
     about_tools = [probe for probe in tools_probes(spec, tier_name) if probe.name.split(".")[1] in tools]
     probes = [*guest_probes(spec, tier_name), *(probe for probe in about_tools if not probe.name.endswith(".use"))]
@@ -203,7 +203,7 @@ def test_broken_guest_fails_exactly_its_checks(damages: list[Damage], victim: VM
 
 
 def test_broken_image_fails_exactly_its_checks(victim: VM, spec: Spec, tier_name: str, workspace: Workspace) -> None:
-    """Changed from inside, as the guide wants it; its disk is judged without the VM."""
+    """The guest changes its own disk, as the guide demands; the disk is judged without the VM."""
     script = "\n".join(["set -e", *(damage.break_script for damage in IMAGE_DAMAGES), "sync"])
     assert victim.guest.run(script, FACTS_TIMEOUT_S).exit_code == 0
     victim.vmm.pause()
@@ -213,7 +213,7 @@ def test_broken_image_fails_exactly_its_checks(victim: VM, spec: Spec, tier_name
 
 
 def test_writable_root_is_detected(victim: VM, spec: Spec) -> None:
-    """The same trials as for a read-only root, in a guest that has none."""
+    """The probes of a read-only root, in a guest with a writable root."""
     facts = victim.guest.ask(read_only.read_only_probes(spec.read_only_root), {}, FACTS_TIMEOUT_S)
     found = {name: problems for name, check in hardened_checks(spec).items() if (problems := check(facts))}
     assert_exactly(

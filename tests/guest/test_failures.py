@@ -127,7 +127,7 @@ def test_vmm_killed_during_a_snapshot_publishes_nothing(
 
 
 def test_vmm_killed_while_saving_state_is_reported(fleet: Fleet, bundle: Bundle) -> None:
-    """QEMU tells the end of a migration by an event only, and then never does."""
+    """QEMU reports the end of a migration with an event only, which a killed QEMU never sends."""
     vm = fleet.restore(bundle, snapshottable=True)
     with ThreadPoolExecutor(1) as pool:
         assert isinstance(vm.vmm, QemuVM)
@@ -193,7 +193,7 @@ def test_background_job_does_not_delay_a_script(disposable_vm: VM) -> None:
 
 
 def test_script_longer_than_every_buffer_runs_completely(disposable_vm: VM) -> None:
-    """The shell prints more than fits in between while its script is still being sent."""
+    """The shell prints more than all buffers hold while its script is still being sent."""
     script = f"head -c {4 * MIB} /dev/zero >&2\n" + f"# {'x' * 1000}\n" * 3000 + "echo the end\n"
     result = disposable_vm.guest.run(script, WAIT_S)
     assert (result.stdout, len(result.stderr)) == ("the end\n", 4 * MIB)

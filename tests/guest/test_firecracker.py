@@ -155,7 +155,7 @@ def test_two_clones_of_a_booted_guest_continue(
 def test_a_restored_guest_reads_its_console(
     program: Path, machine: MakeConfig, started: Started, tmp_path: Path
 ) -> None:
-    """What a HornetOS guest is told after a restore comes this way."""
+    """The restore agent of a HornetOS guest receives its commands over the console."""
     parent = started(DRIVER.boot(LANE, machine("parent"), kernel=program, boot_args=""))
     parent.console.wait_for("^b$", LIMIT_S)
     parent.pause()
@@ -181,7 +181,7 @@ def test_a_clone_can_be_snapshotted_again(program: Path, machine: MakeConfig, st
 
 
 def test_firecracker_needs_no_capability(program: Path, machine: MakeConfig, started: Started, tmp_path: Path) -> None:
-    """Root's id alone opens nothing in a closed directory of somebody else, as homes are."""
+    """Without capabilities, root cannot enter a directory of mode 0700 of another user, such as a home."""
     os.chown(tmp_path, NOBODY, NOBODY)
     tmp_path.chmod(0o700)
     parent = started(DRIVER.boot(LANE, machine("parent"), kernel=program, boot_args=""))

@@ -86,7 +86,7 @@ def assert_nothing_is_left(process: subprocess.Popen[str], workspace: Workspace,
 def test_an_interrupted_run_leaves_nothing(
     by: signal.Signals, bundle: Bundle, workspace: Workspace, tmp_path: Path
 ) -> None:
-    """A killed one can't clean up: the next run does it."""
+    """A killed run cannot clean up: the next run does."""
     with a_run(tmp_path, WITH_A_VM, f"--snapshot={bundle.directory}") as (process, argv):
         vmms = vmm_processes(process.pid)
         assert len(vmms) == 1
@@ -103,7 +103,7 @@ def test_an_interrupted_run_leaves_nothing(
 def test_prefetched_work_ends_with_the_run(
     waited_for: bool, bundle: Bundle, workspace: Workspace, tmp_path: Path
 ) -> None:
-    """Other threads are starting VMs and asking them when the signal comes."""
+    """The signal arrives while other threads start VMs and query them."""
     test = ASKED_AHEAD.replace("WAITED_FOR", str(waited_for))
     with a_run(tmp_path, test) as (process, _):
         vmms = vmm_processes(process.pid)

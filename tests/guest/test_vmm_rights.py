@@ -83,7 +83,7 @@ def test_qemu_can_write_its_own_disk_and_log_only(restored_vm: VM, bundle: Bundl
 def test_qemu_uses_kvm_without_the_right_to_open_it(
     kernel: Path, spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has no group, and there is no /dev/kvm where it is. Where KVM can't run Linux, it gets this far."""
+    """QEMU has no group, and its jail has no /dev/kvm. This works even where KVM cannot run Linux."""
     if problem := kvm.payload_problem():
         pytest.skip(f"not judged: {problem}")
     # A KVM that is itself emulated refuses some of the host's own features.

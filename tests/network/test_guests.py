@@ -65,5 +65,5 @@ def test_guest_cannot_reach_the_other(clones: list[VM], host_net: HostNet) -> No
         script = "".join(
             f"timeout 1 {FETCH.format(target)} && echo ' from {target}'\n" for target in [gateway, *targets]
         )
-        heard = a.guest.run(script, TIMEOUT_S).stdout
-        assert_no_problems([f"{a.name} reached {line}" for line in heard.splitlines()])
+        reached = a.guest.run(script, TIMEOUT_S).stdout
+        assert_no_problems([f"{a.name} reached {line}" for line in reached.splitlines()])

@@ -45,8 +45,8 @@ def test_one_address_is_another_guest_per_namespace(host_net: HostNet, guests: l
         tcp_server(guests[1].run, address, guests[1].name, port),
         tcp_server(guests[2].run, address, guests[2].name, port),
     ):
-        heard = [guest.vm.run(lambda: read_banner(address, port, CONTROL_S)) for guest in guests]
-        assert heard == [guest.name for guest in guests]
+        banners = [guest.vm.run(lambda: read_banner(address, port, CONTROL_S)) for guest in guests]
+        assert banners == [guest.name for guest in guests]
         assert host_net.run(lambda: read_banner(address, port, 0.5)) is None
 
 

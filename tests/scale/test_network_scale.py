@@ -128,7 +128,7 @@ def test_creation_and_removal(figures: Figures, record: Callable[..., Record]) -
 
 
 def test_creation_is_ten_times_faster_than_the_guides(figures: Figures, sizes: list[int]) -> None:
-    """Compares the best round of each: other users of the kernel's interface lock only add time."""
+    """Compares the best round of each: contention on the kernel's interface lock only adds time."""
     if 100 not in sizes:
         pytest.skip("not judged: --network-scale is below 100")
     ours, guides = min(figures["network_create", "suite", 100]), min(figures["network_create", "guide", 100])

@@ -62,7 +62,7 @@ def test_closed_stdout_and_stderr_still_set_the_exit_code(places: Places) -> Non
 
 
 def test_a_launcher_that_fails_is_2(tmp_path: Path) -> None:
-    """Anything in it: here, what locks the home."""
+    """Any step of the launcher may fail; here it is the lock of HORNET_HOME."""
     for name in ("packages.txt", "pyproject.toml"):
         shutil.copy(SOURCE / name, tmp_path)
     text = (SOURCE / "hornetos").read_text()

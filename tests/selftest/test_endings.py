@@ -107,7 +107,7 @@ def test_a_command_ends_with_the_process_that_ran_it(
 
 
 def test_what_a_command_leaves_in_the_background_ends_with_it(mark: str, tmp_path: Path) -> None:
-    """As seen by a process that goes on."""
+    """Observed by a process that outlives the command."""
     script = f"{RUN.splitlines()[0]}\nrun(['sh', '-c', sys.argv[1]], timeout_s=60)\nprint('THERE', flush=True)\n"
     script += "sys.stdin.read()"
     with started([sys.executable, "-c", script, "setsid sh -c 'sleep 1000; true' & true"], mark) as process:
@@ -122,7 +122,7 @@ def test_what_a_command_leaves_in_the_background_ends_with_it(mark: str, tmp_pat
 
 @pytest.mark.parametrize("number", ENDINGS)
 def test_a_build_that_a_signal_ends_leaves_nothing(number: signal.Signals, mark: str, tmp_path: Path) -> None:
-    """A killed one can't clean up: the next command does it."""
+    """A killed command cannot clean up: the next one does."""
     tree = kernel_samples.write_tree(tmp_path / "tree")
     (tree / "Makefile").write_text("%:\n\tsleep 1000\n\nall:\n")
     workspace = Workspace(tmp_path / "home")

@@ -71,7 +71,7 @@ def test_a_vmm_that_the_host_ends_is_no_verdict(script: str, last_words: str, ve
 
 @pytest.mark.parametrize("script", ["exit 1", "exit 0", "kill -ABRT $$"])
 def test_vmm_that_never_started_is_not_a_verdict(script: str) -> None:
-    """It has not looked at the snapshot yet."""
+    """The VMM has not read the snapshot yet."""
     assert validate._not_passed("restore", ended_vm(script, started=False)).verdict == "NOT JUDGED"
 
 
@@ -96,7 +96,7 @@ def test_running_vm_has_no_failure() -> None:
 
 
 def test_every_listener_is_called_once_even_a_late_one() -> None:
-    """While the failure is being recorded, others add listeners."""
+    """Listeners are added while the failure is recorded."""
     failure, called = FailureSignal("vm1"), list[int]()
     with ThreadPoolExecutor(8) as pool:
         for number in range(200):
@@ -108,7 +108,7 @@ def test_every_listener_is_called_once_even_a_late_one() -> None:
 
 
 def test_a_process_that_others_wait_for_is_described() -> None:
-    """The one who kills it may have waited for it before, at the same time, or never."""
+    """The process may be waited for before the kill, during it, or never."""
     for kill_first in (True, False):
         with subprocess.Popen(["sleep", "60"]) as process:
             if kill_first:

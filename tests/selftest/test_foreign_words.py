@@ -135,7 +135,7 @@ def test_table_cell_is_never_split(text: str) -> None:
 
 @pytest.mark.parametrize("address", ["http://x.y", "HTTPS://x.y", "ftp://x.y", "www.x.y", "Www.x.y"])
 def test_bare_address_is_not_a_link(address: str) -> None:
-    """As GitHub would make of it: what it looks for is no longer there."""
+    """GitHub links bare addresses: the escaped text contains none."""
     assert not re.search(r"(?i)(https?|ftp)://|www\.", markdown.as_text(f"see {address}"))
     assert shown_text(markdown.as_text(address))[1] == address
 
@@ -370,7 +370,7 @@ def test_foreign_text_in_pytest_output_is_escaped(word: str, workers: str, tmp_p
 
 
 def test_foreign_file_names_of_an_image_are_escaped(tmp_path: Path) -> None:
-    """Any bytes but a slash and zero can be a name."""
+    """A file name may contain any byte except slash and zero."""
     tree = tmp_path / "tree" / "evil"
     tree.mkdir(parents=True)
     for word in HOSTILE.values():

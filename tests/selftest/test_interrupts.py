@@ -61,7 +61,7 @@ def test_a_signal_ends_any_wait(wait: str, name: str) -> None:
 
 
 def test_wait_without_the_handler_ignores_the_signal() -> None:
-    """What is mended is there: Python itself leaves the main thread waiting."""
+    """The control: without the handler, Python leaves the main thread waiting."""
     took_s, _ = waited_s("an event", "SIGINT", deliver=False, wait_s=4)
     assert took_s > 4
 

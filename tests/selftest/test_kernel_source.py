@@ -128,7 +128,7 @@ def test_a_debian_package_that_is_not_installed_comes_from_apt(workspace: Worksp
 
 @pytest.mark.usefixtures("apt_repository")
 def test_unknown_debian_package_is_named(workspace: Workspace, tmp_path: Path) -> None:
-    """Neither the host's apt nor the suite that is said to have it: here a mirror that is not there."""
+    """Neither the host's apt nor the given Debian suite has it: here the mirror does not exist."""
     spec = spec_from({"kind": "debian", "package": "linux-source-9.8", "suite": "bookworm"})
     debian = spec.rootfs.debian.model_copy(update={"mirror": f"file://{tmp_path}/mirror"})
     spec = spec.model_copy(update={"rootfs": spec.rootfs.model_copy(update={"debian": debian})})

@@ -41,7 +41,7 @@ def test_a_key_that_a_power_cut_has_emptied_is_replaced(lost: str, tmp_path: Pat
 
 
 def test_processes_that_make_it_at_once_have_the_same(tmp_path: Path) -> None:
-    """Although somebody deletes the lock file."""
+    """Even if the lock file is deleted."""
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     argv = [sys.executable, "-c", MAKE, str(tmp_path)]
     makers = [subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]

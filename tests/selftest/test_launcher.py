@@ -44,7 +44,7 @@ def everything(workspace: Path) -> list[tuple[str, int]]:
 
 
 def test_nothing_is_set_up_twice(finished: Path) -> None:
-    """So a user who may not write there, and is not root, can run what needs neither."""
+    """An ordinary user can run commands that need neither root nor a writable checkout."""
     before = everything(finished)
     shown = launch(finished, "--help")
     assert (shown.returncode, shown.stderr) == (0, "")

@@ -67,7 +67,7 @@ def test_overlapping_host_network_is_rejected_by_name(host: HostNet) -> None:
 
 
 def test_a_missing_library_is_named(host: HostNet, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The library is there: another name stands for its absence."""
+    """The library is installed: an unknown name simulates a missing one."""
     monkeypatch.setattr(nft, "LIBRARY", "libnftables-absent.so")
     nft._library.cache_clear()
     try:
@@ -115,7 +115,7 @@ def test_missing_rights_are_named(without: list[str], said: str, prefix: str) ->
 
 
 def test_the_kernels_limit_names_k(prefix: str) -> None:
-    """A real limit: that of a user namespace, so that nobody else meets it."""
+    """A real limit, set in a user namespace so that it affects nothing else."""
     script = f"echo 5 >/proc/sys/user/max_net_namespaces; exec {sys.executable} -c '{CREATE}' {prefix}"
     output = in_user_namespace("sh", "-ec", script).stdout
     assert re.search(r"VM (\d), number \1 of 8: namespace \S+vm\1: the kernel's limit is reached", output), output

@@ -92,7 +92,7 @@ def test_a_killed_process_leaves_only_whole_ones(delay_ms: int, prefix: str) -> 
 
 
 def test_similar_foreign_objects_stay_unchanged(host: HostNet) -> None:
-    """Foreign namespaces, interfaces and rules beside ours, named as ours where names allow it."""
+    """Foreign namespaces, interfaces and rules with names as similar to the suite's as possible."""
     foreign = f"{host.prefix}vm7"
     netns.create(foreign, lambda: None)
     in_namespace(foreign, "ip link add br-vm up type bridge; ip addr add 10.0.0.1/24 dev br-vm")
@@ -218,7 +218,7 @@ def test_check_names_each_damage_and_up_repairs_it(prefix: str) -> None:
     ],
 )
 def test_wrong_extra_objects_are_named_and_kept(command: str, said: str, prefix: str) -> None:
-    """Repair adds what is missing; what is there but wrong is named, and stays for a human to look at."""
+    """Repair adds missing objects. Wrong extra objects are named and kept."""
     try:
         hornetos_net(prefix, "up", "--count", "2")
         in_namespace(f"{prefix}vm2", command)
@@ -234,7 +234,7 @@ def test_wrong_extra_objects_are_named_and_kept(command: str, said: str, prefix:
 
 @pytest.mark.requirement("cleanup", "phase1-environment")
 def test_leftovers_are_listed_and_removed(prefix: str) -> None:
-    """A name unmounted as if state were lost, and one that a killed process had only half made."""
+    """One name is unmounted, as after lost state; another was only partly created by a killed process."""
     hornetos_net(prefix, "up", "--count", "3")
     with netns.RUN_NETNS.joinpath(f"{prefix}vm2").open("rb") as held:  # keeps the namespace, as its VMM would
         netns.remove(f"{prefix}vm2")
@@ -251,7 +251,7 @@ def test_leftovers_are_listed_and_removed(prefix: str) -> None:
 
 
 def test_host_network_mode_uses_the_guides_names(tmp_path: Path) -> None:
-    """`hornetos net` without --private, on a machine played by namespaces of its own: the guide's names and rules."""
+    """`hornetos net` without --private, on a simulated host: the guide's names and rules."""
     hornetos = f"{sys.executable} -m hornet_cli net"
     script = f"""
         mount -t tmpfs none /run
@@ -297,7 +297,7 @@ def test_a_foreign_table_of_our_name_is_an_error_and_stays(prefix: str) -> None:
         before = in_namespace(f"{prefix}host", "nft list ruleset")
         code, output = hornetos_net(prefix, "up")
         assert code == 2
-        assert "a table inet hornetos exists already and does not belong to the suite" in output
+        assert "a table inet hornetos already exists and does not belong to the suite" in output
         assert "nft delete table inet hornetos" in output
         assert "table" not in hornetos_net(prefix, "list")[1]
         assert hornetos_net(prefix, "check")[0] == 1
@@ -338,7 +338,7 @@ def test_foreign_private_host_is_an_error_and_is_not_removed(prefix: str) -> Non
     try:
         code, output = hornetos_net(prefix, "up")
         assert code == 2
-        assert f"namespace {prefix}host: exists already and does not belong to the suite" in output
+        assert f"namespace {prefix}host: already exists and does not belong to the suite" in output
         hornetos_net(prefix, "down")
         assert netns.exists(f"{prefix}host")
         assert in_namespace(f"{prefix}host", "nft list tables; cat /proc/sys/net/ipv4/ip_forward") == "0\n"
@@ -353,14 +353,14 @@ def test_foreign_interface_named_as_a_vms_veth_is_not_changed(prefix: str) -> No
         before = in_namespace(f"{prefix}host", "ip link show veth-vm2-br")
         code, output = hornetos_net(prefix, "up", "--count", "2")
         assert code == 2
-        assert "interface veth-vm2-br exists already and does not belong to the suite" in output
+        assert "interface veth-vm2-br already exists and does not belong to the suite" in output
         assert in_namespace(f"{prefix}host", "ip link show veth-vm2-br") == before
     finally:
         hornetos_net(prefix, "down")
 
 
 def test_private_host_held_by_a_process_is_not_a_leftover(prefix: str) -> None:
-    """As seen from outside of a container: no process has the number in the name, and yet it lives."""
+    """As seen from outside a container: no process has the pid in the name, but the owner is alive."""
     with subprocess.Popen(["true"]) as dead:
         pass
     with HostNet.private(NETWORK, f"hornet-{dead.pid}-") as host:

@@ -73,7 +73,7 @@ def test_ipv6_does_not_leave_even_if_the_namespace_would_forward_it() -> None:
 
 
 def test_unreachable_control_target_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server that never speaks stands for one that broke."""
+    """A server that sends nothing simulates a broken one."""
     monkeypatch.setattr(isolation, "WORD", "")
     with private_lab(SPEC.network, f"hornet-{os.getpid()}-mute-") as lab:
         (problem,) = isolation.other_vms_by_routes(lab)[:1]

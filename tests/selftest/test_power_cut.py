@@ -112,7 +112,7 @@ def test_what_is_published_is_whole_after_a_power_cut(image: Path, tmp_path: Pat
 
 
 def test_power_cut_without_syncing_empties_files_and_is_noticed(image: Path, tmp_path: Path) -> None:
-    """The control: it is the syncing that the test above proves."""
+    """The control: the test above would fail without syncing."""
     with ext4_samples.mounted(image) as disk, worker(disk, 1, 2, UNSYNCED="1") as process:
         assert process.stdout
         assert process.stdout.readline() == "1\n"

@@ -42,7 +42,7 @@ def test_no_directory_of_a_home_is_writable_by_everybody(tmp_path: Path) -> None
 
 
 def test_missing_permission_to_list_vms_is_reported() -> None:
-    """Told that there are none, they would believe it."""
+    """An empty list would be read as "no VM is running"."""
     with tempfile.TemporaryDirectory() as reachable:
         Path(reachable).chmod(0o755)
         workspace = Workspace(Path(reachable))

@@ -49,7 +49,7 @@ def test_output_and_errors_are_one_text_and_the_exit_code_decides() -> None:
 
 
 def test_interrupted_supervisor_prints_nothing(tmp_path: Path) -> None:
-    """Whenever the interrupt comes: what is printed is the command's."""
+    """At any moment of the interrupt: only the command's own output is printed."""
     for number in range(INTERRUPTS):
         with proc._start(("sleep", "1000"), tmp_path / "scratch", None, None, False, "") as process:
             time.sleep(number * INTERRUPT_STEP_S)
@@ -80,12 +80,12 @@ def test_a_job_in_a_session_of_its_own_ends_with_its_command(tmp_path: Path) -> 
 @pytest.mark.parametrize("script", ["yes", "cat /dev/zero", "while :; do echo x; sleep 0.01; done"])
 def test_command_is_killed_at_its_timeout(script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command_output, "MAX_OUTPUT_BYTES", 8 * MIB)
-    with pytest.raises(CommandError, match=r"printed more than|no end within 1 s"):
+    with pytest.raises(CommandError, match=r"printed more than|timed out after 1 s"):
         sh(script, 1)
 
 
 def test_timeout_applies_while_input_is_not_read() -> None:
-    with pytest.raises(CommandError, match="no end within 1 s"):
+    with pytest.raises(CommandError, match="timed out after 1 s"):
         sh("sleep 60", 1, input_text="x" * MIB)
 
 
@@ -167,7 +167,7 @@ def test_text_and_lines_do_not_depend_on_the_chunks(data: bytes, size: int) -> N
 
 
 def test_an_endless_line_costs_linear_time() -> None:
-    """Quadratic, it would copy terabytes."""
+    """With quadratic time it would copy terabytes."""
     lines: list[str] = []
     output = Output(None, lines.append)
 

@@ -77,7 +77,7 @@ def test_a_metric_and_a_measurement_can_not_share_a_name(tmp_path: Path) -> None
 
 
 def test_verdicts_come_after_all_measurements() -> None:
-    """Whatever order the command line names them in."""
+    """For any order on the command line."""
     modules = ["tests/perf/test_targets.py", "tests/perf/test_boot.py", "tests/conformance/test_sizes.py"]
     words = [sys.executable, "-m", "pytest", "-q", "--collect-only", *modules]
     listed = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, timeout=120, check=True).stdout

@@ -93,7 +93,7 @@ def test_percentile_of_a_known_row() -> None:
 
 @pytest.mark.parametrize("swap", [False, True], ids=["in order", "swapped"])
 def test_what_was_measured_twice_is_not_compared(swap: bool) -> None:
-    """Which of the two counted would depend on the order of files."""
+    """Otherwise the order of files would select one of the two."""
     twice = [synthetic.restore_record(seed=1), synthetic.restore_record(seed=2, slower=1.3)]
     (found,) = compare_runs(twice[::-1] if swap else twice, [synthetic.restore_record(seed=3)])
     assert found.change is Change.NOT_COMPARABLE

@@ -128,7 +128,7 @@ def test_latest_is_switched_and_stays_relative(tmp_path: Path) -> None:
 
 
 def test_special_characters_and_extreme_values_are_drawn(tmp_path: Path) -> None:
-    """A picture takes no name for a formula, and no axis overflows."""
+    """Names are not drawn as formulas, and no axis overflows."""
     records = [
         Record(
             name="snapshot_restore",

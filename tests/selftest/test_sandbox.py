@@ -118,7 +118,7 @@ def test_work_that_gives_no_answer_is_an_error(function: Callable[..., object]) 
 
 
 def test_worker_with_privileges_does_not_start() -> None:
-    """Without bubblewrap, and told that it is no root: its own look at itself must notice."""
+    """Without bubblewrap, and with a false user id: the worker checks its own privileges."""
     request: dict[str, object] = {
         "function": ["os", "getpid"],
         "arguments": {},
@@ -146,7 +146,7 @@ def test_a_host_that_cannot_confine_says_so(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_kernel_that_forbids_namespaces_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mock: this machine's kernel can't be told to forbid root its namespaces."""
+    """A mock: this kernel has no setting that forbids root to create namespaces."""
     forbidden = tmp_path / "bwrap"
     forbidden.write_text("#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2; exit 1\n")
     forbidden.chmod(0o755)
@@ -204,7 +204,7 @@ def test_a_worker_that_crashes_is_one_sentence() -> None:
 
 
 def test_a_ctrl_c_does_not_reach_work_at_its_start() -> None:
-    """bubblewrap's first process would end before its second one can notice."""
+    """bubblewrap's first process would end before its second one notices."""
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(shell, "sleep 3")
         while not (children := psutil.Process().children()):
@@ -229,7 +229,7 @@ NONSENSE = {
 def test_compromised_worker_can_only_return_the_declared_type(
     answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mock: no file is known that takes a worker over."""
+    """A mock: no file is known that compromises a worker."""
     (tmp_path / "answer").write_text(answer)
     taken_over = tmp_path / "bwrap"
     taken_over.write_text(f"#!/bin/sh\nexec cat {tmp_path}/answer\n")

@@ -43,7 +43,7 @@ def test_fails(library):
 
 
 def test_what_a_library_logs_of_a_connection_is_not_shown(tmp_path: Path) -> None:
-    """Tracebacks of a connection whose end our own error explains."""
+    """The suite's own error explains the end of a connection; the library's traceback is hidden."""
     (tmp_path / "test_sample.py").write_text(LOGGING)
     words = [sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={tmp_path}"]
     words += [f"--run-dir={tmp_path}/run", f"{tmp_path}/test_sample.py"]

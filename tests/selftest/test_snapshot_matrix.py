@@ -41,7 +41,7 @@ def test_every_mutation_is_in_the_docs() -> None:
 
 
 def test_no_cell_is_silent_in_both_seals_without_a_note() -> None:
-    """What neither seal sees has a note in the docs that says why that is harmless."""
+    """A change that a seal misses has a note in the docs with the reason."""
     rows = [line for line in mutations.DOCS.read_text().splitlines() if line.startswith("|")]
     lines = {row.split("|")[1].strip(): row for row in rows if "silent" in row}
     silent = [name for name, row in mutations.documented().items() if "silent" in row["cheap seal"]]

@@ -135,7 +135,7 @@ def test_failed_snapshot_is_not_published(
 def test_a_version_is_never_published_twice(parts: Bundle, tmp_path: Path) -> None:
     publish(parts, tmp_path / "v2.0")
     before = (tmp_path / "v2.0" / MANIFEST_FILE).read_bytes()
-    with pytest.raises(SnapshotError, match="exists already"):
+    with pytest.raises(SnapshotError, match="already exists"):
         publish(parts, tmp_path / "v2.0")
     assert (tmp_path / "v2.0" / MANIFEST_FILE).read_bytes() == before
 

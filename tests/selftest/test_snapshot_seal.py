@@ -183,7 +183,7 @@ def test_a_wrong_note_of_stat_makes_the_hashes_decide(content: str, bundle: Bund
 
 
 def test_full_seal_detects_bit_rot_under_an_unchanged_inode(original: Bundle, tmp_path: Path) -> None:
-    """The disk of the host itself loses a bit: no stat shows that, and the file's superblock is far away."""
+    """The host's disk loses a bit: stat does not change, and neither does the superblock."""
     host_disk = ext4_samples.make_image(tmp_path / "host.ext4", size_mib=48)
     with ext4_samples.mounted(host_disk) as root:
         kept = Bundle(Path(shutil.copytree(original.directory, root / "v1.0")), NAMES)

@@ -149,7 +149,7 @@ def cut_memory(directory: Path) -> None:
     ("prepare", "options", "exit_code", "why"),
     [
         (damage_disk, {}, 1, "DAMAGED"),
-        (lambda directory: None, {}, 2, "exists already"),
+        (lambda directory: None, {}, 2, "already exists"),
         (cut_memory, {}, 2, "expected whole MiB"),
         (take_seal_off, {"--lane": "vmware/esx"}, 2, "unknown lane"),
         (take_seal_off, {"--tier": "huge"}, 2, "unknown tier"),

@@ -93,7 +93,7 @@ def test_the_specs_own_mirror_is_the_only_one(apt: Path) -> None:
 
 
 def test_another_compiler_is_another_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The guest's own programs differ by it."""
+    """The compiler changes the guest's own programs."""
     gcc = tmp_path / "gcc"
     gcc.write_text("#!/bin/sh\necho 'gcc (Elsewhere 99.1) 99.1'\n")
     gcc.chmod(0o755)

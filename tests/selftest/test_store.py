@@ -131,7 +131,7 @@ def test_a_failed_build_leaves_its_logs_until_it_succeeds(builder: Builder) -> N
 
 
 def test_a_deleted_lock_file_costs_work_and_nothing_else(builder: Builder) -> None:
-    """Two build the same at once: the one that is slower takes what the other has published."""
+    """Two builds of one artifact: the slower one uses the artifact of the faster one."""
     started, published = threading.Event(), threading.Event()
 
     def slow(work: Path) -> None:

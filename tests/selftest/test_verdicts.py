@@ -84,7 +84,7 @@ def test_the_exit_code_of_pytest(only: str, code: int, tmp_path: Path) -> None:
 
 
 def test_an_own_test_that_raises_has_failed() -> None:
-    """What it tests is the suite's own code: a KeyError from there is what it is to find."""
+    """A self-test runs the suite's own code: a KeyError there is a failure."""
     with pytest.raises(KeyError) as found:
         raise KeyError("missing")
     tests = {folder: SOURCE / "tests" / folder / "test_x.py" for folder in FOLDERS_OF_TESTS}

@@ -95,7 +95,7 @@ def output_of(script: str, tmp_path: Path, rights: Rights = CONFINED) -> str:
 
 
 def test_a_vmm_starts_where_path_leads_to_it_by_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a user's profile, or a directory of wrappers: such a PATH leads nowhere in the jail."""
+    """PATH may contain links, as in a user's profile: the jail does not contain their targets."""
     prepare_jail()
     links = tmp_path / "bin"
     links.mkdir()
@@ -175,7 +175,7 @@ def test_a_vmm_has_no_network(tmp_path: Path) -> None:
 
 
 def test_a_vmm_can_make_no_user_namespace(tmp_path: Path) -> None:
-    """It would have every capability in one."""
+    """In a user namespace it would have every capability."""
     assert "Operation not permitted" in output_of("unshare --user true", tmp_path)
 
 
@@ -192,7 +192,7 @@ def test_a_vmm_leaves_no_core_and_fills_no_disk(tmp_path: Path) -> None:
 
 
 def test_a_limit_that_is_lower_already_stays(tmp_path: Path) -> None:
-    """A container's root may not raise one, and then no VMM would start."""
+    """A container's root cannot raise a limit, so no VMM would start."""
     log = tmp_path / "vmm.log"
     argv = [sys.executable, "-c", LOW_LIMITS.replace("USER", str(USER)), str(log)]
     subprocess.run(argv, cwd=SOURCE, timeout=60, check=True)

@@ -18,7 +18,7 @@ def in_user_namespace(*command: str, input_text: str = "") -> subprocess.Complet
     With root alone (`unshare --map-root-user`), files of other users would be closed to it: the checkout and Python in
     a home of mode 0700.
     """
-    ready, told = os.pipe()
+    ready, signal_ready = os.pipe()
     # The ids are mapped while the shell waits. It has no capabilities itself: env has, and so gets to the command.
     argv = ["unshare", "--user", "--mount", "bash", "-c", f'read ready <&{ready}; exec env "$@"', "sh", *command]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
@@ -40,7 +40,7 @@ def in_user_namespace(*command: str, input_text: str = "") -> subprocess.Complet
             known = [line.split() for line in Path(f"/proc/self/{ids}").read_text().splitlines()]
             identity = "".join(f"{first} {first} {count}\n" for first, _, count in known)
             Path(f"/proc/{process.pid}/{ids}").write_text(identity)
-        os.write(told, b"\n")
-        os.close(told)
+        os.write(signal_ready, b"\n")
+        os.close(signal_ready)
         output, _ = process.communicate(input_text, timeout=TIMEOUT_S)
     return subprocess.CompletedProcess(argv, process.returncode, output)

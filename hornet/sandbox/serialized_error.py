@@ -7,7 +7,7 @@ from typing import NamedTuple
 from hornet.errors import HornetError
 
 
-class Told(NamedTuple):
+class SerializedError(NamedTuple):
     """An error in JSON: the module and name of its class, and its texts."""
 
     module: str
@@ -16,6 +16,6 @@ class Told(NamedTuple):
     hint: str
 
     @classmethod
-    def of(cls, error: HornetError) -> Told:
-        """From an error; hornet.sandbox.heard() converts it back."""
+    def of(cls, error: HornetError) -> SerializedError:
+        """From an error; hornet.sandbox.deserialize_error() converts it back."""
         return cls(type(error).__module__, type(error).__qualname__, error.message, error.hint)
