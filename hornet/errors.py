@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hornet.text import printable
 
 # A few sentences, at most with the last lines of a console or a log.
@@ -13,11 +15,13 @@ class HornetError(Exception):
 
     `message` names the thing, the value found and the value expected. `hint` is the next step. Both may quote text from
     outside, so control characters are escaped here, for every place that shows an error. `timed_out`: a timeout of the
-    suite expired. That is not a verdict, because a busy machine can cause it.
+    suite expired. That is not a verdict, because a busy machine can cause it. `evidence`: the directory with the
+    console and logs of the VM that failed, if that VM is gone.
     """
 
     def __init__(self, message: str, hint: str = "", *, timed_out: bool = False) -> None:
         self.timed_out = timed_out
+        self.evidence: Path | None = None
         self.message = printable(message, LIMIT_CHARACTERS)
         self.hint = printable(hint, LIMIT_CHARACTERS)
         super().__init__(self.message)

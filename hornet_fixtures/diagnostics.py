@@ -1,33 +1,31 @@
 """The reports of tests: they tell verdicts from errors, show the VMs' consoles, and contain no control characters.
 
-If any phase of a test fails, fixture set-up included, its report shows the consoles of the running VMs. A failure is a
-verdict: a problem that a check found, or a failed assertion of the test itself. Any other exception means that the test
-could not judge. It is an error in every output. A run with errors but without failures ends with exit code 2.
+If any phase of a test fails, fixture set-up included, its report shows the consoles of the VMs that the test used, and
+names the directories with their evidence. A failure is a verdict: a problem that a check found, or a failed assertion
+of the test itself. Any other exception means that the test could not judge. It is an error in every output. A run with
+errors but without failures ends with exit code 2.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
 import warnings
 from collections.abc import Generator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest._code.code import ReprEntryNative, ReprExceptionInfo, ReprFileLocation, ReprTraceback
 
 from hornet.errors import BrokenSnapshotError, HornetError
 from hornet.installation import TESTS
 from hornet.text import printable
-from hornet.vm.evidence import keep_evidence
-from hornet.vm.fleet import VM, Fleet
 from hornet.vmm.failure import VMFailedError
-from hornet_fixtures.recording import EVIDENCE, RUN_DIRECTORY
+from hornet_fixtures import debugging
+from hornet_fixtures.evidence import EVIDENCE_PROPERTY, RUN_EVIDENCE
 
 # The limit for one section of a report, such as a console.
 MAX_SECTION_CHARACTERS = 200_000
-MAX_NAME_CHARACTERS = 60
 # In the suite's own tests any exception is a failure of the code under test.
 OWN_TESTS = (TESTS / "selftest", TESTS / "guest")
 NOT_JUDGED_EXIT_CODE = 2
@@ -43,27 +41,63 @@ def pytest_runtest_makereport(
     if report.failed:
         error = call.excinfo.value if call.excinfo else None
         shown_before = isinstance(error, VMFailedError) and _first_shown_by(item, error)
-        if isinstance(error, HornetError):
+        if call.excinfo and isinstance(error, HornetError) and not _full_traceback(item.config):
             # The message of an expected error is complete; a traceback of the suite would hide it.
-            report.longrepr = str(shown_before or error)
+            report.longrepr = shown_before or _with_own_line(item, call.excinfo)
         if report.when == "call" and call.excinfo and not is_verdict(call.excinfo, item.path):
             # pytest reports an error, rather than a failure, only for set-up and teardown.
             report.when = "setup"
-        for vm in () if shown_before else Fleet.running:
-            report.sections.append((f"console of {vm.name}", vm.diagnostics() + _evidence(item, vm)))
+        _show_vms(item, report, error, consoles=not shown_before)
+    elif report.when == "teardown":
+        _note_evidence(item, report, item.config.stash[RUN_EVIDENCE].keep_passed(item))
+    if report.when == "teardown":
+        item.config.stash[RUN_EVIDENCE].forget(item)
     for name in ("longrepr", "sections", "user_properties", "wasxfail"):
         if hasattr(report, name):
             setattr(report, name, _printable(getattr(report, name)))
     return report
 
 
-def _evidence(item: pytest.Item, vm: VM) -> str:
-    """A last line with the path of the VM's console and log in the run directory; empty if nothing was kept."""
-    name = re.sub(r"[^\w.-]+", "_", f"{item.name[:MAX_NAME_CHARACTERS]}-{vm.name}")
-    with suppress(OSError):
-        if kept := keep_evidence(vm.directory, item.config.stash[RUN_DIRECTORY] / EVIDENCE, name):
-            return f"\nconsole and log: {kept}"
-    return ""
+def _show_vms(item: pytest.Item, report: pytest.TestReport, error: BaseException | None, *, consoles: bool) -> None:
+    """Keep the evidence of the VMs that the test used, and show each with its console."""
+    evidence = item.config.stash[RUN_EVIDENCE]
+    vms = evidence.vms_of(item)
+    directories = [error.evidence] if isinstance(error, HornetError) and error.evidence else []
+    for vm in vms:
+        kept = evidence.keep(item, vm)
+        directories += [kept] if kept else []
+        where = f"console and logs: {kept}" if kept else evidence.store.why_not_kept
+        if consoles:
+            report.sections.append((f"console of {vm.name}", f"{vm.diagnostics()}\n{where}"))
+    _note_evidence(item, report, directories)
+    if item.config.getoption("keep_vms"):
+        debugging.keep_vms(item, vms)
+    if item.config.getoption("pause_on_failure"):
+        debugging.pause(item, vms)
+
+
+def _note_evidence(item: pytest.Item, report: pytest.TestReport, directories: list[Path]) -> None:
+    """Name the directories in this report and the later ones of the test."""
+    for directory in directories:
+        named = (EVIDENCE_PROPERTY, item.config.stash[RUN_EVIDENCE].relative(directory))
+        for properties in (item.user_properties, report.user_properties):
+            if named not in properties:
+                properties.append(named)
+
+
+def _full_traceback(config: pytest.Config) -> bool:
+    return bool(config.option.fulltrace) or config.option.tbstyle in ("long", "native")
+
+
+def _with_own_line(item: pytest.Item, found: pytest.ExceptionInfo[BaseException]) -> ReprExceptionInfo:
+    """The message of an error, and the line of the test from which it came, or else that of the test."""
+    message = str(found.value)
+    own = [entry for entry in found.traceback if Path(entry.path) == item.path]
+    line = own[-1].lineno + 1 if own else (item.location[1] or 0) + 1
+    place = ReprFileLocation(item.location[0], line, message)
+    where = f"{item.location[0]}:{line}: in {own[-1].name if own else f'a fixture of {item.name}'}"
+    shown = ReprTraceback([ReprEntryNative([f"{message}\n\n{where}\n"])], None, "native")
+    return ReprExceptionInfo(shown, place)
 
 
 def _first_shown_by(item: pytest.Item, error: VMFailedError) -> str:

@@ -86,6 +86,23 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="tests/network creates the networks of N VMs at once, tests/scale measures up to N (default: 100)",
     )
     group.addoption(
+        "--evidence",
+        choices=("failures", "all"),
+        default="failures",
+        help="whose VMs leave console, logs, requests to the VMM and kernel log in the run directory: those of failed "
+        "tests (default), or of all tests that use VMs",
+    )
+    group.addoption(
+        "--keep-vms",
+        action="store_true",
+        help="leave the VMs of failed tests running when the run has ended; `hornetos vm down` removes them",
+    )
+    group.addoption(
+        "--pause-on-failure",
+        action="store_true",
+        help="wait for Enter at the first failure, with its VMs running: needs a terminal",
+    )
+    group.addoption(
         "--run-dir", metavar="DIR", help="the directory for records and results (default: HORNET_HOME/reports/<time>)"
     )
 

@@ -13,7 +13,7 @@ from hornet.errors import HornetError
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.vm.leftovers import remove_leftovers
-from hornet_fixtures import completeness, ending
+from hornet_fixtures import completeness, debugging, ending, evidence, vm_users
 from hornet_fixtures.accepted import pytest_collection_finish, pytest_itemcollected
 from hornet_fixtures.clones import lineage, lineage_future, lineage_workspace, parent_future
 from hornet_fixtures.diagnostics import (
@@ -22,6 +22,7 @@ from hornet_fixtures.diagnostics import (
     pytest_sessionfinish,
     pytest_warning_recorded,
 )
+from hornet_fixtures.evidence import RUN_EVIDENCE, RunEvidence
 from hornet_fixtures.guests import (
     facts,
     facts_future,
@@ -137,6 +138,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[PROGRESS] = Progress(os.fdopen(os.dup(STDERR), "w"))
     config.pluginmanager.register(ending)
     config.pluginmanager.register(completeness)
+    config.pluginmanager.register(vm_users)
+    config.pluginmanager.register(evidence)
+    debugging.check_options(config)
+    keep_all = config.getoption("evidence") == "all"
+    config.stash[RUN_EVIDENCE] = RunEvidence(config.stash[RUN_DIRECTORY], keep_all=keep_all)
     if not hasattr(config, "workerinput"):
         remove_leftovers(Workspace.from_env())
 

@@ -16,6 +16,7 @@ import pytest
 from _pytest.outcomes import OutcomeException
 
 from hornet.vm.fleet import Fleet
+from hornet_fixtures.vm_users import Workers
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -53,7 +54,7 @@ FUTURES = pytest.StashKey[list["Future[Any]"]]()
 @pytest.fixture(scope="session")
 def workers(fleet: Fleet) -> Iterator[ThreadPoolExecutor]:
     """One thread per processor: an emulated guest keeps one processor busy."""
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with Workers(len(os.sched_getaffinity(0))) as pool:
         yield pool
         pool.shutdown(wait=False, cancel_futures=True)
         # After an interrupt, probes may still be running. Ending their VMs ends them.

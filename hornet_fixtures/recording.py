@@ -27,8 +27,6 @@ from hornet.spec.model import Spec
 from hornet.vmm.registry import vmm_programs
 
 RUN_DIRECTORY = pytest.StashKey[Path]()
-# In a run directory: console and log of every VM of a failed test, a directory each.
-EVIDENCE = "evidence"
 DEFAULT_STORAGE = "file://./.benchmarks"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,8 @@ from hornet.vm.fleet import Fleet
 from hornet.vm.guest import SshKey, read_ssh_key, ssh_key
 from hornet.vm.lanes import best_lane, probe_lanes
 from hornet.vmm.registry import lane_named
-from hornet_fixtures.recording import EVIDENCE, RUN_DIRECTORY
+from hornet_fixtures.evidence import RUN_EVIDENCE
+from hornet_fixtures.vm_users import current_user
 
 PROGRESS = pytest.StashKey[Progress]()
 
@@ -94,9 +96,19 @@ def fleet(
 ) -> Iterator[Fleet]:
     """VMs for tests. VMs that a test leaves running end with the session."""
     check_seals = not pytestconfig.getoption("no_seal")
-    evidence = pytestconfig.stash[RUN_DIRECTORY] / EVIDENCE
-    with Fleet(spec, workspace, lane, host_net, key, check_seals=check_seals, evidence=evidence) as vms:
+    with Fleet(spec, workspace, lane, host_net, key, check_seals=check_seals, **_observed(pytestconfig)) as vms:
         yield vms
+
+
+def _observed(config: pytest.Config) -> dict[str, Any]:
+    """The arguments with which a fleet keeps evidence in the run directory, and VMs of failed tests on request."""
+    evidence = config.stash[RUN_EVIDENCE]
+    return {
+        "evidence": evidence.store,
+        "on_remove": evidence.note_removal,
+        "started_by": current_user,
+        "keep_failed": config.getoption("keep_vms"),
+    }
 
 
 @pytest.fixture(scope="session")
@@ -109,8 +121,6 @@ def new_fleet(
     spec's machine.
     """
 
-    evidence = pytestconfig.stash[RUN_DIRECTORY] / EVIDENCE
-
     def make(
         *,
         spec: Spec = spec,
@@ -121,6 +131,6 @@ def new_fleet(
         **machine: int | float | str,
     ) -> Fleet:
         changed = spec.model_copy(update={"machine": spec.machine.model_copy(update=machine)})
-        return Fleet(changed, workspace, lane, host_net, key, check_seals=check_seals, evidence=evidence)
+        return Fleet(changed, workspace, lane, host_net, key, check_seals=check_seals, **_observed(pytestconfig))
 
     return make

@@ -53,8 +53,13 @@ def clone_file(source: Path, target: Path) -> Method:
                 target.unlink()
                 raise
     except OSError as error:
-        hint = f"free space in {target.parent}" if error.errno == errno.ENOSPC else ""
+        hint = f"free space in {mount_point(target)}" if error.errno == errno.ENOSPC else ""
         raise HostError(f"copying {source} to {target}: {error.strerror}", hint) from error
+
+
+def mount_point(path: Path) -> Path:
+    """The root of the file system on which a path is or would be: it lasts, unlike a VM's directory."""
+    return next(parent for parent in (path, *path.absolute().parents) if parent.is_mount())
 
 
 def copy_into(reader: BinaryIO, writer: BinaryIO) -> Method:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +96,16 @@ class Workspace:
         with suppress(OSError):  # a read-only file system, an unreadable directory
             if os.path.realpath(path.parent) == str(path.parent):  # not through a link to another place
                 remove_abandoned(path)
+
+    @property
+    def command_line(self) -> str:
+        """The words with which a shell runs `hornetos` for this HORNET_HOME, from any directory."""
+        home = f"HORNET_HOME={shlex.quote(str(self.root))} " if self.root != _default_root() else ""
+        if not IN_CHECKOUT:
+            return f"{home}{Path(sys.executable).with_name('hornetos')}"
+        if Path(sys.prefix) == self.root / "venv":
+            return f"{home}{SOURCE / 'hornetos'}"
+        return f"{home}PYTHONPATH={SOURCE} {sys.executable} -m hornet_cli"
 
     @property
     def images(self) -> Path:

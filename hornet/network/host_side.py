@@ -96,6 +96,8 @@ class HostNet:
         self._vms: dict[int, VMNamespace] = {}
         self._taken: list[Taken] = []
         self._hold: int | None = None
+        # Its VMs outlive the `with` block; release() ends that.
+        self._kept: set[int] = set()
 
     @classmethod
     def private(cls, network: Network, prefix: str) -> HostNet:
@@ -133,9 +135,22 @@ class HostNet:
         self.run(self._start)
 
     def close(self) -> None:
-        """Remove everything that this object created."""
-        self.remove_many(list(self._vms.values()))
-        self.remove_host_side()
+        """Remove everything that this object created, except what keep() was told to leave."""
+        self.remove_many([vm for vm in self._vms.values() if vm.vm_id not in self._kept])
+        if not self._kept:
+            self.remove_host_side()
+
+    def keep(self, vm: VMNamespace) -> None:
+        """Let close() leave this namespace and the host's side, until release()."""
+        self._kept.add(vm.vm_id)
+
+    def release(self, vm: VMNamespace) -> None:
+        """Remove a namespace that was kept, and the host's side with the last one."""
+        vm.close_sockets()
+        self.remove_many([vm])
+        self._kept.discard(vm.vm_id)
+        if not self._vms:
+            self.remove_host_side()
 
     def remove_host_side(self) -> None:
         """Remove the private host, or the machine's rules unless a VM of any process still needs them."""

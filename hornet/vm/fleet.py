@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,7 +25,7 @@ from hornet.snapshot import Bundle
 from hornet.snapshot.compatibility import check_compatible, is_frozen
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
-from hornet.vm.evidence import keep_evidence
+from hornet.vm.evidence import Evidence
 from hornet.vm.guest import Guest, SshKey
 from hornet.vm.leftovers import remove_leftovers
 from hornet.vm.restore_agent import refresh
@@ -38,6 +40,7 @@ class VM:
 
     phases_ms: what it took to get here, by phase, in order; each in milliseconds.
     parent: the snapshot it was restored from, or None if it was booted.
+    started_by: for whom the fleet started it; the fleet's creator knows what that means.
     """
 
     vm_id: int
@@ -45,6 +48,8 @@ class VM:
     directory: Path
     parent: Bundle | None
     phases_ms: dict[str, float] = field(default_factory=dict)
+    started_by: str = ""
+    fleet: Fleet = field(init=False, repr=False)
     owned: Owned = field(init=False)
     namespace: VMNamespace = field(init=False)
     vmm: MicroVM = field(init=False)
@@ -68,11 +73,15 @@ class Fleet:
 
     On exit, also after an exception, it ends every VM. On entry it removes leftovers of killed processes.
     check_seals=False restores also what is no longer intact, against the golden rule: for experiments. evidence: where
-    console and log of a VM that does not boot or restore are kept, by default logs/vms/ of the workspace.
+    console and logs of a VM that does not boot or restore are kept, by default in logs/vms/ of the workspace.
+    on_remove: called with each VM whose VMM was started, before it ends. started_by: gives VM.started_by. keep_failed:
+    a VM that runs and that an error would remove is kept, see keep().
     """
 
     # Every VM of this process, for reports of a failure.
     running: ClassVar[list[VM]] = []
+    # Those that outlive their fleet, see keep().
+    kept: ClassVar[list[VM]] = []
 
     def __init__(
         self,
@@ -83,10 +92,17 @@ class Fleet:
         key: SshKey,
         *,
         check_seals: bool = True,
-        evidence: Path | None = None,
+        evidence: Evidence | None = None,
+        on_remove: Callable[[VM], None] | None = None,
+        started_by: Callable[[], str] = str,
+        keep_failed: bool = False,
     ) -> None:
         self.check_seals = check_seals
-        self._evidence = evidence or workspace.root / "logs" / "vms"
+        own = workspace.root / "logs" / "vms" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+        self._evidence = evidence or Evidence(own)
+        self._on_remove = on_remove
+        self._started_by = started_by
+        self._keep_failed = keep_failed
         self.spec = spec
         self.workspace = workspace
         self.lane = lane
@@ -169,11 +185,12 @@ class Fleet:
 
     def _keep_evidence(self, vm: VM, error: BaseException) -> None:
         """Only of a failure: an interrupt says nothing about the VM. What can't be kept hides no error."""
-        if not isinstance(error, HornetError) or not hasattr(vm, "vmm"):
+        if not isinstance(error, HornetError) or not hasattr(vm, "owned"):
             return
         with suppress(OSError):
-            if kept := keep_evidence(vm.directory, self._evidence, vm.name):
-                error.add_hint(f"console and log of VM {vm.name}: {kept}")
+            if kept := self._evidence.keep(vm, vm.name):
+                error.evidence = kept
+                error.add_hint(f"console and logs of VM {vm.name}: {kept}")
 
     def _check_bundle(self, bundle: Bundle, phases_ms: dict[str, float]) -> bool:
         """Whether the snapshot's guest is frozen. Raises SnapshotError if it can't be restored here."""
@@ -194,14 +211,43 @@ class Fleet:
             ) from error
 
     def remove(self, vm: VM) -> None:
-        """End a VM and remove its namespace, disk and directory. Removing it twice is not an error."""
+        """End a VM and remove its namespace, disk and directory. Removing it twice is not an error.
+
+        With keep_failed, a VM that an error would remove is kept instead.
+        """
+        error = sys.exception()
+        if self._keep_failed and isinstance(error, HornetError | AssertionError):
+            self.keep(vm, f"{type(error).__name__} in {self._started_by() or 'a command'}")
         if not self._take_out(vm):
             return
+        if self._on_remove and hasattr(vm, "vmm"):
+            with suppress(OSError):
+                self._on_remove(vm)
+        self._end(vm, vm.namespace.remove)
+
+    def keep(self, vm: VM, reason: str) -> bool:
+        """Let a VM that runs outlive this fleet, until release() or this process ends; returns whether it does.
+
+        close() then leaves the VM, its network and its directory. reason: for `hornetos vm list`.
+        """
+        if not (hasattr(vm, "guest") and vm.vmm.alive and self._take_out(vm)):
+            return False
+        vm.namespace.host.keep(vm.namespace)
+        self.kept.append(vm)
+        self._write_state(vm, kept=reason)
+        return True
+
+    def release(self, vm: VM) -> None:
+        """End a VM that was kept, and remove what belongs to it."""
+        self.kept.remove(vm)
+        self._end(vm, lambda: vm.namespace.host.release(vm.namespace))
+
+    def _end(self, vm: VM, remove_network: Callable[[], None]) -> None:
         if hasattr(vm, "guest"):
             vm.guest.close()
         if hasattr(vm, "vmm"):
             vm.vmm.kill()
-        vm.namespace.remove()
+        remove_network()
         if hasattr(vm, "owned"):
             vm.owned.remove()
         self._ids.release(vm.vm_id)
@@ -219,6 +265,10 @@ class Fleet:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        # With on_remove, somebody else keeps the evidence.
+        if isinstance(error, HornetError) and not error.evidence and not self._on_remove:
+            for vm in list(self.vms):
+                self._keep_evidence(vm, error)
         self.close()
 
     def _take_out(self, vm: VM) -> bool:
@@ -237,8 +287,9 @@ class Fleet:
         with timed(phases_ms, "namespace_ms"):
             namespace = self._networks.take()
         name = namespace.plan.namespace
-        vm = VM(namespace.vm_id, name, vms_directory(self.workspace) / name, parent, phases_ms)
-        vm.namespace = namespace
+        directory = vms_directory(self.workspace) / name
+        vm = VM(namespace.vm_id, name, directory, parent, phases_ms, self._started_by())
+        vm.fleet, vm.namespace = self, namespace
         with self._lock:
             self.vms.append(vm)
             self.running.append(vm)
@@ -284,6 +335,9 @@ class Fleet:
         vm.vmm.failure.on_failure(vm.namespace.close_sockets)
         vm.guest = Guest(vm.namespace, str(self.spec.network.guest_address.ip), self.key, vm.vmm.failure)
         vm.phases_ms.update(vm.vmm.phases_ms)
+        self._write_state(vm)
+
+    def _write_state(self, vm: VM, kept: str | None = None) -> None:
         state = VMState(
             pid=vm.vmm.pid,
             owner_pid=os.getpid(),
@@ -293,6 +347,7 @@ class Fleet:
             private_host=self._host_net.prefix,
             ssh_key=str(self.key.private_path),
             snapshot=str(vm.parent.directory) if vm.parent else None,
+            kept=kept,
         )
         write_private(vm.directory / STATE_FILE, state.to_json())
 

@@ -117,9 +117,9 @@ class Guest:
     def __init__(self, namespace: VMNamespace, address: str, key: SshKey, failure: FailureSignal | None = None) -> None:
         """failure: of the guest's VM; None for a VM of another process, whose failure is not reported here."""
         self._failure = FailureSignal(namespace.name) if failure is None else failure
-        self._namespace = namespace
-        self._address = address
-        self._key = key
+        self.namespace = namespace
+        self.address = address
+        self.key = key
         self._connection: Connection | None = None
 
     def await_port(self, timeout_s: float) -> None:
@@ -155,11 +155,11 @@ class Guest:
 
     def _await_reply(self, timeout_s: float) -> None:
         deadline_s = time.monotonic() + timeout_s
-        with self._namespace.make_socket(socket.SOCK_RAW, socket.IPPROTO_ICMP) as ping:
+        with self.namespace.make_socket(socket.SOCK_RAW, socket.IPPROTO_ICMP) as ping:
             ping.settimeout(PING_INTERVAL_S)
             while time.monotonic() < deadline_s and not self._failure.failed:
                 try:
-                    ping.sendto(ECHO_REQUEST, (self._address, 0))
+                    ping.sendto(ECHO_REQUEST, (self.address, 0))
                     if _is_echo_reply(ping.recv(CHUNK_BYTES)):
                         return
                 except TimeoutError:
@@ -220,7 +220,7 @@ class Guest:
             timed_out = _is_timeout(error)
             if isinstance(error, paramiko.AuthenticationException) and not timed_out:
                 raise GuestError(
-                    f"{self._who()}: {USER} does not accept the key {self._key.private_path}: {error}",
+                    f"{self._who()}: {USER} does not accept the key {self.key.private_path}: {error}",
                     "name the private key that the guest accepts (pytest: --ssh-key=FILE)",
                 ) from error
             said = str(error) or type(error).__name__
@@ -242,12 +242,12 @@ class Guest:
             # Every VM makes its own host key at boot and has the same address, so there is no key to know beforehand;
             # the socket, made inside the VM's namespace, is what says which VM this is.
             connection = Connection(
-                self._address,
+                self.address,
                 user=USER,
                 config=Config(overrides={"load_ssh_configs": False}),
                 connect_kwargs={
                     "sock": self._socket(timeout_s),
-                    "key_filename": str(self._key.private_path),
+                    "key_filename": str(self.key.private_path),
                     "look_for_keys": False,
                     "allow_agent": False,
                     "banner_timeout": timeout_s,
@@ -267,10 +267,10 @@ class Guest:
         return self._connection
 
     def _socket(self, timeout_s: float) -> socket.socket:
-        return self._namespace.connect(self._address, SSH_PORT, timeout_s)
+        return self.namespace.connect(self.address, SSH_PORT, timeout_s)
 
     def _who(self) -> str:
-        return f"guest {self._address} in namespace {self._namespace.name}"
+        return f"guest {self.address} in namespace {self.namespace.name}"
 
 
 class _Transport(paramiko.Transport):

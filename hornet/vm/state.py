@@ -25,7 +25,10 @@ PathText = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00]*$")]
 
 
 class VMState(BaseModel):
-    """A running VM. private_host: the prefix of its private host, "" for the machine itself."""
+    """A running VM. private_host: the prefix of its private host, "" for the machine itself.
+
+    kept: why it outlives the command or test run that started it; None for a VM that ends with its run.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -37,6 +40,7 @@ class VMState(BaseModel):
     private_host: Name
     ssh_key: PathText
     snapshot: PathText | None
+    kept: Annotated[str, Field(max_length=500)] | None = None
 
     def to_json(self) -> str:
         """The text of vm.json."""

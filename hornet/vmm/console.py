@@ -110,7 +110,7 @@ class Console:
         raise VMError(
             f"VM {self._failure.vm_name}: timed out after {timeout_s:g} s waiting for {pattern!r} on the console"
             f"{self._failure.stopped()}; last output:\n{self.tail()}",
-            f"read {self.path}",
+            "read what is above these lines on the console",
             timed_out=True,
         )
 

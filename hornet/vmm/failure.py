@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from hornet.errors import VMError
+from hornet.host.file_copy import mount_point
 
 # How long to wait, after a connection to a VMM has ended, for the end of the VMM itself.
 END_TIMEOUT_S = 2.0
@@ -107,10 +108,11 @@ class FailureSignal:
 
     def note_disk_error(self, disk: Path, reason: str) -> None:
         """Record that the VMM stopped the VM because it could not write its disk."""
-        free_mb = shutil.disk_usage(disk.parent).free // 1_000_000
+        full = mount_point(disk)
+        free_mb = shutil.disk_usage(full).free // 1_000_000
         self.set(
-            f"was paused: its disk could not be written ({reason}): {disk.parent} has {free_mb} MB free",
-            f"free space in {disk.parent}, then start the VM again",
+            f"was paused: its disk could not be written ({reason}): {full} has {free_mb} MB free",
+            f"free space in {full}, then start the VM again",
             by_host=True,
         )
 

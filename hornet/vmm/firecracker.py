@@ -29,6 +29,7 @@ from hornet.host.phases import timed
 from hornet.host.proc import run
 from hornet.host.tools import HostTool
 from hornet.spec.lane import Lane
+from hornet.vmm.api_log import ApiLog
 from hornet.vmm.console import Console
 from hornet.vmm.driver import Driver, MachineConfig
 from hornet.vmm.failure import END_TIMEOUT_S, FailureSignal
@@ -81,6 +82,7 @@ class FirecrackerVM:
             self.console = Console(
                 config.directory / "console.log", serial_end, self.failure, keyboard, on_end=self._note_exit
             )
+            self._api_log = ApiLog(config.directory)
             try:
                 self._api = _Api(self._connect())
             except HornetError as error:
@@ -146,13 +148,18 @@ class FirecrackerVM:
         self._process.wait()
         if hasattr(self, "_api"):
             self._api.close()
+        self._api_log.close()
         self.console.close()
 
     def call(self, method: str, path: str, body: dict[str, Any]) -> None:
         """One API call. Raises VMError with Firecracker's own message if Firecracker rejects it."""
+        with self._api_log.request(method=method, path=path, body=body) as exchange:
+            exchange.answer = self._explained_call(method, path, body)
+
+    def _explained_call(self, method: str, path: str, body: dict[str, Any]) -> int:
         self.failure.check(f"asking Firecracker to {method} {path}")
         try:
-            self._api.call(method, path, body)
+            return self._api.call(method, path, body)
         except (OSError, http.client.HTTPException, VMError) as error:
             if not isinstance(error, VMError | TimeoutError) and self.failure.wait(END_TIMEOUT_S):
                 raise self.failure.error(f"asking Firecracker to {method} {path}") from error
@@ -160,7 +167,7 @@ class FirecrackerVM:
             stopped = self.failure.stopped() if timed_out else ""
             raise VMError(
                 f"VM {self.config.name}: {method} {path}: {error}{stopped}\n  VMM log: {log_tail(self._log)}",
-                f"read {self._log}",
+                "read the rest of the VMM's log",
                 timed_out=timed_out,
             ) from error
 
@@ -189,7 +196,7 @@ class FirecrackerVM:
                         raise VMError(
                             f"VM {self.config.name}: timed out after {START_TIMEOUT_S:g} s waiting for Firecracker's "
                             f"API{self.failure.stopped()}\n{last_words(self.console, self._log)}",
-                            f"read {self._log}",
+                            "read the rest of the VMM's log",
                             timed_out=True,
                         ) from error
                     time.sleep(POLL_S)
@@ -204,12 +211,14 @@ class _Api(http.client.HTTPConnection):
         super().__init__("localhost", timeout=CALL_TIMEOUT_S)
         self.sock = connection
 
-    def call(self, method: str, path: str, body: dict[str, Any]) -> None:
+    def call(self, method: str, path: str, body: dict[str, Any]) -> int:
+        """One request; returns the HTTP status. Raises VMError with Firecracker's message for 300 and above."""
         self.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
         answer = self.getresponse()
         text = answer.read().decode(errors="replace")
         if answer.status >= 300:
             raise VMError(f"HTTP {answer.status}: {_fault(text)}")
+        return answer.status
 
 
 def _fault(text: str) -> str:

@@ -82,6 +82,11 @@ class BoundedFile:
         """Close the file."""
         self._file.close()
 
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self._file.closed
+
     def _cut(self) -> None:
         self._file.seek(self._size - self._tail)
         kept = self._file.read(self._tail)

@@ -60,7 +60,11 @@ def broken_image(image: Image, tmp_path: Path) -> Path:
 
 def kept(error: VMError) -> dict[str, str]:
     """What the error says is kept of the VM, by file name; no path that it names may be missing."""
-    (directory,) = re.findall(r"console and log of VM vm[0-9]+: (/\S+)$", error.hint)
+    (directory,) = re.findall(r"console and logs of VM vm[0-9]+: (/\S+)$", error.hint)
+    assert error.evidence == Path(directory)
+    # Of the host: the console names files of the guest.
+    paths = re.findall(r"/\S+/(?:run|evidence|logs)/[^\s:;,)']+", str(error))
+    assert not [path for path in paths if not Path(path).exists()]
     return {path.name: path.read_text(errors="replace") for path in Path(directory).iterdir()}
 
 
@@ -94,6 +98,7 @@ def test_missing_sshd_is_reported_by_the_timeout(short_timeout_fleet: Fleet, ker
     assert f"timed out after {LIMIT_S} s waiting for '^hornetos: ready '" in caught.value.message
     assert "/usr/sbin/sshd" in caught.value.message, "the console's last lines say what init could not start"
     assert "/usr/sbin/sshd" in kept(caught.value)["console.log"]
+    assert "no kernel log: " in kept(caught.value)["dmesg.txt"]
 
 
 def test_missing_init_is_reported_as_a_panic(short_timeout_fleet: Fleet, kernel: Path, broken_image: Path) -> None:
@@ -102,7 +107,7 @@ def test_missing_init_is_reported_as_a_panic(short_timeout_fleet: Fleet, kernel:
     with pytest.raises(VMError) as caught:
         short_timeout_fleet.boot(kernel, broken_image)
     assert "Kernel panic" in caught.value.message
-    assert {"vmm.log", "vm.json"} <= set(kept(caught.value))
+    assert {"vmm.log", "vm.json", "api.jsonl", "phases.json"} <= set(kept(caught.value))
     assert "Kernel panic" in kept(caught.value)["console.log"]
 
 

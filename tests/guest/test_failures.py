@@ -238,7 +238,7 @@ def test_full_host_disk_under_a_vm_is_reported_at_once(full_disk_fleet: Fleet, b
     vm = full_disk_fleet.restore(bundle)
     with pytest.raises(VMFailedError) as caught:
         vm.guest.run("dd if=/dev/urandom of=/root/big bs=1M count=32 && sync; sleep 60", WAIT_S)
-    assert f"{vm.directory} has 0 MB free" in caught.value.message
+    assert f"{full_disk_fleet.workspace.root} has 0 MB free" in caught.value.message
     assert "No space left on device" in caught.value.message
     assert caught.value.hint.startswith("free space in ")
     with pytest.raises(VMFailedError, match="0 MB free"):

@@ -16,6 +16,7 @@ from hornet.procedures.validate import KERNEL, NETWORK, RESTORE, SYMPTOMS, TOOLS
 from hornet.spec.model import Spec
 from hornet.vm.probes import ProbeResult, ProbeResults
 from hornet.vm.restore_agent import ConsoleCommand
+from hornet.vmm.api_log import ApiLog
 from hornet.vmm.console import Console
 from hornet.vmm.failure import FailureSignal
 from hornet.vmm.qemu.qmp import Qmp
@@ -161,10 +162,10 @@ def test_a_silent_restore_agent_is_not_judged(tmp_path: Path) -> None:
     assert verdict_of(caught.value) == "NOT JUDGED"
 
 
-def test_a_vmm_that_does_not_answer_is_not_judged() -> None:
+def test_a_vmm_that_does_not_answer_is_not_judged(tmp_path: Path) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
-        qmp = Qmp(ours, FailureSignal("vm1"), lambda _: None)
+        qmp = Qmp(ours, FailureSignal("vm1"), ApiLog(tmp_path), lambda _: None)
         with pytest.raises(VMError, match="no answer to QMP connect") as caught:
             qmp.connect(LIMIT_S)
     assert verdict_of(caught.value) == "NOT JUDGED"

@@ -21,6 +21,7 @@ from hornet.host.proc import run
 from hornet.network import netns
 from hornet.network.tap import open_tap
 from hornet.spec.lane import Lane
+from hornet.vmm.api_log import ApiLog
 from hornet.vmm.console import Console
 from hornet.vmm.driver import MachineConfig, NetworkCard
 from hornet.vmm.failure import FailureSignal, VMFailedError
@@ -74,7 +75,8 @@ class QemuVM:
                 self._process = start_vmm(argv, rights, log=self._log, pass_fds=pass_fds)
             self.pid = self.failure.pid = self._process.pid
             self.console = Console(config.directory / "console.log", serial_end, self.failure, on_end=self._note_exit)
-            self._qmp = Qmp(qmp_end, self.failure, self._note_disk_error)
+            self._api_log = ApiLog(config.directory)
+            self._qmp = Qmp(qmp_end, self.failure, self._api_log, self._note_disk_error)
             try:
                 self._qmp.connect(START_TIMEOUT_S)
             except HornetError as error:
@@ -133,6 +135,7 @@ class QemuVM:
         self._process.kill()
         self._process.wait()
         self._qmp.close()
+        self._api_log.close()
         self.console.close()
         if self._own_memory:
             self._own_memory.close()
@@ -154,7 +157,7 @@ class QemuVM:
         if isinstance(error, VMFailedError):
             raise error
         message = f"{error.message}\n  VMM log: {log_tail(self._log)}"
-        raise VMError(message, error.hint or f"read {self._log}", timed_out=error.timed_out) from error
+        raise VMError(message, error.hint or "read the rest of the VMM's log", timed_out=error.timed_out) from error
 
 
 @contextmanager

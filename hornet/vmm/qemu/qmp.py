@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from qemu.qmp import EventListener, ExecuteError, QMPClient, QMPError
 
 from hornet.errors import VMError
+from hornet.vmm.api_log import ApiLog
 from hornet.vmm.failure import END_TIMEOUT_S, FailureSignal
 
 T = TypeVar("T")
@@ -42,8 +43,11 @@ def _the_event_loop() -> asyncio.AbstractEventLoop:
 class Qmp:
     """One connection to one QEMU. Every call is bounded by `timeout_s` and raises VMError."""
 
-    def __init__(self, connection: socket.socket, failure: FailureSignal, on_stopped: Callable[[str], None]) -> None:
+    def __init__(
+        self, connection: socket.socket, failure: FailureSignal, log: ApiLog, on_stopped: Callable[[str], None]
+    ) -> None:
         """on_stopped: called with the reason, on the event loop's thread, when QEMU stops the VM for a disk error."""
+        self._log = log
         self._client: Any = QMPClient(failure.vm_name)
         # The client's own listener keeps every event that it accepts, so a guest must not be able to fill it.
         self._client.events.names = {"MIGRATION"}
@@ -63,7 +67,7 @@ class Qmp:
 
     def execute(self, command: str, arguments: dict[str, Any] | None = None, *, timeout_s: float = 20.0) -> Any:
         """Run a command and return its result."""
-        return self._call(command, self._client.execute(command, arguments), timeout_s)
+        return self._call(command, self._client.execute(command, arguments), timeout_s, arguments)
 
     def send_fd(self, fd: int, name: str) -> None:
         """Pass an open file to QEMU under a name that later commands use."""
@@ -72,7 +76,7 @@ class Qmp:
             self._client.send_fd_scm(fd)
             await self._client.execute("getfd", {"fdname": name})
 
-        self._call("getfd", hand_over(), 20.0)
+        self._call("getfd", hand_over(), 20.0, {"fdname": name})
 
     def wait_migration(self, timeout_s: float) -> None:
         """Wait until a migration (out or in) has completed. Raises VMError if it failed."""
@@ -87,7 +91,7 @@ class Qmp:
         if status != "completed":
             raise VMError(
                 f"VM {self._vm_name}: the migration stream ended as {status!r}, expected 'completed'",
-                "read vmm.log in the VM's directory",
+                "read the VMM's log",
             )
 
     def close(self) -> None:
@@ -111,7 +115,14 @@ class Qmp:
         for call in list(self._calls):
             call.cancel()
 
-    def _call(self, what: str, coroutine: Coroutine[Any, Any, T], timeout_s: float) -> T:
+    def _call(
+        self, what: str, coroutine: Coroutine[Any, Any, T], timeout_s: float, arguments: dict[str, Any] | None = None
+    ) -> T:
+        with self._log.request(execute=what, arguments=arguments) as exchange:
+            exchange.answer = answer = self._await_answer(what, coroutine, timeout_s)
+        return answer
+
+    def _await_answer(self, what: str, coroutine: Coroutine[Any, Any, T], timeout_s: float) -> T:
         if self._failure.failed:
             coroutine.close()
             raise self._failure.error(f"asking QEMU to {what}")
