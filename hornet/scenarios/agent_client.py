@@ -46,7 +46,7 @@ class AgentClient:
         """Start the agent in the guest, and wait until it is ready. Raises GuestError, VMError."""
         gateway = self._listener.getsockname()[0]
         arguments = shlex.join([gateway, str(ANSWER_PORT), str(CLIENT_PORT), nonce, DISK_FILE])
-        self._vm.guest.run(START.format(script=SCRIPT.read_text(), arguments=arguments), START_TIMEOUT_S)
+        self._vm.guest.check_output(START.format(script=SCRIPT.read_text(), arguments=arguments), START_TIMEOUT_S)
         self._vm.vmm.console.wait_for(f"agent {nonce} is there", START_TIMEOUT_S)
         self.accept(START_TIMEOUT_S)
 

@@ -21,7 +21,7 @@ def take_and_give(vm: VM, taken_mib: int) -> Balloon:
 
     def total_kib(operator: str, limit_kib: int) -> int:
         script = WAIT.replace("OPERATOR", operator).replace("LIMIT", str(limit_kib))
-        printed = vm.guest.run(script, TIMEOUT_S).stdout.strip()
+        printed = vm.guest.check_output(script, TIMEOUT_S).strip()
         if not re.fullmatch(r"[0-9]{1,15}", printed):
             raise GuestError(
                 f"the guest printed {printed[:60]!r}, expected its memory in KiB", "is /proc mounted in it?"

@@ -131,7 +131,7 @@ def restore_grandchild(fleet: Fleet, clone: Clone, workspace: Workspace) -> Gran
     vm = fleet.restore(moved, before_resume=lambda _: shutil.rmtree(moved.directory))
     with AgentClient(vm, spec) as agent:
         seen = agent.answer(agent.ask()).seen
-    worked = vm.guest.run(WORK, TIMEOUT_S).stdout
+    worked = vm.guest.check_output(WORK, TIMEOUT_S)
     vm.vmm.pause()
     return Grandchild(vm, sealed, seen, worked)
 

@@ -37,6 +37,8 @@ KEY_NAME = "id_ed25519"
 RETRY_S = 0.02
 CHUNK_BYTES = 1 << 16
 PING_INTERVAL_S = 0.01
+# Of a failed script, and of what it printed.
+SHOWN_CHARACTERS = 300
 # ICMP echo request, code 0, with its checksum; identifier and sequence 0 (RFC 792).
 ECHO_REQUEST = bytes([8, 0, 0xF7, 0xFF, 0, 0, 0, 0])
 
@@ -187,6 +189,17 @@ class Guest:
         doing = f"running a script of {len(script)} characters, limit {timeout_s:g} s"
         with self._explained(doing), self._session(timeout_s) as channel:
             return run_script(channel, script, timeout_s)
+
+    def check_output(self, script: str, timeout_s: float) -> str:
+        """The standard output of a shell script that must succeed. Raises like run(), and GuestError if it fails."""
+        result = self.run(script, timeout_s)
+        if result.exit_code != 0:
+            shown, said = script.strip()[:SHOWN_CHARACTERS], (result.stderr or result.stdout)[-SHOWN_CHARACTERS:]
+            raise GuestError(
+                f"a script in the guest: exit code {result.exit_code}, expected 0: {shown!r} printed {said!r}",
+                "log in and run it by hand",
+            )
+        return result.stdout
 
     def ask(self, probes: list[Probe], environment: dict[str, str], timeout_s: float) -> ProbeResults:
         """Ask all probes in one round trip."""

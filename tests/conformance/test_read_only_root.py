@@ -28,7 +28,7 @@ def test_root_is_read_only(
 
 @pytest.mark.requirement("root-read-only")
 def test_disk_is_unchanged(read_only_root_vm: ReadOnlyRootVM) -> None:
-    read_only_root_vm.vm.guest.run("sync", FACTS_TIMEOUT_S)
+    read_only_root_vm.vm.guest.check_output("sync", FACTS_TIMEOUT_S)
     assert_no_problems(
         read_only.disk_problems(read_only_root_vm.disk_before_sha256, file_sha256(read_only_root_vm.vm.disk))
     )

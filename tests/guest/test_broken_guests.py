@@ -86,7 +86,7 @@ GUEST_DAMAGES = [
     ),
     Damage(
         "printf '#!/sbin/openrc-run\\nstart() { return 1; }\\n' >/etc/init.d/broken; chmod 755 /etc/init.d/broken; "
-        "ln -s ../../init.d/broken /etc/runlevels/default; rc-service broken start",
+        "ln -s ../../init.d/broken /etc/runlevels/default && ! rc-service broken start",
         {"boot.service": "/etc/runlevels/default/broken"},
         "rm /etc/runlevels/default/broken /etc/init.d/broken",
     ),
@@ -176,7 +176,7 @@ def broken_facts(vm: VM, spec: Spec, probes: list[Probe], damages: list[Damage])
     breaks = [Probe(f"break.{number}", damage.break_script) for number, damage in enumerate(damages)]
     heals = [Probe(f"heal.{number}", damage.heal_script) for number, damage in enumerate(damages)]
     facts = collect_facts(vm, spec, [*breaks, *probes, *heals])
-    assert [facts[heal.name] for heal in heals if not facts[heal.name].ok] == []
+    assert [facts[probe.name] for probe in (*breaks, *heals) if not facts[probe.name].ok] == []
     return facts
 
 

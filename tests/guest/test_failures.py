@@ -66,7 +66,7 @@ LATER: list[Wait] = [lambda vm, agent: vm.vmm.pause(), lambda vm, agent: vm.gues
 
 @pytest.mark.parametrize("wait", WAITS)
 def test_killed_vmm_ends_every_wait_with_its_last_output(wait: str, disposable_vm: VM, spec: Spec) -> None:
-    disposable_vm.guest.run("echo these are the last words >/dev/console", WAIT_S)
+    disposable_vm.guest.check_output("echo these are the last words >/dev/console", WAIT_S)
     with AgentClient(disposable_vm, spec) as agent, ThreadPoolExecutor(1) as pool:
         said = killed(pool.submit(WAITS[wait], disposable_vm, agent), disposable_vm)
         assert f"its VMM (process {disposable_vm.vmm.pid}) was killed by SIGKILL" in said
@@ -136,7 +136,7 @@ def test_vmm_killed_while_saving_state_is_reported(fleet: Fleet, bundle: Bundle)
 
 
 def test_a_stopped_vmm_is_named_by_the_timeout(disposable_vm: VM) -> None:
-    disposable_vm.guest.run("true", WAIT_S)
+    disposable_vm.guest.check_output("true", WAIT_S)
     os.kill(disposable_vm.vmm.pid, signal.SIGSTOP)
     for wait in (
         lambda: disposable_vm.guest.run("true", 1),
@@ -147,17 +147,23 @@ def test_a_stopped_vmm_is_named_by_the_timeout(disposable_vm: VM) -> None:
         with pytest.raises(HornetError, match=rf"process {disposable_vm.vmm.pid}\) is stopped \(state T\)"):
             wait()
     os.kill(disposable_vm.vmm.pid, signal.SIGCONT)
-    assert disposable_vm.guest.run("echo alive", WAIT_S).stdout == "alive\n"
+    assert disposable_vm.guest.check_output("echo alive", WAIT_S) == "alive\n"
 
 
 def test_killed_ssh_session_is_named_and_the_guest_survives(disposable_vm: VM) -> None:
     with pytest.raises(GuestError, match="SSH connection ended before the script did"):
         disposable_vm.guest.run("echo begun; kill -9 $PPID; sleep 60", WAIT_S)
-    assert disposable_vm.guest.run("echo alive", WAIT_S).stdout == "alive\n"
+    assert disposable_vm.guest.check_output("echo alive", WAIT_S) == "alive\n"
 
 
 def test_killed_shell_is_distinguished_from_lost_connection(disposable_vm: VM) -> None:
     assert disposable_vm.guest.run("kill -9 $$; sleep 60", WAIT_S).exit_code == -1
+
+
+def test_failed_script_is_an_error_with_its_output(disposable_vm: VM) -> None:
+    with pytest.raises(GuestError, match=r"exit code 3, expected 0: 'echo odd >&2; exit 3' printed 'odd\\n'"):
+        disposable_vm.guest.check_output("echo odd >&2; exit 3", WAIT_S)
+    assert disposable_vm.guest.check_output("echo even; echo odd >&2", WAIT_S) == "even\n"
 
 
 def test_a_panic_ends_a_script(disposable_vm: VM) -> None:
@@ -200,14 +206,14 @@ def test_script_longer_than_every_buffer_runs_completely(disposable_vm: VM) -> N
 
 
 def test_console_flood_is_bounded_and_does_not_affect_others(fleet: Fleet, bundle: Bundle, disposable_vm: VM) -> None:
-    disposable_vm.guest.run(
+    disposable_vm.guest.check_output(
         "cat /dev/zero | tr '\\0' '\\n' >/dev/console 2>&1 </dev/null & yes >/dev/console </dev/null 2>&1 &", WAIT_S
     )
     other = fleet.restore(bundle)
-    other.guest.run("echo still heard >/dev/console", WAIT_S)
+    other.guest.check_output("echo still heard >/dev/console", WAIT_S)
     other.vmm.console.wait_for("still heard", WAIT_S)
     fleet.remove(other)
-    assert disposable_vm.guest.run("echo still there >/dev/console; echo alive", WAIT_S).stdout == "alive\n"
+    assert disposable_vm.guest.check_output("echo still there >/dev/console; echo alive", WAIT_S) == "alive\n"
     disposable_vm.vmm.console.wait_for("still there", WAIT_S)
     assert len(disposable_vm.vmm.console.text) < HEAD_CHARS + TAIL_CHARS + 100
     assert disposable_vm.vmm.console.path.stat().st_size <= FILE_MAX_BYTES

@@ -83,7 +83,9 @@ def test_new_version_is_changed_validated_and_published(
     assert child.check_full().origin.parent == bundle.manifest().self_sha256
     bundle.check_full()
     vm = fleet.restore(child)
-    seen = vm.guest.run("cat /etc/hornetos-version; test -e /opt/hornetos/healthcheck.sh || echo removed", 60).stdout
+    seen = vm.guest.check_output(
+        "cat /etc/hornetos-version && ! test -e /opt/hornetos/healthcheck.sh && echo removed", 60
+    )
     fleet.remove(vm)
     assert seen.split() == ["1.1", "removed"]
 

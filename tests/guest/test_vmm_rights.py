@@ -106,13 +106,13 @@ def test_a_balloon_in_a_clone_leaves_the_snapshot_as_it_is(bundle: Bundle, fleet
     before = file_sha256(copy.memory)
     vm = fleet.restore(copy)
     # Frees pages that the snapshot's memory holds; what it holds no page for is a hole already.
-    vm.guest.run("echo 3 >/proc/sys/vm/drop_caches", TIMEOUT_S)
-    had_kib = int(vm.guest.run("sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo", TIMEOUT_S).stdout)
+    vm.guest.check_output("echo 3 >/proc/sys/vm/drop_caches", TIMEOUT_S)
+    had_kib = int(vm.guest.check_output("sed -n 's/^MemTotal: *\\([0-9]*\\) kB/\\1/p' /proc/meminfo", TIMEOUT_S))
     private_mb = memory_split(vm.vmm.pid, [copy.memory]).guest_private
     vm.vmm.set_balloon(TAKEN_MIB)
     limit_kib = had_kib - TAKEN_MIB * 1024
     script = WAIT.replace("OPERATOR", "-le").replace("LIMIT", str(limit_kib))
-    assert int(vm.guest.run(script, TIMEOUT_S).stdout) <= limit_kib
+    assert int(vm.guest.check_output(script, TIMEOUT_S)) <= limit_kib
     assert memory_split(vm.vmm.pid, [copy.memory]).guest_private < private_mb, "the host gets no memory back"
     # QEMU 10 warns of discards in a private mapping of a file that it could write; this one it can't.
     said = (vm.directory / "vmm.log").read_text().splitlines()

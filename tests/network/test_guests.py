@@ -35,9 +35,9 @@ def test_two_clones_run_with_one_address(clones: list[VM], spec: Spec, host_net:
     """Each guest stores its own data, and both have the address 10.0.0.2."""
     words = {vm.name: secrets.token_hex(8) for vm in clones}
     for vm in clones:
-        vm.guest.run(f"echo {words[vm.name]} >/run/word", TIMEOUT_S)
+        vm.guest.check_output(f"echo {words[vm.name]} >/run/word", TIMEOUT_S)
     for vm in clones:
-        answer = vm.guest.run("cat /run/word; ip -o -4 addr show dev eth0", TIMEOUT_S).stdout
+        answer = vm.guest.check_output("cat /run/word && ip -o -4 addr show dev eth0", TIMEOUT_S)
         assert words[vm.name] in answer
         assert f"inet {spec.network.guest_address} " in answer
     assert_no_problems([it for found in vm_problems(host_net, [vm.vm_id for vm in clones]).values() for it in found])
@@ -58,7 +58,7 @@ def test_guest_cannot_reach_the_other(clones: list[VM], host_net: HostNet) -> No
     with tcp_server(b.namespace.run, "0.0.0.0", "HTTP/1.0 200 OK\r\n\r\nb") as port_b, \
          tcp_server(host_net.run, "0.0.0.0", "HTTP/1.0 200 OK\r\n\r\nhost") as port_host:  # fmt: skip
         gateway = f"{host_net.network.gateway_address.ip}:{port_b}"
-        assert b.guest.run(FETCH.format(gateway), TIMEOUT_S).stdout == "b"
+        assert b.guest.check_output(FETCH.format(gateway), TIMEOUT_S) == "b"
         plans = a.namespace.plan, b.namespace.plan
         targets = [f"{plan.namespace_address.ip}:{port_b}" for plan in plans[1:]]
         targets += [f"{plan.host_address.ip}:{port}" for plan in plans for port in (port_b, port_host)]

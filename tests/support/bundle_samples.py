@@ -9,6 +9,8 @@ from hornet.snapshot import Bundle, Origin, publishing
 from hornet.spec.model import load_spec
 from tests.support import ext4_samples
 
+# The first message of a kernel's log, which every guest's memory holds.
+KERNEL_BANNER = b"Linux version "
 NAMES = load_spec().snapshot
 ORIGIN = Origin(
     lane="qemu/tcg",
@@ -32,7 +34,7 @@ def fill(bundle: Bundle, seed: int = 0) -> None:
     chance = random.Random(seed)
     ext4_samples.make_image(bundle.rootfs)
     ext4_samples.mark_as_mounted(bundle.rootfs, seed + 1)
-    bundle.memory.write_bytes(chance.randbytes(2 << 20))
+    bundle.memory.write_bytes(KERNEL_BANNER + chance.randbytes(2 << 20))
     bundle.state.write_bytes(chance.randbytes(12_000))
 
 

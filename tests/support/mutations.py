@@ -1,6 +1,6 @@
 """What can happen to a snapshot's files, each done for real, and what each detector says of it.
 
-The rows and the columns of the matrix in docs/snapshots.md.
+The rows and columns of snapshot_matrix.toml, which holds the outcome that each detector must have.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from pathlib import Path
 
 from hornet.errors import HornetError, SnapshotError
 from hornet.formats.ext4.verdict import judge_ext4
+from hornet.results.detection_matrix import MATRIX_FILE, load_matrix
 from hornet.snapshot import Bundle
 from hornet.snapshot.manifest import MANIFEST_FILE
 from tests.support import ext4_samples as samples
+from tests.support.bundle_samples import KERNEL_BANNER
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "snapshots.md"
+MATRIX = load_matrix(MATRIX_FILE)
+EXPECTED = {row.mutation: row for row in MATRIX.rows}
 
 
 @dataclass(frozen=True)
@@ -32,10 +35,6 @@ class Subject:
     victim: str
 
 
-def flip_middle(path: Path) -> None:
-    samples.flip(path, path.stat().st_size // 2)
-
-
 def flip_data(it: Subject) -> None:
     samples.flip(it.bundle.rootfs, samples.first_block(it.bundle.rootfs, it.victim) * samples.BLOCK)
 
@@ -43,6 +42,15 @@ def flip_data(it: Subject) -> None:
 def flip_inode(it: Subject) -> None:
     """A bit of the root directory's inode: inode 2, 256 bytes each; its size in bytes is at 4."""
     samples.flip(it.bundle.rootfs, samples.structures(it.bundle.rootfs)["inode table"] + 256 + 4)
+
+
+def flip_kernel_log(it: Subject) -> None:
+    """A bit of every copy of the kernel's first message: `dmesg` then prints "Minux version"."""
+    content = it.bundle.memory.read_bytes()
+    places = [match.start() for match in re.finditer(KERNEL_BANNER, content)]
+    assert places, f"{it.bundle.memory}: no {KERNEL_BANNER!r}"
+    for place in places:
+        samples.flip(it.bundle.memory, place)
 
 
 def cut(path: Path, part: float = 0.5) -> None:
@@ -91,9 +99,9 @@ def replace_by_link(it: Subject) -> None:
 
 MUTATIONS: dict[str, Callable[[Subject], object]] = {
     "a bit flipped in a file's data": flip_data,
-    "a bit flipped in an inode": flip_inode,
-    "a bit flipped in vm.mem": lambda it: flip_middle(it.bundle.memory),
-    "a bit flipped in vm.snapshot": lambda it: flip_middle(it.bundle.state),
+    "a bit flipped in the root directory's inode": flip_inode,
+    "a bit flipped in the kernel's log in vm.mem": flip_kernel_log,
+    "the first bit of vm.snapshot flipped": lambda it: samples.flip(it.bundle.state, 0),
     "a bit rotten on the host's disk": rot,
     "rootfs.ext4 cut in half": lambda it: cut(it.bundle.rootfs),
     "vm.mem cut in half": lambda it: cut(it.bundle.memory),
@@ -130,19 +138,3 @@ def _seal(check: Callable[[], object]) -> str:
     except SnapshotError:
         return "refused"
     return "silent"
-
-
-def documented() -> dict[str, dict[str, set[str]]]:
-    """The matrix of the docs: what may be found, by mutation and detector. `chance`: it depends on which bit it is."""
-    lines = [line.strip().strip("|").split("|") for line in DOCS.read_text().splitlines() if line.startswith("| ")]
-    rows = [[cell.strip() for cell in cells] for cells in lines]
-    start = next(index for index, row in enumerate(rows) if row[0] == "mutation")
-    detectors = rows[start][1:]
-    return {
-        row[0]: {
-            name: set(re.sub(r"[¹²³⁴⁵⁶]", "", cell).split(" or "))
-            for name, cell in zip(detectors, row[1:], strict=True)
-        }
-        for row in rows[start + 1 :]
-        if row[0] in MUTATIONS
-    }
