@@ -87,7 +87,7 @@ def findings(secrets: Secrets, chunks: Iterable[Chunk]) -> Iterator[tuple[str, b
 
 
 def _findings(secrets: Secrets, chunks: Iterable[Chunk]) -> Iterator[tuple[str, bytes]]:
-    patterns = {name: re.compile(pattern.encode()) for name, pattern in secrets.patterns.items()}
+    patterns = {name: re.compile(kind.pattern.encode()) for name, kind in secrets.patterns.items()}
     for chunk in chunks:
         for name, pattern in patterns.items():
             for found in pattern.finditer(chunk.data):

@@ -69,7 +69,7 @@ def kernel_log_problems(boot: Boot, facts: ProbeResults) -> list[str]:
 @check("console_lines")
 def line_problems(boot: Boot, text: str) -> list[str]:
     """Lines that match a known-bad pattern and no ignored pattern."""
-    bad = [re.compile(pattern) for pattern in boot.bad_lines]
+    bad = [re.compile(line.pattern) for line in boot.bad_lines]
     ignored = [re.compile(known.pattern) for known in boot.ignored]
     problems = []
     for line in text.splitlines():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -76,11 +77,29 @@ class Ignored(Table):
     reason: Annotated[Line, Field(min_length=10)]
 
 
+class SecretPattern(Table):
+    """A kind of secret: a regular expression over a file's bytes. example: one that matches, in parts to be joined."""
+
+    pattern: BytePattern
+    example: list[Script]
+
+    @property
+    def secret(self) -> str:
+        """The example as a whole."""
+        return "".join(self.example)
+
+    @model_validator(mode="after")
+    def _finds_its_example(self) -> SecretPattern:
+        if not re.search(self.pattern.encode(), self.secret.encode()):
+            raise ValueError(f"pattern {self.pattern!r} does not match its example")
+        return self
+
+
 class Secrets(Table):
     """Secrets: where a guest gets them at run time, and how they are detected in an image.
 
-    path contains {vm_id}; forbidden_paths: absolute globs; patterns: name and regular expression over a file's bytes;
-    allowed_keys: lines that an authorized_keys file of an image may contain.
+    path contains {vm_id}; forbidden_paths: absolute globs; patterns: kinds of secrets by name; allowed_keys: lines that
+    an authorized_keys file of an image may contain.
     """
 
     port: Port
@@ -88,7 +107,7 @@ class Secrets(Table):
     command: ImagePath
     forbidden_paths: list[ImagePath]
     allowed_keys: list[Line]
-    patterns: dict[Line, BytePattern]
+    patterns: dict[Line, SecretPattern]
     ignored: list[Ignored]
 
 
@@ -116,6 +135,19 @@ class ReadOnlyRoot(Table):
     tmpfs: list[ImagePath]
 
 
+class BadLine(Table):
+    """A pattern of lines that report an error, searched in each line. example: a line that matches."""
+
+    pattern: Pattern
+    example: Line
+
+    @model_validator(mode="after")
+    def _finds_its_example(self) -> BadLine:
+        if not re.search(self.pattern, self.example):
+            raise ValueError(f"pattern {self.pattern!r} does not match its example {self.example!r}")
+        return self
+
+
 class Boot(Table):
     """Requirements on a boot. stall_s: each phase must be shorter; patterns are searched in each line of the console.
 
@@ -129,7 +161,7 @@ class Boot(Table):
     random_ready: Pattern
     userland_started: Pattern
     timer_lost: Pattern
-    bad_lines: list[Pattern]
+    bad_lines: list[BadLine]
     ignored: list[Ignored]
 
 

@@ -21,9 +21,9 @@ from hornet.installation import SOURCE
 from hornet.procedures.judge_image import judge_image
 from hornet.spec.model import load_spec
 from tests.support import ext4_samples as samples
-from tests.support.image_samples import SECRETS
 
 SPEC = load_spec()
+TOKEN = SPEC.secrets.patterns["GitHub token"].secret
 TIMEOUT_S = 120
 # $1: a directory for the view; $2: the command. What was written is then below $1/written.
 OVERLAY = """
@@ -201,7 +201,7 @@ def test_a_secret_behind_a_hole_is_found(tmp_path: Path) -> None:
     root.mkdir()
     with (root / "sparse").open("wb") as stream:
         stream.seek(10**12)
-        stream.write(SECRETS["GitHub token"].encode())
+        stream.write(TOKEN.encode())
     found = judge_image(packed(root, tmp_path / "image", "8M"), SPEC, (), tmp_path)
     (problem,) = found["secret.content"]
     assert f"/sparse: GitHub token at byte {10**12}" in problem
@@ -210,7 +210,7 @@ def test_a_secret_behind_a_hole_is_found(tmp_path: Path) -> None:
 def test_many_names_of_one_file_are_read_once(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
-    (root / "file").write_bytes(SECRETS["GitHub token"].encode() + bytes(range(256)) * (16 << 10))
+    (root / "file").write_bytes(TOKEN.encode() + bytes(range(256)) * (16 << 10))
     for number in range(20_000):
         (root / f"name{number}").hardlink_to(root / "file")
     found = judge_image(packed(root, tmp_path / "image", "16M"), SPEC, (), tmp_path)
@@ -228,6 +228,6 @@ def test_too_deeply_nested_directories_are_rejected(tmp_path: Path) -> None:
 def test_more_secrets_than_anybody_reads_are_cut(tmp_path: Path) -> None:
     root = tmp_path / "root"
     root.mkdir()
-    (root / "tokens").write_text(f"{SECRETS['GitHub token']}\n" * 50_000)
+    (root / "tokens").write_text(f"{TOKEN}\n" * 50_000)
     found = judge_image(packed(root, tmp_path / "image", "16M"), SPEC, (), tmp_path)
     assert 0 < len(found["secret.content"]) < 50_000

@@ -17,7 +17,7 @@ def overlay(tmp_path: Path, text: str) -> Path:
 
 
 # Key, value as written in TOML, and words of the refusal besides key and file.
-REFUSED_VALUES = [
+REJECTED_VALUES = [
     ("network.guest_address", "'10.0.0.1/24'", "both '10.0.0.1'"),
     ("network.guest_address", "'10.0.0.0/24'", "broadcast address of 10.0.0.0/24"),
     ("network.guest_address", "'10.0.0.255/24'", "broadcast address of 10.0.0.0/24"),
@@ -97,7 +97,10 @@ REFUSED_VALUES = [
     ("tools.git.version_pattern", "'a{99999999999}'", "not a regular expression"),
     ("tools.git.version_pattern", "'" + "(" * 1900 + ")" * 90 + "'", "not a regular expression"),
     ("tools.git.version_pattern", "'" + "x" * 2001 + "'", "2001 characters"),
-    ("secrets.patterns.x", r"'\N{DIGIT ONE}'", "over bytes"),
+    ("secrets.patterns.'npm token'.pattern", r"'\N{DIGIT ONE}'", "over bytes"),
+    ("secrets.patterns.x", "{ pattern = 'ghp_[a-z]+', example = ['ghp_', '1'] }", "does not match its example"),
+    ("boot.bad_lines", "[{ pattern = 'panic', example = 'Panic' }]", "does not match its example 'Panic'"),
+    ("boot.bad_lines", "['panic']", "bad_lines"),
     ("secrets.path", "'/{vm_id}/{other}'", "match pattern"),
     ("secrets.port", "65536", "less than or equal to 65535"),
     ("health.unhealthy", "'HEALTHY'", "both 'HEALTHY'"),
@@ -123,7 +126,7 @@ REFUSED_VALUES = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "words"), REFUSED_VALUES)
+@pytest.mark.parametrize(("key", "value", "words"), REJECTED_VALUES)
 def test_unusable_value_is_rejected(key: str, value: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=words) as caught:
         load_spec(overlays=[overlay(tmp_path, f"{key} = {value}\n")])
@@ -138,7 +141,7 @@ def test_unusable_value_is_rejected(key: str, value: str, words: str, tmp_path: 
         ("[tools.'a b']\ntitle = 'x'\n", ["tools.a b", "match pattern"]),
         ('[tools."a\\u0027; x"]\ntitle = "x"\n', ["tools.a'; x", "match pattern"]),
         ("[tiers.tiny]\ntitle = 'Tiny'\n", ["tiers.tiny.max_mb"]),
-        ("[secrets.patterns]\n\"\\u001b[2J\" = 'x'\n", ["secrets.patterns", "printable"]),
+        ("[secrets.patterns.\"\\u001b[2J\"]\npattern = 'x'\nexample = ['x']\n", ["secrets.patterns", "printable"]),
     ],
 )
 def test_unusable_key_is_rejected(text: str, words: list[str], tmp_path: Path) -> None:

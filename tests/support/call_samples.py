@@ -36,7 +36,6 @@ from hornet.vm.memory import MemorySplit
 from hornet.vm.probes import ProbeResult, ProbeResults
 from tests.support.directory_tree import DirectoryTree
 from tests.support.guest_samples import config_text
-from tests.support.image_samples import SECRETS
 from tests.support.lineage_samples import BEFORE
 from tests.support.scratch_samples import TRIAL
 
@@ -114,7 +113,7 @@ def _file_samples(spec: Spec, directory: Path) -> list[Sample]:
     root = directory / "root"
     root.mkdir()
     tree = DirectoryTree(root)
-    key = SECRETS["GitHub token"].encode()
+    key = spec.secrets.patterns["GitHub token"].secret.encode()
     parts = partial(snapshot_files.part_problems, spec.snapshot, memory_mib=256)
     tier = spec.tier("standard")
     return [

@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from hypothesis import find, settings
+from hypothesis.strategies import from_regex
+
 from hornet.formats.kconfig import format_config
 from hornet.spec.model import Spec
 from hornet.vm.probes import ProbeResult, ProbeResults
 
-# What each init leaves in a guest, and another one would.
-INITS = {
-    "tini": ("tini", "init"),
-    "openrc": ("default", "sysinit"),
-}
 KERNEL_LOG = """Linux version 6.1.192 (hornetos@hornetos)
 tsc: Fast TSC calibration failed
 random: crng init done
@@ -66,13 +64,20 @@ def good_facts(spec: Spec) -> ProbeResults:
         "disk.log": KERNEL_LOG,
     }
     outputs |= {f"feature.{name}": "" for name in spec.kernel.feature_tests}
-    outputs |= {f"init.{name}": f"{INITS[name][0]}\n" for name in spec.inits}
+    outputs |= {f"init.{name}": f"{_match(init.pattern)}\n" for name, init in spec.inits.items()}
     for name, tool in spec.tools.items():
         outputs[f"tool.{name}.where"] = "".join(f"/usr/bin/{command}\n" for command in tool.needs)
         outputs[f"tool.{name}.version"] = f"{_example(tool.version_accepted, name)}\n"
         if tool.use:
             outputs[f"tool.{name}.use"] = ""
     return ProbeResults(ProbeResult(name, 0, output) for name, output in outputs.items())
+
+
+def _match(pattern: str) -> str:
+    """The simplest text that a pattern matches as a whole."""
+    return find(
+        from_regex(pattern, fullmatch=True), lambda text: True, settings=settings(derandomize=True, database=None)
+    )
 
 
 def _example(text: str | None, name: str) -> str:
@@ -94,7 +99,7 @@ def guest_mutations(spec: Spec) -> Iterator[Mutation]:
     for name, feature_test in spec.kernel.feature_tests.items():
         yield _failing(f"does not work: {feature_test.title}", f"feature.{name}")
     for name in spec.inits:
-        yield _printing(f"another init than {name}", {f"init.{name}": INITS[name][1]}, f"init.{name}")
+        yield _printing(f"another init than {name}", {f"init.{name}": "another init"}, f"init.{name}")
         yield _failing(f"no {name}", f"init.{name}")
     for name, tool in spec.tools.items():
         where, version, use = (f"tool.{name}.{kind}" for kind in ("where", "version", "use"))
@@ -134,8 +139,8 @@ def _boot_mutations(spec: Spec) -> Iterator[Mutation]:
     yield _printing("entropy after userland", {log: late}, "boot.entropy")
     yield _printing("entropy never", {log: KERNEL_LOG.replace("random: crng init done\n", "")}, "boot.entropy")
     yield _printing("a read of random bytes stalls", {"boot.random": "0\n"}, "boot.entropy")
-    for line in BAD_LINES:
-        yield _printing(f"kernel log: {line}", {log: f"{KERNEL_LOG}{line}\n"}, "boot.kernel_log")
+    for bad in spec.boot.bad_lines:
+        yield _printing(f"kernel log: {bad.example}", {log: f"{KERNEL_LOG}{bad.example}\n"}, "boot.kernel_log")
     yield _printing("a dead service", {"boot.services": "/usr/sbin/sshd\n"}, "boot.service")
     yield _failing("services can't be listed", "boot.services", "boot.service")
     swap = "Filename Type Size Used Priority\n/dev/vdb partition 1 0 -2\n"
@@ -143,45 +148,6 @@ def _boot_mutations(spec: Spec) -> Iterator[Mutation]:
     yield _printing("a phase is missing", {"boot.phases": "userland 1.25\n"}, "boot.phase")
     yield _printing("a stall", {"boot.phases": f"userland 1.25\nready {2 + spec.boot.stall_s}\n"}, "boot.phase")
     yield _printing("phases in the wrong order", {"boot.phases": "userland 2.25\nready 1.25\n"}, "boot.phase")
-
-
-# One line as the kernel prints it for each known-bad pattern of the spec, in its order.
-BAD_LINES = (
-    "APIC frequency too slow, disabling apic timer",
-    "Kernel panic - not syncing: Attempted to kill init!",
-    "a fatal signal",
-    "Oops: 0000 [#1] SMP",
-    "BUG: kernel NULL pointer dereference, address: 0000000000000000",
-    "WARNING: CPU: 0 PID: 1 at kernel/x.c:1",
-    "Call Trace:",
-    "traps: node[71] general protection fault ip:7f",
-    "traps: node[71] trap invalid opcode ip:7f",
-    "node[71]: segfault at 8 ip 00007f",
-    "watchdog: BUG: soft lockup - CPU#0 stuck for 22s!",
-    "rcu: INFO: rcu_sched self-detected stall on CPU",
-    "INFO: task jbd2/vda-8:31 blocked for more than 120 seconds.",
-    "Out of memory: Killed process 71 (node)",
-    "node invoked oom-killer: gfp_mask=0x140cca",
-    "Memory cgroup out of memory: Killed process 71",
-    "EXT4-fs (vda): warning: mounting fs with errors",
-    "e2fsck: structure needs cleaning",
-    "deleted inode referenced: 24593",
-    "I/O error, dev vda, sector 0 op 0x0:(READ)",
-    "Journal checksum failed",
-    "Corrupt inode bitmap",
-    "devtmpfs: mount failed -2",
-    "sh: can't create /x",
-    "mount: cannot mount",
-    "VFS: Unable to mount root fs",
-    "sh: claude: not found",
-    "ls: /x: No such file or directory",
-    "sh: /x: Permission denied",
-    "touch: /x: Read-only file system",
-    "ip: RTNETLINK answers: Invalid argument",
-    "ata1: timed out",
-    "INIT: Id x respawning too fast: disabled for 5 minutes",
-    "[hornetos: 1048576 characters cut here]",
-)
 
 
 def _network_mutations() -> Iterator[Mutation]:

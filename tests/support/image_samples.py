@@ -10,19 +10,6 @@ from pathlib import Path
 from hornet.host.proc import run
 from hornet.spec.model import Spec
 
-# Made of parts, so that no scanner of sources takes them for real.
-SECRETS = {
-    "private key": "-----BEGIN OPENSSH " + "PRIVATE KEY-----\n" + "b3BlbnNzaC1rZXk" * 4 + "\n",
-    "Anthropic API key": "sk-ant-" + "api03-" + "Ab0_" * 12,
-    "GitHub token": "ghp_" + "aB3" * 12,
-    "AWS access key": "AKIA" + "Q1W2E3R4" * 2,
-    "npm token": "npm_" + "aB3" * 12,
-    "npm registry token": "_authToken=" + "aB3" * 12,
-    "Slack token": "xoxb-" + "1234567890-" + "abcdef" * 4,
-    "Google API key": "AIza" + "aB3_x" * 7,
-    "JSON web token": "eyJhbGciOi" + "JIUzI1NiJ9." + "eyJ" + "zdWIiOiIxMjM0In0." + "s5ig" * 8,
-}
-
 
 @dataclass(frozen=True)
 class Mutation:
@@ -120,8 +107,8 @@ def _dangling_mutations() -> Iterator[Mutation]:
 def _secret_mutations(spec: Spec) -> Iterator[Mutation]:
     for glob in spec.secrets.forbidden_paths:
         yield _mutation(f"a file {glob}", _file(example(glob), "x"), "secret.file")
-    for name, secret in SECRETS.items():
-        yield _mutation(f"a baked {name}", _file("opt/config", f"x = {secret}\n"), "secret.content")
+    for name, kind in spec.secrets.patterns.items():
+        yield _mutation(f"a baked {name}", _file("opt/config", f"x = {kind.secret}\n"), "secret.content")
     key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIexample somebody\n"
     yield _mutation("a baked authorized key", _file("root/.ssh/authorized_keys", key), "secret.key")
     yield _mutation("a password", _file("etc/shadow", "root:$6$salt$hash:20000::::::\n"), "secret.password")
