@@ -1,4 +1,4 @@
-"""What the wheel holds: the packages, and three folders of the checkout under another name (hornet/installation.py)."""
+"""What the wheel holds: the packages, and four folders of the checkout under another name (hornet/installation.py)."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ RENAMED = {
     "hornet.spec.data": "spec",
     "hornet_tests.conformance": "tests/conformance",
     "hornet_tests.perf": "tests/perf",
+    "hornet_tests.procedures": "tests/procedures",
 }
 
 

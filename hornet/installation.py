@@ -1,7 +1,7 @@
 """Where the suite itself lies: in a checkout of the project, or in packages installed from a wheel.
 
-The wheel holds the same folders. Three have another place there, because Python imports packages from site-packages:
-tests/conformance and tests/perf are hornet_tests.conformance and hornet_tests.perf, spec/ is hornet/spec/data/.
+The wheel holds the same folders. Four have another place there, because Python imports packages from site-packages:
+tests/conformance, tests/procedures and tests/perf are in hornet_tests, spec/ is hornet/spec/data/.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from hornet.results.junit import ACCEPTED
 from hornet_fixtures.session import read_spec
 
 # The folders that users run. A run of one folder must still know the names of the tests in all of them.
-USER_TESTS = ("conformance", "network", "perf")
+USER_TESTS = ("conformance", "procedures", "network", "perf")
 _TEST = re.compile(r"^def (test_\w+)", re.MULTILINE)
 _COLLECTED = pytest.StashKey[set[str]]()
 

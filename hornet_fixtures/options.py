@@ -13,6 +13,7 @@ from hornet.vmm.registry import LANES_HELP
 FOLDERS = {
     "conformance": "the rules that every HornetOS image must meet",
     "network": "the topology of the namespaces and their isolation",
+    "procedures": "the guide's procedures on the snapshot under test",
     "perf": "measurements of the target metrics",
     "scale": "the cost of a VM's network as the number of VMs grows: takes minutes",
     "guest": "the suite's own tests that need a running guest",

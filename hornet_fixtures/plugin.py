@@ -36,6 +36,24 @@ from hornet_fixtures.guests import (
 )
 from hornet_fixtures.options import pytest_addoption, pytest_ignore_collect, pytest_runtest_setup, register_markers
 from hornet_fixtures.prefetch import workers
+from hornet_fixtures.procedures import (
+    all_trials,
+    backup,
+    backup_future,
+    clean_up,
+    clean_up_future,
+    mixed_files,
+    mixed_files_future,
+    new_version,
+    rollback,
+    rollback_future,
+    slim_future,
+    slimmed,
+    trials,
+    troubles,
+    troubles_future,
+    version_future,
+)
 from hornet_fixtures.recording import (
     RUN_DIRECTORY,
     artifacts,
@@ -71,8 +89,13 @@ from hornet_fixtures.tiers import judged_tier
 from hornet_fixtures.under_test import bundle, image, image_problems, kernel, tier, tier_name
 
 __all__ = [
+    "all_trials",
     "artifacts",
+    "backup",
+    "backup_future",
     "bundle",
+    "clean_up",
+    "clean_up_future",
     "facts",
     "facts_future",
     "fleet",
@@ -86,9 +109,12 @@ __all__ = [
     "lineage",
     "lineage_future",
     "lineage_workspace",
+    "mixed_files",
+    "mixed_files_future",
     "mutable_vm",
     "mutable_vm_future",
     "new_fleet",
+    "new_version",
     "parent_future",
     "progress",
     "pytest_addoption",
@@ -110,12 +136,20 @@ __all__ = [
     "record",
     "record_runs",
     "restored_vm",
+    "rollback",
+    "rollback_future",
     "run_directory",
+    "slim_future",
+    "slimmed",
     "spec",
     "tier",
     "tier_name",
     "tool_facts",
     "tool_facts_future",
+    "trials",
+    "troubles",
+    "troubles_future",
+    "version_future",
     "workers",
     "workspace",
 ]

@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -86,6 +87,14 @@ def await_all(config: pytest.Config) -> None:
 def ready_s(item: pytest.Item) -> float:
     """When the last fixture of a test is done; 0 for a test without a guest. In this order no test blocks another."""
     return max((_TIMELINES[name].done_s for name in _prefetched_by(item)), default=0)
+
+
+def sort_by_answers(items: list[pytest.Item], folder: Path) -> None:
+    """Put the tests below a folder in the order in which their answers arrive; other tests stay where they are."""
+    places = [place for place, item in enumerate(items) if item.path.is_relative_to(folder)]
+    mine = sorted((items[place] for place in places), key=ready_s)
+    for place, item in zip(places, mine, strict=True):
+        items[place] = item
 
 
 def _prefetched_by(item: pytest.Item) -> list[str]:

@@ -24,7 +24,8 @@ USE_TIMEOUT_S = 300
 EXAMPLE = SOURCE / "docs" / "team-repository"
 # What the wheel is made from.
 INGREDIENTS = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
-FOLDERS = ("hornet", "hornet_cli", "hornet_fixtures", "builders", "reports", "spec", "tests/conformance", "tests/perf")
+TESTS = ("tests/conformance", "tests/procedures", "tests/perf")
+FOLDERS = ("hornet", "hornet_cli", "hornet_fixtures", "builders", "reports", "spec", *TESTS)
 NOTHING: Mapping[str, str] = {}
 NOBODY = 65534
 UNPRIVILEGED = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
@@ -128,10 +129,12 @@ def test_a_snapshot_is_validated(installation: Installation, bundle: Bundle) -> 
     assert (code, "validation: passed" in output) == (0, True), output
 
 
-def test_every_conformance_module_is_in_the_wheel(installation: Installation) -> None:
-    code, output = installation.run("pytest", "--pyargs", "hornet_tests.conformance", "--collect-only", "-qq")
+@pytest.mark.parametrize("folder", TESTS)
+def test_every_module_for_users_is_in_the_wheel(folder: str, installation: Installation) -> None:
+    package = folder.replace("tests/", "hornet_tests.")
+    code, output = installation.run("pytest", "--pyargs", package, "--collect-only", "-qq")
     assert code == 0, output
-    for module in (SOURCE / "tests" / "conformance").glob("test_*.py"):
+    for module in (SOURCE / folder).glob("test_*.py"):
         assert module.name in output
 
 

@@ -81,7 +81,7 @@ def test_every_module_that_judges_an_image_is_expected(tmp_path: Path) -> None:
     collected = read_collected(tmp_path / COLLECTED_FILE)
     assert set(image_modules()) <= set(collected)
     assert len(not_run(collected, [])) == len(collected)
-    assert {module.partition("/")[0] for module in image_modules()} == {"conformance", "network", "perf"}
+    assert {module.partition("/")[0] for module in image_modules()} == {"conformance", "procedures", "network", "perf"}
 
 
 def test_two_parts_of_a_run_add_up(tmp_path: Path) -> None:

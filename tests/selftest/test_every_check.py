@@ -18,10 +18,11 @@ from hornet.checks.catalog import guest_checks, hardened_checks, hazard_checks, 
 from hornet.checks.check import REGISTERED, Check, Subject
 from hornet.network import verify
 from hornet.spec.model import load_spec
-from tests.support.call_samples import Sample, call_samples
+from tests.support.call_samples import call_samples
 from tests.support.guest_samples import guest_mutations
 from tests.support.image_samples import image_mutations
 from tests.support.lineage_samples import CANARY, Mutation, good_lineage, lineage_mutations
+from tests.support.samples import Sample
 from tests.support.scratch_samples import TRIAL, hardened_mutations, scratch_mutations
 
 SPEC = load_spec()

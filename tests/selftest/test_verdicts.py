@@ -14,7 +14,7 @@ from hornet.results.junit import Case, read_junit
 from hornet_cli import test as tests_command
 from hornet_fixtures.diagnostics import is_verdict
 
-FOLDERS_OF_TESTS = ("conformance", "network", "perf", "selftest", "guest")
+FOLDERS_OF_TESTS = ("conformance", "procedures", "network", "perf", "selftest", "guest")
 SAMPLE = """
 import os, time, pytest
 from hornet.errors import BrokenSnapshotError, GuestError

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -37,18 +36,9 @@ from hornet.vm.probes import ProbeResult, ProbeResults
 from tests.support.directory_tree import DirectoryTree
 from tests.support.guest_samples import config_text
 from tests.support.lineage_samples import BEFORE
+from tests.support.procedure_samples import procedure_samples
+from tests.support.samples import Sample, sample
 from tests.support.scratch_samples import TRIAL
-
-Call = Callable[[], list[str]]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """good: a call of the check that finds no problem; broken: calls that must find some, by a word of the problem."""
-
-    check: Callable[..., list[str]]
-    good: Call
-    broken: dict[str, Call]
 
 
 def call_samples(spec: Spec, directory: Path) -> list[Sample]:
@@ -58,11 +48,8 @@ def call_samples(spec: Spec, directory: Path) -> list[Sample]:
         *_file_samples(spec, directory),
         *_fact_samples(spec),
         *_network_samples(spec),
+        *procedure_samples(),
     ]
-
-
-def _sample(check: Callable[..., list[str]], good: tuple[Any, ...], broken: dict[str, tuple[Any, ...]]) -> Sample:
-    return Sample(check, partial(check, *good), {word: partial(check, *given) for word, given in broken.items()})
 
 
 def _hazard_samples(directory: Path) -> list[Sample]:
@@ -73,33 +60,33 @@ def _hazard_samples(directory: Path) -> list[Sample]:
     clean.write_bytes(bytes(5000))
     dirty.write_bytes(bytes(5000) + b"canary")
     return [
-        _sample(hazards.distinct_problems, ("x", {"a": "1", "b": "2"}), {"the same": ("x", {"a": "1", "b": "1"})}),
-        _sample(
+        sample(hazards.distinct_problems, ("x", {"a": "1", "b": "2"}), {"the same": ("x", {"a": "1", "b": "1"})}),
+        sample(
             hazards.clock_problems,
             ("vm", BEFORE, 1000.0, 1000.0, 1.0),
             {"behind": ("vm", BEFORE, 2000.0, 2000.0, 1.0), "ahead": ("vm", BEFORE, 0.0, 0.0, 1.0)},
         ),
-        _sample(
+        sample(
             hazards.monotonic_problems,
             ("vm", timed(BEFORE), timed(after), 0.0, 1.0),
             {"went back": ("vm", timed(after), timed(BEFORE), 0.0, 1.0)},
         ),
-        _sample(
+        sample(
             hazards.continuity_problems,
             ("vm", BEFORE, after, later),
             {"memory lost": ("vm", BEFORE, replace(after, nonce="other"), later)},
         ),
-        _sample(
+        sample(
             hazards.connection_problems,
             ("vm", later, 0.4, 10.0),
             {"still hangs": ("vm", later, None, 10.0), "without an error": ("vm", after, 0.4, 10.0)},
         ),
-        _sample(
+        sample(
             hazards.counting_problems,
             ("disk", "1\n2\n", r"^(\d+)$", 2),
             {"3 follows 1": ("disk", "1\n3\n", r"^(\d+)$", 2), "counts to 1": ("disk", "1\n", r"^(\d+)$", 2)},
         ),
-        _sample(hazards.secret_problems, ([clean], "canary"), {"still there": ([clean, dirty], "canary")}),
+        sample(hazards.secret_problems, ([clean], "canary"), {"still there": ([clean, dirty], "canary")}),
     ]
 
 
@@ -117,19 +104,19 @@ def _file_samples(spec: Spec, directory: Path) -> list[Sample]:
     parts = partial(snapshot_files.part_problems, spec.snapshot, memory_mib=256)
     tier = spec.tier("standard")
     return [
-        _sample(
+        sample(
             clones.disk_problems,
             ({"a": one, "b": two}, snapshot),
             {"also the disk of": ({"a": one, "b": one}, snapshot)},
         ),
-        _sample(
+        sample(
             clones.sharing_problems,
             ("vm", MemorySplit(1, 1, 1, 1)),
             {"shares no memory pages": ("vm", MemorySplit(1, 0, 1, 1))},
         ),
-        _sample(runtime_secrets.disk_problems, (TRIAL, one), {"on the disk": (TRIAL, secret_disk)}),
-        _sample(read_only.disk_problems, ("a" * 64, "a" * 64), {"changed": ("a" * 64, "b" * 64)}),
-        _sample(
+        sample(runtime_secrets.disk_problems, (TRIAL, one), {"on the disk": (TRIAL, secret_disk)}),
+        sample(read_only.disk_problems, ("a" * 64, "a" * 64), {"changed": ("a" * 64, "b" * 64)}),
+        sample(
             baked_secrets.remnant_problems,
             (spec.secrets, [Chunk(0, bytes(100), 100)], tree),
             {"deleted file": (spec.secrets, [Chunk(0, key, len(key))], tree)},
@@ -142,8 +129,8 @@ def _file_samples(spec: Spec, directory: Path) -> list[Sample]:
                 "must contain guest memory": partial(parts, memory_bytes=256 << 20, state_bytes=256 << 20),
             },
         ),
-        _sample(sizes.rootfs_size_problems, (tier, 1.0, {}), {"too large": (tier, 1e6, {})}),
-        _sample(sizes.kernel_size_problems, (8.0, 1.0), {"at most": (8.0, 9.0)}),
+        sample(sizes.rootfs_size_problems, (tier, 1.0, {}), {"too large": (tier, 1e6, {})}),
+        sample(sizes.kernel_size_problems, (8.0, 1.0), {"at most": (8.0, 9.0)}),
     ]
 
 
@@ -155,29 +142,27 @@ def _fact_samples(spec: Spec) -> list[Sample]:
     lanes = [LaneState("qemu/tcg", True, "works")]
     host = {"root": True, "cap_net_admin": True, "tun": True, "tools": {"nft": "1"}, "packages": {"nft": "nftables"}}
     return [
-        _sample(boot.line_problems, (spec.boot, "all is well"), {"matches": (spec.boot, "Kernel panic - not syncing")}),
-        _sample(
+        sample(boot.line_problems, (spec.boot, "all is well"), {"matches": (spec.boot, "Kernel panic - not syncing")}),
+        sample(
             guest_kernel.config_problems,
             (spec.kernel, config, "6.1.192", spec.machine.boot_args),
             {"CONFIG_VIRTIO: m": (spec.kernel, wrong, "6.1.192", spec.machine.boot_args)},
         ),
-        _sample(
-            guest_kernel.flag_problems, ([flag("y", True, "")],), {"expected y": ([flag("m", False, "a module")],)}
-        ),
-        _sample(
+        sample(guest_kernel.flag_problems, ([flag("y", True, "")],), {"expected y": ([flag("m", False, "a module")],)}),
+        sample(
             guest_network.egress_problems, (spec.network, answers["200"]), {"reached": (spec.network, answers["000"])}
         ),
-        _sample(
+        sample(
             balloon.balloon_problems,
             (taken(180_652, 246_188),),
             {"64 MiB balloon": (taken(246_188, 246_188),), "returned": (taken(180_652, 180_652),)},
         ),
-        _sample(
+        sample(
             first_packets.first_packet_problems,
             ("vm", spec.network, [_arp(spec)]),
             {"sent nothing": ("vm", spec.network, []), "sent from": ("vm", spec.network, [bytes(60)])},
         ),
-        _sample(
+        sample(
             host_readiness.host_problems,
             (host, lanes, ["nft"]),
             {
@@ -228,7 +213,7 @@ def _network_samples(spec: Spec) -> list[Sample]:
 
     of_vm = (net, plan)
     return [
-        _sample(
+        sample(
             verify.namespace_problems,
             (*of_vm, inside, "rules"),
             {
@@ -236,7 +221,7 @@ def _network_samples(spec: Spec) -> list[Sample]:
                 "rule set": (*of_vm, inside, "others"),
             },
         ),
-        _sample(
+        sample(
             verify.bridge_problems,
             (*of_vm, inside),
             {
@@ -245,7 +230,7 @@ def _network_samples(spec: Spec) -> list[Sample]:
                 "is down": (*of_vm, changed(inside, bridge, up=False)),
             },
         ),
-        _sample(
+        sample(
             verify.tap_problems,
             (*of_vm, inside),
             {
@@ -253,7 +238,7 @@ def _network_samples(spec: Spec) -> list[Sample]:
                 "expected a tun": (*of_vm, changed(inside, tap, kind="dummy")),
             },
         ),
-        _sample(
+        sample(
             verify.veth_problems,
             (*of_vm, inside),
             {
@@ -262,7 +247,7 @@ def _network_samples(spec: Spec) -> list[Sample]:
                 "it is routed": (*of_vm, changed(inside, veth, master=net.bridge_name)),
             },
         ),
-        _sample(
+        sample(
             verify.host_end_problems,
             (*of_vm, outside),
             {
@@ -271,8 +256,8 @@ def _network_samples(spec: Spec) -> list[Sample]:
                 "routes to 10.0.1.0/24: none": (*of_vm, replace(outside, routes=())),
             },
         ),
-        _sample(verify.host_problems, (outside, "rules"), {"no rule set": (replace(outside, rules=None), "rules")}),
-        _sample(
+        sample(verify.host_problems, (outside, "rules"), {"no rule set": (replace(outside, rules=None), "rules")}),
+        sample(
             verify.rule_problems,
             ("host", outside, "rules"),
             {

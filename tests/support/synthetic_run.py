@@ -20,6 +20,7 @@ CASES = [
     ("tests.conformance.test_tools", "test_tool_works[git]", "passed", ""),
     ("tests.conformance.test_sizes", "test_rootfs_fits_its_tier", "passed", ""),
     ("tests.selftest.test_kernel", "test_flags", "skipped", "the image has no /proc/config.gz"),
+    ("tests.procedures.test_rollback", "test_rollback_restores_the_backup", "passed", ""),
     ("tests.network.test_topology", "test_topology[vm1]", "passed", ""),
     ("tests.perf.test_targets", "test_restore_target", "skipped", "not judged: emulated"),
 ]
