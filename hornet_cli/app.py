@@ -31,6 +31,7 @@ from hornet_cli.run import run
 from hornet_cli.slim import slim
 from hornet_cli.test import PassOn, test
 from hornet_cli.validate import validate
+from hornet_cli.vm import vm
 
 # Arguments that a command hands on as they are.
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
@@ -89,3 +90,4 @@ app.command("records")(records)
 app.command("gate")(gate)
 app.command("capacity")(capacity)
 app.add_typer(net, name="net")
+app.add_typer(vm, name="vm")

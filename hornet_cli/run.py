@@ -14,10 +14,13 @@ from hornet.errors import HostError
 from hornet.installation import IN_CHECKOUT, TESTS
 from hornet.vmm.registry import LANES_HELP
 from hornet_cli.context import Settings, settings
+from hornet_cli.failures import FAILURES
 from hornet_cli.gate import show_decision
 from hornet_cli.printer import say, show
 from hornet_cli.subprocesses import call
 
+# hornet_fixtures/options.py
+EVIDENCE_CHOICES = ("failures", "all")
 # In the checkout, pytest's settings stand in pyproject.toml; in an installation the rest is up to the user's own.
 PYTEST_SETTINGS = () if IN_CHECKOUT else ("--import-mode=importlib", "--timeout=600")
 
@@ -28,6 +31,15 @@ def run(
     lane: Annotated[str | None, typer.Option(help=f"{LANES_HELP} (default: the best one that works here).")] = None,
     require_kvm: Annotated[
         bool, typer.Option("--require-kvm", help="Fail if anything that needs KVM was not judged in a KVM lane.")
+    ] = False,
+    evidence: Annotated[
+        str, typer.Option(help="Keep console and logs of the VMs of failed tests (`failures`) or of all tests (`all`).")
+    ] = "failures",
+    keep_vms: Annotated[
+        bool, typer.Option("--keep-vms", help="Leave the VMs of failed tests running; `hornetos vm down` ends them.")
+    ] = False,
+    pause_on_failure: Annotated[
+        bool, typer.Option("--pause-on-failure", help="Wait for Enter at the first failure, with its VMs running.")
     ] = False,
     baseline: Annotated[str | None, typer.Option(help="An earlier run to compare with, by name or path.")] = None,
 ) -> None:
@@ -51,12 +63,14 @@ def run(
     # Wrong options are refused before the work of minutes.
     if lane:
         lane_named(lane)
+    debugging = _debugging_options(evidence, keep_vms, pause_on_failure)
     before = run_directory(mine.workspace, baseline) if baseline else None
     _build(mine, tier)
     directory = _new_directory(mine)
     suites = [str(TESTS / suite) for suite in IMAGE_SUITES if (TESTS / suite).is_dir()]
     arguments = [*PYTEST_SETTINGS, *suites, "--benchmark-autosave"]
     arguments += [f"--tier={tier}", f"--run-dir={directory}"]
+    arguments += debugging
     arguments += [f"--lane={lane}"] if lane else []
     arguments += ["--require-kvm"] if require_kvm else []
     arguments += [f"--spec={mine.spec_path.resolve()}"] if mine.spec_path else []
@@ -70,6 +84,16 @@ def run(
     decision = decide(mine.spec, found, require_kvm=require_kvm)
     show_decision(found, decision, require_kvm=require_kvm)
     raise typer.Exit(decision.outcome.exit_code or (0 if code == 0 else 2))
+
+
+def _debugging_options(evidence: str, keep_vms: bool, pause_on_failure: bool) -> list[str]:
+    """The options for pytest. Raises BadParameter for one that cannot work here."""
+    if evidence not in EVIDENCE_CHOICES:
+        raise typer.BadParameter(f"--evidence {evidence}: expected one of: {', '.join(EVIDENCE_CHOICES)}")
+    if pause_on_failure and not sys.stdin.isatty():
+        raise typer.BadParameter("--pause-on-failure: standard input is not a terminal; use --keep-vms")
+    flags = {"--keep-vms": keep_vms, "--pause-on-failure": pause_on_failure, "--full-trace": FAILURES.debug}
+    return [f"--evidence={evidence}", *(flag for flag, wanted in flags.items() if wanted)]
 
 
 def _build(mine: Settings, tier: str) -> None:

@@ -74,6 +74,7 @@ def _show_vms(item: pytest.Item, report: pytest.TestReport, error: BaseException
         debugging.keep_vms(item, vms)
     if item.config.getoption("pause_on_failure"):
         debugging.pause(item, vms)
+        debugging.release_vms(item.config)
 
 
 def _note_evidence(item: pytest.Item, report: pytest.TestReport, directories: list[Path]) -> None:

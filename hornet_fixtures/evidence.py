@@ -17,6 +17,7 @@ from hornet.host.interrupts import ended_by
 from hornet.host.owned import Owned
 from hornet.vm.evidence import Evidence, park
 from hornet.vm.fleet import VM, Fleet
+from hornet_fixtures.debugging import lines_of_kept_vms, release_vms
 from hornet_fixtures.vm_users import users_of
 
 # In a run directory: a directory for each test and VM.
@@ -103,14 +104,17 @@ RUN_EVIDENCE = pytest.StashKey[RunEvidence]()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Say how many VMs left no evidence because of the limit."""
+    """Say how many VMs left no evidence because of the limit, and which VMs outlive the run."""
     store = config.stash[RUN_EVIDENCE].store
     if store.left_out:
         terminalreporter.write_line(f"{store.left_out} times: {store.why_not_kept}", yellow=True)
+    for line in lines_of_kept_vms():
+        terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Before the run directory is removed if it is empty."""
+    release_vms(config)
     if evidence := config.stash.get(RUN_EVIDENCE, None):
         evidence.close()

@@ -16,6 +16,7 @@ from hornet.vm.leftovers import remove_leftovers
 from hornet_fixtures import completeness, debugging, ending, evidence, vm_users
 from hornet_fixtures.accepted import pytest_collection_finish, pytest_itemcollected
 from hornet_fixtures.clones import lineage, lineage_future, lineage_workspace, parent_future
+from hornet_fixtures.debugging import pytest_cmdline_main
 from hornet_fixtures.diagnostics import (
     pytest_make_collect_report,
     pytest_runtest_makereport,
@@ -118,6 +119,7 @@ __all__ = [
     "parent_future",
     "progress",
     "pytest_addoption",
+    "pytest_cmdline_main",
     "pytest_collection_finish",
     "pytest_collection_modifyitems",
     "pytest_ignore_collect",

@@ -107,7 +107,7 @@ def _observed(config: pytest.Config) -> dict[str, Any]:
         "evidence": evidence.store,
         "on_remove": evidence.note_removal,
         "started_by": current_user,
-        "keep_failed": config.getoption("keep_vms"),
+        "keep_failed": config.getoption("keep_vms") or config.getoption("pause_on_failure"),
     }
 
 
