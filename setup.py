@@ -1,4 +1,4 @@
-"""What the wheel holds: the packages, and four folders of the checkout under another name (hornet/installation.py)."""
+"""What the wheel holds: the packages, and some folders of the checkout under another name (hornet/installation.py)."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 RENAMED = {
     "hornet.spec.data": "spec",
     "hornet_tests.conformance": "tests/conformance",
+    "hornet_tests.network": "tests/network",
     "hornet_tests.perf": "tests/perf",
     "hornet_tests.procedures": "tests/procedures",
 }

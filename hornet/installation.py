@@ -1,7 +1,7 @@
 """Where the suite itself lies: in a checkout of the project, or in packages installed from a wheel.
 
-The wheel holds the same folders. Four have another place there, because Python imports packages from site-packages:
-tests/conformance, tests/procedures and tests/perf are in hornet_tests, spec/ is hornet/spec/data/.
+The wheel holds the same folders. Some have another place there, because Python imports packages from site-packages:
+spec/ is hornet/spec/data/, and the tests that users run, such as tests/perf, are hornet_tests.perf and so on.
 """
 
 from __future__ import annotations

@@ -22,7 +22,17 @@ from hornet_cli.subprocesses import call
 # hornet_fixtures/options.py
 EVIDENCE_CHOICES = ("failures", "all")
 # In the checkout, pytest's settings stand in pyproject.toml; in an installation the rest is up to the user's own.
-PYTEST_SETTINGS = () if IN_CHECKOUT else ("--import-mode=importlib", "--timeout=600")
+PYTEST_SETTINGS = (
+    ()
+    if IN_CHECKOUT
+    else (
+        "--import-mode=importlib",
+        "--timeout=600",
+        "--benchmark-columns=min,median,max,rounds",
+        "--benchmark-time-unit=ms",
+        "--benchmark-group-by=func",
+    )
+)
 
 
 def run(

@@ -20,7 +20,7 @@ from hornet.results.junit import Case
 
 COLLECTED_FILE = "collected.json"
 MAX_COLLECTED_BYTES = 4 << 20
-# The suites that judge an image, in the order of a run; an installation from a wheel has no tests/network.
+# The suites that judge an image, in the order of a run.
 IMAGE_SUITES = ("conformance", "procedures", "network", "perf")
 Collected = Mapping[str, list[str]]
 _COLLECTED = TypeAdapter(dict[str, list[str]])

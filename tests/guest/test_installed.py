@@ -14,18 +14,21 @@ import pytest
 
 from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
+from hornet.results.collected import IMAGE_SUITES
 from hornet.snapshot import Bundle
 from hornet.vm.guest import SshKey
+from hornet_fixtures.under_test import Image
 
 pytestmark = pytest.mark.guest
 
 BUILD_TIMEOUT_S = 900
 USE_TIMEOUT_S = 300
+RUN_TIMEOUT_S = 900
 EXAMPLE = SOURCE / "docs" / "team-repository"
 # What the wheel is made from.
 INGREDIENTS = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
-TESTS = ("tests/conformance", "tests/procedures", "tests/perf")
-FOLDERS = ("hornet", "hornet_cli", "hornet_fixtures", "builders", "reports", "spec", *TESTS)
+SUITES = tuple(f"tests/{suite}" for suite in IMAGE_SUITES)
+FOLDERS = ("hornet", "hornet_cli", "hornet_fixtures", "builders", "reports", "spec", *SUITES)
 NOTHING: Mapping[str, str] = {}
 NOBODY = 65534
 UNPRIVILEGED = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
@@ -40,13 +43,17 @@ class Installation:
         self._workspace = workspace
 
     def run(
-        self, *words: str | Path, prefix: tuple[str, ...] = (), environment: Mapping[str, str] = NOTHING
+        self,
+        *words: str | Path,
+        prefix: tuple[str, ...] = (),
+        environment: Mapping[str, str] = NOTHING,
+        timeout_s: float = USE_TIMEOUT_S,
     ) -> tuple[int, str]:
-        """A command in the repository: exit code and output. No word of this checkout reaches it."""
+        """A command in the repository: exit code and output. The checkout is not on its path."""
         settings = {"PATH": os.environ["PATH"], "HORNET_HOME": str(self._workspace), "LANG": "C.UTF-8", **environment}
         argv = [*prefix, self.bin / words[0], *words[1:]]
         done = subprocess.run(
-            argv, cwd=self.repository, env=settings, capture_output=True, text=True, timeout=USE_TIMEOUT_S, check=False
+            argv, cwd=self.repository, env=settings, capture_output=True, text=True, timeout=timeout_s, check=False
         )
         return done.returncode, done.stdout + done.stderr
 
@@ -61,7 +68,9 @@ def installation(workspace: Workspace) -> Iterator[Installation]:
         subprocess.run(["/usr/bin/python3", "-m", "venv", directory / "venv"], check=True, timeout=BUILD_TIMEOUT_S)
         # Isolated: the checkout on PYTHONPATH has the package's metadata, and pip would find nothing to install.
         pip = (str(directory / "venv/bin/python"), "-I", "-m", "pip", "install", "--quiet")
-        subprocess.run([*pip, "-c", str(SOURCE / "constraints.txt"), str(wheel)], check=True, timeout=BUILD_TIMEOUT_S)
+        # With the extra `build`: `hornetos run` looks for npm before it looks for a finished image.
+        install = [*pip, "-c", str(SOURCE / "constraints.txt"), f"{wheel}[build]"]
+        subprocess.run(install, check=True, timeout=BUILD_TIMEOUT_S)
         shutil.copytree(EXAMPLE, directory / "team")
         yield Installation(directory, workspace.root)
 
@@ -129,13 +138,22 @@ def test_a_snapshot_is_validated(installation: Installation, bundle: Bundle) -> 
     assert (code, "validation: passed" in output) == (0, True), output
 
 
-@pytest.mark.parametrize("folder", TESTS)
-def test_every_module_for_users_is_in_the_wheel(folder: str, installation: Installation) -> None:
-    package = folder.replace("tests/", "hornet_tests.")
-    code, output = installation.run("pytest", "--pyargs", package, "--collect-only", "-qq")
+@pytest.mark.parametrize("suite", IMAGE_SUITES)
+def test_every_module_of_users_tests_is_in_the_wheel(suite: str, installation: Installation) -> None:
+    code, output = installation.run("pytest", "--pyargs", f"hornet_tests.{suite}", "--collect-only", "-qq")
     assert code == 0, output
-    for module in (SOURCE / folder).glob("test_*.py"):
-        assert module.name in output
+    modules = {module.name for module in (SOURCE / "tests" / suite).glob("test_*.py")}
+    assert modules
+    assert {name for name in modules if f"{name}:" in output} == modules
+
+
+@pytest.mark.timeout(RUN_TIMEOUT_S)
+def test_run_passes_from_the_wheel(installation: Installation, image: Image, bundle: Bundle, tier_name: str) -> None:
+    """The main job without a checkout. Kernel, image and snapshot are those that the checkout has built."""
+    code, output = installation.run("hornetos", "run", f"--tier={tier_name}", timeout_s=RUN_TIMEOUT_S)
+    assert (code, "gate: run " in output) == (0, True), output
+    assert f"rootfs: {tier_name}, {image.manifest['size_mb']:.1f} MB, {image.path}" in output
+    assert "warning" not in output.lower()
 
 
 def test_checkout_only_commands_say_so(installation: Installation) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hornet.host.workspace import Workspace
 from hornet.network import HostNet, VMIds, VMNamespace
 from hornet.spec.model import Spec
-from tests.support.network_lab import FakeGuest, Internet, Lab, attach
+from hornet_fixtures.network.lab import FakeGuest, Internet, Lab, attach
 
 STAND_INS = 3
 

@@ -11,8 +11,8 @@ from functools import partial
 import pytest
 
 from hornet.spec.model import Spec
-from tests.support.attacks import ETH_IPV4, SENTINEL, PacketSocket, echo_request
-from tests.support.network_lab import SITE, SITE_NAME, UPLINK, FakeGuest, Lab, ask_site, look_up
+from hornet_fixtures.network.attacks import ETH_IPV4, SENTINEL, PacketSocket, echo_request
+from hornet_fixtures.network.lab import SITE, SITE_NAME, UPLINK, FakeGuest, Lab, ask_site, look_up
 
 pytestmark = pytest.mark.network
 

@@ -13,8 +13,8 @@ from hornet.snapshot import Bundle
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
 from hornet_fixtures.assertions import assert_no_problems
-from tests.support.attacks import tcp_server
-from tests.support.network_lab import SITE_NAME, UPLINK, Internet
+from hornet_fixtures.network.attacks import tcp_server
+from hornet_fixtures.network.lab import SITE_NAME, UPLINK, Internet
 
 pytestmark = pytest.mark.network
 

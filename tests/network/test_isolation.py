@@ -8,8 +8,8 @@ import pytest
 
 from hornet.spec.model import Spec
 from hornet_fixtures.assertions import assert_no_problems
-from tests.support import isolation
-from tests.support.network_lab import Lab
+from hornet_fixtures.network import isolation
+from hornet_fixtures.network.lab import Lab
 
 pytestmark = [pytest.mark.network, pytest.mark.requirement("tenants-isolated")]
 

@@ -8,8 +8,8 @@ from hornet.host.proc import run
 from hornet.network import HostNet, VMNamespace
 from hornet.network.reconcile import host_problems, vm_problems
 from hornet_fixtures.assertions import assert_no_problems
-from tests.support.attacks import CONTROL_S, ping_all, read_banner, tcp_server
-from tests.support.network_lab import FakeGuest
+from hornet_fixtures.network.attacks import CONTROL_S, ping_all, read_banner, tcp_server
+from hornet_fixtures.network.lab import FakeGuest
 
 pytestmark = pytest.mark.network
 

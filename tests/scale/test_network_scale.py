@@ -22,9 +22,9 @@ from hornet.network.rtnl import Rtnl
 from hornet.network.state import read_facts
 from hornet.results.records import Record
 from hornet.spec.model import Spec
+from hornet_fixtures.network.attacks import CONTROL_S, read_banner, tcp_server
+from hornet_fixtures.network.lab import SITE, Internet, attach
 from tests.support import iproute2_baselines
-from tests.support.attacks import CONTROL_S, read_banner, tcp_server
-from tests.support.network_lab import SITE, Internet, attach
 
 pytestmark = pytest.mark.scale
 

@@ -10,9 +10,9 @@ import pytest
 from hornet.host.proc import run
 from hornet.network import HostNet, netns
 from hornet.spec.model import load_spec
-from tests.support import isolation
-from tests.support.attacks import read_banner, tcp_server
-from tests.support.network_lab import Lab, attach, private_lab
+from hornet_fixtures.network import isolation
+from hornet_fixtures.network.attacks import read_banner, tcp_server
+from hornet_fixtures.network.lab import Lab, attach, private_lab
 
 SPEC = load_spec()
 HOST, VM_A = "host", "vm1"

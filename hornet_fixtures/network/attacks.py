@@ -18,7 +18,7 @@ from itertools import product
 
 from hornet.network import VMNamespace
 from hornet.vm.guest import ECHO_REQUEST
-from tests.support.network_lab import FakeGuest
+from hornet_fixtures.network.lab import FakeGuest
 
 # Runs a function where an attacker is.
 Attacker = Callable[[Callable[[], str | None]], str | None]

@@ -7,7 +7,7 @@ from ipaddress import IPv6Address
 from pathlib import Path
 
 from hornet.network.netns import enter
-from tests.support.attacks import (
+from hornet_fixtures.network.attacks import (
     ACK,
     ATTACK,
     CONTROL_S,
@@ -31,7 +31,7 @@ from tests.support.attacks import (
     to_gateway,
     udp,
 )
-from tests.support.network_lab import DNS_PORT, HTTP_PORT, SITE, UPLINK, FakeGuest, Lab, route
+from hornet_fixtures.network.lab import DNS_PORT, HTTP_PORT, SITE, UPLINK, FakeGuest, Lab, route
 
 EVERYWHERE = "0.0.0.0"
 WORD = "here I am"
