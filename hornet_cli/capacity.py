@@ -23,9 +23,11 @@ def capacity(
     ] = None,
 ) -> None:
     """Plan VMs per host. Exit code 2 if the run has no memory record."""
+    from pydantic import ValidationError
     from rich.table import Table
 
     from hornet.errors import HostError
+    from hornet.foreign_file import first_problem
     from hornet.results.density import plans
     from hornet.results.run import load_run
     from hornet.results.verdict import format_significant
@@ -34,7 +36,10 @@ def capacity(
     mine = settings(ctx)
     given = {"host_memory_mb": memory_mb, "host_reserved_mb": reserved_mb, "work_mb": work_mb or None}
     changes = {key: value for key, value in given.items() if value is not None}
-    host = Capacity.model_validate({**mine.spec.capacity.model_dump(), **changes})
+    try:
+        host = Capacity.model_validate({**mine.spec.capacity.model_dump(), **changes})
+    except ValidationError as error:
+        raise typer.BadParameter(first_problem(error)) from error
     found = load_run(run_directory(mine.workspace, run))
     made, problems = plans(host, found.records)
     if not made:

@@ -12,7 +12,7 @@ import typer
 
 from hornet.errors import SnapshotError
 from hornet.spec.lane import Lane
-from hornet.vmm.registry import LANES_HELP, lane_named
+from hornet.vmm.registry import LANES_HELP
 from hornet_cli.context import Settings
 
 if TYPE_CHECKING:
@@ -57,12 +57,14 @@ def fleet(
 
 
 def choose_lane(mine: Settings, kernel: Path, name: str | None) -> Lane:
-    """The named lane, or the best one that this host proves with this kernel. Raises HostError."""
+    """The named lane if it works with this kernel, or the best one that does. Raises HostError."""
     from hornet.host.facts import require_root
-    from hornet.vm.lanes import best_lane, probe_lanes
+    from hornet.vm.lanes import best_lane, probe_lanes, require_lane
 
     require_root()
-    return lane_named(name) if name else best_lane(probe_lanes(mine.workspace, kernel, mine.spec))
+    if name:
+        return require_lane(mine.workspace, kernel, mine.spec, name)
+    return best_lane(probe_lanes(mine.workspace, kernel, mine.spec))
 
 
 def snapshot_directory(mine: Settings, name: str) -> Path:

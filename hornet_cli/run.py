@@ -15,6 +15,7 @@ from hornet.installation import IN_CHECKOUT, TESTS
 from hornet.vmm.registry import LANES_HELP
 from hornet_cli.context import Settings, settings
 from hornet_cli.failures import FAILURES
+from hornet_cli.fleet import choose_lane
 from hornet_cli.gate import show_decision
 from hornet_cli.printer import say, show
 from hornet_cli.subprocesses import call
@@ -75,7 +76,9 @@ def run(
         lane_named(lane)
     debugging = _debugging_options(evidence, keep_vms, pause_on_failure)
     before = run_directory(mine.workspace, baseline) if baseline else None
-    _build(mine, tier)
+    kernel = _build(mine, tier)
+    if lane:
+        choose_lane(mine, kernel, lane)
     directory = _new_directory(mine)
     suites = [str(TESTS / suite) for suite in IMAGE_SUITES if (TESTS / suite).is_dir()]
     arguments = [*PYTEST_SETTINGS, *suites, "--benchmark-autosave"]
@@ -106,8 +109,8 @@ def _debugging_options(evidence: str, keep_vms: bool, pause_on_failure: bool) ->
     return [f"--evidence={evidence}", *(flag for flag, wanted in flags.items() if wanted)]
 
 
-def _build(mine: Settings, tier: str) -> None:
-    """Build before pytest starts, so that a failed build is one error, not one per test."""
+def _build(mine: Settings, tier: str) -> Path:
+    """Build before pytest starts, so that a failed build is one error, not one per test; returns the kernel."""
     from builders.kernel import build_kernel
     from builders.rootfs import build_rootfs
 
@@ -115,6 +118,7 @@ def _build(mine: Settings, tier: str) -> None:
     mine.progress.say(f"kernel: Linux {kernel.version}, {kernel.vmlinux}")
     image = build_rootfs(mine.spec, mine.workspace, mine.progress, tier=tier)
     mine.progress.say(f"rootfs: {tier}, {image.manifest['size_mb']:.1f} MB, {image.image}")
+    return kernel.vmlinux
 
 
 def _new_directory(mine: Settings) -> Path:

@@ -42,6 +42,17 @@ def _terminate(pid: int) -> None:
         os.kill(pid, signal.SIGTERM)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Mark an interrupted benchmark: pytest-benchmark would save it, and break off the run's end if it has no data."""
+    try:
+        return (yield)
+    except KeyboardInterrupt:
+        if benchmark := getattr(item, "funcargs", {}).get("benchmark"):
+            benchmark.has_error = True
+        raise
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
     """Set the exit code, even if a failed clean-up replaced the KeyboardInterrupt or the signal comes very late."""

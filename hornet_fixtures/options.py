@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import pytest
 
+from hornet.errors import HornetError
 from hornet.installation import TESTS
-from hornet.vmm.registry import LANES_HELP
+from hornet.spec.model import load_spec
+from hornet.text import printable
+from hornet.vmm.registry import LANES_HELP, lane_named
 
 # Each marks all tests in the folder of its name, and no others.
 FOLDERS = {
@@ -24,6 +28,39 @@ MARKERS = {
     "gate": "judges a measured metric against its target, if the lane can",
     "requirement(id, …)": "the requirements (spec/requirements.toml) that a test proves",
 }
+
+
+# Options that name a file or directory that must exist.
+PATHS = ("image", "kernel", "snapshot", "ssh_key")
+
+
+def _count(text: str) -> int:
+    """The value of an option that counts something."""
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+def check_options(config: pytest.Config) -> None:
+    """Refuse what cannot work before anything starts, as one message instead of one per test. Raises UsageError."""
+    try:
+        spec = load_spec(*spec_files(config))
+        for tier in filter(None, (config.getoption("tier"), config.getoption("require"))):
+            spec.tier(tier)
+        if lane := config.getoption("lane"):
+            lane_named(lane)
+    except HornetError as error:
+        raise pytest.UsageError(str(error)) from error
+    for name in PATHS:
+        given = config.getoption(name)
+        if given and not Path(given).exists():
+            raise pytest.UsageError(f"--{name.replace('_', '-')} {printable(given)}: no such file or directory")
+
+
+def spec_files(config: pytest.Config) -> tuple[Path | None, list[Path]]:
+    """The specification that the command line names, and its overlays."""
+    path = config.getoption("spec")
+    return Path(path) if path else None, [Path(overlay) for overlay in config.getoption("overlay")]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -82,7 +119,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--network-scale",
         metavar="N",
-        type=int,
+        type=_count,
         default=100,
         help="tests/network creates the networks of N VMs at once, tests/scale measures up to N (default: 100)",
     )

@@ -35,7 +35,13 @@ from hornet_fixtures.guests import (
     tool_facts,
     tool_facts_future,
 )
-from hornet_fixtures.options import pytest_addoption, pytest_ignore_collect, pytest_runtest_setup, register_markers
+from hornet_fixtures.options import (
+    check_options,
+    pytest_addoption,
+    pytest_ignore_collect,
+    pytest_runtest_setup,
+    register_markers,
+)
 from hornet_fixtures.prefetch import workers
 from hornet_fixtures.procedures import (
     all_trials,
@@ -176,6 +182,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(completeness)
     config.pluginmanager.register(vm_users)
     config.pluginmanager.register(evidence)
+    check_options(config)
     debugging.check_options(config)
     keep_all = config.getoption("evidence") == "all"
     config.stash[RUN_EVIDENCE] = RunEvidence(config.stash[RUN_DIRECTORY], keep_all=keep_all)

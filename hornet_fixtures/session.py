@@ -19,9 +19,10 @@ from hornet.spec.lane import Lane
 from hornet.spec.model import Spec, load_spec
 from hornet.vm.fleet import Fleet
 from hornet.vm.guest import SshKey, read_ssh_key, ssh_key
-from hornet.vm.lanes import best_lane, probe_lanes
+from hornet.vm.lanes import best_lane, probe_lanes, require_lane
 from hornet.vmm.registry import lane_named
 from hornet_fixtures.evidence import RUN_EVIDENCE
+from hornet_fixtures.options import spec_files
 from hornet_fixtures.vm_users import current_user
 
 PROGRESS = pytest.StashKey[Progress]()
@@ -29,8 +30,7 @@ PROGRESS = pytest.StashKey[Progress]()
 
 def read_spec(config: pytest.Config) -> Spec:
     """The specification that the command line selects. Parametrization needs it before fixtures exist."""
-    path = config.getoption("spec")
-    return load_spec(Path(path) if path else None, [Path(overlay) for overlay in config.getoption("overlay")])
+    return load_spec(*spec_files(config))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -85,8 +85,13 @@ def lane(pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, request:
     """The lane of --lane, else that of --snapshot, else the best one that was proved on this host."""
     snapshot = pytestconfig.getoption("snapshot")
     wanted = pytestconfig.getoption("lane") or (Manifest.read(Path(snapshot)).origin.lane if snapshot else None)
-    if wanted:
+    if wanted and snapshot:  # a snapshot needs no kernel, without which there is no proof
         return lane_named(wanted)
+    if wanted:
+        try:
+            return require_lane(workspace, request.getfixturevalue("kernel"), spec, wanted)
+        except HostError as error:
+            pytest.exit(str(error), returncode=2)
     return best_lane(probe_lanes(workspace, request.getfixturevalue("kernel"), spec))
 
 

@@ -64,6 +64,17 @@ def best_lane(states: Sequence[LaneState]) -> Lane:
     raise HostError(f"no lane works on this host:\n  {reasons}", f"{hints}: ./hornetos host does")
 
 
+def require_lane(workspace: Workspace, kernel: Path, spec: Spec, name: str) -> Lane:
+    """The named lane, unless this host has shown that it does not work. Raises HostError with the reason."""
+    lane = lane_named(name)
+    state = _probe(lane, workspace, kernel, spec)
+    if state.usable is False:
+        raise HostError(
+            f"lane {name} does not work on this host: {state.reason}", "`hornetos host` shows which lanes work"
+        )
+    return lane
+
+
 def _probe(lane: Lane, workspace: Workspace, kernel: Path | None, spec: Spec) -> LaneState:
     missing = _missing(lane)
     if missing:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -199,6 +200,71 @@ def test_a_run_of_tests_that_a_signal_ends_cleans_up(
         _, said = process.communicate(timeout=END_TIMEOUT_S)
     assert process.returncode == EXIT_CODES[number]
     assert said.splitlines()[-1] == f"hornetos: {WORDS[number]}"
+
+
+BENCHMARK = """
+import pathlib, threading
+import pytest
+
+@pytest.fixture(scope="session")
+def thing():
+    file = pathlib.Path(__file__).with_name("thing")
+    file.touch()
+    yield
+    file.unlink()
+
+def test_done(benchmark):
+    benchmark.pedantic(lambda: None, rounds=2)
+
+def test_hangs(thing, benchmark):
+    benchmark.pedantic(lambda: (print("THERE", flush=True), threading.Event().wait(1000)), rounds=2)
+"""
+
+
+@pytest.mark.parametrize("number", EXIT_CODES)
+def test_interrupted_benchmark_cleans_up_and_is_not_saved(number: signal.Signals, mark: str, tmp_path: Path) -> None:
+    (tmp_path / "test_hangs.py").write_text(BENCHMARK)
+    shutil.copy(SOURCE / "conftest.py", tmp_path)
+    argv = [sys.executable, "-m", "pytest", "-sq", "-p", "no:cacheprovider", f"--rootdir={tmp_path}"]
+    argv += ["--benchmark-autosave", f"--benchmark-storage=file://{tmp_path}/saved", str(tmp_path / "test_hangs.py")]
+    # pytest-benchmark measures nothing in a worker of xdist, and takes its children for such.
+    inside = [name for name in os.environ if name.startswith("PYTEST_XDIST")]
+    without = ("env", *(word for name in inside for word in ("-u", name)))
+    with started([*without, *argv], mark, HORNET_HOME=str(tmp_path / "home")) as process:
+        assert any("THERE" in line for line in process.stdout or ())
+        process.send_signal(number)
+        said = "".join(process.communicate(timeout=END_TIMEOUT_S))
+    assert process.returncode == EXIT_CODES[number]
+    assert "Traceback" not in said
+    assert not (tmp_path / "thing").exists(), "the clean-up was not done"
+    (saved,) = tmp_path.glob("saved/**/*.json")
+    assert [each["name"] for each in json.loads(saved.read_text())["benchmarks"]] == ["test_done"]
+
+
+COUNTS = """
+import pathlib, signal, sys, time
+place = pathlib.Path(sys.argv[1])
+signal.signal(signal.SIGINT, lambda *_: (place / f"got-{time.monotonic_ns()}").touch())
+(place / "there").touch()
+end_s = time.monotonic() + 3
+while time.monotonic() < end_s:
+    time.sleep(0.05)
+"""
+
+
+def test_ctrl_c_reaches_the_program_of_a_command_once(mark: str, tmp_path: Path) -> None:
+    """A terminal sends the signal to every process of its foreground group, the command and its program."""
+    script = "import sys; from hornet.host.interrupts import end_on_signals; from hornet_cli.subprocesses import call\n"
+    script += "end_on_signals(); call(sys.argv[1:])"
+    words = ["setsid", sys.executable, "-c", script, sys.executable, "-c", COUNTS, str(tmp_path)]
+    with started(words, mark) as process:
+        deadline_s = time.monotonic() + START_TIMEOUT_S
+        while not (tmp_path / "there").exists():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        process.communicate(timeout=END_TIMEOUT_S)
+    assert len(list(tmp_path.glob("got-*"))) == 1
 
 
 def test_a_second_interrupt_does_not_stop_the_clean_up(mark: str, tmp_path: Path) -> None:
