@@ -20,8 +20,6 @@ from hornet_cli.gate import show_decision
 from hornet_cli.printer import say, show
 from hornet_cli.subprocesses import call
 
-# hornet_fixtures/options.py
-EVIDENCE_CHOICES = ("failures", "all")
 # In the checkout, pytest's settings stand in pyproject.toml; in an installation the rest is up to the user's own.
 PYTEST_SETTINGS = (
     ()
@@ -101,8 +99,10 @@ def run(
 
 def _debugging_options(evidence: str, keep_vms: bool, pause_on_failure: bool) -> list[str]:
     """The options for pytest. Raises BadParameter for one that cannot work here."""
-    if evidence not in EVIDENCE_CHOICES:
-        raise typer.BadParameter(f"--evidence {evidence}: expected one of: {', '.join(EVIDENCE_CHOICES)}")
+    from hornet.vm.evidence import WHOSE
+
+    if evidence not in WHOSE:
+        raise typer.BadParameter(f"--evidence {evidence}: expected one of: {', '.join(WHOSE)}")
     if pause_on_failure and not sys.stdin.isatty():
         raise typer.BadParameter("--pause-on-failure: standard input is not a terminal; use --keep-vms")
     flags = {"--keep-vms": keep_vms, "--pause-on-failure": pause_on_failure, "--full-trace": FAILURES.debug}

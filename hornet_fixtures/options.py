@@ -11,6 +11,7 @@ from hornet.errors import HornetError
 from hornet.installation import TESTS
 from hornet.spec.model import load_spec
 from hornet.text import printable
+from hornet.vm.evidence import FAILURES, WHOSE
 from hornet.vmm.registry import LANES_HELP, lane_named
 
 # Each marks all tests in the folder of its name, and no others.
@@ -125,8 +126,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--evidence",
-        choices=("failures", "all"),
-        default="failures",
+        choices=WHOSE,
+        default=FAILURES,
         help="whose VMs leave console, logs, requests to the VMM and kernel log in the run directory: those of failed "
         "tests (default), or of all tests that use VMs",
     )

@@ -12,6 +12,7 @@ from hornet.checks.catalog import image_checks
 from hornet.errors import HornetError
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
+from hornet.vm.evidence import ALL
 from hornet.vm.leftovers import remove_leftovers
 from hornet_fixtures import completeness, debugging, ending, evidence, vm_users
 from hornet_fixtures.accepted import pytest_collection_finish, pytest_itemcollected
@@ -184,7 +185,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(evidence)
     check_options(config)
     debugging.check_options(config)
-    keep_all = config.getoption("evidence") == "all"
+    keep_all = config.getoption("evidence") == ALL
     config.stash[RUN_EVIDENCE] = RunEvidence(config.stash[RUN_DIRECTORY], keep_all=keep_all)
     if not hasattr(config, "workerinput"):
         remove_leftovers(Workspace.from_env())

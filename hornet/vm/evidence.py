@@ -23,6 +23,8 @@ CONSOLE_FILE, LOG_FILE = "console.log", "vmm.log"
 # What the driver and the fleet write into a VM's directory.
 FILES = (CONSOLE_FILE, LOG_FILE, API_FILE, STATE_FILE)
 PHASES_FILE, KERNEL_LOG_FILE = "phases.json", "dmesg.txt"
+# The values of the option --evidence: the VMs of failed tests, or of all.
+WHOSE = FAILURES, ALL = "failures", "all"
 # Of one run: a fault that hits every test must not fill the disk. A VM has some 30 kB, a flooded console 2 MB.
 MAX_BYTES = 200_000_000
 # A guest that still works answers in a fraction of this, emulated too. One that does not must not hold the report.
