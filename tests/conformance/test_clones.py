@@ -12,7 +12,7 @@ import pytest
 
 from hornet.checks.clones import disk_problems, sharing_problems
 from hornet.checks.hazards import counting_problems
-from hornet.errors import HornetError, SnapshotError, VMError
+from hornet.errors import SnapshotError, VMError
 from hornet.formats.ext4.recover import recovered_text
 from hornet.formats.ext4.verdict import judge_ext4
 from hornet.host.file_copy import clone_file
@@ -83,7 +83,7 @@ def test_truncated_file_is_rejected(name: str, lineage: Lineage, other_fleet: Fl
             (tmp_path / path.name).hardlink_to(path)
     clone_file(whole, tmp_path / whole.name)
     os.truncate(tmp_path / whole.name, whole.stat().st_size // 2)
-    with pytest.raises(HornetError):
+    with pytest.raises(VMError):
         other_fleet.restore(Bundle(tmp_path, lineage.parent.bundle.names))
 
 

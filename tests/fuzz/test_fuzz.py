@@ -125,6 +125,11 @@ def test_damaged_samples_are_parsed_or_rejected(name: str) -> None:
 KEPT = sorted(path for path in CORPUS.glob("*/*") if path.is_file())
 
 
+def test_there_are_past_crashers() -> None:
+    assert {path.parent.name for path in KEPT} <= set(TARGETS)
+    assert KEPT
+
+
 @pytest.mark.parametrize("path", KEPT, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_past_crashers_are_parsed_or_rejected(path: Path) -> None:
     assert path.stat().st_size <= LARGEST_KEPT_BYTES, "make it smaller: only small files are kept"

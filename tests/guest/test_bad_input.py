@@ -79,7 +79,7 @@ def test_invalid_kernel_is_rejected(short_timeout_fleet: Fleet, image: Image, tm
 def test_truncated_kernel_is_rejected(short_timeout_fleet: Fleet, kernel: Path, image: Image, tmp_path: Path) -> None:
     cut = tmp_path / "vmlinux"
     cut.write_bytes(kernel.read_bytes()[:1_000_000])
-    with pytest.raises(VMError):
+    with pytest.raises(VMError, match="VMM log:"):
         short_timeout_fleet.boot(cut, image.path)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from hornet.errors import HornetError
 from hornet.host.proc import is_running
 from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
@@ -134,4 +135,4 @@ def test_removing_a_vm_ends_waits_for_it(wait: str, fleet: Fleet, bundle: Bundle
         fleet.remove(vm)
         done, _ = concurrent.futures.wait([waiting], END_TIMEOUT_S / 3)
         assert done, f"still waits for {wait} of a VM that is gone"
-    assert waiting.exception() or waiting.result() is None
+    assert isinstance(waiting.exception(), HornetError), waiting

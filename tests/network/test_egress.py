@@ -49,6 +49,7 @@ def test_all_guests_connect_at_once(lab: Lab, guests: list[FakeGuest]) -> None:
 
 @pytest.mark.requirement("guest-dns")
 def test_each_name_server_answers(lab: Lab, spec: Spec) -> None:
+    assert spec.network.dns, "[network] dns names no server"
     for server in spec.network.dns:
         assert lab.a.run(partial(look_up, SITE_NAME, str(server))) == str(SITE)
 

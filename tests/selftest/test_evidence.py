@@ -143,7 +143,7 @@ def test_each_request_is_one_line_with_its_answer_or_error(tmp_path: Path) -> No
     log = ApiLog(tmp_path)
     with log.request(execute="query-status") as exchange:
         exchange.answer = {"status": "running"}
-    with pytest.raises(VMError), log.request(execute="cont", arguments=None):
+    with pytest.raises(VMError, match="no answer"), log.request(execute="cont", arguments=None):
         raise VMError("no answer", "read the log")
     with log.request(execute="query-all") as exchange:
         exchange.answer = "x" * 2 * MAX_ANSWER_CHARACTERS

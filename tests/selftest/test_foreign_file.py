@@ -105,7 +105,7 @@ ACCEPTS = {("a guide", "an empty file"), ("an overlay", "an empty file")}
 @pytest.mark.parametrize("place", IN_ITS_PLACE)
 @pytest.mark.parametrize("reader", READERS)
 def test_each_reader_rejects_other_kinds_of_files(reader: str, place: str, tmp_path: Path) -> None:
-    path = tmp_path / "file"
+    path = tmp_path / "given-by-a-user"
     make, words = IN_ITS_PLACE[place]
     make(path)
     tracemalloc.start()
@@ -118,7 +118,7 @@ def test_each_reader_rejects_other_kinds_of_files(reader: str, place: str, tmp_p
         assert tracemalloc.get_traced_memory()[1] < MEMORY_LIMIT_BYTES
     finally:
         tracemalloc.stop()
-    assert str(path) in caught.value.message or path.name in caught.value.message
+    assert path.name in caught.value.message
     assert len(caught.value.message.splitlines()) <= 21, "of a list of wrong keys, the first twenty"
 
 

@@ -97,7 +97,7 @@ def test_a_pool_that_cannot_be_closed_keeps_its_namespaces(monkeypatch: pytest.M
     pool.fill(3)
     with monkeypatch.context() as failing:
         failing.setattr(host, "remove_many", Mock(side_effect=NetworkError("busy", "wait")))
-        with pytest.raises(NetworkError):
+        with pytest.raises(NetworkError, match="busy"):
             pool.close()
     assert len(pool) == len(ids.held) == 3
     pool.close()

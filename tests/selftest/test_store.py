@@ -121,7 +121,7 @@ def test_a_failed_build_leaves_its_logs_until_it_succeeds(builder: Builder) -> N
         (work / "build.log").write_text("error: no such file\n")
         raise BuildError("the compiler failed")
 
-    with pytest.raises(BuildError):
+    with pytest.raises(BuildError, match="the compiler failed"):
         Store(builder.workspace).get_or_build("kernel", INPUTS, fail)
     [kept] = (builder.workspace.build / "kernel").glob("*.failed")
     assert (kept / "build.log").read_text() == "error: no such file\n"

@@ -42,8 +42,8 @@ def test_an_artifacts_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
 
 
 def test_umask_is_restored_after_a_failed_build() -> None:
-    with pytest.raises(OSError), build_umask():
-        raise OSError
+    with pytest.raises(OSError, match="the build failed"), build_umask():
+        raise OSError("the build failed")
     assert umask_now() == 0o077
 
 

@@ -151,7 +151,7 @@ def test_dead_vm_is_not_kept(held: Any) -> None:
 @pytest.mark.parametrize("keep_failed", [True, False])
 def test_error_keeps_the_vm_that_it_would_remove(keep_failed: bool, held: Any) -> None:
     held.fleet._keep_failed = keep_failed
-    with pytest.raises(VMError), held.fleet:
+    with pytest.raises(VMError, match="no answer"), held.fleet:
         raise VMError("no answer")
     assert (held in Fleet.kept) == keep_failed
     for vm in list(Fleet.kept):

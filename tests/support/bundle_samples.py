@@ -34,7 +34,7 @@ def fill(bundle: Bundle, seed: int = 0) -> None:
     chance = random.Random(seed)
     ext4_samples.make_image(bundle.rootfs)
     ext4_samples.mark_as_mounted(bundle.rootfs, seed + 1)
-    bundle.memory.write_bytes(KERNEL_BANNER + chance.randbytes(2 << 20))
+    bundle.memory.write_bytes(KERNEL_BANNER + chance.randbytes((2 << 20) - len(KERNEL_BANNER)))
     bundle.state.write_bytes(chance.randbytes(12_000))
 
 
