@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from hornet.checks.catalog import image_checks
 from hornet.errors import Ext4Error
+from hornet.formats.content import CHUNK_BYTES
 from hornet.formats.shebang import interpreter_of
 from hornet.host.proc import run
 from hornet.procedures.judge_image import REMNANT, judge_image
@@ -66,6 +67,13 @@ def test_a_problem_names_the_thing_and_shows_no_secret(root: Path) -> None:
     (problem,) = problems["secret.content"]
     assert "/opt/config: GitHub token at byte 0" in problem
     assert TOKEN not in problem
+
+
+@pytest.mark.parametrize("before_bytes", [CHUNK_BYTES - 10, CHUNK_BYTES, CHUNK_BYTES + 1])
+def test_secret_at_the_border_of_chunks_is_found_once(before_bytes: int, root: Path) -> None:
+    write(root, "opt/config", " " * before_bytes + TOKEN)
+    (problem,) = failing(root)["secret.content"]
+    assert f"at byte {before_bytes}" in problem
 
 
 def test_what_the_spec_accepts_is_accepted(root: Path) -> None:

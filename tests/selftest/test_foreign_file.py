@@ -149,6 +149,11 @@ def test_a_file_that_holds_more_than_it_says_is_cut(tmp_path: Path) -> None:
     assert Path("/proc/self/maps").stat().st_size == 0
     with pytest.raises(ForeignFileError, match="more bytes than its size"):
         read_bytes(Path("/proc/self/maps"), 20)
+    version = Path("/proc/version")
+    size_bytes = len(version.read_bytes())
+    assert len(read_bytes(version, size_bytes)) == size_bytes
+    with pytest.raises(ForeignFileError, match="more bytes than its size"):
+        read_bytes(version, size_bytes - 1)
 
 
 def test_size_limit_is_inclusive_and_links_can_be_rejected(tmp_path: Path) -> None:

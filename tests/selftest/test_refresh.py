@@ -114,6 +114,8 @@ def test_another_cpu_matters_under_kvm_only() -> None:
     assert compatibility.cpu_problems(origin(cpu_features_sha256="a"), TCG, "New CPU", "b") == []
 
 
-def test_memory_of_another_size_is_named() -> None:
-    (problem,) = compatibility.memory_problems(origin(), 4096)
-    assert "the memory file has 4096 bytes" in problem
+@pytest.mark.parametrize("found_bytes", [4096, (origin().memory_mib << 20) + 1])
+def test_memory_of_another_size_is_named(found_bytes: int) -> None:
+    (problem,) = compatibility.memory_problems(origin(), found_bytes)
+    assert f"the memory file has {found_bytes} bytes" in problem
+    assert compatibility.memory_problems(origin(), origin().memory_mib << 20) == []

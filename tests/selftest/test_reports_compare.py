@@ -58,6 +58,12 @@ def test_few_samples_give_no_verdict_however_far_apart(runs: int) -> None:
     assert compare(few, fewer).change is Change.TOO_FEW
 
 
+@pytest.mark.parametrize(("runs", "change"), [(6, Change.TOO_FEW), (7, Change.WORSE)])
+def test_seven_samples_each_are_enough_for_a_verdict(runs: int, change: Change) -> None:
+    usual = synthetic.restore_record(seed=1, runs=runs)
+    assert compare(synthetic.restore_record(seed=2, slower=50, runs=runs), usual).change is change
+
+
 @pytest.mark.parametrize("changes", [{"host": {**synthetic.HOST, "cores": 64}}, {"unit": "s"}])
 def test_another_host_or_unit_is_not_comparable(changes: dict[str, Any]) -> None:
     usual = synthetic.restore_record(seed=1)

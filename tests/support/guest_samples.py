@@ -146,6 +146,8 @@ def _boot_mutations(spec: Spec) -> Iterator[Mutation]:
     swap = "Filename Type Size Used Priority\n/dev/vdb partition 1 0 -2\n"
     yield _printing("swap", {"boot.swap": swap}, "boot.swap")
     yield _printing("a phase is missing", {"boot.phases": "userland 1.25\n"}, "boot.phase")
+    at_limit = f"userland 1.25\nready {1.25 + spec.boot.stall_s}\n"
+    yield _printing("a phase as long as the limit", {"boot.phases": at_limit}, "boot.phase")
     yield _printing("a stall", {"boot.phases": f"userland 1.25\nready {2 + spec.boot.stall_s}\n"}, "boot.phase")
     yield _printing("phases in the wrong order", {"boot.phases": "userland 2.25\nready 1.25\n"}, "boot.phase")
 
