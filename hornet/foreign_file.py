@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from hornet.errors import HornetError
+from hornet.text import similar_names
 
 # Nested tables and lists. The suite itself writes fewer than ten levels.
 MAX_DEPTH = 32
@@ -165,12 +166,18 @@ def parse_toml(data: bytes) -> dict[str, Any]:
     return value
 
 
-def first_problem(error: ValidationError) -> str:
-    """The first problem that a model found in parsed data: the place, the expected value, the value found."""
-    first = error.errors(include_url=False, include_context=False)[0]
+def first_problem(error: ValidationError, keys: Iterable[str] = ()) -> str:
+    """The first problem that a model found in parsed data: the place, the expected value, the value found.
+
+    keys: those that the model knows. An unknown key comes first, with the one that was probably meant: it is often the
+    reason why another is missing.
+    """
+    errors = error.errors(include_url=False, include_context=False)
+    first = next((item for item in errors if item["type"] == "extra_forbidden"), errors[0])
     where = ".".join(map(str, first["loc"]))[:MAX_SHOWN_CHARACTERS]
     found = "" if first["type"] == "missing" else f", found {first['input']!r}"[:MAX_SHOWN_CHARACTERS]
-    return f"{where + ': ' if where else ''}{first['msg']}{found}"
+    meant = similar_names(str(first["loc"][-1]), keys) if first["type"] == "extra_forbidden" else ""
+    return f"{where + ': ' if where else ''}{first['msg']}{found}{meant}"
 
 
 def _sentence(error: Exception) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Iterable
 
 # Anything but printable ASCII, tabs and newlines.
 _SUSPECT = re.compile(r"[^\t\n -~]")
@@ -24,6 +26,12 @@ def printable(text: str, limit: int | None = None) -> str:
 def one_line(text: str, limit: int | None = None) -> str:
     """Like printable(), for a name or value that must stay on one line: tabs and newlines are escaped too."""
     return printable(text, limit).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def similar_names(name: str, known: Iterable[str]) -> str:
+    """Ends a sentence about an unknown name: `; did you mean a or b?`, or nothing if no known name is like it."""
+    close = difflib.get_close_matches(name, list(known))
+    return f"; did you mean {' or '.join(close)}?" if close else ""
 
 
 def _escape(found: re.Match[str]) -> str:

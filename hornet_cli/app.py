@@ -15,6 +15,7 @@ from hornet_cli.build import build
 from hornet_cli.capacity import capacity
 from hornet_cli.context import Settings
 from hornet_cli.diagnose import diagnose
+from hornet_cli.explain import explain
 from hornet_cli.ext4 import ext4
 from hornet_cli.failures import FAILURES
 from hornet_cli.gate import gate
@@ -75,6 +76,7 @@ def top(
 app.command("run")(run)
 app.command("test", cls=PassOn, context_settings=PASS_ON)(test)
 app.command("guide")(guide)
+app.command("explain")(explain)
 app.add_typer(build, name="build")
 app.command("slim")(slim)
 app.command("host")(host)

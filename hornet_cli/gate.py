@@ -2,47 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from hornet_cli.context import settings
-from hornet_cli.printer import say
-from hornet_cli.report import RunName, run_directory
-
-if TYPE_CHECKING:
-    from hornet.results.gate import Decision
-    from hornet.results.run import Run
+from hornet_cli.judging import PolicyOption, RequireKvm, WaiversOption, demands_on, show_decision, spec_of
+from hornet_cli.printer import say_json
+from hornet_cli.report import Baseline, RunName, run_directory
 
 
 def gate(
     ctx: typer.Context,
     run: RunName = "latest",
-    require_kvm: Annotated[
-        bool, typer.Option("--require-kvm", help="Fail if anything that needs KVM was not judged in a KVM lane.")
-    ] = False,
+    require_kvm: RequireKvm = False,
+    policy: PolicyOption = None,
+    waivers: WaiversOption = None,
+    baseline: Baseline = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML, one test case per requirement.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write a summary of one screen as Markdown.")] = None,
+    prometheus: Annotated[Path | None, typer.Option(help="Write metrics in Prometheus' text format.")] = None,
 ) -> None:
-    """Decide on a run: exit code 0 if conformance passed and every target is met, 1 if not, 2 if not judged."""
+    """Decide on a run by its outcomes: exit code 0 if it passed, 1 if it failed, 2 if it could not be judged.
+
+    A requirement without a result is not judged, whatever left it out. The specification, policy and waivers are those
+    that the run recorded, unless options name others.
+    """
     from hornet.results.gate import decide
     from hornet.results.run import load_run
+    from reports import decision as written
 
     mine = settings(ctx)
     found = load_run(run_directory(mine.workspace, run))
-    decision = decide(mine.spec, found, require_kvm=require_kvm)
-    show_decision(found, decision, require_kvm=require_kvm)
-    raise typer.Exit(decision.outcome.exit_code)
-
-
-def show_decision(found: Run, decision: Decision, *, require_kvm: bool) -> None:
-    """One line for each reason, then the decision."""
-    left_out = [] if require_kvm else decision.emulated
-    for heading, sentences in (
-        ("failed", decision.failures),
-        ("not judged", decision.unjudged),
-        ("left out: needs KVM", left_out),
-        ("accepted by the spec", [f"{case.test}: {case.message}" for case in found.cases if case.accepted]),
-        ("missing from the run", found.problems),
-    ):
-        for sentence in sentences:
-            say(f"{heading}: {sentence}")
-    say(f"gate: run {found.name} {decision.outcome}")
+    before = load_run(run_directory(mine.workspace, baseline)) if baseline else None
+    demands = demands_on(found.directory, policy, waivers, require_kvm=require_kvm)
+    answer = decide(spec_of(mine, found), found, demands, before)
+    for path, text in ((junit, written.as_junit), (markdown, written.as_markdown), (prometheus, written.as_prometheus)):
+        if path:
+            written.write(path, text(found, answer))
+    if as_json:
+        say_json(written.as_data(found, answer))
+    else:
+        show_decision(found, answer)
+    raise typer.Exit(answer.answer.exit_code)

@@ -19,7 +19,7 @@ def guide(
     write: Annotated[bool, typer.Option("--write", help="Write the generated parts of the docs.")] = False,
 ) -> None:
     """Show each requirement with its tests and what a verdict needs (exit 1: one has no test, or docs are stale)."""
-    from hornet.results.coverage import coverage, coverage_page, coverage_problems
+    from hornet.results.coverage import NEEDS, coverage, coverage_page, coverage_problems
     from hornet.spec.requirements import load_requirements
     from hornet_fixtures.requirement_markers import collect_checks
 
@@ -38,7 +38,7 @@ def guide(
         if requirement.section != section:
             section = requirement.section
             say(f"\n{section}")
-        say(f"  {requirement.id}: {requirement.text}" + (f" ({entry.takes})" if entry.takes else ""))
+        say(f"  {requirement.id}: {requirement.text}" + (f" ({NEEDS[entry.takes]})" if entry.takes else ""))
         for line in entry.tests or [f"not covered: {requirement.not_covered or '?'}"]:
             say(f"    {line}")
     say()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +10,12 @@ import typer
 from hornet.errors import HostError
 from hornet.host.workspace import Workspace
 from hornet.results.collected import COLLECTED_FILE
+from hornet.text import similar_names
 from hornet_cli.context import settings
+from hornet_cli.judging import PolicyOption, WaiversOption, demands_on, spec_of
 from hornet_cli.printer import say, show
 
+Baseline = Annotated[str | None, typer.Option(help="An earlier run to compare with, by name or path.")]
 RunName = Annotated[str, typer.Argument(help="A run in HORNET_HOME/reports, or the path of a run directory.")]
 
 
@@ -23,23 +25,30 @@ def run_directory(workspace: Workspace, name: str) -> Path:
     found = named if named.is_dir() else Path(name)
     if not found.is_dir():
         known = sorted(path.parent.name for path in workspace.reports.glob(f"*/{COLLECTED_FILE}"))
-        close = ", ".join(difflib.get_close_matches(name, known) or known[-3:]) or "none here yet"
-        raise HostError(f"{name}: no such run", f"name a run directory, or one of: {close}")
+        latest = ", ".join(known[-3:]) or "none yet"
+        raise HostError(
+            f"{name}: no such run{similar_names(name, known)}", f"name a run directory; the latest: {latest}"
+        )
     return found
 
 
 def report(
     ctx: typer.Context,
     run: RunName = "latest",
-    baseline: Annotated[str | None, typer.Option(help="An earlier run to compare with, by name or path.")] = None,
+    baseline: Baseline = None,
+    policy: PolicyOption = None,
+    waivers: WaiversOption = None,
 ) -> None:
     """Write report.html, report.md and report.json of a run, and show its verdicts."""
+    from hornet.results.run import load_run
     from reports import build_report, verdict_table
     from reports.terminal import as_table
 
     mine = settings(ctx)
     directory = run_directory(mine.workspace, run)
     before = run_directory(mine.workspace, baseline) if baseline else None
-    paths = build_report(directory, mine.spec, baseline=before)
-    show(as_table(verdict_table(directory, mine.spec)))
+    spec = spec_of(mine, load_run(directory))
+    demands = demands_on(directory, policy, waivers, require_kvm=False)
+    paths = build_report(directory, spec, demands, baseline=before)
+    show(as_table(verdict_table(directory, spec)))
     say(f"\nreport: {paths.html}")

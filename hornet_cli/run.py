@@ -6,19 +6,24 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hornet.errors import HostError
+from hornet.host.durable import write_file
 from hornet.installation import IN_CHECKOUT, TESTS
 from hornet.vmm.registry import LANES_HELP
 from hornet_cli.context import Settings, settings
 from hornet_cli.failures import FAILURES
 from hornet_cli.fleet import choose_lane
-from hornet_cli.gate import show_decision
+from hornet_cli.judging import PolicyOption, RequireKvm, WaiversOption, demands_on, show_decision
 from hornet_cli.printer import say, show
+from hornet_cli.report import Baseline, run_directory
 from hornet_cli.subprocesses import call
+
+if TYPE_CHECKING:
+    from hornet.results.gate import Demands
 
 # In the checkout, pytest's settings stand in pyproject.toml; in an installation the rest is up to the user's own.
 PYTEST_SETTINGS = (
@@ -38,9 +43,10 @@ def run(
     ctx: typer.Context,
     tier: Annotated[str, typer.Option(help="The tier to build and judge: micro, standard or dev.")] = "standard",
     lane: Annotated[str | None, typer.Option(help=f"{LANES_HELP} (default: the best one that works here).")] = None,
-    require_kvm: Annotated[
-        bool, typer.Option("--require-kvm", help="Fail if anything that needs KVM was not judged in a KVM lane.")
-    ] = False,
+    require_kvm: RequireKvm = False,
+    baseline: Baseline = None,
+    policy: PolicyOption = None,
+    waivers: WaiversOption = None,
     evidence: Annotated[
         str, typer.Option(help="Keep console and logs of the VMs of failed tests (`failures`) or of all tests (`all`).")
     ] = "failures",
@@ -50,7 +56,6 @@ def run(
     pause_on_failure: Annotated[
         bool, typer.Option("--pause-on-failure", help="Wait for Enter at the first failure, with its VMs running.")
     ] = False,
-    baseline: Annotated[str | None, typer.Option(help="An earlier run to compare with, by name or path.")] = None,
 ) -> None:
     """Build or reuse kernel, image and snapshot; run conformance, network and perf; write the report; decide.
 
@@ -61,9 +66,10 @@ def run(
     from hornet.host.tools import all_tools, require_tools
     from hornet.results.collected import IMAGE_SUITES
     from hornet.results.gate import decide
+    from hornet.results.policy import POLICY_FILE
     from hornet.results.run import load_run
+    from hornet.results.waivers import WAIVERS_FILE
     from hornet.vmm.registry import lane_named, vmm_programs
-    from hornet_cli.report import run_directory
 
     mine = settings(ctx)
     require_root()
@@ -74,10 +80,14 @@ def run(
         lane_named(lane)
     debugging = _debugging_options(evidence, keep_vms, pause_on_failure)
     before = run_directory(mine.workspace, baseline) if baseline else None
+    demands = demands_on(mine.workspace.reports, policy, waivers, require_kvm=require_kvm)
     kernel = _build(mine, tier)
     if lane:
         choose_lane(mine, kernel, lane)
     directory = _new_directory(mine)
+    for name, file in ((POLICY_FILE, policy), (WAIVERS_FILE, waivers)):
+        if file:
+            write_file(directory / name, file.read_text(encoding="utf-8"))
     suites = [str(TESTS / suite) for suite in IMAGE_SUITES if (TESTS / suite).is_dir()]
     arguments = [*PYTEST_SETTINGS, *suites, "--benchmark-autosave"]
     arguments += [f"--tier={tier}", f"--run-dir={directory}"]
@@ -86,15 +96,15 @@ def run(
     arguments += ["--require-kvm"] if require_kvm else []
     arguments += [f"--spec={mine.spec_path.resolve()}"] if mine.spec_path else []
     arguments += [f"--overlay={overlay.resolve()}" for overlay in mine.overlays]
-    code = call([sys.executable, "-m", "pytest", "-q", *arguments])
+    call([sys.executable, "-m", "pytest", "-q", *arguments])
     if not any(directory.iterdir()):  # pytest did not even begin
         directory.rmdir()
         raise typer.Exit(2)
-    _report(mine, directory, before)
+    _report(mine, directory, demands, before)
     found = load_run(directory)
-    decision = decide(mine.spec, found, require_kvm=require_kvm)
-    show_decision(found, decision, require_kvm=require_kvm)
-    raise typer.Exit(decision.outcome.exit_code or (0 if code == 0 else 2))
+    decision = decide(mine.spec, found, demands, load_run(before) if before else None)
+    show_decision(found, decision)
+    raise typer.Exit(decision.answer.exit_code)
 
 
 def _debugging_options(evidence: str, keep_vms: bool, pause_on_failure: bool) -> list[str]:
@@ -132,11 +142,11 @@ def _new_directory(mine: Settings) -> Path:
     raise HostError(f"{mine.workspace.reports / name}: a hundred runs began in this second", "run it again")
 
 
-def _report(mine: Settings, directory: Path, before: Path | None) -> None:
+def _report(mine: Settings, directory: Path, demands: Demands, before: Path | None) -> None:
     from reports import build_report, publish_latest, verdict_table
     from reports.terminal import as_table
 
-    paths = build_report(directory, mine.spec, baseline=before)
+    paths = build_report(directory, mine.spec, demands, baseline=before)
     publish_latest(directory)
     say()
     show(as_table(verdict_table(directory, mine.spec)))

@@ -19,10 +19,11 @@ from _pytest._code.code import ReprEntryNative, ReprExceptionInfo, ReprFileLocat
 
 from hornet.errors import BrokenSnapshotError, HornetError
 from hornet.installation import TESTS
+from hornet.results.outcomes import EVIDENCE_PROPERTY
 from hornet.text import printable
 from hornet.vmm.failure import VMFailedError
 from hornet_fixtures import debugging
-from hornet_fixtures.evidence import EVIDENCE_PROPERTY, RUN_EVIDENCE
+from hornet_fixtures.evidence import RUN_EVIDENCE
 
 # The limit for one section of a report, such as a console.
 MAX_SECTION_CHARACTERS = 200_000

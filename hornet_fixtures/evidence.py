@@ -22,8 +22,6 @@ from hornet_fixtures.vm_users import users_of
 
 # In a run directory: a directory for each test and VM.
 EVIDENCE = "evidence"
-# The property of a test's report that names such a directory, relative to the run directory.
-EVIDENCE_PROPERTY = "evidence"
 MAX_NAME_CHARACTERS = 60
 
 

@@ -27,7 +27,7 @@ MARKERS = {
     **FOLDERS,
     "slow": "takes minutes: skipped unless --slow is given",
     "gate": "judges a measured metric against its target, if the lane can",
-    "requirement(id, …)": "the requirements (spec/requirements.toml) that a test proves",
+    "requirement(id, …)": "the requirements (spec/requirements) that a test proves",
 }
 
 

@@ -14,8 +14,7 @@ from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.vm.evidence import ALL
 from hornet.vm.leftovers import remove_leftovers
-from hornet_fixtures import completeness, debugging, ending, evidence, vm_users
-from hornet_fixtures.accepted import pytest_collection_finish, pytest_itemcollected
+from hornet_fixtures import debugging, ending, evidence, outcomes, vm_users
 from hornet_fixtures.clones import lineage, lineage_future, lineage_workspace, parent_future
 from hornet_fixtures.debugging import pytest_cmdline_main
 from hornet_fixtures.diagnostics import (
@@ -127,10 +126,8 @@ __all__ = [
     "progress",
     "pytest_addoption",
     "pytest_cmdline_main",
-    "pytest_collection_finish",
     "pytest_collection_modifyitems",
     "pytest_ignore_collect",
-    "pytest_itemcollected",
     "pytest_make_collect_report",
     "pytest_runtest_call",
     "pytest_runtest_makereport",
@@ -180,7 +177,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # pytest does not capture output yet. This copy of stderr shows the progress of long builds during captured tests.
     config.stash[PROGRESS] = Progress(os.fdopen(os.dup(STDERR), "w"))
     config.pluginmanager.register(ending)
-    config.pluginmanager.register(completeness)
+    config.pluginmanager.register(outcomes)
     config.pluginmanager.register(vm_users)
     config.pluginmanager.register(evidence)
     check_options(config)

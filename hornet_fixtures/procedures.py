@@ -25,7 +25,6 @@ from hornet.procedures.trials.new_version import VersionTrial, try_new_version
 from hornet.procedures.trials.place import FileStat, TrialPlace, stats, trial_spec
 from hornet.procedures.trials.slimming import try_slim
 from hornet.procedures.trials.troubles import TroubleTrial, try_troubles
-from hornet.results.junit import NOT_JUDGED
 from hornet.snapshot import Bundle
 from hornet.spec.model import Spec
 from hornet.spec.network import RUN_PREFIX
@@ -236,10 +235,10 @@ def _judged(future: Future[T | None], version: VersionTrial, *, needs_disk: bool
     if found is None and version.published and needs_disk:
         read_only_root()
     if found is None:
-        pytest.skip(f"{NOT_JUDGED}: it needs a new version, and none was published (test_new_version_is_published)")
+        pytest.skip("not judged: it needs a new version, and none was published (test_new_version_is_published)")
     return found
 
 
 def read_only_root() -> None:
     """Skip a test that needs a guest that writes to its disk."""
-    pytest.skip(f"{NOT_JUDGED}: the guest's root file system is read-only, so nothing can be changed on its disk")
+    pytest.skip("not judged: the guest's root file system is read-only, so nothing can be changed on its disk")

@@ -1,4 +1,5 @@
-"""Writes a run's results to HORNET_HOME/reports/<run>/: records.jsonl, host.json, artifacts.json, junit.xml."""
+"""Chooses the run directory HORNET_HOME/reports/<run>/ and writes what was measured to it: records.jsonl, host.json,
+artifacts.json. Outcomes are written by hornet_fixtures/outcomes.py."""
 
 from __future__ import annotations
 
@@ -18,8 +19,10 @@ from hornet.host.durable import write_file
 from hornet.host.facts import fingerprint
 from hornet.host.workspace import Workspace
 from hornet.results.collected import COLLECTED_FILE
+from hornet.results.outcomes import OUTCOMES_FILE
 from hornet.results.records import RECORDS_FILE, Record, append_record
 from hornet.results.run import ARTIFACTS_FILE, BENCHMARKS_DIRECTORY, HOST_FILE, JUNIT_FILE
+from hornet.results.run_info import RUN_FILE, SPEC_FILE
 from hornet.snapshot import Bundle
 from hornet.snapshot.bundle import UNSEALED_WARNING
 from hornet.spec.lane import Lane
@@ -59,7 +62,7 @@ def _check_writable(directory: Path) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Print the run directory if anything was recorded. End with the warning of --no-seal, where everybody sees it."""
     directory = config.stash[RUN_DIRECTORY]
-    if _recorded(directory):
+    if is_recorded(directory):
         terminalreporter.write_line(f"recorded in {directory}; its report: hornetos report {directory.name}")
     if config.getoption("no_seal"):
         terminalreporter.write_line(UNSEALED_WARNING, red=True, bold=True)
@@ -72,9 +75,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         directory
         and not hasattr(config, "workerinput")
         and not config.getoption("run_dir")
-        and not _recorded(directory)
+        and not is_recorded(directory)
     ):
-        for name in (JUNIT_FILE, COLLECTED_FILE):
+        for name in (JUNIT_FILE, COLLECTED_FILE, OUTCOMES_FILE, RUN_FILE, SPEC_FILE):
             (directory / name).unlink(missing_ok=True)
         if directory.is_dir() and not any(directory.iterdir()):
             directory.rmdir()
@@ -82,7 +85,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         give_to_owner(Workspace.from_env())
 
 
-def _recorded(directory: Path) -> bool:
+def is_recorded(directory: Path) -> bool:
+    """Whether a run left results about an image; the self-tests do not."""
     return any((directory / name).exists() for name in (RECORDS_FILE, ARTIFACTS_FILE))
 
 

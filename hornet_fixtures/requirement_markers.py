@@ -1,4 +1,4 @@
-"""Links tests to the guide's requirements. Ids are checked at collection, and each result in junit.xml carries them."""
+"""Links tests to requirements. Ids are checked at collection, and each outcome carries them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 
 from hornet.checks.catalog import checks_in
 from hornet.errors import HornetError
-from hornet.results.coverage import Check, Takes
-from hornet.results.junit import GUIDE_PROPERTY, LANE_PROPERTY, MODULE_PROPERTY, module_name
-from hornet.spec.requirements import load_requirements, unknown_ids
+from hornet.results.coverage import Check
+from hornet.results.outcomes import LANE_PROPERTY, module_name
+from hornet.spec.requirements import Needs, load_requirements, unknown_ids
 
 
 def requirement_ids(item: pytest.Item) -> list[str]:
@@ -37,11 +37,16 @@ def requirement_cases(requirements: Mapping[str, str]) -> list[Any]:
 
 
 def check_cases(group: str) -> list[Any]:
-    """One case per check of a group such as `boot`. The case carries the check's name and requirements."""
+    """One case per check of a group such as `boot`: its function. The case carries its name and requirements."""
     return [
         pytest.param(check.function, id=check.label, marks=pytest.mark.requirement(*check.proves))
         for check in checks_in(group)
     ]
+
+
+def check_name_cases(group: str) -> list[Any]:
+    """The same with each check's name instead of its function, for checks whose problems are found beforehand."""
+    return [pytest.param(check.name, marks=pytest.mark.requirement(*check.proves)) for check in checks_in(group)]
 
 
 def metric_cases(metrics: Iterable[str]) -> list[Any]:
@@ -51,20 +56,17 @@ def metric_cases(metrics: Iterable[str]) -> list[Any]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Reject ids that are not in spec/requirements.toml, and add each test's ids to its result."""
+    """Reject ids that spec/requirements does not have."""
     guide = load_requirements()
     problems = []
     for item in items:
-        ids = requirement_ids(item)
-        problems += [f"{item.nodeid}: {problem}" for problem in unknown_ids(guide, ids)]
-        item.user_properties += [(GUIDE_PROPERTY, key) for key in ids]
-        item.user_properties.append((MODULE_PROPERTY, module_name(item.path.with_suffix("").parts)))
+        problems += [f"{item.nodeid}: {problem}" for problem in unknown_ids(guide, requirement_ids(item))]
     if problems:
         raise pytest.UsageError(
             "\n".join(problems)
-            + "\nA marker names ids of spec/requirements.toml, as in @pytest.mark.requirement('files-three'). Read "
-            "spec/requirements.toml and use the ids of the requirements that the test proves. If a requirement of the "
-            "guide is missing there, add it. A test that proves no requirement needs no marker."
+            + "\nA marker names ids of spec/requirements, as in @pytest.mark.requirement('files-three'). Use the ids "
+            "of the requirements that the test proves; a requirement that is missing there, add "
+            "(docs/requirements.md)."
         )
 
 
@@ -87,7 +89,7 @@ class _Collector:
         for item in session.items:
             ids = tuple(requirement_ids(item))
             if ids:
-                takes = Takes.VM if "lane" in getattr(item, "fixturenames", ()) else Takes.NO_VM
+                takes: Needs = "vm" if "lane" in getattr(item, "fixturenames", ()) else "no-vm"
                 module = item.path.relative_to(session.config.rootpath).with_suffix("").parts
                 self.checks.append(
                     Check(f"{module_name(module)}::{getattr(item, 'originalname', item.name)}", takes, ids)

@@ -18,7 +18,6 @@ from hornet.host.artifact_store import file_sha256
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.procedures.judge_image import ImageProblems, judge_image
-from hornet.results.junit import NOT_JUDGED
 from hornet.snapshot import Bundle, open_bundle
 from hornet.spec.model import Spec
 from hornet.spec.tiers import Tier
@@ -119,7 +118,7 @@ def kernel_of_snapshot(workspace: Workspace, booted: str | None, given: Path | N
     for found in workspace.build.glob("kernel/*/vmlinux"):
         if file_sha256(found) == booted:
             return found
-    pytest.skip(f"{NOT_JUDGED}: the snapshot's vmlinux is not in HORNET_HOME; name it with --kernel=FILE")
+    pytest.skip("not judged: the snapshot's vmlinux is not in HORNET_HOME; name it with --kernel=FILE")
 
 
 def _existing(path: str, option: str) -> Path:

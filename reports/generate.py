@@ -7,6 +7,7 @@ from pathlib import Path
 from hornet.checks.sizes import guide_comparison
 from hornet.host.durable import replace_link
 from hornet.results.density import DENSITY_METRIC
+from hornet.results.gate import Demands
 from hornet.results.run import Run, load_run
 from hornet.results.verdict import judge
 from hornet.spec.model import Spec
@@ -17,7 +18,7 @@ from reports.summary import MetricRow, Report, metric_rows, summarize
 LATEST = "latest"
 
 
-def build_report(run_dir: Path, spec: Spec, *, baseline: Path | None = None) -> ReportPaths:
+def build_report(run_dir: Path, spec: Spec, demands: Demands, *, baseline: Path | None = None) -> ReportPaths:
     """Write report.html, report.md and report.json into a run directory, from its contents.
 
     baseline: the directory of an earlier run to compare with. The report names missing and damaged inputs.
@@ -25,7 +26,7 @@ def build_report(run_dir: Path, spec: Spec, *, baseline: Path | None = None) -> 
     """
     run = load_run(run_dir)
     before = load_run(baseline) if baseline else None
-    report = summarize(run, spec, before)
+    report = summarize(run, spec, demands, before)
     return write_report(run.directory, report, _pictures(run, report, spec, before))
 
 

@@ -16,8 +16,9 @@ from pydantic import TypeAdapter
 from hornet.errors import HostError
 from hornet.host.durable import write_file
 from hornet.results.compare import Change
-from hornet.results.gate import Outcome
-from hornet.results.requirements import RequirementVerdict
+from hornet.results.gate import Answer
+from hornet.results.outcomes import Result
+from hornet.results.requirements import NoResult
 from hornet.results.verdict import Verdict, format_significant
 from hornet.text import printable
 from reports import markdown
@@ -34,22 +35,24 @@ SIGNS: dict[StrEnum, tuple[str, str]] = {
     Verdict.EMULATED: ("open", "◻"),
     Verdict.INVALID_RECORD: ("open", "?"),
     Verdict.NOT_MEASURED: ("open", "–"),
-    Outcome.HOLDS: ("good", "✓"),
-    Outcome.FAILS: ("bad", "✗"),
-    Outcome.UNJUDGED: ("open", "?"),
+    Answer.PASSED: ("good", "✓"),
+    Answer.FAILED: ("bad", "✗"),
+    Answer.NOT_JUDGED: ("open", "?"),
     Change.BETTER: ("good", "✓"),
     Change.WORSE: ("bad", "✗"),
     Change.NONE_SHOWN: ("open", "="),
     Change.TOO_FEW: ("open", "?"),
     Change.NOT_COMPARABLE: ("open", "?"),
     Change.UNMATCHED: ("open", "–"),
-    RequirementVerdict.HOLDS: ("good", "✓"),
-    RequirementVerdict.FAILS: ("bad", "✗"),
-    RequirementVerdict.PARTLY: ("open", "◩"),
-    RequirementVerdict.UNJUDGED: ("open", "◻"),
-    RequirementVerdict.NOT_RUN: ("open", "–"),
-    RequirementVerdict.NOT_COVERED: ("open", "–"),
-    RequirementVerdict.OF_THE_SUITE: ("open", "–"),
+    Result.PASSED: ("good", "✓"),
+    Result.FAILED: ("bad", "✗"),
+    Result.ERROR: ("open", "?"),
+    Result.NOT_JUDGED: ("open", "◻"),
+    Result.NOT_RUN: ("open", "–"),
+    Result.WAIVED: ("open", "~"),
+    NoResult.OF_THE_SUITE: ("open", "–"),
+    NoResult.NOT_COVERED: ("open", "–"),
+    NoResult.OTHER_TIER: ("open", "–"),
 }
 
 

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from hornet.results.compare import Comparison, SampleSummary, compare_runs, spread
 from hornet.results.density import Plan, plans
-from hornet.results.gate import Decision, Outcome, decide
-from hornet.results.junit import Case
-from hornet.results.junit import Outcome as CaseOutcome
+from hornet.results.gate import Decision, Demands, decide
+from hornet.results.outcomes import Case, Result
 from hornet.results.records import Record
-from hornet.results.requirements import RequirementRow, requirement_rows, requirements_sentence
 from hornet.results.run import Run
 from hornet.results.verdict import Judgement, Verdict, judge
 from hornet.spec.model import Spec
-from hornet.spec.requirements import load_requirements
 
-SCHEMA = 1
-CONFORMANCE = "conformance"
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ class Module:
     passed: int
     failed: int
     errors: int
-    skipped: int
+    not_judged: int
     time_s: float
 
 
@@ -91,7 +87,6 @@ class Report:
     distributions: list[Distribution]
     capacity: list[Plan]
     modules: list[Module]
-    guide: list[RequirementRow]
     cases: list[Case]
     artifacts: dict[str, dict[str, Any]]
     host: dict[str, Any]
@@ -99,29 +94,16 @@ class Report:
     records: list[Record]
 
     @property
-    def failed(self) -> list[Case]:
-        return [case for case in self.cases if case.outcome == "failed"]
-
-    @property
-    def errors(self) -> list[Case]:
-        """Tests that could not judge."""
-        return [case for case in self.cases if case.outcome == "error"]
-
-    @property
-    def skipped(self) -> list[Case]:
-        return [case for case in self.cases if case.outcome == "skipped" and not case.accepted]
-
-    @property
-    def accepted(self) -> list[Case]:
-        """Failed tests that the spec accepts by name."""
-        return [case for case in self.cases if case.accepted]
+    def not_passed(self) -> list[Case]:
+        """The tests that did not pass, failures first."""
+        results = (Result.FAILED, Result.ERROR, Result.NOT_JUDGED)
+        return [case for result in results for case in self.cases if case.result is result]
 
 
-def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
-    """Judge a run and compare it with a baseline."""
+def summarize(run: Run, spec: Spec, demands: Demands, baseline: Run | None = None) -> Report:
+    """Decide on a run and compare it with a baseline."""
     judgements = judge(spec, run.records)
-    decision = decide(spec, run, require_kvm=False)
-    guide = requirement_rows(load_requirements().values(), judgements, run.cases)
+    decision = decide(spec, run, demands, baseline)
     planned, unplanned = plans(spec.capacity, run.records)
     problems = [*run.problems, *unplanned]
     if baseline:
@@ -132,7 +114,7 @@ def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
         baseline=baseline.name if baseline else None,
         lanes=run.lanes,
         titles=_titles(spec, run.records),
-        headline=[*_headline(spec, judgements, run.cases, decision), requirements_sentence(guide)],
+        headline=[f"{decision.headline.capitalize()}.", *_metric_sentences(spec, judgements)],
         decision=decision,
         metrics=metric_rows(spec, judgements),
         comparisons=compare_runs(run.records, baseline.records) if baseline else [],
@@ -143,7 +125,6 @@ def summarize(run: Run, spec: Spec, baseline: Run | None = None) -> Report:
         ],
         capacity=planned,
         modules=_modules(run.cases),
-        guide=guide,
         cases=run.cases,
         artifacts=run.artifacts,
         host=run.host,
@@ -187,30 +168,6 @@ def _metric_row(spec: Spec, item: Judgement) -> MetricRow:
     )
 
 
-def _headline(spec: Spec, judgements: Sequence[Judgement], cases: Sequence[Case], decision: Decision) -> list[str]:
-    left_out = len(decision.emulated)
-    proviso = f" Not judged: {left_out}."
-    first = f"{decision.outcome.capitalize()}." + (proviso if left_out and decision.outcome is Outcome.HOLDS else "")
-    return [first, _conformance_sentence(cases), *_metric_sentences(spec, judgements)]
-
-
-def _conformance_sentence(cases: Sequence[Case]) -> str:
-    mine = [case for case in cases if case.suite == CONFORMANCE]
-    counts = {outcome: sum(case.outcome == outcome for case in mine) for outcome in get_args(CaseOutcome)}
-    accepted = sum(case.accepted for case in mine)
-    if not counts["passed"] + counts["failed"] + counts["error"]:
-        return "Conformance was not judged: none of its tests has a result."
-    skipped = f", {counts['error']} could not be judged" if counts["error"] else ""
-    skipped += f", {accepted} failed but accepted by the spec" if accepted else ""
-    skipped += f", {counts['skipped'] - accepted} skipped" if counts["skipped"] > accepted else ""
-    if counts["failed"]:
-        judged = counts["failed"] + counts["passed"]
-        return f"Conformance failed: {counts['failed']} of {judged} tests failed{skipped}."
-    if counts["error"]:
-        return f"Conformance was not judged completely: {counts['passed']} tests passed{skipped}."
-    return f"Conformance passed: {counts['passed']} tests passed{skipped}."
-
-
 def _metric_sentences(spec: Spec, judgements: Sequence[Judgement]) -> list[str]:
     words = {
         Verdict.MEETS: "Targets met",
@@ -234,11 +191,11 @@ def _modules(cases: Sequence[Case]) -> list[Module]:
     return [
         Module(
             name=name,
-            passed=sum(case.outcome == "passed" for case in found),
-            failed=sum(case.outcome == "failed" for case in found),
-            errors=sum(case.outcome == "error" for case in found),
-            skipped=sum(case.outcome == "skipped" for case in found),
-            time_s=sum(case.time_s for case in found),
+            passed=sum(case.result is Result.PASSED for case in found),
+            failed=sum(case.result is Result.FAILED for case in found),
+            errors=sum(case.result is Result.ERROR for case in found),
+            not_judged=sum(case.result is Result.NOT_JUDGED for case in found),
+            time_s=sum(case.duration_s for case in found),
         )
         for name, found in by_name.items()
     ]

@@ -59,7 +59,7 @@ def entropy_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     return problems
 
 
-@check("boot.kernel_log", Subject.GUEST, given=lambda spec: spec.boot)
+@check("boot.kernel_log", Subject.GUEST, given=lambda spec: spec.boot, proves=["boot-kernel-log"])
 def kernel_log_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     """Lines of the kernel log that report an error."""
     answer = facts["boot.kernel_log"]
@@ -79,7 +79,7 @@ def line_problems(boot: Boot, text: str) -> list[str]:
     return problems
 
 
-@check("boot.service", Subject.GUEST, given=lambda spec: spec.boot)
+@check("boot.service", Subject.GUEST, given=lambda spec: spec.boot, proves=["boot-services"])
 def service_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     """Services that should run and do not."""
     answer = facts["boot.services"]
@@ -88,7 +88,7 @@ def service_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     return [f"service not running: {line}" for line in answer.output.split("\n") if line.strip()]
 
 
-@check("boot.swap", Subject.GUEST, given=lambda spec: spec.boot)
+@check("boot.swap", Subject.GUEST, given=lambda spec: spec.boot, proves=["boot-no-swap"])
 def swap_problems(boot: Boot, facts: ProbeResults) -> list[str]:
     """Swap devices. All memory of a guest must be in its snapshot's memory file, so none is allowed."""
     answer = facts["boot.swap"]

@@ -12,7 +12,12 @@ LINKER_CONFIGURATION = ("/etc/ld.so.conf", "/etc/ld.so.conf.d/*.conf", "/etc/ld-
 EXECUTABLE = 0o111
 
 
-@check("dangling.interpreter", Subject.IMAGE, given=lambda spec: spec.dangling_dependencies)
+@check(
+    "dangling.interpreter",
+    Subject.IMAGE,
+    given=lambda spec: spec.dangling_dependencies,
+    proves=["dangling-interpreter"],
+)
 def interpreter_problems(paths: DanglingDependencies, tree: ImageTree) -> list[str]:
     """Executable scripts whose interpreter is not in the image."""
     problems = []
@@ -24,7 +29,12 @@ def interpreter_problems(paths: DanglingDependencies, tree: ImageTree) -> list[s
     return problems
 
 
-@check("dangling.library", Subject.IMAGE, given=lambda spec: spec.dangling_dependencies)
+@check(
+    "dangling.library",
+    Subject.IMAGE,
+    given=lambda spec: spec.dangling_dependencies,
+    proves=["dangling-library"],
+)
 def library_problems(paths: DanglingDependencies, tree: ImageTree) -> list[str]:
     """Programs and libraries that need a shared library or a dynamic linker that is not in the image."""
     directories = [*paths.library_paths, *_configured_directories(tree)]

@@ -68,7 +68,7 @@ def dns_problems(network: Network, facts: ProbeResults) -> list[str]:
     return [] if found == expected else [f"/etc/resolv.conf: name servers {found}, expected {expected}"]
 
 
-@check("network.hostname", Subject.GUEST, given=lambda spec: spec.network)
+@check("network.hostname", Subject.GUEST, given=lambda spec: spec.network, proves=["guest-hostname"])
 def hostname_problems(network: Network, facts: ProbeResults) -> list[str]:
     """The guest has the host name of the spec."""
     found = facts["net.hostname"].output.strip()

@@ -178,8 +178,12 @@ def secret_problems(files: Sequence[Path], secret: str) -> list[str]:
 
 
 def hazard(name: str, proves: Iterable[str] = ()) -> Callable[[Function], Function]:
-    """Register a hazard: a check that is given the spec and LineageFacts. proves: ids of requirements."""
-    return check(f"hazard.{name}", Subject.LINEAGE, given=lambda spec: spec, proves=proves)
+    """Register a hazard: a check that is given the spec and LineageFacts.
+
+    It proves the requirement `hazard-NAME`, or those in `proves`.
+    """
+    ids = tuple(proves) or (f"hazard-{name}",)
+    return check(f"hazard.{name}", Subject.LINEAGE, given=lambda spec: spec, proves=ids)
 
 
 # --- Random numbers ---------------------------------------------------------------------------------------------------

@@ -1,14 +1,15 @@
 """Which tests a run had to answer: every test that was collected, before any option left some of them out.
 
-A run directory holds collected.json: test names by module, as in {"conformance/test_tools": ["test_tool_works[git]"]}.
-It lists every module of the suites that judge an image, with no name for one that was not collected at all. A test that
-is listed and has no result was not run, whatever the reason: deselected, after the first failure, interrupted, crashed.
+A run directory holds collected.json: the requirements that each test proves, by module and name, as in
+{"conformance/test_tools": {"test_tool_works[git]": ["tool-git"]}}. It lists every module of the suites that judge an
+image, with no test for one that was not collected at all. A test that is listed and has no result was not run, whatever
+the reason: deselected, after the first failure, interrupted, crashed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
@@ -16,14 +17,14 @@ from pydantic import TypeAdapter, ValidationError
 from hornet.foreign_file import ForeignFileError, first_problem, read_json
 from hornet.host.durable import write_file
 from hornet.installation import TESTS
-from hornet.results.junit import Case
 
 COLLECTED_FILE = "collected.json"
 MAX_COLLECTED_BYTES = 4 << 20
 # The suites that judge an image, in the order of a run.
 IMAGE_SUITES = ("conformance", "procedures", "network", "perf")
-Collected = Mapping[str, list[str]]
-_COLLECTED = TypeAdapter(dict[str, list[str]])
+# Requirement ids by test name, by module.
+Collected = Mapping[str, Mapping[str, list[str]]]
+_COLLECTED = TypeAdapter(dict[str, dict[str, list[str]]])
 
 
 def image_modules() -> list[str]:
@@ -31,23 +32,22 @@ def image_modules() -> list[str]:
     return [f"{suite}/{path.stem}" for suite in IMAGE_SUITES for path in sorted((TESTS / suite).glob("test_*.py"))]
 
 
-def note_collected(directory: Path, tests: Iterable[tuple[str, str]]) -> None:
-    """Add tests, as pairs of module and name, to what a run directory lists already."""
+def note_collected(directory: Path, tests: Mapping[str, list[str]]) -> None:
+    """Add tests (requirement ids by test, as in `conformance/test_tools::test_x`) to what a run lists already."""
     path = directory / COLLECTED_FILE
-    known = {module: list[str]() for module in image_modules()}
+    known = {module: dict[str, list[str]]() for module in image_modules()}
     if path.exists():
         known |= read_collected(path)
-    for module, name in tests:
-        names = known.setdefault(module, [])
-        if name not in names:
-            names.append(name)
+    for test, ids in tests.items():
+        module, _, name = test.partition("::")
+        known.setdefault(module, {})[name] = ids
     write_file(path, json.dumps(known, indent=1) + "\n")
 
 
-def read_collected(path: Path) -> dict[str, list[str]]:
+def read_collected(path: Path) -> dict[str, dict[str, list[str]]]:
     """The tests by module. Raises ForeignFileError for a file that is missing, too big or not of this form."""
     try:
-        return _COLLECTED.validate_python(read_json(path, MAX_COLLECTED_BYTES))
+        return _COLLECTED.validate_python(read_json(path, MAX_COLLECTED_BYTES), strict=True)
     except ValidationError as error:
         raise ForeignFileError(f"{path.name}: {first_problem(error)}", "run the tests again") from error
 
@@ -59,19 +59,27 @@ def missing_suites(collected: Collected) -> list[str]:
     return [f"{suite}: not run: {COLLECTED_FILE} lists none of its modules" for suite in suites if suite not in listed]
 
 
-def not_run(collected: Collected, cases: Iterable[Case]) -> list[str]:
+def without_result(collected: Collected, have: Collection[str]) -> dict[str, list[str]]:
+    """The requirement ids of each listed test that is not in `have`, by test."""
+    return {
+        test: ids
+        for module, tests in collected.items()
+        for name, ids in tests.items()
+        if (test := f"{module}::{name}") not in have
+    }
+
+
+def not_run(collected: Collected, have: Collection[str]) -> list[str]:
     """One sentence for each module of a suite that judges images of which a test has no result."""
-    have: dict[str, set[str]] = {}
-    for case in cases:
-        have.setdefault(case.module, set()).add(case.name)
+    missing = without_result(collected, have)
     sentences = []
-    for module, names in collected.items():
-        missing = [name for name in names if name not in have.get(module, set())]
+    for module, tests in collected.items():
         if module.partition("/")[0] not in IMAGE_SUITES:
             continue
-        if not names:
+        names = [name for name in tests if f"{module}::{name}" in missing]
+        if not tests:
             sentences.append(f"{module}: not run: none of its tests was collected")
-        elif missing:
-            shown = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
-            sentences.append(f"{module}: not run: {len(missing)} of {len(names)} tests: {shown}")
+        elif names:
+            shown = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+            sentences.append(f"{module}: not run: {len(names)} of {len(tests)} tests: {shown}")
     return sentences

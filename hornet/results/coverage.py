@@ -4,29 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from hornet.results.collected import IMAGE_SUITES
-from hornet.spec.requirements import Requirement
+from hornet.spec.requirements import Needs, Requirement
 
-TITLE = "# Guide coverage"
+TITLE = "# Requirements and their tests"
 INTRODUCTION = """
-With this page you find the tests that prove each requirement of the build guide, and what a verdict
-needs (*Takes*): a KVM lane, a VM in any lane, or no VM. A run's report shows the verdicts in the
-same order.
+With this page you find the tests that prove each requirement, of the build guide and beyond it, and
+what a verdict needs: a KVM lane, a VM in any lane, or no VM. A run's report shows the results in
+the same order. `hornetos explain ID` says why a requirement exists and how to mend it.
 
-`hornetos guide --write` generates this page from `spec/requirements.toml` and the `requirement`
+`hornetos guide --write` generates this page from `spec/requirements/` and the `requirement`
 markers of the tests. A self-test fails if the page is stale, or if a requirement has neither a test
 nor a reason for having none.
 """
 
 
-class Takes(StrEnum):
-    """What it takes to judge a requirement, the most demanding first."""
-
-    KVM = "KVM lane"
-    VM = "VM, any lane"
-    NO_VM = "no VM"
+# What a verdict takes, from the most demanding on, in words.
+NEEDS: dict[Needs, str] = {"kvm": "KVM lane", "vm": "VM, any lane", "no-vm": "no VM"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class Check:
     """A test that proves requirements. test: as in `conformance/test_tools::test_tool_is_present`."""
 
     test: str
-    takes: Takes
+    takes: Needs
     ids: tuple[str, ...]
 
 
@@ -44,17 +39,19 @@ class Coverage:
 
     requirement: Requirement
     tests: list[str]
-    takes: Takes | None
+    takes: Needs | None
 
 
-def coverage(guide: Iterable[Requirement], checks: Sequence[Check], kvm_metrics: Iterable[str]) -> list[Coverage]:
-    """One entry per requirement, in the guide's order. kvm_metrics: metrics that only a KVM lane can judge."""
+def coverage(
+    requirements: Iterable[Requirement], checks: Sequence[Check], kvm_metrics: Iterable[str] = ()
+) -> list[Coverage]:
+    """One entry per requirement, in their order. kvm_metrics: metrics that only a KVM lane can judge."""
     needs_kvm = set(kvm_metrics)
     found = []
-    for requirement in guide:
+    for requirement in requirements:
         mine = [check for check in checks if requirement.id in check.ids]
-        takes = {check.takes for check in mine} | ({Takes.KVM} if requirement.metric in needs_kvm else set())
-        strongest = next((kind for kind in Takes if kind in takes), None) if mine else None
+        takes = {check.takes for check in mine} | ({"kvm"} if requirement.metric in needs_kvm else set())
+        strongest = next((kind for kind in NEEDS if kind in takes), None) if mine else None
         found.append(Coverage(requirement, list(dict.fromkeys(check.test for check in mine)), strongest))
     return found
 
@@ -74,6 +71,8 @@ def coverage_problems(covered: Sequence[Coverage]) -> list[str]:
         scope = "image" if in_a_run or entry.requirement.metric else "suite"
         if entry.tests and not reason and entry.requirement.scope != scope:
             problems.append(f"{name}: scope is {entry.requirement.scope!r}, expected {scope!r} by where its tests lie")
+        if entry.takes != entry.requirement.needs:
+            problems.append(f"{name}: needs is {entry.requirement.needs!r}, expected {entry.takes!r} by its tests")
     return problems
 
 
@@ -85,7 +84,7 @@ def coverage_page(covered: Sequence[Coverage]) -> str:
     for entry in covered:
         by_section.setdefault(entry.requirement.section, []).append(entry)
     for section, entries in by_section.items():
-        lines += [f"## {section}", "", "| Requirement | Tests | Takes |", "|---|---|---|"]
+        lines += [f"## {section}", "", "| Requirement | Level | Tests | Needs |", "|---|---|---|---|"]
         lines += [_row(entry) for entry in entries]
         lines.append("")
     return "\n".join(lines)
@@ -94,4 +93,5 @@ def coverage_page(covered: Sequence[Coverage]) -> str:
 def _row(entry: Coverage) -> str:
     requirement = entry.requirement
     shown = "<br>".join(f"`{test}`" for test in entry.tests) or f"not covered: {requirement.not_covered or '?'}"
-    return f"| {requirement.text} (`{requirement.id}`) | {shown} | {entry.takes or '–'} |"
+    needs = NEEDS[entry.takes] if entry.takes else "–"
+    return f"| {requirement.text} (`{requirement.id}`) | {requirement.level} | {shown} | {needs} |"

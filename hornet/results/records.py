@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hornet.errors import HostError
 from hornet.foreign_file import ForeignFileError, first_problem, parse_json, read_bytes
+from hornet.host.append import append_line
 from hornet.spec.lane import Lane
 from hornet.vmm.registry import LANE_NAMES, lane_named
 
@@ -122,19 +121,7 @@ class Record(BaseModel):
 
 def append_record(run_directory: Path, record: Record) -> None:
     """Add one line to records.jsonl. Raises HostError for a full or unwritable disk."""
-    path = run_directory / RECORDS_FILE
-    line = json.dumps(record.model_dump(mode="json")).encode() + b"\n"
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            # A single write: lines of several processes never interleave.
-            written = os.write(descriptor, line)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise HostError(f"{path}: {error.strerror}", f"make {run_directory} writable, or free space there") from error
-    if written != len(line):
-        raise HostError(f"{path}: only {written} of {len(line)} bytes could be written", "free space there")
+    append_line(run_directory / RECORDS_FILE, json.dumps(record.model_dump(mode="json")))
 
 
 def read_records(path: Path) -> tuple[list[Record], list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,16 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from hornet.errors import HostError
 from hornet.foreign_file import ForeignFileError, first_problem, read_json
 from hornet.results.benchmarks import read_benchmarks
-from hornet.results.collected import COLLECTED_FILE, missing_suites, not_run, read_collected
-from hornet.results.junit import Case, read_junit
+from hornet.results.collected import COLLECTED_FILE, Collected, missing_suites, read_collected
+from hornet.results.outcomes import OUTCOMES_FILE, Case, read_outcomes
 from hornet.results.records import RECORDS_FILE, Amount, Record, read_records
+from hornet.results.run_info import RUN_FILE, SPEC_FILE, RunInfo, Session, read_run_info, run_problems
+from hornet.spec.model import Spec
 from hornet.text import one_line
 
 ARTIFACTS_FILE = "artifacts.json"
 HOST_FILE = "host.json"
+# For other programs; the suite reads outcomes.jsonl.
 JUNIT_FILE = "junit.xml"
 # host.json and artifacts.json have a few KiB.
 MAX_FACTS_BYTES = 1 << 20
@@ -45,6 +48,8 @@ class KernelFacts(BaseModel):
 
 # The fields of a record that may hold any text.
 _TEXTS = {"name", "unit", "dimensions", "host", "parts"}
+# The fields of a case that are shown on one line.
+_CASE_TEXTS = {"test", "reason"}
 _ANY_FACTS = TypeAdapter[Any](dict[str, Any])
 _MODELS = {"rootfs": TypeAdapter[Any](RootfsFacts), "kernel": TypeAdapter[Any](KernelFacts)}
 
@@ -62,9 +67,10 @@ class Run:
     cases: list[Case] = field(default_factory=list)
     artifacts: dict[str, dict[str, Any]] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
+    collected: Collected = field(default_factory=dict)
+    info: RunInfo | None = None
     problems: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
-    not_run: list[str] = field(default_factory=list)
 
     @property
     def rootfs(self) -> RootfsFacts:
@@ -77,8 +83,35 @@ class Run:
         return KernelFacts.model_validate(self.artifacts.get("kernel", {}))
 
     @property
+    def subject(self) -> dict[str, str]:
+        """SHA-256 of what was judged: kernel, rootfs, snapshot (of its manifest), as far as recorded."""
+        found = {name: facts.get("self_sha256") or facts.get("sha256") for name, facts in self.artifacts.items()}
+        return {name: str(sha256) for name, sha256 in found.items() if sha256}
+
+    @property
     def name(self) -> str:
         return self.directory.name
+
+    @property
+    def tier(self) -> str | None:
+        """The tier by whose rules it was judged; None if unknown."""
+        return self.info.tier if self.info else None
+
+    @property
+    def suite(self) -> str:
+        """The version of the suite that made it; empty if unknown."""
+        return self.info.suite if self.info else ""
+
+    @property
+    def sessions(self) -> list[Session]:
+        return self.info.sessions if self.info else []
+
+    def spec(self) -> Spec | None:
+        """The specification by which it ran, with its overlays; None if the run has none that this suite can read."""
+        try:
+            return Spec.model_validate(read_json(self.directory / SPEC_FILE, MAX_FACTS_BYTES))
+        except (ForeignFileError, ValidationError):
+            return None
 
     @property
     def lanes(self) -> list[str]:
@@ -92,14 +125,17 @@ def load_run(directory: Path) -> Run:
     if not directory.is_dir():
         raise HostError(f"{directory}: no such run directory", "name a run in HORNET_HOME/reports")
     run = Run(directory)
+    _load_info(run)
     _load_records(run)
-    _load_junit(run)
+    _load_outcomes(run)
     _load_collected(run)
+    run.host = _load_json(run, HOST_FILE)
+    if run.host and any(record.host != run.host for record in run.records):
+        run.lost.append(f"{RECORDS_FILE}: it has values of another host than {HOST_FILE}: a run is of one host")
     run.problems += run.lost
     _note_artifacts(run, _load_json(run, ARTIFACTS_FILE))
-    run.host = _load_json(run, HOST_FILE)
     run.records = [record.model_copy(update=_as_text(record.model_dump(include=_TEXTS))) for record in run.records]
-    run.cases = [replace(case, name=one_line(case.name), module=one_line(case.module)) for case in run.cases]
+    run.cases = [case.model_copy(update=_as_text(case.model_dump(include=_CASE_TEXTS))) for case in run.cases]
     run.artifacts, run.host = _as_text(run.artifacts), _as_text(run.host)
     run.problems, run.lost = _as_text(run.problems), _as_text(run.lost)
     return run
@@ -142,21 +178,27 @@ def _load_records(run: Run) -> None:
             run.records += [record for record in found if record.identity not in known]
 
 
-def _load_junit(run: Run) -> None:
-    paths = sorted(run.directory.glob("junit*.xml"))
-    if not paths:
-        run.lost.append("junit*.xml: no such file: no test results")
-    for path in paths:
-        try:
-            run.cases += read_junit(path)
-        except ForeignFileError as error:
-            run.lost.append(error.message)
+def _load_info(run: Run) -> None:
+    try:
+        run.info = read_run_info(run.directory / RUN_FILE)
+        run.lost += run_problems(run.directory, run.info)
+    except ForeignFileError as error:
+        run.lost.append(f"{error.message}: how this run was made, and whether it ended, is unknown")
+
+
+def _load_outcomes(run: Run) -> None:
+    try:
+        run.cases, damaged = read_outcomes(run.directory / OUTCOMES_FILE)
+    except ForeignFileError as error:
+        run.lost.append(f"{error.message}: no test results")
+    else:
+        run.lost += damaged
 
 
 def _load_collected(run: Run) -> None:
     try:
-        collected = read_collected(run.directory / COLLECTED_FILE)
-        run.not_run = [*missing_suites(collected), *not_run(collected, run.cases)]
+        run.collected = read_collected(run.directory / COLLECTED_FILE)
+        run.lost += missing_suites(run.collected)
     except ForeignFileError as error:
         run.lost.append(f"{error.message}: whether every test ran is unknown")
 

@@ -14,8 +14,6 @@ from hornet.foreign_file import ForeignFileError, read_toml
 from hornet.installation import SPEC_DIRECTORY
 from hornet.spec.renamed import renamed_keys
 
-# In the same directory, but read separately: hornet/spec/requirements.py.
-REQUIREMENTS_FILE = "requirements.toml"
 SHOWN_PROBLEMS = 20
 MAX_SPEC_BYTES = 256 << 10
 
@@ -30,7 +28,7 @@ def read_spec(path: Path) -> list[Origin]:
     """
     if not path.is_dir():
         return [(path, _read_toml(path))]
-    files = sorted(file for file in path.glob("*.toml") if file.name != REQUIREMENTS_FILE)
+    files = sorted(path.glob("*.toml"))
     if not files:
         raise SpecError(f"{path}: a directory without *.toml files", f"copy the files of {SPEC_DIRECTORY} into it")
     origins: list[Origin] = [(file, _read_toml(file)) for file in files]

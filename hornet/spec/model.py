@@ -5,7 +5,6 @@ A wrong key or value is an error that names the file, the key, the value found a
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
@@ -23,7 +22,8 @@ from hornet.spec.rules import Boot, DanglingDependencies, FileRule, Health, Read
 from hornet.spec.snapshots import Hazards, SnapshotFiles
 from hornet.spec.targets import Metric, Quantity
 from hornet.spec.tiers import Init, Tier, Tool
-from hornet.spec.types import Line, Table, Token
+from hornet.spec.types import Table, Token
+from hornet.text import similar_names
 
 # Its target is the kernel's size limit.
 KERNEL_METRIC = "kernel_size"
@@ -41,7 +41,6 @@ class Spec(Table):
     network: Network
     snapshot: SnapshotFiles
     hazards: Hazards
-    accepted: dict[Line, Line] = {}
     inits: dict[Token, Init]
     tiers: dict[Token, Tier]
     tools: dict[Token, Tool]
@@ -84,11 +83,9 @@ class Spec(Table):
         known: dict[str, Quantity] = {**self.measurements, **self.metrics}
         if name in known:
             return known[name]
-        close = difflib.get_close_matches(name, known, n=1)
-        meant = f"did you mean {close[0]!r}? " if close else ""
         raise SpecError(
-            f"unknown measurement {name!r}",
-            f"{meant}target metrics are named in spec/targets.toml, other measurements in spec/measuring.toml",
+            f"unknown measurement {name!r}{similar_names(name, known)}",
+            "target metrics are named in spec/targets.toml, other measurements in spec/measuring.toml",
         )
 
     def target(self, metric: str, tier: str = "") -> float:

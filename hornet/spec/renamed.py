@@ -19,6 +19,7 @@ RENAMED = {
 }
 # Old key: why it has no replacement.
 REMOVED = {
+    "accepted": "name the requirement in a waivers file (docs/policy.md)",
     "machine.shutdown_timeout_s": "it was never read",
     "metrics.*.baseline_quote": "reports show baseline",
     "metrics.*.target_quote": "reports show target",

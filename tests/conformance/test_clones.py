@@ -41,21 +41,25 @@ def other_fleet(new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
         assert not fleet.vms, "a VM that could not be restored was left behind"
 
 
+@pytest.mark.requirement("clone-own-disk")
 def test_each_clone_has_its_own_disk(lineage: Lineage) -> None:
     vms = [lineage.grandchild.vm, *(clone.vm for clone in lineage.clones)]
     assert_no_problems(disk_problems({vm.name: vm.disk for vm in vms}, lineage.parent.bundle.rootfs))
 
 
+@pytest.mark.requirement("clone-shared-memory")
 def test_clones_share_memory_pages(lineage: Lineage) -> None:
     """All clones but the first, which has a copy."""
     for clone in lineage.clones[1:]:
         assert_no_problems(sharing_problems(clone.name, memory_split(clone.vm.vmm.pid, [lineage.parent.bundle.memory])))
 
 
+@pytest.mark.requirement("clones-keep-snapshot")
 def test_clones_do_not_change_the_snapshot(lineage: Lineage) -> None:
     lineage.parent.bundle.check_full()
 
 
+@pytest.mark.requirement("disk-single-user")
 def test_second_vm_on_one_disk_is_rejected(lineage: Lineage, lane: Lane, tmp_path: Path) -> None:
     """Also through a link: two VMs that write one file system destroy it."""
     vm = lineage.clones[-1].vm
@@ -66,6 +70,7 @@ def test_second_vm_on_one_disk_is_rejected(lineage: Lineage, lane: Lane, tmp_pat
         driver_of(lane).restore(lane, config, memory=lineage.parent.bundle.memory, state=lineage.parent.bundle.state)
 
 
+@pytest.mark.requirement("restore-other-machine")
 def test_different_machine_is_rejected(lineage: Lineage, spec: Spec, new_fleet: Callable[..., Fleet]) -> None:
     with (
         new_fleet(memory_mib=spec.machine.memory_mib * 2) as fleet,
@@ -74,6 +79,7 @@ def test_different_machine_is_rejected(lineage: Lineage, spec: Spec, new_fleet: 
         fleet.restore(lineage.parent.bundle)
 
 
+@pytest.mark.requirement("restore-truncated")
 @pytest.mark.parametrize("name", ["memory", "state"])
 def test_truncated_file_is_rejected(name: str, lineage: Lineage, other_fleet: Fleet, tmp_path: Path) -> None:
     """Even without a seal check, which would refuse it first."""
@@ -87,6 +93,7 @@ def test_truncated_file_is_rejected(name: str, lineage: Lineage, other_fleet: Fl
         other_fleet.restore(Bundle(tmp_path, lineage.parent.bundle.names))
 
 
+@pytest.mark.requirement("clone-of-clone")
 def test_clone_of_a_clone_continues(lineage: Lineage) -> None:
     """The program of the first snapshot still runs in a restored snapshot of a clone."""
     grandchild = lineage.grandchild
@@ -95,6 +102,7 @@ def test_clone_of_a_clone_continues(lineage: Lineage) -> None:
     assert grandchild.seen.count > lineage.clones[0].later.seen.count
 
 
+@pytest.mark.requirement("clone-outlives-snapshot")
 def test_clone_outlives_its_snapshot(lineage: Lineage, fleet: Fleet) -> None:
     """A clone's snapshot was moved and then removed before the clone ran. The clone could still read all of it."""
     orphan = lineage.grandchild
@@ -105,6 +113,7 @@ def test_clone_outlives_its_snapshot(lineage: Lineage, fleet: Fleet) -> None:
     assert orphan.worked.startswith("git version"), orphan.worked
 
 
+@pytest.mark.requirement("killed-vm-disk-sound")
 def test_disk_of_a_killed_vm_is_sound(lineage: Lineage, spec: Spec, workspace: Workspace) -> None:
     """After kill -9 during writes, the journal restores the file system, and synced data is there."""
     vm = lineage.clones[-1].vm

@@ -22,7 +22,6 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-import reports.summary
 from builders.kernel.elf import loadable
 from hornet.checks.catalog import guest_checks
 from hornet.errors import HornetError
@@ -39,7 +38,8 @@ from hornet.installation import SPEC_DIRECTORY
 from hornet.network import AddressPlan
 from hornet.results.benchmarks import parse_benchmarks
 from hornet.results.capacity import METRIC, Footprint
-from hornet.results.junit import parse_junit
+from hornet.results.gate import Demands
+from hornet.results.outcomes import parse_outcomes
 from hornet.results.records import parse_records
 from hornet.results.run import Run, _note_artifacts
 from hornet.snapshot.manifest import FileSeal, Manifest, parse_manifest
@@ -274,16 +274,16 @@ def _overlay_samples() -> Iterable[bytes]:
 # --- runs ------------------------------------------------------------------------------------------------------------
 
 
-# The guide is the project's own: read once, so that inputs are tried a hundred times a second, not ten.
-vars(reports.summary)["load_requirements"] = cache(load_requirements)
+# The project's own: read once, so that inputs are tried a hundred times a second, not ten.
+_demands = cache(lambda: Demands(load_requirements()))
 _REPORT = TypeAdapter(Report)
 _EARLIER = Run(Path("earlier"), records=synthetic_run.records())
 
 
 def _report(run: Run) -> Report:
     """What a report's data are made of, also with this run as the baseline."""
-    summarize(_EARLIER, _spec(), run)
-    report = summarize(run, _spec(), _EARLIER)
+    summarize(_EARLIER, _spec(), _demands(), run)
+    report = summarize(run, _spec(), _demands(), _EARLIER)
     _REPORT.dump_json(report)
     return report
 
@@ -301,13 +301,14 @@ def _records_samples() -> Iterable[bytes]:
     return [*(line for line in lines if len(line) < 2500), b"\n".join(lines[:3])]
 
 
-def _junit(data: bytes) -> None:
-    _report(Run(Path("run"), cases=parse_junit(data.decode("utf-8", "replace"))))
+def _outcomes(data: bytes) -> None:
+    cases, problems = parse_outcomes(data)
+    _report(Run(Path("run"), cases=cases, problems=problems))
 
 
-def _junit_samples() -> Iterable[bytes]:
-    entity = '<!DOCTYPE a [<!ENTITY b "bbbbbbbb"><!ENTITY c "&b;&b;">]><testsuites>&c;</testsuites>'
-    return [synthetic_run.junit_xml(synthetic_run.CASES).encode(), entity.encode()]
+def _outcomes_samples() -> Iterable[bytes]:
+    text = synthetic_run.lines(synthetic_run.CASES).encode()
+    return [text, *text.splitlines()]
 
 
 def _facts(data: bytes) -> None:
@@ -374,7 +375,7 @@ TARGETS = {
     "vm_state": Target(lambda data: parse_state(data), _state_samples),
     "overlay": Target(_overlay, _overlay_samples),
     "records": Target(_records, _records_samples),
-    "junit": Target(_junit, _junit_samples),
+    "outcomes": Target(_outcomes, _outcomes_samples),
     "facts": Target(_facts, _facts_samples),
     "benchmarks": Target(_benchmarks, _benchmark_samples),
     "guest": Target(_guest, _guest_samples),

@@ -20,7 +20,7 @@ from hornet.host.file_copy import clone_file
 from hornet.host.proc import run
 from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
-from hornet.results.junit import read_junit
+from hornet.results.outcomes import OUTCOMES_FILE, Result, read_outcomes
 from hornet.spec.lane import Lane
 from hornet.vm.fleet import Fleet
 from hornet.vm.guest import SshKey, read_ssh_key, ssh_key
@@ -84,11 +84,11 @@ def test_foreign_image_is_judged_by_the_required_tier(
     ]
     environment = {**os.environ, "HORNET_HOME": str(tmp_path / "home")}
     done = subprocess.run(words, cwd=SOURCE, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    cases = {case.name: case for case in read_junit(tmp_path / "run" / "junit.xml")}
-    failed = [name for name, case in cases.items() if case.outcome != "passed"]
+    cases = {case.name: case for case in read_outcomes(tmp_path / "run" / OUTCOMES_FILE)[0]}
+    failed = [name for name, case in cases.items() if case.result is not Result.PASSED]
     assert failed == ["test_image_fits_its_tier"], done.stdout[-3000:]
-    assert "HornetOS Micro" in cases["test_image_fits_its_tier"].message
-    assert cases["test_all_three_files_exist"].outcome == "passed"
+    assert "HornetOS Micro" in cases["test_image_fits_its_tier"].reason
+    assert cases["test_all_three_files_exist"].result is Result.PASSED
 
 
 def test_key_that_the_image_does_not_accept_is_named(

@@ -72,6 +72,8 @@ def installation(workspace: Workspace) -> Iterator[Installation]:
         install = [*pip, "-c", str(SOURCE / "constraints.txt"), f"{wheel}[build]"]
         subprocess.run(install, check=True, timeout=BUILD_TIMEOUT_S)
         shutil.copytree(EXAMPLE, directory / "team")
+        # Other users run it, also where the umask gives them nothing.
+        subprocess.run(["chmod", "-R", "a+rX", str(directory)], check=True)
         yield Installation(directory, workspace.root)
 
 

@@ -32,6 +32,7 @@ def test_each_hop_translates_the_source_address(lab: Lab) -> None:
     assert senders - {str(SITE)} == {str(plan.namespace_address.ip)}
 
 
+@pytest.mark.requirement("nat-separates-guests")
 def test_all_guests_connect_at_once(lab: Lab, guests: list[FakeGuest]) -> None:
     """All guests use the same address and ports; NAT separates them."""
 
@@ -54,6 +55,7 @@ def test_each_name_server_answers(lab: Lab, spec: Spec) -> None:
         assert lab.a.run(partial(look_up, SITE_NAME, str(server))) == str(SITE)
 
 
+@pytest.mark.requirement("egress-full-packets")
 def test_full_packets_pass_and_longer_ones_are_rejected(lab: Lab) -> None:
     """No hop has a smaller MTU than the guest's card: an unfragmented packet of that size comes back."""
     mtu = lab.a.run(lambda: _mtu(lab.host.network.guest_interface))
@@ -63,6 +65,7 @@ def test_full_packets_pass_and_longer_ones_are_rejected(lab: Lab) -> None:
     assert caught.value.errno == errno.EMSGSIZE
 
 
+@pytest.mark.requirement("egress-bulk-data")
 def test_bulk_transfer_arrives_unchanged(guests: list[FakeGuest], lab: Lab) -> None:
     """Several guests transfer at once, each with its own bytes."""
 

@@ -31,6 +31,7 @@ def test_host_forwards_and_translates(host_net: HostNet, vms: list[VMNamespace])
     assert_no_problems(host_problems(host_net))
 
 
+@pytest.mark.requirement("trouble-namespace")
 def test_iproute2_lists_all_namespaces(vms: list[VMNamespace]) -> None:
     listed = run(["ip", "netns", "list"], timeout_s=20).output
     assert_no_problems([f"{vm.name} is not in `ip netns list`" for vm in vms if vm.name not in listed.split()])

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.perf
 PHASES = ("vmm_start_ms", "userland_ms", "sshd_ms")
 
 
+@pytest.mark.requirement("target-cold-boot")
 def test_cold_boot(
     benchmark: Any,
     fleet: Fleet,

@@ -35,6 +35,7 @@ def clones(fleet: Fleet, bundle: Bundle, spec: Spec) -> Iterator[list[VM]]:
         fleet.remove(vm)
 
 
+@pytest.mark.requirement("target-ram", "target-density")
 @pytest.mark.parametrize("state", ["restored", "worked"])
 def test_memory_of_clones(
     state: str,

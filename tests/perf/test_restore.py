@@ -33,6 +33,7 @@ def own_bundle(bundle: Bundle, workspace: Workspace) -> Iterator[Bundle]:
         yield bundle.copied_to(directory)
 
 
+@pytest.mark.requirement("target-restore")
 @pytest.mark.parametrize("page_cache", ["hot", "cold"])
 def test_restore(
     page_cache: str,

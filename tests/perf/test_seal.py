@@ -17,6 +17,7 @@ pytestmark = pytest.mark.perf
 CHEAP_SEAL_LIMIT_MS = 1.0
 
 
+@pytest.mark.requirement("seal-cost")
 def test_cheap_seal(
     benchmark: Any, bundle: Bundle, describe: Callable[..., None], record: Callable[..., Record]
 ) -> None:
@@ -28,6 +29,7 @@ def test_cheap_seal(
     assert median_ms < CHEAP_SEAL_LIMIT_MS
 
 
+@pytest.mark.requirement("seal-cost")
 @pytest.mark.parametrize("page_cache", ["hot", "cold"])
 def test_full_seal(
     page_cache: str, benchmark: Any, bundle: Bundle, describe: Callable[..., None], record: Callable[..., Record]

@@ -101,7 +101,7 @@ def test_what_follows_two_dashes_reaches_pytest(words: list[str], monkeypatch: p
         (["--lane", "qemu/tgc"], "unknown lane 'qemu/tgc'"),
         (
             ["--baseline", "20260101-00000"],
-            "20260101-00000: no such run\n  next: name a run directory, or one of: 2026",
+            "20260101-00000: no such run; did you mean 20260101-000000?\n  next: name a run directory",
         ),
         (["--tier", "mikro"], "mikro"),
     ],

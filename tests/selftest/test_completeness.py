@@ -9,8 +9,16 @@ from pathlib import Path
 import pytest
 
 from hornet.installation import SOURCE
-from hornet.results.collected import COLLECTED_FILE, image_modules, not_run, note_collected, read_collected
-from hornet.results.junit import read_junit
+from hornet.results.collected import (
+    COLLECTED_FILE,
+    IMAGE_SUITES,
+    image_modules,
+    not_run,
+    note_collected,
+    read_collected,
+)
+from hornet.results.outcomes import OUTCOMES_FILE, read_outcomes
+from hornet.results.run_info import RUN_FILE, read_run_info, run_problems
 
 SAMPLE = """
 import os, pytest
@@ -44,8 +52,9 @@ def run_sample(directory: Path, *options: str, **environment: str) -> Path:
 
 def left_out(run: Path) -> list[str]:
     collected = {MODULE: read_collected(run / COLLECTED_FILE)[MODULE]}
-    results = run / "junit.xml"
-    return not_run(collected, read_junit(results) if results.exists() else [])
+    results = run / OUTCOMES_FILE
+    cases = read_outcomes(results)[0] if results.exists() else []
+    return not_run(collected, {case.test for case in cases})
 
 
 def test_a_whole_run_leaves_nothing_out(tmp_path: Path) -> None:
@@ -63,7 +72,7 @@ def test_a_whole_run_leaves_nothing_out(tmp_path: Path) -> None:
         (["--maxfail=1"], {"FAIL": "1"}, 1),
         ([], {"PYTEST_ADDOPTS": "-k first"}, 2),
         ([], {"INTERRUPT": "1"}, 1),
-        ([], {"KILL": "1"}, 4),
+        ([], {"KILL": "1"}, 1),
         (["-n", "1", "-k", "second"], {}, 3),
         (["-m", "slow"], {}, 4),
     ],
@@ -77,16 +86,27 @@ def test_what_is_left_out_is_named(
 
 
 def test_every_module_that_judges_an_image_is_expected(tmp_path: Path) -> None:
-    note_collected(tmp_path, [("conformance/test_tools", "test_one")])
+    note_collected(tmp_path, {"conformance/test_tools::test_one": []})
     collected = read_collected(tmp_path / COLLECTED_FILE)
     assert set(image_modules()) <= set(collected)
-    assert len(not_run(collected, [])) == len(collected)
-    assert {module.partition("/")[0] for module in image_modules()} == {"conformance", "procedures", "network", "perf"}
+    assert len(not_run(collected, set())) == len(collected)
+    assert {module.partition("/")[0] for module in image_modules()} == set(IMAGE_SUITES)
 
 
 def test_two_parts_of_a_run_add_up(tmp_path: Path) -> None:
-    note_collected(tmp_path, [("conformance/test_tools", "test_one")])
-    note_collected(tmp_path, [("conformance/test_tools", "test_two"), ("selftest/test_x", "test_y")])
+    note_collected(tmp_path, {"conformance/test_tools::test_one": ["tool-git"]})
+    note_collected(tmp_path, {"conformance/test_tools::test_two": [], "selftest/test_x::test_y": []})
     collected = read_collected(tmp_path / COLLECTED_FILE)
-    assert collected["conformance/test_tools"] == ["test_one", "test_two"]
-    assert collected["selftest/test_x"] == ["test_y"]
+    assert collected["conformance/test_tools"] == {"test_one": ["tool-git"], "test_two": []}
+    assert collected["selftest/test_x"] == {"test_y": []}
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [({}, ""), ({"INTERRUPT": "1"}, "it ended with exit code "), ({"KILL": "1"}, "it has no end: it was killed")],
+    ids=["whole", "interrupted", "killed"],
+)
+def test_a_run_says_how_it_ended(environment: dict[str, str], named: str, tmp_path: Path) -> None:
+    run = run_sample(tmp_path, **environment)
+    problems = run_problems(run, read_run_info(run / RUN_FILE))
+    assert [named in problem for problem in problems] == ([True] if named else [])

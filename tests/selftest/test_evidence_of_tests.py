@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hornet.installation import SOURCE
-from hornet.results.junit import Case, read_junit
+from hornet.results.outcomes import OUTCOMES_FILE, Case, read_outcomes
 
 # VMs without a VMM, which print their name; `fleet` starts and removes them as Fleet does.
 SAMPLE = """
@@ -69,23 +69,20 @@ def run_sample(directory: Path, *options: str) -> tuple[dict[str, Case], str, di
     text = SAMPLE.replace('fleet.start("own")', 'fleet.start(f"own{len(list(fleet.home.iterdir()))}")')
     (directory / "test_sample.py").write_text(text)
     words = [sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={directory}"]
-    words += [f"--junitxml={directory}/junit.xml", f"--run-dir={directory}/run", *options]
+    words += [f"--run-dir={directory}/run", *options]
     ended = subprocess.run(
         [*words, f"{directory}/test_sample.py"], cwd=SOURCE, capture_output=True, text=True, timeout=120, check=False
     )
     kept = {path.name: sorted(file.name for file in path.iterdir()) for path in directory.glob("run/evidence/*")}
-    return {case.name: case for case in read_junit(directory / "junit.xml")}, ended.stdout, kept
+    return {case.name: case for case in read_outcomes(directory / "run" / OUTCOMES_FILE)[0]}, ended.stdout, kept
 
 
 def evidence_of(directory: Path) -> dict[str, list[str]]:
-    """The evidence that each test's result names, from junit.xml."""
-    import xml.etree.ElementTree as ET
-
+    """The evidence that each test's outcome names."""
     found = {}
-    for case in ET.parse(directory / "junit.xml").iter("testcase"):
-        named = [item.get("value", "") for item in case.iter("property") if item.get("name") == "evidence"]
-        assert all((directory / "run" / path).is_dir() for path in named)
-        found[case.get("name", "")] = [path.split("-")[-1].rstrip("0123456789") for path in named]
+    for case in read_outcomes(directory / "run" / OUTCOMES_FILE)[0]:
+        assert all((directory / "run" / path).is_dir() for path in case.evidence)
+        found[case.name] = [path.split("-")[-1].rstrip("0123456789") for path in case.evidence]
     return found
 
 
@@ -119,7 +116,7 @@ def test_an_error_shows_the_tests_own_line(tmp_path: Path) -> None:
     number = SAMPLE.splitlines().index('def test_own(own): raise GuestError("no answer", "look at it")') + 1
     assert f"no answer\n  next: look at it\n\ntest_sample.py:{number}: in test_own\n" in shown
     assert "Traceback" not in shown
-    assert cases["test_own"].message == "no answer next: look at it"
+    assert cases["test_own"].reason == "no answer next: look at it"
     number = SAMPLE.splitlines().index('def broken(): raise GuestError("broken fixture")') + 1
     assert f"broken fixture\n\ntest_sample.py:{number}: in broken\n" in shown
 

@@ -33,11 +33,13 @@ from hornet.formats.ext4.superblock import read_superblock
 from hornet.formats.ext4.verdict import judge_ext4
 from hornet.formats.kconfig import MAX_CONFIG_BYTES, MAX_KERNEL_BYTES, extract_config, read_config
 from hornet.results.benchmarks import read_benchmarks
-from hornet.results.junit import read_junit
+from hornet.results.policy import read_policy
 from hornet.results.records import read_records
+from hornet.results.run_info import read_run_info
+from hornet.results.waivers import read_waivers
 from hornet.snapshot.manifest import Manifest
 from hornet.spec.model import load_spec
-from hornet.spec.requirements import load_requirements
+from hornet.spec.requirements import read_requirements
 from hornet.vm.guest import read_public_key, read_ssh_key
 from hornet.vm.state import read_state
 from tests.support.kernel_samples import pack_bzimage
@@ -92,14 +94,16 @@ READERS: dict[str, Callable[[Path], object]] = {
     "an image": lambda path: judge_ext4(path, path.parent),
     "a spec": load_spec,
     "an overlay": lambda path: load_spec(overlays=[path]),
-    "a guide": load_requirements,
+    "requirements": read_requirements,
+    "how a run was made": read_run_info,
+    "waivers": read_waivers,
+    "a policy": read_policy,
     "a state file": read_state,
     "benchmarks": lambda path: read_benchmarks(path, "run"),
-    "test results": read_junit,
     "a private key": read_ssh_key,
     "a public key": read_public_key,
 }
-ACCEPTS = {("a guide", "an empty file"), ("an overlay", "an empty file")}
+ACCEPTS = {(what, "an empty file") for what in ("requirements", "an overlay", "waivers", "a policy")}
 
 
 @pytest.mark.parametrize("place", IN_ITS_PLACE)

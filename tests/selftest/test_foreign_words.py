@@ -22,8 +22,11 @@ from rich.table import Table
 from hornet.errors import HornetError
 from hornet.host.progress import Progress
 from hornet.installation import SOURCE
+from hornet.results.gate import Demands
+from hornet.results.outcomes import Case, Result
 from hornet.results.records import Record
 from hornet.spec.model import load_spec
+from hornet.spec.requirements import load_requirements
 from hornet.text import one_line, printable
 from hornet_cli.console import PlainConsole
 from reports import build_report, markdown, plot
@@ -31,6 +34,8 @@ from tests.support import bundle_samples, ext4_samples
 from tests.support import synthetic_run as synthetic
 from tests.support.foreign_words import HOSTILE, assert_obeyed_by_nobody
 
+OUTCOMES = (Result.FAILED, Result.ERROR, Result.NOT_JUDGED, Result.PASSED)
+DEMANDS = Demands(load_requirements())
 EVERYTHING = " ".join(HOSTILE.values())
 # What a record may be called, with what follows it there.
 A_NAME = EVERYTHING[:150]
@@ -173,8 +178,10 @@ def hostile_run(directory: Path, word: str) -> Path:
         for record in synthetic.records()
     ]
     records.append(records[-1].model_copy(update={"name": word}))
-    in_xml = re.sub(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "?", word)
-    cases = [("tests.conformance.test_tools", f"test_tool_works[{in_xml}]", outcome, in_xml) for outcome in OUTCOMES]
+    cases = [
+        Case(test=f"conformance/test_tools::test_tool_works[{place}{word}]", result=result, reason=word, detail=word)
+        for place, result in enumerate(OUTCOMES)
+    ]
     components = {word: 3.0, f"{word} too": 2.0}
     artifacts = {"rootfs": {"tier": "standard", "components_mb": components, word: word}, word: {word: {word: word}}}
     return synthetic.make_run(
@@ -186,15 +193,12 @@ def hostile_run(directory: Path, word: str) -> Path:
     )
 
 
-OUTCOMES = ("failed", "skipped", "passed")
-
-
 @pytest.fixture(scope="module")
 def benign(tmp_path_factory: pytest.TempPathFactory) -> Page:
     """What the page of a run with harmless words is made of."""
     base = tmp_path_factory.mktemp("benign")
     hostile_run(base / "before", "word")
-    paths = build_report(hostile_run(base / "run", "word"), load_spec(), baseline=base / "before")
+    paths = build_report(hostile_run(base / "run", "word"), load_spec(), DEMANDS, baseline=base / "before")
     return Page(paths.html.read_text())
 
 
@@ -202,7 +206,7 @@ def benign(tmp_path_factory: pytest.TempPathFactory) -> Page:
 def test_foreign_text_is_escaped_in_every_report_file(name: str, benign: Page, tmp_path: Path) -> None:
     hostile_run(tmp_path / "before", HOSTILE[name])
     run_directory = hostile_run(tmp_path / "run", HOSTILE[name])
-    paths = build_report(run_directory, load_spec(), baseline=tmp_path / "before")
+    paths = build_report(run_directory, load_spec(), DEMANDS, baseline=tmp_path / "before")
     for path in (paths.html, paths.markdown, paths.json, *run_directory.glob("pictures/*.svg")):
         assert_obeyed_by_nobody(path.read_bytes())
 

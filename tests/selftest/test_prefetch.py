@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from hornet.installation import SOURCE
-from hornet.results.junit import read_junit
+from hornet.results.outcomes import OUTCOMES_FILE, read_outcomes
 
 # Plays the guests. The names of its fixtures are of no importance.
 CONFTEST = """
@@ -64,7 +64,7 @@ def run_sample(directory: Path, *options: str) -> None:
     (directory / "conftest.py").write_text(CONFTEST)
     (directory / "test_sample.py").write_text(TESTS)
     words = [sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={directory}"]
-    words += [f"--junitxml={directory}/junit.xml", f"--run-dir={directory}/run", *options]
+    words += [f"--run-dir={directory}/run", *options]
     subprocess.run([*words, f"{directory}/test_sample.py"], cwd=SOURCE, capture_output=True, timeout=120, check=False)
 
 
@@ -73,7 +73,7 @@ def test_prefetch_runs_first_and_fails_only_dependent_tests(tmp_path: Path) -> N
     assert (tmp_path / "log").read_text().split("\n")[:3] == ["lineage", "facts", "first test"], (
         "no test needs the read-only root"
     )
-    cases = [(case.name, case.outcome) for case in read_junit(tmp_path / "junit.xml")]
+    cases = [(case.name, case.result) for case in read_outcomes(tmp_path / "run" / OUTCOMES_FILE)[0]]
     assert cases == [("test_file", "passed"), ("test_lineage", "error"), ("test_facts", "passed")]
 
 

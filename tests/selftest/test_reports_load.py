@@ -9,7 +9,7 @@ import pytest
 
 from hornet.errors import HornetError
 from hornet.results.benchmarks import read_benchmarks
-from hornet.results.junit import read_junit
+from hornet.results.outcomes import OUTCOMES_FILE
 from hornet.results.records import RECORDS_FILE, Record, append_record
 from hornet.results.run import load_run
 from tests.support import synthetic_run as synthetic
@@ -19,7 +19,8 @@ def test_a_complete_run_loads_without_a_problem(tmp_path: Path) -> None:
     run = load_run(synthetic.make_run(tmp_path / "run"))
     assert run.problems == []
     assert run.records == synthetic.records()
-    assert [case.outcome for case in run.cases] == [outcome for _, _, outcome, _ in synthetic.CASES]
+    assert run.cases == synthetic.CASES
+    assert (run.tier, run.subject) == ("standard", {"kernel": "0" * 64, "rootfs": "1" * 64})
     assert run.host == synthetic.HOST
 
 
@@ -36,42 +37,17 @@ def test_no_directory_is_an_error(tmp_path: Path) -> None:
         ("host.json", "[1, 2]", "host.json: expected a JSON object"),
         ("artifacts.json", None, "artifacts.json: no such file"),
         ("artifacts.json", '{"kernel": "vmlinux"}', "'kernel' is not a table"),
-        ("junit.xml", None, "junit*.xml: no such file"),
-        ("junit.xml", '<?xml version="1.0"?><testsuites><testsuite><testcase na', "junit.xml: not complete XML"),
-        ("junit.xml", "<html></html>", "junit.xml: expected JUnit XML, found <html>"),
+        (OUTCOMES_FILE, None, "outcomes.jsonl: no such file"),
+        (OUTCOMES_FILE, '{"kind": "test", "tes', "outcomes.jsonl, line 1"),
         (RECORDS_FILE, None, "records.jsonl: no such file"),
         (RECORDS_FILE, '{"name": "rootfs_size", "val', "records.jsonl, line 1"),
     ],
 )
 def test_each_missing_or_damaged_input_is_named(tmp_path: Path, name: str, text: str | None, named: str) -> None:
-    directory = synthetic.make_run(tmp_path / "run")
-    if text is None:
-        (directory / name).unlink()
-    else:
-        (directory / name).write_text(text)
+    directory = synthetic.make_run(tmp_path / "run", **{name.replace(".", "__"): text})
     problems = load_run(directory).problems
     assert len(problems) == 1, problems
     assert named in problems[0]
-
-
-def test_outcomes_modules_and_messages_of_tests(tmp_path: Path) -> None:
-    path = tmp_path / "junit.xml"
-    path.write_text(synthetic.junit_xml([*synthetic.CASES, ("tests.network.test_a", "test_b", "failed", "no <route>")]))
-    cases = {case.name: case for case in read_junit(path)}
-    failed = cases["test_b"]
-    assert (failed.suite, failed.module, failed.outcome) == ("network", "network/test_a", "failed")
-    assert failed.message == "no <route>"
-    assert "console: panic" in failed.detail
-    assert cases["test_restore_target"].not_judged
-    assert not cases["test_flags"].not_judged
-
-
-def test_fixture_error_is_not_a_verdict(tmp_path: Path) -> None:
-    path = tmp_path / "junit.xml"
-    path.write_text(
-        '<testsuite><testcase classname="tests.x.y" name="z"><error message="boom"/></testcase></testsuite>'
-    )
-    assert [(case.outcome, case.message) for case in read_junit(path)] == [("error", "boom")]
 
 
 def saved_benchmark(run: str, *, data: list[float] | None) -> str:

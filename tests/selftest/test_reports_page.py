@@ -10,16 +10,25 @@ from pathlib import Path
 
 import pytest
 
-from hornet.results.gate import Outcome
+from hornet.results.gate import Answer, Demands
+from hornet.results.outcomes import Case, Result
 from hornet.results.records import MAX_AMOUNT, Record
 from hornet.results.verdict import Verdict
 from hornet.spec.model import load_spec
+from hornet.spec.requirements import load_requirements
 from reports import build_report, publish_latest, verdict_table
 from tests.support import synthetic_run as synthetic
 
 SPEC = load_spec()
 PICTURES = {"targets", "phases", "memory", "capacity", "distributions", "components"}
-FAILED = ("tests.conformance.test_sizes", "test_kernel_size", "failed", "vmlinux: 9.2 MB <script>alert(1)</script>")
+DEMANDS = Demands(load_requirements())
+FAILED = Case(
+    test="conformance/test_sizes::test_kernel_size",
+    result=Result.FAILED,
+    reason="vmlinux: 9.2 MB <script>alert(1)</script>",
+    detail="console: panic",
+    evidence=("evidence/test_kernel_size",),
+)
 
 
 class Page(HTMLParser):
@@ -46,7 +55,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = synthetic.make_run(
         base / "run", records=synthetic.records(seed=7, slower=1.4), cases=[*synthetic.CASES, FAILED]
     )
-    build_report(run, SPEC, baseline=before)
+    build_report(run, SPEC, DEMANDS, baseline=before)
     return run
 
 
@@ -55,14 +64,14 @@ def test_the_page_is_one_file_that_loads_nothing(written: Path) -> None:
     tags = {tag for tag, _ in page.tags}
     assert not tags & {"script", "link", "img", "iframe", "object"}
     references = [ref for _, attrs in page.tags for key in ("href", "src", "xlink:href") if (ref := attrs.get(key))]
-    assert [ref for ref in references if not ref.startswith("#")] == ["report.md", "report.json"]
+    assert [ref for ref in references if not ref.startswith("#")] == ["report.md", "report.json", *FAILED.evidence]
     assert "@import" not in (written / "report.html").read_text()
     assert not re.findall(r"url\((?!['\"]?#)", (written / "report.html").read_text())
 
 
 def test_the_page_shows_verdicts_failures_and_pictures(written: Path) -> None:
     page = Page((written / "report.html").read_text())
-    assert "Failed." in page.text
+    assert "Failed: " in page.text
     assert "vmlinux: 9.2 MB <script>alert(1)</script>" in page.text, "a message is text, never markup"
     assert "console: panic" in page.text
     assert "the image has no /proc/config.gz" in page.text
@@ -89,7 +98,7 @@ def tables(markdown: str) -> list[list[str]]:
 
 def test_json_says_the_same_and_holds_every_sample(written: Path) -> None:
     report = json.loads((written / "report.json").read_text())
-    assert report["decision"]["outcome"] == Outcome.FAILS
+    assert report["decision"]["answer"] == Answer.FAILED
     assert [row["verdict"] for row in report["metrics"]] == [row.verdict for row in verdict_table(written, SPEC)]
     assert sum(len(record["samples"]) for record in report["records"]) == sum(
         len(record.samples) for record in synthetic.records()
@@ -99,24 +108,23 @@ def test_json_says_the_same_and_holds_every_sample(written: Path) -> None:
 def test_a_second_build_writes_the_same(written: Path) -> None:
     names = ["report.html", "report.md", "report.json", *(f"pictures/{p.name}" for p in written.glob("pictures/*"))]
     before = {name: (written / name).read_bytes() for name in names}
-    build_report(written, SPEC, baseline=written.parent / "before")
+    build_report(written, SPEC, DEMANDS, baseline=written.parent / "before")
     assert {name: (written / name).read_bytes() for name in names} == before
     assert not list(written.glob(".*")), "no temporary file is left"
 
 
-@pytest.mark.parametrize("left_out", ["host.json", "artifacts.json", "junit.xml", "records.jsonl"])
+@pytest.mark.parametrize("left_out", ["host.json", "artifacts.json", "outcomes.jsonl", "records.jsonl"])
 def test_a_report_is_written_without_any_one_input(tmp_path: Path, left_out: str) -> None:
     run = synthetic.make_run(tmp_path / "run")
     (run / left_out).unlink()
-    paths = build_report(run, SPEC)
-    assert left_out.replace("junit.xml", "junit*.xml") in Page(paths.html.read_text()).text
+    paths = build_report(run, SPEC, DEMANDS)
+    assert left_out in Page(paths.html.read_text()).text
 
 
 def test_a_report_of_nothing_says_that_nothing_was_judged(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    text = Page(build_report(tmp_path / "run", SPEC).html.read_text()).text
-    assert "Not judged." in text
-    assert "Conformance was not judged" in text
+    text = Page(build_report(tmp_path / "run", SPEC, DEMANDS).html.read_text()).text
+    assert "Not judged: 0 of " in text
     assert "meets target" not in text
 
 
@@ -151,6 +159,6 @@ def test_special_characters_and_extreme_values_are_drawn(tmp_path: Path) -> None
         ),
     ]
     run = synthetic.make_run(tmp_path / "run", records=records)
-    written = build_report(run, SPEC, baseline=run)
+    written = build_report(run, SPEC, DEMANDS, baseline=run)
     assert "$\\foo$" in (run / "pictures" / "phases.svg").read_text()
     assert written.html.exists()

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from hornet.installation import SOURCE
-from hornet.results.junit import read_junit
+from hornet.results.outcomes import OUTCOMES_FILE, read_outcomes
 
 TESTS = """
 import pytest
@@ -56,9 +56,9 @@ def test_what_a_library_logs_of_a_connection_is_not_shown(tmp_path: Path) -> Non
 def test_later_tests_refer_to_the_first(tmp_path: Path) -> None:
     (tmp_path / "test_sample.py").write_text(TESTS)
     words = [sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={tmp_path}"]
-    words += [f"--junitxml={tmp_path}/junit.xml", f"--run-dir={tmp_path}/run", f"{tmp_path}/test_sample.py"]
+    words += [f"--run-dir={tmp_path}/run", f"{tmp_path}/test_sample.py"]
     subprocess.run(words, cwd=SOURCE, capture_output=True, timeout=120, check=False)
-    said = {case.name: case.detail for case in read_junit(tmp_path / "junit.xml")}
+    said = {case.name: case.detail for case in read_outcomes(tmp_path / "run" / OUTCOMES_FILE)[0]}
     assert "(noticed while running a script)\nLAST WORDS" in said["test_first"]
     for later in ("test_second", "test_third"):
         assert said[later].strip() == (

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hornet.errors import SpecError
-from hornet.installation import PACKAGES, SOURCE, SPEC_DIRECTORY
+from hornet.installation import PACKAGES, SOURCE, SPEC_DIRECTORY, TESTS
 from hornet.network import AddressPlan
+from hornet.results.collected import IMAGE_SUITES
 from hornet.spec import renamed
 from hornet.spec.files import SHOWN_PROBLEMS, merge, merge_tables, read_spec
 from hornet.spec.model import KERNEL_METRIC, Spec, build_spec, load_spec
@@ -72,7 +73,7 @@ def tables_of(table: type[Table]) -> Iterator[type[Table]]:
 
 def names_read() -> set[str]:
     """What code and templates name as an attribute: enough to find most settings that nobody reads."""
-    files = [*SOURCE.joinpath("tests/conformance").rglob("*.py")]
+    files = [path for suite in IMAGE_SUITES for path in (TESTS / suite).rglob("*.py")]
     for package in PACKAGES:
         files += [path for path in (SOURCE / package).rglob("*") if path.is_file() and path.suffix != ".pyc"]
     texts = b"\n".join(path.read_bytes() for path in files if path != Path(renamed.__file__))
@@ -130,6 +131,7 @@ OLD_KEYS = [
     ("rootfs.debian.refusing.micro", "rootfs.debian.refusing: renamed: use rootfs.debian.stub_libraries"),
     ("tiers.dev.keeps", "tiers.dev.keeps: renamed: use tiers.dev.exempt_from_removals"),
     ("tools.jq.guide", "tools.jq.guide: renamed: use tools.jq.requirement"),
+    ("accepted.test_x", "accepted: removed: name the requirement in a waivers file"),
     ("schema", "schema: removed"),
     ("name", "name: removed"),
 ]

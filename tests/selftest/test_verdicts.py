@@ -1,4 +1,4 @@
-"""A failure is a verdict; what could not be judged is an error, on the terminal, in junit.xml and as exit code."""
+"""A failure is a verdict; what could not be judged is an error, on the terminal, in outcomes.jsonl and as exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hornet.installation import SOURCE
-from hornet.results.junit import Case, read_junit
+from hornet.results.outcomes import OUTCOMES_FILE, Case, read_outcomes
 from hornet_cli import test as tests_command
 from hornet_fixtures.diagnostics import is_verdict
 
@@ -57,23 +57,23 @@ def test_passed(): pass
 
 
 def run_sample(directory: Path, only: str = "test") -> tuple[int, str, list[Case]]:
-    """Exit code, what pytest printed, and the cases of junit.xml."""
+    """Exit code, what pytest printed, and the outcomes."""
     (directory / "test_sample.py").write_text(SAMPLE)
     words = [sys.executable, "-m", "pytest", "-p", "hornet_fixtures.plugin", f"--rootdir={directory}", "-k", only]
-    words += [f"--junitxml={directory}/junit.xml", f"--run-dir={directory}/run", f"{directory}/test_sample.py"]
+    words += [f"--run-dir={directory}/run", f"{directory}/test_sample.py"]
     ended = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, timeout=120)
-    return ended.returncode, ended.stdout, read_junit(directory / "junit.xml")
+    return ended.returncode, ended.stdout, read_outcomes(directory / "run" / OUTCOMES_FILE)[0]
 
 
 def test_only_a_verdict_is_a_failure(tmp_path: Path) -> None:
     code, shown, cases = run_sample(tmp_path)
-    assert {case.name: case.outcome for case in cases} == {case.name: case.name.split("_")[1] for case in cases}
+    assert {case.name: case.result for case in cases} == {case.name: case.name.split("_")[1] for case in cases}
     assert len(cases) == SAMPLE.count("\ndef test_")
     summary = [line for line in shown.splitlines() if line.startswith(("FAILED ", "ERROR "))]
     assert all(line.split("::test_")[1].startswith(line.split()[0].lower()) for line in summary)
     assert len(summary) == len(cases) - 1
     assert code == 1
-    messages = {case.name: case.message for case in cases}
+    messages = {case.name: case.reason for case in cases}
     assert messages["test_error_of_a_guest"] == "no answer"
     assert messages["test_error_in_a_check"] == "KeyError: 'missing'"
 

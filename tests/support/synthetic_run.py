@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import quoteattr
 
-from hornet.results.collected import COLLECTED_FILE
-from hornet.results.junit import METRIC_PROPERTY, module_name
+from hornet.results.collected import COLLECTED_FILE, IMAGE_SUITES
+from hornet.results.outcomes import OUTCOMES_FILE, Case, Result
 from hornet.results.records import RECORDS_FILE, Direction, Record, append_record
+from hornet.results.run_end import RESULTS
+from hornet.results.run_info import RUN_FILE, RunInfo, begin_session, end_session
+from hornet.spec.model import Spec, load_spec
+from hornet.spec.requirements import Requirement
 
 HOST = {"cpu": "Synthetic CPU (no measurement)", "cores": 2, "memory_mib": 8192, "kernel": "0.0-synthetic"}
 PHASES_MS = {"namespace": 3.1, "disk": 11.0, "process_start": 24.0, "load": 3.0, "resume": 0.4, "first_reply": 18.0}
 COMPONENTS_MB = {"Node.js 20": 71.3, "Shared libraries": 26.0, "Claude Code": 21.0, "Git": 12.9, "OpenSSH": 5.9}
 CASES = [
-    ("tests.conformance.test_tools", "test_tool_works[node]", "passed", ""),
-    ("tests.conformance.test_tools", "test_tool_works[git]", "passed", ""),
-    ("tests.conformance.test_sizes", "test_rootfs_fits_its_tier", "passed", ""),
-    ("tests.selftest.test_kernel", "test_flags", "skipped", "the image has no /proc/config.gz"),
-    ("tests.procedures.test_rollback", "test_rollback_restores_the_backup", "passed", ""),
-    ("tests.network.test_topology", "test_topology[vm1]", "passed", ""),
-    ("tests.perf.test_targets", "test_restore_target", "skipped", "not judged: emulated"),
+    Case(test="conformance/test_tools::test_tool_works[node]", result=Result.PASSED, requirements=("tool-node",)),
+    Case(test="conformance/test_tools::test_tool_works[git]", result=Result.PASSED, requirements=("tool-git",)),
+    Case(test="conformance/test_sizes::test_rootfs_fits_its_tier", result=Result.PASSED, duration_s=0.25),
+    Case(test="selftest/test_kernel::test_flags", result=Result.NOT_JUDGED, reason="the image has no /proc/config.gz"),
+    Case(test="procedures/test_rollback::test_rollback_restores_the_backup", result=Result.PASSED),
+    Case(test="network/test_topology::test_topology[vm1]", result=Result.PASSED),
+    Case(
+        test="perf/test_targets::test_restore_target",
+        result=Result.NOT_JUDGED,
+        reason="not judged: emulated",
+        metric="snapshot_restore",
+        needs_kvm=True,
+    ),
 ]
-
-
-OF_A_METRIC = f'<properties><property name="{METRIC_PROPERTY}" value="snapshot_restore"/></properties>'
 
 
 def restore_record(
@@ -60,31 +67,52 @@ def records(*, seed: int = 1, slower: float = 1.0, lane: str = "qemu/tcg") -> li
     ]
 
 
-def junit_xml(cases: list[tuple[str, str, str, str]]) -> str:
-    def body(outcome: str, message: str) -> str:
-        if outcome == "failed":
-            return f"<failure message={quoteattr(message)}>E   {message.replace('<', '&lt;')}\nconsole: panic</failure>"
-        return f'<skipped type="pytest.skip" message={quoteattr(message)}/>' if outcome == "skipped" else ""
+def green_cases(requirements: Iterable[Requirement], tier: str = "standard", lane: str = "qemu/kvm") -> list[Case]:
+    """One passed test for each requirement that a run of this tier judges by tests."""
+    return [
+        Case(
+            test=f"conformance/test_tools::test_{item.id}",
+            result=Result.PASSED,
+            requirements=(item.id,),
+            lane=lane,
+        )
+        for item in requirements
+        if item.scope == "image" and item.applies_to(tier) and not item.not_covered
+    ] + [Case(test=f"{suite}/test_x::test_y", result=Result.PASSED) for suite in IMAGE_SUITES[1:]]
 
-    lines = [
-        f'<testcase classname="{module}" name={quoteattr(name)} time="0.25">'
-        f"{OF_A_METRIC if module.endswith('.test_targets') else ''}{body(outcome, message)}</testcase>"
-        for module, name, outcome, message in cases
+
+def met_records(spec: Spec, lane: str = "qemu/kvm", tier: str = "standard") -> list[Record]:
+    """Every target metric, just met."""
+    return [
+        Record(
+            name=key,
+            value=spec.target(key, tier),
+            unit=metric.unit,
+            direction=metric.direction,
+            lane=lane,
+            dimensions={"tier": tier} if metric.target_tier else {},
+            host=HOST,
+        )
+        for key, metric in spec.metrics.items()
     ]
-    return f'<?xml version="1.0" encoding="utf-8"?><testsuites><testsuite>{"".join(lines)}</testsuite></testsuites>'
 
 
-def collected_in(cases: list[tuple[str, str, str, str]]) -> dict[str, list[str]]:
+def collected_in(cases: Sequence[Case]) -> dict[str, dict[str, list[str]]]:
     """The tests of these cases by module, as a run notes them."""
-    found: dict[str, list[str]] = {}
-    for module, name, _, _ in cases:
-        found.setdefault(module_name(module.split(".")), []).append(name)
+    found: dict[str, dict[str, list[str]]] = {}
+    for case in cases:
+        found.setdefault(case.module, {})[case.name] = list(case.requirements)
     return found
 
 
+def lines(cases: Sequence[Case]) -> str:
+    """The cases as outcomes.jsonl has them."""
+    return "".join(json.dumps(case.model_dump(mode="json")) + "\n" for case in cases)
+
+
 def make_run(directory: Path, **changes: Any) -> Path:
-    """A complete run directory. `changes`: records=[…], cases=[…], or a file name (dots as __) with its text, None
-    to leave it out."""
+    """A complete run directory, closed. `changes`: records=[…], cases=[…], or a file name (dots as __) with its text,
+    None to leave it out."""
     directory.mkdir(parents=True)
     cases = changes.pop("cases", CASES)
     files = {
@@ -96,17 +124,21 @@ def make_run(directory: Path, **changes: Any) -> Path:
                 "snapshot": {"version": "v0-synthetic", "memory_mib": 256},
             }
         ),
-        "junit.xml": junit_xml(cases),
+        OUTCOMES_FILE: lines(cases),
         COLLECTED_FILE: json.dumps(collected_in(cases)),
     }
     for record in changes.pop("records", records()):
         append_record(directory, record)
-    for name, text in {**files, **{key.replace("__", "."): text for key, text in changes.items()}}.items():
+    begin_session(directory, RunInfo(tier="standard"), ["pytest"], load_spec().model_dump(mode="json"), 0.1)
+    changed = {key.replace("__", "."): text for key, text in changes.items()}
+    for name, text in {**files, **changed}.items():
         if text is None:
             (directory / name).unlink(missing_ok=True)
         else:
             (directory / name).write_text(text)
+    if RUN_FILE not in changed:
+        end_session(directory, 0, {}, RESULTS)
     return directory
 
 
-__all__ = ["CASES", "COMPONENTS_MB", "HOST", "RECORDS_FILE", "junit_xml", "make_run", "records", "restore_record"]
+__all__ = ["CASES", "COMPONENTS_MB", "HOST", "RECORDS_FILE", "lines", "make_run", "records", "restore_record"]
