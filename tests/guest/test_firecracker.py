@@ -6,6 +6,7 @@ line, and keeps in memory which is next. So what goes on after a restore is seen
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -123,6 +124,17 @@ def started() -> Iterator[Started]:
 
 def letters(vm: MicroVM) -> str:
     return "".join(line for line in vm.console.text.split("\n") if line in set(ascii_lowercase))
+
+
+def test_requests_and_answers_are_logged(program: Path, machine: MakeConfig, started: Started) -> None:
+    config = machine("logged")
+    vm = started(DRIVER.boot(LANE, config, kernel=program, boot_args=""))
+    with pytest.raises(VMError, match="HTTP 400"):
+        vm.snapshot(config.directory / "mem", config.directory / "state")  # it is not paused
+    lines = [json.loads(line) for line in (config.directory / "api.jsonl").read_text().splitlines()]
+    assert ("PUT", "/actions", 204) in [(x["request"]["method"], x["request"]["path"], x["answer"]) for x in lines[:-1]]
+    assert lines[-1]["request"]["path"] == "/snapshot/create"
+    assert "HTTP 400" in lines[-1]["error"]
 
 
 def test_two_clones_of_a_booted_guest_continue(
