@@ -22,6 +22,7 @@ def data_of(package: str) -> list[str]:
 setup(
     packages=[*find_packages(include=["hornet*", "builders*", "reports*"]), *RENAMED],
     package_dir=RENAMED,
-    package_data={"hornet.spec.data": ["*.toml"]} | {name: data_of(name) for name in ("hornet", "builders", "reports")},
+    package_data={"hornet.spec.data": ["*.toml", "*/*.toml"]}
+    | {name: data_of(name) for name in ("hornet", "builders", "reports")},
     include_package_data=False,
 )

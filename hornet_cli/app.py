@@ -28,7 +28,8 @@ from hornet_cli.printer import say
 from hornet_cli.records import records
 from hornet_cli.report import report
 from hornet_cli.rollback import rollback
-from hornet_cli.run import run
+from hornet_cli.run import OptionalRun, run
+from hornet_cli.runs import runs
 from hornet_cli.slim import slim
 from hornet_cli.test import PassOn, test
 from hornet_cli.validate import validate
@@ -73,7 +74,8 @@ def top(
     ctx.obj = Settings(workspace, spec, tuple(overlay or ()))
 
 
-app.command("run")(run)
+app.command("run", cls=OptionalRun)(run)
+app.command("runs")(runs)
 app.command("test", cls=PassOn, context_settings=PASS_ON)(test)
 app.command("guide")(guide)
 app.command("explain")(explain)

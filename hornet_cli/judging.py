@@ -61,6 +61,10 @@ def spec_of(mine: Settings, run: Run) -> Spec:
 
 def show_decision(run: Run, decision: Decision) -> None:
     """One line for each reason, then the decision."""
+    from hornet.results.rerun import repeated_lines
+
+    for line in repeated_lines(run):
+        say(line)
     for heading, sentences in (
         ("failed", decision.failures),
         ("not judged", decision.unjudged),
@@ -72,3 +76,39 @@ def show_decision(run: Run, decision: Decision) -> None:
         for sentence in sentences:
             say(f"{heading}: {sentence}")
     say(f"run {run.name} {decision.headline}")
+
+
+def show_quick(run: Run, decision: Decision) -> None:
+    """The decision on a quick run: what it found, and in one line what it left out."""
+    from hornet.results.collected import without_result
+
+    ran, suites = {case.test for case in run.cases}, {case.suite for case in run.cases}
+    without = {test.partition("::")[0] for test in without_result(run.collected, ran)}
+    modules = [module for module, tests in run.collected.items() if not tests or module in without]
+    # A suite of which nothing ran is named once, not by each of its modules.
+    left_out = dict.fromkeys(
+        module if module.partition("/")[0] in suites else module.partition("/")[0] for module in modules
+    )
+    _show_failed(run)
+    say(f"run {run.name} {decision.headline}")
+    say(f"quick: {len(ran)} tests ran; left out, in whole or in part: {', '.join(left_out) or 'nothing'}")
+    say("quick: no release without a complete run: hornetos run")
+
+
+def show_rerun(run: Run, decision: Decision) -> None:
+    """The decision on a run that repeats tests of another: what became of each."""
+    from hornet.results.rerun import repeated_lines
+
+    _show_failed(run)
+    for line in repeated_lines(run):
+        say(line)
+    say(f"run {run.name} {decision.headline}")
+    say("rerun: no release without a complete run: hornetos run")
+
+
+def _show_failed(run: Run) -> None:
+    from hornet.results.outcomes import Result
+
+    for case in run.cases:
+        if case.result in (Result.FAILED, Result.ERROR):
+            say(f"{case.result}: {case.test}: {case.reason}")

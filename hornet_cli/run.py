@@ -6,9 +6,10 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from hornet.errors import HostError
 from hornet.host.durable import write_file
@@ -17,13 +18,22 @@ from hornet.vmm.registry import LANES_HELP
 from hornet_cli.context import Settings, settings
 from hornet_cli.failures import FAILURES
 from hornet_cli.fleet import choose_lane
-from hornet_cli.judging import PolicyOption, RequireKvm, WaiversOption, demands_on, show_decision
+from hornet_cli.judging import (
+    PolicyOption,
+    RequireKvm,
+    WaiversOption,
+    demands_on,
+    show_decision,
+    show_quick,
+    show_rerun,
+)
 from hornet_cli.printer import say, show
 from hornet_cli.report import Baseline, run_directory
 from hornet_cli.subprocesses import call
 
 if TYPE_CHECKING:
     from hornet.results.gate import Demands
+    from hornet.results.run import Run
 
 # In the checkout, pytest's settings stand in pyproject.toml; in an installation the rest is up to the user's own.
 PYTEST_SETTINGS = (
@@ -37,6 +47,19 @@ PYTEST_SETTINGS = (
         "--benchmark-group-by=func",
     )
 )
+
+
+QUICK_SUITE = "conformance"
+
+
+class OptionalRun(TyperCommand):
+    """A command whose option --rerun-failed may stand alone: then it means the latest run."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for place, word in enumerate(args):
+            if word == "--rerun-failed" and (place + 1 == len(args) or args[place + 1].startswith("-")):
+                args = [*args[:place], f"{word}=latest", *args[place + 1 :]]
+        return super().parse_args(ctx, args)
 
 
 def run(
@@ -56,11 +79,17 @@ def run(
     pause_on_failure: Annotated[
         bool, typer.Option("--pause-on-failure", help="Wait for Enter at the first failure, with its VMs running.")
     ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only what one boot and two restores answer; exit code 0 is impossible.")
+    ] = False,
+    rerun_failed: Annotated[
+        str | None, typer.Option(help="Repeat what failed or was not judged in a run [latest]; in a new run.")
+    ] = None,
 ) -> None:
-    """Build or reuse kernel, image and snapshot; run conformance, network and perf; write the report; decide.
+    """Build or reuse kernel, image and snapshot; try and measure all of it; write the report; decide.
 
-    Exit code 0 if every test of these suites passed and every target that this host can judge is met, 1 if not, 2 if
-    that could not be judged: a test that did not run counts as not judged.
+    Exit code 0 if every test of conformance, procedures, network and perf passed and every target that this host can
+    judge is met, 1 if not, 2 if that could not be judged: a test that did not run counts as not judged.
     """
     from hornet.host.facts import require_root
     from hornet.host.tools import all_tools, require_tools
@@ -80,6 +109,7 @@ def run(
         lane_named(lane)
     debugging = _debugging_options(evidence, keep_vms, pause_on_failure)
     before = run_directory(mine.workspace, baseline) if baseline else None
+    first = _first_run(mine, rerun_failed, tier, quick=quick) if rerun_failed else None
     demands = demands_on(mine.workspace.reports, policy, waivers, require_kvm=require_kvm)
     kernel = _build(mine, tier)
     if lane:
@@ -88,8 +118,10 @@ def run(
     for name, file in ((POLICY_FILE, policy), (WAIVERS_FILE, waivers)):
         if file:
             write_file(directory / name, file.read_text(encoding="utf-8"))
-    suites = [str(TESTS / suite) for suite in IMAGE_SUITES if (TESTS / suite).is_dir()]
-    arguments = [*PYTEST_SETTINGS, *suites, "--benchmark-autosave"]
+    suites = [QUICK_SUITE] if quick else [suite for suite in IMAGE_SUITES if (TESTS / suite).is_dir()]
+    arguments = [*PYTEST_SETTINGS, *(str(TESTS / suite) for suite in suites)]
+    arguments += ["--quick"] if quick else ["--benchmark-autosave"]
+    arguments += [f"--rerun-of={first.directory}"] if first else []
     arguments += [f"--tier={tier}", f"--run-dir={directory}"]
     arguments += debugging
     arguments += [f"--lane={lane}"] if lane else []
@@ -103,7 +135,8 @@ def run(
     _report(mine, directory, demands, before)
     found = load_run(directory)
     decision = decide(mine.spec, found, demands, load_run(before) if before else None)
-    show_decision(found, decision)
+    showing = show_rerun if first else show_quick if quick else show_decision
+    showing(found, decision)
     raise typer.Exit(decision.answer.exit_code)
 
 
@@ -117,6 +150,30 @@ def _debugging_options(evidence: str, keep_vms: bool, pause_on_failure: bool) ->
         raise typer.BadParameter("--pause-on-failure: standard input is not a terminal; use --keep-vms")
     flags = {"--keep-vms": keep_vms, "--pause-on-failure": pause_on_failure, "--full-trace": FAILURES.debug}
     return [f"--evidence={evidence}", *(flag for flag, wanted in flags.items() if wanted)]
+
+
+def _first_run(mine: Settings, name: str, tier: str, *, quick: bool) -> Run:
+    """The run whose failed tests are repeated. Raises HostError if they can't be: other rules, or nothing to repeat."""
+    from hornet.results.rerun import failed_or_missing
+    from hornet.results.run import load_run
+
+    if quick:
+        raise HostError("--quick and --rerun-failed exclude each other", "use one of them")
+    found = load_run(run_directory(mine.workspace, name))
+    if found.tier != tier:
+        raise HostError(
+            f"run {found.name}: of tier {found.tier or 'unknown'}, this one is of {tier}",
+            f"add --tier {found.tier}" if found.tier else "run it anew",
+        )
+    if found.spec() != mine.spec:
+        overlays = ", ".join(found.info.overlays) if found.info else ""
+        raise HostError(
+            f"run {found.name}: its specification is another one than now",
+            f"give its --spec and --overlay (it had: {overlays or 'no overlay'}), or run it anew",
+        )
+    if not failed_or_missing(found):
+        raise HostError(f"run {found.name}: every test passed, so there is nothing to repeat", "run it anew")
+    return found
 
 
 def _build(mine: Settings, tier: str) -> Path:

@@ -44,7 +44,7 @@ def _ask(fleet: Fleet, bundle: Bundle, probes: list[Probe]) -> ProbedVM:
 
 
 @pytest.fixture(scope="session")
-@prefetched(start_s=22, done_s=26)
+@prefetched(start_s=22, done_s=26, quick=True)
 def facts_future(
     workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str
 ) -> Future[ProbedVM]:
@@ -59,7 +59,7 @@ def facts(facts_future: Future[ProbedVM]) -> ProbeResults:
 
 
 @pytest.fixture(scope="session")
-@prefetched(start_s=0, done_s=21)
+@prefetched(start_s=0, done_s=21, quick=True)
 def tool_facts_future(
     workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str
 ) -> Future[ProbedVM]:

@@ -76,6 +76,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="a TOML file with a team's own values; repeatable",
     )
+    group.addoption(
+        "--quick",
+        action="store_true",
+        help="leave out every test that needs a VM of its own: a first answer, never enough for a release",
+    )
+    group.addoption(
+        "--rerun-of",
+        metavar="DIR",
+        help="repeat the tests of this run directory that failed, could not judge or did not run",
+    )
     group.addoption("--slow", action="store_true", help="also run the tests marked slow: they take minutes")
     group.addoption(
         "--tier",

@@ -29,21 +29,22 @@ class Timeline:
     Only the order matters. The times are not exact measurements: they were scaled from one run with two emulated guests
     on a busy machine, and rounded so that the order is kept. Fixtures are requested in the order of start_s. This keeps
     both processors busy to the end, and no worker waits for work that is queued behind it. Tests run in the order of
-    done_s.
+    done_s. quick: its tests are part of a quick run.
     """
 
     start_s: float
     done_s: float
+    quick: bool
 
 
 _TIMELINES: dict[str, Timeline] = {}
 
 
-def prefetched(*, start_s: float, done_s: float) -> Callable[[Function], Function]:
+def prefetched(*, start_s: float, done_s: float, quick: bool = False) -> Callable[[Function], Function]:
     """Register a fixture function. Put it below @pytest.fixture; a new fixture needs nothing else. See Timeline."""
 
     def register(function: Function) -> Function:
-        _TIMELINES[function.__name__] = Timeline(start_s, done_s)
+        _TIMELINES[function.__name__] = Timeline(start_s, done_s, quick)
         return function
 
     return register
@@ -87,6 +88,14 @@ def await_all(config: pytest.Config) -> None:
 def ready_s(item: pytest.Item) -> float:
     """When the last fixture of a test is done; 0 for a test without a guest. In this order no test blocks another."""
     return max((_TIMELINES[name].done_s for name in _prefetched_by(item)), default=0)
+
+
+def is_quick(item: pytest.Item) -> bool:
+    """Whether a test is part of a quick run: it needs a snapshot's files, and the VMs of quick fixtures at most."""
+    needed = _prefetched_by(item)
+    if any(not _TIMELINES[name].quick for name in needed):
+        return False
+    return bool(needed) or not {"restored_vm", "new_fleet", "internet"} & set(getattr(item, "fixturenames", ()))
 
 
 def sort_by_answers(items: list[pytest.Item], folder: Path) -> None:

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from hornet.checks.procedures import mixture_problems, remaining_problems, rollback_problems, touched_problems
+from hornet.checks.procedures import (
+    VersionFacts,
+    mixture_problems,
+    remaining_problems,
+    rollback_problems,
+    touched_problems,
+)
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.network import HostNet
 from hornet.procedures import rollback
 from hornet.procedures.trials import new_version, place
 from hornet.procedures.trials.backup import mix_files, try_rollback
+from hornet.procedures.trials.new_version import VersionTrial
 from hornet.procedures.trials.place import TrialPlace, stats, trial_spec
 from hornet.snapshot import Bundle
 from hornet.spec.model import Spec, load_spec
 from hornet.vm.fleet import Fleet
 from hornet.vm.guest_script import Result
+from hornet_fixtures.procedures import _judged
 from tests.support import bundle_samples, ext4_samples
 from tests.support.bundle_samples import NAMES
 
@@ -118,3 +127,18 @@ def test_planted_file_is_one_that_the_removal_matches(paths: list[str], planted:
 def test_slimming_needs_the_tools_that_the_tier_has(tier: str, tools: list[str] | None) -> None:
     spec = load_spec()
     assert trial_spec(spec, tier).slim.tools == (tools or spec.slim.tools)
+
+
+@pytest.mark.parametrize(
+    ("published", "reason"), [(False, "none was published"), (True, "root file system is read-only")]
+)
+def test_trial_without_what_it_needs_is_not_judged(
+    published: bool, reason: str, versions: tuple[Bundle, Bundle]
+) -> None:
+    """Neither passed nor failed: only the trial of the new version itself fails."""
+    facts = VersionFacts(0, "", [], {}, None, "")
+    trial = VersionTrial(facts, WORD, False, {}, "", versions[0] if published else None)
+    nothing: Future[None] = Future()
+    nothing.set_result(None)
+    with pytest.raises(pytest.skip.Exception, match=f"^not judged: .*{reason}"):
+        _judged(nothing, trial, needs_disk=True)
