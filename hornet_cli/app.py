@@ -13,6 +13,7 @@ from hornet.vm.leftovers import remove_leftovers
 from hornet_cli.adopt import adopt
 from hornet_cli.build import build
 from hornet_cli.capacity import capacity
+from hornet_cli.certify import certify
 from hornet_cli.context import Settings
 from hornet_cli.diagnose import diagnose
 from hornet_cli.explain import explain
@@ -92,6 +93,7 @@ app.command("rollback")(rollback)
 app.command("report")(report)
 app.command("records")(records)
 app.command("gate")(gate)
+app.command("certify")(certify)
 app.command("capacity")(capacity)
 app.add_typer(net, name="net")
 app.add_typer(vm, name="vm")

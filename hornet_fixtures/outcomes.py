@@ -16,6 +16,8 @@ from hornet.results.outcomes import (
     EVIDENCE_PROPERTY,
     LANE_PROPERTY,
     MAX_DETAIL_CHARACTERS,
+    MAX_LISTED,
+    MAX_NAME_CHARACTERS,
     MAX_REASON_CHARACTERS,
     METRIC_PROPERTY,
     NEEDS_KVM_PROPERTY,
@@ -125,7 +127,7 @@ def case_of(phases: Sequence[pytest.TestReport]) -> Case:
     )
     tests = values.get(TEST_PROPERTY) or [_name(phases[0].nodeid)]
     return Case(
-        test=tests[0],
+        test=tests[0][:MAX_NAME_CHARACTERS],
         result=_result(counting),
         reason=_reason(counting)[:MAX_REASON_CHARACTERS] if counting else "",
         detail=_detail(counting)[:MAX_DETAIL_CHARACTERS] if counting and counting.failed else "",
@@ -134,7 +136,7 @@ def case_of(phases: Sequence[pytest.TestReport]) -> Case:
         needs_kvm=NEEDS_KVM_PROPERTY in values,
         lane=next(iter(values.get(LANE_PROPERTY, ())), None),
         duration_s=round(sum(report.duration for report in phases), 3),
-        evidence=tuple(values.get(EVIDENCE_PROPERTY, ())),
+        evidence=tuple(values.get(EVIDENCE_PROPERTY, ())[:MAX_LISTED]),
     )
 
 

@@ -92,6 +92,10 @@ def decide(spec: Spec, run: Run, demands: Demands, baseline: Run | None = None) 
         sorted_out.case(case)
     failures = [*sorted_out.failures, *waiver_problems(dict(demands.waivers), demands.requirements, demands.today)]
     unjudged = [*sorted_out.unjudged, *not_run(run.collected, {case.test for case in run.cases}), *run.lost]
+    waived = [row.id for row in rows if row.result is Result.WAIVED]
+    if len(waived) > demands.policy.max_waived:
+        shown = ", ".join(waived)
+        failures.append(f"over-waived: {len(waived)} waived, the policy allows {demands.policy.max_waived}: {shown}")
     more_failures, more_unjudged = policy_problems(demands.policy, run, baseline)
     failures, unjudged = _unique([*failures, *more_failures]), _unique([*unjudged, *more_unjudged])
     answer = Answer.FAILED if failures else Answer.NOT_JUDGED if unjudged else Answer.PASSED

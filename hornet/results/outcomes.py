@@ -56,6 +56,8 @@ WORST_FIRST = (Result.FAILED, Result.ERROR, Result.NOT_RUN, Result.NOT_JUDGED, R
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 Plain = Annotated[str, Field(pattern=r"^[ -~]+$", max_length=MAX_NAME_CHARACTERS)]
 Plains = Annotated[tuple[Plain, ...], Field(max_length=MAX_LISTED)]
+# Reports link it: a directory of the run, and nothing else.
+Evidence = Annotated[str, Field(pattern=r"^evidence/[\w.-]+$", max_length=MAX_NAME_CHARACTERS)]
 
 
 class Case(BaseModel):
@@ -79,7 +81,7 @@ class Case(BaseModel):
     needs_kvm: bool = False
     lane: Plain | None = None
     duration_s: Annotated[float, Field(ge=0, le=YEAR_S, allow_inf_nan=False)] = 0.0
-    evidence: Plains = ()
+    evidence: Annotated[tuple[Evidence, ...], Field(max_length=MAX_LISTED)] = ()
 
     @property
     def module(self) -> str:
@@ -116,8 +118,7 @@ def append_outcome(run_directory: Path, outcome: dict[str, Any]) -> None:
 def read_outcomes(path: Path) -> tuple[list[Case], list[str]]:
     """The cases of a file, and one sentence (file, line, reason) for each damaged line.
 
-    Of a test with several lines, the worst counts: a test that failed and then passed is not proved. Raises
-    ForeignFileError if the file cannot be read.
+    Raises ForeignFileError if the file cannot be read.
     """
     cases, problems = parse_outcomes(read_bytes(path, MAX_OUTCOMES_BYTES))
     return cases, [f"{path.name}, {problem}" for problem in problems]
@@ -137,11 +138,19 @@ def parse_outcomes(data: bytes) -> tuple[list[Case], list[str]]:
                 break
         else:
             cases += [found] if found else []
-    return worst_of_each(cases), problems
+    return cases, problems
+
+
+def several_results(cases: Iterable[Case]) -> list[str]:
+    """The tests with lines of different results."""
+    results: dict[str, set[Result]] = {}
+    for case in cases:
+        results.setdefault(case.test, set()).add(case.result)
+    return [test for test, found in results.items() if len(found) > 1]
 
 
 def worst_of_each(cases: Iterable[Case]) -> list[Case]:
-    """One case per test, in the order of first appearance."""
+    """One case per test, in the order of first appearance: a test that failed and then passed is not proved."""
     found: dict[str, Case] = {}
     for case in cases:
         known = found.setdefault(case.test, case)

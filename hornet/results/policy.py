@@ -19,13 +19,15 @@ class Policy(Table):
     """The demands on a run.
 
     blocking_levels: the levels of requirements whose failure fails it. require_kvm: whether what needs a KVM lane must
-    have been judged in one. max_load_per_core: the host's load per core before the run, at most; None for any.
-    require_baseline: whether the run must be compared with an earlier one. max_regression_percent: how much worse than
-    the baseline a measured quantity may be, where a difference is shown; None for any.
+    have been judged in one. max_waived: how many requirements may be waived. max_load_per_core: the host's load per
+    core before the run, at most; None for any. require_baseline: whether the run must be compared with an earlier one.
+    max_regression_percent: how much worse than the baseline a measured quantity may be, where a difference is shown;
+    None for any.
     """
 
     blocking_levels: Annotated[list[Level], Field(min_length=1)] = ["must"]
     require_kvm: bool = False
+    max_waived: Annotated[int, Field(ge=0)] = 5
     max_load_per_core: Positive | None = None
     require_baseline: bool = False
     max_regression_percent: Positive | None = None

@@ -12,7 +12,7 @@ from hornet.errors import HostError
 from hornet.foreign_file import ForeignFileError, first_problem, read_json
 from hornet.results.benchmarks import read_benchmarks
 from hornet.results.collected import COLLECTED_FILE, Collected, missing_suites, read_collected
-from hornet.results.outcomes import OUTCOMES_FILE, Case, read_outcomes
+from hornet.results.outcomes import OUTCOMES_FILE, Case, read_outcomes, several_results, worst_of_each
 from hornet.results.records import RECORDS_FILE, Amount, Record, read_records
 from hornet.results.run_info import RUN_FILE, SPEC_FILE, RunInfo, Session, read_run_info, run_problems
 from hornet.spec.model import Spec
@@ -67,6 +67,7 @@ class Run:
     cases: list[Case] = field(default_factory=list)
     artifacts: dict[str, dict[str, Any]] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
+    flaky: list[str] = field(default_factory=list)
     collected: Collected = field(default_factory=dict)
     info: RunInfo | None = None
     problems: list[str] = field(default_factory=list)
@@ -188,10 +189,11 @@ def _load_info(run: Run) -> None:
 
 def _load_outcomes(run: Run) -> None:
     try:
-        run.cases, damaged = read_outcomes(run.directory / OUTCOMES_FILE)
+        lines, damaged = read_outcomes(run.directory / OUTCOMES_FILE)
     except ForeignFileError as error:
         run.lost.append(f"{error.message}: no test results")
     else:
+        run.cases, run.flaky = worst_of_each(lines), several_results(lines)
         run.lost += damaged
 
 

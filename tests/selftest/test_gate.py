@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hornet.results.gate import Answer, Decision, Demands, decide
-from hornet.results.outcomes import Case, Result, read_outcomes
+from hornet.results.outcomes import Case, Result, read_outcomes, several_results, worst_of_each
 from hornet.results.policy import Policy
 from hornet.results.records import Record
 from hornet.results.requirements import NoResult
@@ -202,7 +202,9 @@ def test_a_test_that_failed_once_is_not_proved_by_passing_later(tmp_path: Path) 
     path = tmp_path / "outcomes.jsonl"
     path.write_text(synthetic.lines([again.model_copy(update={"result": Result.FAILED}), again]))
     cases, problems = read_outcomes(path)
-    assert ([case.result for case in cases], problems) == ([Result.FAILED], [])
+    assert problems == []
+    assert [case.result for case in worst_of_each(cases)] == [Result.FAILED]
+    assert several_results(cases) == [again.test]
 
 
 # --- Waivers ----------------------------------------------------------------------------------------------------------
