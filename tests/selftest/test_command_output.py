@@ -68,7 +68,7 @@ def test_a_launcher_that_fails_is_2(tmp_path: Path) -> None:
     text = (SOURCE / "hornetos").read_text()
     assert "    flock 9\n" in text
     (tmp_path / "hornetos").write_text(text.replace("    flock 9\n", "    false\n"))
-    ended = run(["bash", tmp_path / "hornetos", "--help"], HORNET_HOME=str(tmp_path / "home"))
+    ended = run(["bash", tmp_path / "hornetos", "host"], HORNET_HOME=str(tmp_path / "home"))
     assert ended.returncode == 2
     assert "could not be set up" in ended.stderr
 
