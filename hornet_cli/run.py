@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from contextlib import suppress
@@ -18,6 +19,7 @@ from hornet.vmm.registry import LANES_HELP
 from hornet_cli.context import Settings, settings
 from hornet_cli.failures import FAILURES
 from hornet_cli.fleet import choose_lane
+from hornet_cli.given import Given, ImageOption, KernelOption, SnapshotOption, SshKeyOption
 from hornet_cli.judging import (
     PolicyOption,
     RequireKvm,
@@ -64,7 +66,14 @@ class OptionalRun(TyperCommand):
 
 def run(
     ctx: typer.Context,
-    tier: Annotated[str, typer.Option(help="The tier to build and judge: micro, standard or dev.")] = "standard",
+    tier: Annotated[
+        str | None,
+        typer.Option(help="The tier to build and judge: micro, standard, dev [that of --snapshot, else standard]."),
+    ] = None,
+    snapshot: SnapshotOption = None,
+    image: ImageOption = None,
+    kernel: KernelOption = None,
+    ssh_key: SshKeyOption = None,
     lane: Annotated[str | None, typer.Option(help=f"{LANES_HELP} (default: the best one that works here).")] = None,
     require_kvm: RequireKvm = False,
     baseline: Baseline = None,
@@ -86,23 +95,26 @@ def run(
         str | None, typer.Option(help="Repeat what failed or was not judged in a run [latest]; in a new run.")
     ] = None,
 ) -> None:
-    """Build or reuse kernel, image and snapshot; try and measure all of it; write the report; decide.
+    """Build or reuse kernel, image and snapshot, or take those given; judge and measure all of it; report; decide.
 
-    Exit code 0 if every test of conformance, procedures, network and perf passed and every target that this host can
-    judge is met, 1 if not, 2 if that could not be judged: a test that did not run counts as not judged.
+    Exit code 0 if every requirement that this host can judge holds, 1 if one that blocks does not, 2 if that could not
+    be judged: what did not run counts as not judged.
     """
     from hornet.host.facts import require_root
     from hornet.host.tools import all_tools, require_tools
     from hornet.results.collected import IMAGE_SUITES
     from hornet.results.gate import decide
-    from hornet.results.policy import POLICY_FILE
+    from hornet.results.policy import POLICY_FILE, policy_text
     from hornet.results.run import load_run
+    from hornet.results.run_info import RUN_FILE
     from hornet.results.waivers import WAIVERS_FILE
     from hornet.vmm.registry import lane_named, vmm_programs
 
     mine = settings(ctx)
     require_root()
     require_tools(all_tools(vmm_programs()))
+    given = Given(snapshot, image, kernel, ssh_key)
+    tier = given.tier(tier)
     mine.spec.tier(tier)
     # Wrong options are refused before the work of minutes.
     if lane:
@@ -111,26 +123,26 @@ def run(
     before = run_directory(mine.workspace, baseline) if baseline else None
     first = _first_run(mine, rerun_failed, tier, quick=quick) if rerun_failed else None
     demands = demands_on(mine.workspace.reports, policy, waivers, require_kvm=require_kvm)
-    kernel = _build(mine, tier)
-    if lane:
-        choose_lane(mine, kernel, lane)
+    vmlinux = kernel if given.complete else _build(mine, tier)
+    if lane and vmlinux:
+        choose_lane(mine, vmlinux, lane)
     directory = _new_directory(mine)
-    for name, file in ((POLICY_FILE, policy), (WAIVERS_FILE, waivers)):
-        if file:
-            write_file(directory / name, file.read_text(encoding="utf-8"))
+    write_file(directory / POLICY_FILE, policy_text(demands.policy))
+    if waivers:
+        write_file(directory / WAIVERS_FILE, waivers.read_text(encoding="utf-8"))
     suites = [QUICK_SUITE] if quick else [suite for suite in IMAGE_SUITES if (TESTS / suite).is_dir()]
     arguments = [*PYTEST_SETTINGS, *(str(TESTS / suite) for suite in suites)]
     arguments += ["--quick"] if quick else ["--benchmark-autosave"]
     arguments += [f"--rerun-of={first.directory}"] if first else []
-    arguments += [f"--tier={tier}", f"--run-dir={directory}"]
+    arguments += [f"--tier={tier}", f"--run-dir={directory}", *given.arguments()]
     arguments += debugging
     arguments += [f"--lane={lane}"] if lane else []
     arguments += ["--require-kvm"] if require_kvm else []
     arguments += [f"--spec={mine.spec_path.resolve()}"] if mine.spec_path else []
     arguments += [f"--overlay={overlay.resolve()}" for overlay in mine.overlays]
     call([sys.executable, "-m", "pytest", "-q", *arguments])
-    if not any(directory.iterdir()):  # pytest did not even begin
-        directory.rmdir()
+    if not (directory / RUN_FILE).exists():  # pytest did not even begin
+        shutil.rmtree(directory)
         raise typer.Exit(2)
     _report(mine, directory, demands, before)
     found = load_run(directory)
@@ -168,7 +180,7 @@ def _first_run(mine: Settings, name: str, tier: str, *, quick: bool) -> Run:
     if found.spec() != mine.spec:
         overlays = ", ".join(found.info.overlays) if found.info else ""
         raise HostError(
-            f"run {found.name}: its specification is another one than now",
+            f"run {found.name}: its specification differs from this one's",
             f"give its --spec and --overlay (it had: {overlays or 'no overlay'}), or run it anew",
         )
     if not failed_or_missing(found):

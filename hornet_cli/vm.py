@@ -1,4 +1,4 @@
-"""`hornetos vm`: VMs for hands. Start one and leave it running, log in, read its console, end it."""
+"""`hornetos vm`: VMs to use by hand. Start one and leave it running, log in, read its console, end it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hornet.vm.state import VMState
 
 vm = typer.Typer(
-    help="""VMs for hands: start one, log in, read its console, end it.
+    help="""VMs to use by hand: start one, log in, read its console, end it.
 
     `up` and `restore` leave a VM running in its own network namespace after the command has ended, and print the
     commands for it. So does `--keep-vms` of a test run, for the VMs of failed tests. `down` ends such VMs. `list`
@@ -143,7 +143,7 @@ def logs(ctx: typer.Context, name: Name) -> None:
 def list_vms(
     ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False
 ) -> None:
-    """List the running VMs of this HORNET_HOME: those for hands, and those of runs in progress."""
+    """List the running VMs of this HORNET_HOME: those started by hand, and those of runs in progress."""
     from hornet.vm.fleet import running_vms
 
     mine = _checked(ctx)

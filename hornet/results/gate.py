@@ -125,7 +125,7 @@ class _Sorter:
         elif row.result in (Result.ERROR, Result.NOT_JUDGED):
             (self.unjudged if blocks else self.remarks).append(sentence)
         elif row.result is Result.PASSED and row.waiver:
-            self.remarks.append(f"waiver {row.id}: needless: the requirement holds; remove it")
+            self.remarks.append(f"waiver {row.id}: not needed: the requirement holds; remove it")
 
     def metric(self, spec: Spec, item: Judgement) -> None:
         """A target metric that no requirement names, such as one of an overlay."""

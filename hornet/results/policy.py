@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -40,3 +41,10 @@ def read_policy(path: Path) -> Policy:
     except ValidationError as error:
         problem = first_problem(error, Policy.model_fields)
         raise ForeignFileError(f"{path}: {problem}", f"the keys are: {', '.join(Policy.model_fields)}") from error
+
+
+def policy_text(policy: Policy) -> str:
+    """A policy as the TOML that read_policy() reads: a run keeps it, with what options added."""
+    values = policy.model_dump(mode="json", exclude_none=True)
+    # TOML writes strings, numbers, booleans and lists of them as JSON does.
+    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())

@@ -17,17 +17,21 @@ MEASURED_TOGETHER = "perf"
 
 @dataclass(frozen=True)
 class Repeated:
-    """A test in both runs. before, after: its results. reason: of the later one, else of the earlier one."""
+    """A test in both runs. before, after: its results. reason: of the later one, else of the earlier one.
+
+    same_subject: whether both runs were of the same kernel, image and snapshot.
+    """
 
     test: str
     before: Result
     after: Result
     reason: str
+    same_subject: bool = True
 
     @property
     def flaky(self) -> bool:
-        """Whether it failed and then passed, with nothing changed."""
-        return self.before in (Result.FAILED, Result.ERROR) and self.after is Result.PASSED
+        """Whether it failed and then passed, though the subject is the same."""
+        return self.same_subject and self.before in (Result.FAILED, Result.ERROR) and self.after is Result.PASSED
 
     def __str__(self) -> str:
         label = "flaky" if self.flaky else "repeated"
@@ -58,7 +62,8 @@ def repeated_tests(first: Run, second: Run) -> list[Repeated]:
     before, after = ({case.test: case for case in run.cases} for run in (first, second))
     selected = failed_or_missing(first)
     names = dict.fromkeys([*(test for test in sorted(selected) if "::" in test), *after])
-    found = [_repeated(name, before.get(name), after.get(name)) for name in names if is_selected(name, selected)]
+    same = first.subject == second.subject
+    found = [_repeated(name, before.get(name), after.get(name), same) for name in names if is_selected(name, selected)]
     return [it for it in found if not it.before is it.after is Result.PASSED]
 
 
@@ -72,11 +77,10 @@ def repeated_lines(run: Run) -> list[str]:
     return [f"rerun of {first.name}: {it}" for it in repeated_tests(load_run(first), run)]
 
 
-def _repeated(test: str, before: Case | None, after: Case | None) -> Repeated:
+def _repeated(test: str, before: Case | None, after: Case | None, same_subject: bool) -> Repeated:
     reason = (after.reason if after else "") or (before.reason if before else "")
-    return Repeated(
-        test, before.result if before else Result.NOT_RUN, after.result if after else Result.NOT_RUN, reason
-    )
+    then, now = (case.result if case else Result.NOT_RUN for case in (before, after))
+    return Repeated(test, then, now, reason, same_subject)
 
 
 def _answered(case: Case) -> bool:

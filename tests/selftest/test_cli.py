@@ -15,6 +15,7 @@ from hornet.installation import SOURCE
 from hornet_cli.app import app
 from hornet_cli.context import Settings
 from hornet_cli.run import _new_directory
+from tests.support.bundle_samples import ORIGIN, make_bundle
 from tests.support.command_samples import require_readable
 from tests.support.synthetic_run import make_run
 
@@ -115,6 +116,22 @@ def test_run_refuses_wrong_options_before_it_builds(
     monkeypatch.setattr("hornet.host.tools.require_tools", lambda tools: None)
     monkeypatch.setattr("hornet_cli.run._build", lambda *_: pytest.fail("it builds"))
     assert named in str(CliRunner().invoke(app, ["run", *words]).exception)
+
+
+def test_a_given_snapshot_is_judged_and_nothing_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle, kernel = make_bundle(tmp_path / "v1.0"), tmp_path / "vmlinux"
+    kernel.touch()
+    called: list[list[str]] = []
+    monkeypatch.setenv("HORNET_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("hornet.host.facts.require_root", lambda: None)
+    monkeypatch.setattr("hornet.host.tools.require_tools", lambda tools: None)
+    monkeypatch.setattr("hornet_cli.run._build", lambda *_: pytest.fail("it builds"))
+    monkeypatch.setattr("hornet_cli.run.call", called.append)
+    words = ["run", f"--snapshot={bundle.directory}", f"--kernel={kernel}", "--require-kvm"]
+    ended = CliRunner().invoke(app, words)
+    assert ended.exit_code == 2, "pytest did not even begin"
+    assert {f"--snapshot={bundle.directory}", f"--kernel={kernel}", f"--tier={ORIGIN.tier}"} <= set(called[0])
+    assert not list((tmp_path / "home" / "reports").iterdir())
 
 
 def test_two_runs_of_one_second_have_directories_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

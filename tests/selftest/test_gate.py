@@ -11,7 +11,7 @@ import pytest
 
 from hornet.results.gate import Answer, Decision, Demands, decide
 from hornet.results.outcomes import Case, Result, read_outcomes, several_results, worst_of_each
-from hornet.results.policy import Policy
+from hornet.results.policy import Policy, policy_text, read_policy
 from hornet.results.records import Record
 from hornet.results.requirements import NoResult
 from hornet.results.run import Run
@@ -252,7 +252,7 @@ def test_a_waiver_covers_only_its_days_tier_and_lane(changes: dict[str, Any]) ->
 def test_a_needless_waiver_is_named_and_does_not_fail() -> None:
     found = judged(green(), waivers={A_MUST: waiver()})
     assert found.answer is Answer.PASSED
-    assert found.remarks == [f"waiver {A_MUST}: needless: the requirement holds; remove it"]
+    assert found.remarks == [f"waiver {A_MUST}: not needed: the requirement holds; remove it"]
 
 
 # --- Policy -----------------------------------------------------------------------------------------------------------
@@ -292,6 +292,12 @@ def test_a_baseline_of_another_host_cannot_show_that_there_is_no_regression() ->
     records = [record.model_copy(update={"host": {"cpu": "another"}}) for record in records_of_all()]
     found = judged(green(), green(records=records), policy=Policy(max_regression_percent=30))
     assert found.answer is Answer.NOT_JUDGED
+
+
+def test_a_run_keeps_its_policy_with_what_options_added(tmp_path: Path) -> None:
+    policy = Policy(blocking_levels=["must", "should"], require_kvm=True, max_load_per_core=0.5)
+    (tmp_path / "policy.toml").write_text(policy_text(policy))
+    assert read_policy(tmp_path / "policy.toml") == policy
 
 
 def test_exit_codes() -> None:

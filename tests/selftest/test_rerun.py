@@ -162,7 +162,7 @@ def test_run_that_cannot_be_repeated_is_rejected(home: Workspace) -> None:
             _first_run(mine, name, tier, quick=quick)
     overlay = home.root / "overlay.toml"
     overlay.write_text("[machine]\nmemory_mib = 128\n")
-    with pytest.raises(HostError, match="another one than now"):
+    with pytest.raises(HostError, match="its specification differs from this one"):
         _first_run(Settings(home, None, (overlay,)), "red", "standard", quick=False)
 
 
