@@ -21,6 +21,7 @@ from hornet.host.interrupts import (
 )
 
 BY_SIGNAL = 128
+NOT_DONE = 2
 ANSWER_TIMEOUT_S = 60
 ENDED_BY = pytest.StashKey[signal.Signals]()
 
@@ -59,7 +60,13 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     finish_in_spite_of_signals()
     if number := ended_by():
         session.exitstatus = BY_SIGNAL + number
-    yield
+    try:
+        yield
+    except OSError as error:
+        # pytest's own plugins write files here, such as junit.xml: a full disk is no verdict, and needs no traceback.
+        session.exitstatus = NOT_DONE
+        with suppress(OSError):
+            print(f"{error.filename or 'results'}: {error.strerror}", file=sys.stderr)
     if number := ended_by():
         session.exitstatus = BY_SIGNAL + number
         session.config.stash[ENDED_BY] = number

@@ -38,6 +38,7 @@ from hornet_fixtures.tiers import judged_tier
 FIRST_WORKER = "gw0"
 CRASHED = "???"
 INTERRUPTED = 130
+NOT_DONE = 2
 _COLLECTED = pytest.StashKey[dict[str, list[str]]]()
 _INTERRUPTED = pytest.StashKey[bool]()
 _SESSION = pytest.StashKey[pytest.Session]()
@@ -113,7 +114,10 @@ class OutcomeWriter:
         phases = self.reports.setdefault(report.nodeid, [])
         phases.append(report)
         if report.when in ("teardown", CRASHED) and self.directory.is_dir():
-            append_outcome(self.directory, case_of(self.reports.pop(report.nodeid)).model_dump(mode="json"))
+            try:
+                append_outcome(self.directory, case_of(self.reports.pop(report.nodeid)).model_dump(mode="json"))
+            except HornetError as error:
+                pytest.exit(f"results are lost: {error}", returncode=NOT_DONE)
 
 
 def case_of(phases: Sequence[pytest.TestReport]) -> Case:

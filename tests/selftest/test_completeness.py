@@ -34,6 +34,8 @@ def test_third():
     if "KILL" in os.environ:
         os.kill(os.getpid(), 9)
 """
+# More than run.json, spec.json and collected.json of MANY take, less than its outcomes.
+MANY_BYTES = 130_000
 MODULE = "conformance/test_sample"
 ALL = {"test_first[a]", "test_first[b]", "test_second", "test_third"}
 
@@ -110,3 +112,26 @@ def test_a_run_says_how_it_ended(environment: dict[str, str], named: str, tmp_pa
     run = run_sample(tmp_path, **environment)
     problems = run_problems(run, read_run_info(run / RUN_FILE))
     assert [named in problem for problem in problems] == ([True] if named else [])
+
+
+MANY = """
+import pytest
+@pytest.mark.parametrize("case", range(1200))
+def test_first(case): pass
+"""
+
+
+def test_a_disk_that_gets_full_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
+    """The limit on the size of a file stands for the disk: writing beyond it is an error in the same way."""
+    folder = tmp_path / "tests" / "conformance"
+    folder.mkdir(parents=True)
+    (folder / "test_sample.py").write_text(MANY)
+    words = ["prlimit", f"--fsize={MANY_BYTES}", sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin"]
+    words += [f"--rootdir={tmp_path}", f"--run-dir={tmp_path}/run", str(folder)]
+    ended = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 2
+    assert "results are lost: " in ended.stdout
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert "INTERNALERROR" not in ended.stdout + ended.stderr
+    problems = run_problems(tmp_path / "run", read_run_info(tmp_path / "run" / RUN_FILE))
+    assert any("it has no end" in problem for problem in problems)
