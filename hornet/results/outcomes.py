@@ -6,27 +6,27 @@ lines of their tests (hornet/results/requirements.py).
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from hornet.foreign_file import ForeignFileError, first_problem, parse_json, read_bytes
+from hornet.foreign_file import parse_json, read_bytes
 from hornet.host.append import append_line
+from hornet.results.json_lines import parse_lines
 
 OUTCOMES_FILE = "outcomes.jsonl"
 # A complete run writes some 300 KiB; a failure may add its console.
 MAX_OUTCOMES_BYTES = 64 << 20
 MAX_LINE_BYTES = 1 << 20
 MAX_REASON_CHARACTERS = 4_000
-MAX_DETAIL_CHARACTERS = 200_000
+# JSON writes a character in up to 12 bytes, so that the longest line fits its limit.
+MAX_DETAIL_CHARACTERS = 60_000
 MAX_NAME_CHARACTERS = 1_000
 MAX_LISTED = 100
-SHOWN_PROBLEMS = 20
 YEAR_S = 366 * 86_400
 
 TEST, REQUIREMENT = "test", "requirement"
@@ -126,19 +126,7 @@ def read_outcomes(path: Path) -> tuple[list[Case], list[str]]:
 
 def parse_outcomes(data: bytes) -> tuple[list[Case], list[str]]:
     """The cases in the lines of outcomes.jsonl, and one sentence for each of the first damaged lines."""
-    cases: list[Case] = []
-    problems: list[str] = []
-    for number, line in enumerate(io.BytesIO(data), start=1):
-        try:
-            found = _parse_line(line)
-        except ValueError as error:
-            problems.append(f"line {number}: {error}")
-            if len(problems) == SHOWN_PROBLEMS:
-                problems.append("and more damaged lines: the rest is not read")
-                break
-        else:
-            cases += [found] if found else []
-    return cases, problems
+    return parse_lines(data, _parse_line, MAX_LINE_BYTES)
 
 
 def several_results(cases: Iterable[Case]) -> list[str]:
@@ -160,15 +148,8 @@ def worst_of_each(cases: Iterable[Case]) -> list[Case]:
 
 
 def _parse_line(line: bytes) -> Case | None:
-    """The case in a line; None for the line of a requirement. Raises ValueError with the reason."""
-    if len(line) > MAX_LINE_BYTES:
-        raise ValueError(f"{len(line)} bytes, expected at most {MAX_LINE_BYTES}")
-    try:
-        parsed = parse_json(line)
-        if isinstance(parsed, dict) and parsed.get("kind") == REQUIREMENT:
-            return None
-        return Case.model_validate_json(line, strict=True)
-    except ForeignFileError as error:
-        raise ValueError(error.message) from error
-    except ValidationError as error:
-        raise ValueError(first_problem(error)) from error
+    """The case in a line; None for the line of a requirement. Raises ForeignFileError and ValidationError."""
+    parsed = parse_json(line)
+    if isinstance(parsed, dict) and parsed.get("kind") == REQUIREMENT:
+        return None
+    return Case.model_validate_json(line, strict=True)

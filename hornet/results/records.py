@@ -5,17 +5,17 @@ records.jsonl of a run directory has one Record per line. Several processes may 
 
 from __future__ import annotations
 
-import io
 import json
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hornet.foreign_file import ForeignFileError, first_problem, parse_json, read_bytes
+from hornet.foreign_file import parse_json, read_bytes
 from hornet.host.append import append_line
+from hornet.results.json_lines import parse_lines
 from hornet.spec.lane import Lane
 from hornet.vmm.registry import LANE_NAMES, lane_named
 
@@ -27,7 +27,6 @@ MAX_SAMPLES = 100_000
 # Larger than any value in any unit here, and far below where sums, squares and axes overflow.
 MAX_AMOUNT = 1e15
 MAX_NAME_CHARACTERS = 200
-SHOWN_PROBLEMS = 20
 # Parts are written as decimal text: allow the rounding error of a sum, nothing more.
 SUM_TOLERANCE = 1e-6
 
@@ -135,28 +134,4 @@ def read_records(path: Path) -> tuple[list[Record], list[str]]:
 
 def parse_records(data: bytes) -> tuple[list[Record], list[str]]:
     """The records in the lines of records.jsonl, and one sentence for each of the first damaged lines."""
-    records: list[Record] = []
-    problems: list[str] = []
-    for number, line in enumerate(io.BytesIO(data), start=1):
-        if not line.strip():
-            continue
-        try:
-            records.append(_parse_record(line))
-        except ValueError as error:
-            if len(problems) == SHOWN_PROBLEMS:
-                problems.append(f"line {number}: the {SHOWN_PROBLEMS + 1}th damaged line: the rest is not read")
-                break
-            problems.append(f"line {number}: {error}")
-    return records, problems
-
-
-def _parse_record(line: bytes) -> Record:
-    """Parse one line. Raises ValueError with the reason."""
-    if len(line) > MAX_RECORD_BYTES:
-        raise ValueError(f"{len(line)} bytes, expected at most {MAX_RECORD_BYTES}")
-    try:
-        return Record.model_validate(parse_json(line))
-    except ForeignFileError as error:
-        raise ValueError(error.message) from error
-    except ValidationError as error:
-        raise ValueError(first_problem(error)) from error
+    return parse_lines(data, lambda line: Record.model_validate(parse_json(line)), MAX_RECORD_BYTES)

@@ -9,7 +9,16 @@ import pytest
 
 from hornet.errors import HornetError
 from hornet.results.benchmarks import read_benchmarks
-from hornet.results.outcomes import OUTCOMES_FILE
+from hornet.results.outcomes import (
+    MAX_DETAIL_CHARACTERS,
+    MAX_NAME_CHARACTERS,
+    MAX_REASON_CHARACTERS,
+    OUTCOMES_FILE,
+    Case,
+    Result,
+    append_outcome,
+    read_outcomes,
+)
 from hornet.results.records import RECORDS_FILE, Record, append_record
 from hornet.results.run import load_run
 from tests.support import synthetic_run as synthetic
@@ -91,3 +100,14 @@ def test_a_record_is_not_counted_again_as_a_benchmark(tmp_path: Path) -> None:
     )
     append_record(directory, own)
     assert load_run(directory).records == [own]
+
+
+def test_the_longest_outcome_can_be_read_again(tmp_path: Path) -> None:
+    longest = Case(
+        test="x" * MAX_NAME_CHARACTERS,
+        result=Result.FAILED,
+        reason="\U0001f600" * MAX_REASON_CHARACTERS,
+        detail="\U0001f600" * MAX_DETAIL_CHARACTERS,
+    )
+    append_outcome(tmp_path, longest.model_dump(mode="json"))
+    assert read_outcomes(tmp_path / OUTCOMES_FILE) == ([longest], [])
