@@ -18,8 +18,8 @@ def diagnose(
 ) -> None:
     """Walk the guide's decision tree for a VM (exit 0: nothing wrong, 1: causes found, 2: not judged).
 
-    From outside to inside: VMM, namespace, bridge, tap, uplink, NAT, console, guest, sshd, login, disk space, ext4.
-    It changes nothing: each fix is for you to run. A step is skipped if it depends on one that failed.
+    From outside to inside: VMM, namespace, bridge, tap, uplink, NAT, egress, console, guest, sshd, login, disk space,
+    ext4. It changes nothing: each fix is for you to run. A step is skipped if it depends on one that failed.
     """
     from hornet.host.facts import require_root
     from hornet.procedures.diagnose import State, find_vm, observe, walk

@@ -8,6 +8,7 @@ import typer
 
 from hornet.host.facts import require_root
 from hornet.network import HostNet
+from hornet.network.egress import Egress
 from hornet_cli.context import settings
 from hornet_cli.printer import say
 
@@ -39,13 +40,18 @@ def up(ctx: typer.Context, count: Count = 1, first: First = 1, private: Private 
     """Create the networks of VMs and repair existing ones.
 
     It does not touch correct networks, so you can run it again at any time, even while VMs run. If the network of VM k
-    cannot be created, the networks created before it are removed, and the error names k.
+    cannot be created, the networks created before it are removed, and the error names k. It prints what still keeps
+    guests from the Internet, such as another firewall.
     """
-    from hornet.network.reconcile import bring_up
+    from hornet.network.reconcile import bring_up, egress, remarks
 
-    changes = bring_up(_host(ctx, private), range(first, first + count))
+    host = _host(ctx, private)
+    changes = bring_up(host, range(first, first + count))
     unchanged = count - len(changes.made) - len(changes.repaired)
     say(f"{len(changes.made)} created, {len(changes.repaired)} repaired, {unchanged} were already correct")
+    _say_egress(egress(host, first))
+    for remark in remarks(host, range(first, first + count)):
+        say(f"note: {remark}")
 
 
 @net.command()
@@ -103,10 +109,11 @@ def show(ctx: typer.Context, private: Private = None) -> None:
 def check(ctx: typer.Context, count: Count = 1, first: First = 1, private: Private = None) -> None:
     """Compare each VM's network with the guide's topology: exit code 0 if all are correct, 1 if not.
 
-    It compares interfaces, addresses, routes, forwarding and rules, inside the namespaces and on the host. `up`
-    repairs them.
+    It compares interfaces, addresses, routes, forwarding and rules, inside the namespaces and on the host; `up`
+    repairs them. It also asks the kernel by which way packets of the first VM leave the host, and reads the rules of
+    every other firewall that may drop them. Those are yours to change.
     """
-    from hornet.network.reconcile import host_problems, vm_problems
+    from hornet.network.reconcile import egress, host_problems, vm_problems
 
     host = _host(ctx, private)
     problems = host_problems(host)
@@ -116,8 +123,19 @@ def check(ctx: typer.Context, count: Count = 1, first: First = 1, private: Priva
         say(problem)
     right = sum(not found for found in by_vm.values())
     say(f"{right} of {count} VM networks are correct")
-    if problems:
+    way_out = egress(host, first) if by_vm and not by_vm[first] else Egress()
+    _say_egress(way_out)
+    if problems or way_out.problems:
         raise typer.Exit(1)
+
+
+def _say_egress(found: Egress) -> None:
+    for problem in found.problems:
+        say(problem)
+    for mend in found.mends:
+        say(f"  to let guests through: {mend}")
+    for remark in found.remarks:
+        say(f"note: {remark}")
 
 
 def _host(ctx: typer.Context, private: str | None) -> HostNet:

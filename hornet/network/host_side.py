@@ -16,9 +16,11 @@ from weakref import WeakSet
 from hornet.errors import NetworkError
 from hornet.network import netns, nft
 from hornet.network.assemble import Builder, host_veth_index, mark, set_sysctl
+from hornet.network.egress import find_uplinks
 from hornet.network.plan import AddressPlan, Taken, VMPlan, overlaps
 from hornet.network.rtnl import delete_links
-from hornet.network.state import is_marked, read_links_and_routes, taken_networks
+from hornet.network.state import is_marked, read_links_and_routes
+from hornet.network.taken import hint, taken_networks
 from hornet.spec.network import Network
 
 T = TypeVar("T")
@@ -87,12 +89,13 @@ class HostNet:
     Without `with`, everything stays: call start(), then create_many().
     """
 
-    def __init__(self, network: Network, *, prefix: str, namespace: str | None, uplink: str | None) -> None:
+    def __init__(self, network: Network, *, prefix: str, namespace: str | None, uplinks: Sequence[str]) -> None:
         self.network = network
         self.plan = AddressPlan(network)
         self.prefix = prefix
         self.namespace = namespace
-        self.uplink = uplink
+        # The interfaces through which VMs leave.
+        self.uplinks = tuple(uplinks)
         self._vms: dict[int, VMNamespace] = {}
         self._taken: list[Taken] = []
         self._hold: int | None = None
@@ -105,14 +108,12 @@ class HostNet:
 
         VMs leave it through an interface called network.uplink_name, if somebody adds one.
         """
-        return cls(network, prefix=prefix, namespace=f"{prefix}host", uplink=network.uplink_name)
+        return cls(network, prefix=prefix, namespace=f"{prefix}host", uplinks=[network.uplink_name])
 
     @classmethod
     def machine(cls, network: Network) -> HostNet:
-        """The machine's own network, with the guide's names. VMs leave through the interface of the default route."""
-        _, routes = read_links_and_routes()
-        out = next((route.interface for route in routes if route.main and not route.destination.prefixlen), None)
-        return cls(network, prefix="", namespace=None, uplink=out)
+        """The machine's own network, with the guide's names. VMs leave where the kernel routes their packets."""
+        return cls(network, prefix="", namespace=None, uplinks=find_uplinks(network))
 
     def __enter__(self) -> HostNet:
         self.start()
@@ -133,6 +134,12 @@ class HostNet:
             )
         self.run(self._hold_host)
         self.run(self._start)
+
+    def renew_uplinks(self) -> None:
+        """Ask the kernel again where VMs leave, now that there is one whose packets it can be asked about."""
+        if self.namespace is None and (found := find_uplinks(self.network)) != self.uplinks:
+            self.uplinks = found
+            nft.load_rules(nft.host_rules(self.network, self.uplinks), replace=True)
 
     def close(self) -> None:
         """Remove everything that this object created, except what keep() was told to leave."""
@@ -183,7 +190,7 @@ class HostNet:
         vms = [self.vm(vm_id) for vm_id in vm_ids]
         for vm in vms:
             for problem in overlaps(vm.plan, self._taken):
-                raise NetworkError(f"VM {vm.vm_id}: {problem}", "use other VM ids, or set network.uplink_base")
+                raise NetworkError(f"VM {vm.vm_id}: {problem}", hint(self._taken))
         made: list[VMNamespace] = []
 
         def make() -> None:
@@ -252,8 +259,8 @@ class HostNet:
 
     def _start(self) -> None:
         set_sysctl("net/ipv4/ip_forward", "1")
-        nft.load_rules(nft.host_rules(self.network, self.uplink), replace=True)
-        self._taken = taken_networks(*read_links_and_routes(), self.network.interface_group)
+        nft.load_rules(nft.host_rules(self.network, self.uplinks), replace=True)
+        self._taken = taken_networks(self.network, machine=self.namespace is None)
 
     def _begin(self) -> None:
         """Mark and lock the new namespace before it gets its name, so that nobody sees it unmarked."""

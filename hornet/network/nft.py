@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from collections.abc import Sequence
 from functools import cache
+from types import TracebackType
 from typing import Any
 
 from hornet.errors import NetworkError
@@ -18,24 +20,30 @@ TABLE = "hornetos"
 MARK = "made by the HornetOS suite"
 DELETE = f"table inet {TABLE}\ndelete table inet {TABLE}\n"
 LIBRARY = "libnftables.so.1"
+# nftables/libnftables.h: NFT_CTX_OUTPUT_HANDLE, NFT_CTX_OUTPUT_JSON.
+HANDLES, JSON = 1 << 3, 1 << 4
 HINT = "install nftables and check that the kernel has nf_tables with NAT and fib"
 
 # libnftables is not documented as thread-safe.
 _lock = threading.Lock()
 
 
-def host_rules(network: Network, uplink: str | None) -> str:
+def host_rules(network: Network, uplinks: Sequence[str]) -> str:
     """The host's rules. They match interfaces of VMs by their group, so a further VM adds no rule.
 
-    A VM reaches only the networks behind `uplink`, translated to the host's address: no other VM, and no service of the
-    host except network.host_tcp_ports and ping. Nothing outside can open a connection to a VM. Packets with a source
-    address that does not belong to the interface are dropped (RFC 3704, strict).
+    A VM reaches only the networks behind `uplinks`, translated to the host's address: no other VM, and no service of
+    the host except network.host_tcp_ports and ping. Nothing outside can open a connection to a VM. Packets with a
+    source address that does not belong to the interface are dropped (RFC 3704, strict).
+
+    Connections of VMs announce segments that fit the uplink (RFC 879): if its MTU is smaller than theirs and ICMP is
+    lost on the way, they would hang.
     """
     group = network.interface_group
     ports = ", ".join(map(str, network.host_tcp_ports))
     services = f"tcp dport {{ {ports} }} accept" if ports else ""
-    nat = f'iifgroup {group} oifname "{uplink}" masquerade' if uplink else ""
-    out = f'iifgroup {group} oifname "{uplink}" accept' if uplink else ""
+    leaving = f"iifgroup {group} oifname {_one_of(uplinks)}"
+    nat = f"{leaving} masquerade" if uplinks else ""
+    out = f"{leaving} accept" if uplinks else ""
     return f"""
 table inet {TABLE} {{
     comment "{MARK}"
@@ -55,6 +63,7 @@ table inet {TABLE} {{
     chain forward {{
         type filter hook forward priority filter
         iifgroup != {group} oifgroup != {group} accept
+        tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
         ct state invalid drop
         ct state established,related accept
         {out}
@@ -66,6 +75,12 @@ table inet {TABLE} {{
     }}
 }}
 """
+
+
+def _one_of(names: Sequence[str]) -> str:
+    """Names of interfaces as nft writes them."""
+    quoted = [f'"{name}"' for name in names]
+    return quoted[0] if len(quoted) == 1 else f"{{ {', '.join(quoted)} }}"
 
 
 def namespace_rules(network: Network) -> str:
@@ -108,7 +123,7 @@ def load_rules(rules: str, *, replace: bool) -> None:
             f"nftables: a table inet {TABLE} already exists and does not belong to the suite",
             f"rename it, or delete it if you do not need it: nft delete table inet {TABLE}",
         )
-    _run((DELETE if replace else "") + rules)
+    run_commands((DELETE if replace else "") + rules)
 
 
 def listed_rules() -> str | None:
@@ -116,9 +131,9 @@ def listed_rules() -> str | None:
 
     It may belong to somebody else: see is_ours().
     """
-    if f"table inet {TABLE}\n" not in _run("list tables"):
+    if f"table inet {TABLE}\n" not in run_commands("list tables"):
         return None
-    return _run(f"list table inet {TABLE}")
+    return run_commands(f"list table inet {TABLE}")
 
 
 def is_ours(listed: str) -> bool:
@@ -131,25 +146,46 @@ def delete_rules() -> None:
     """Delete the suite's rule set in the calling thread's namespace, if there is one, but not somebody else's."""
     listed = listed_rules()
     if listed is not None and is_ours(listed):
-        _run(DELETE)
+        run_commands(DELETE)
 
 
-def _run(commands: str) -> str:
-    library = _library()
-    with _lock:
-        # A context works in the namespace in which it was created.
-        context = library.nft_ctx_new(0)
-        try:
-            library.nft_ctx_buffer_output(context)
-            library.nft_ctx_buffer_error(context)
-            failed = library.nft_run_cmd_from_buffer(context, commands.encode())
-            said = library.nft_ctx_get_error_buffer(context).decode()
-            printed: str = library.nft_ctx_get_output_buffer(context).decode()
-        finally:
-            library.nft_ctx_free(context)
-    if failed:
-        raise NetworkError(f"nftables: {said.strip()}", HINT)
-    return printed
+def run_commands(commands: str, output: int = 0) -> str:
+    """What nft prints for commands in the calling thread's namespace. output: HANDLES or JSON. Raises NetworkError."""
+    with Session() as session:
+        return session.run(commands, output)
+
+
+class Session:
+    """A connection to nftables in the calling thread's namespace; a context manager. Raises NetworkError.
+
+    A table with `flags owner` exists as long as the session in which it was created.
+    """
+
+    def __init__(self) -> None:
+        self._library = _library()
+        with _lock:
+            # A context works in the namespace in which it was created.
+            self._context = self._library.nft_ctx_new(0)
+            self._library.nft_ctx_buffer_output(self._context)
+            self._library.nft_ctx_buffer_error(self._context)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        with _lock:
+            self._library.nft_ctx_free(self._context)
+
+    def run(self, commands: str, output: int = 0) -> str:
+        """What nft prints for commands. output: HANDLES or JSON. Raises NetworkError."""
+        with _lock:
+            self._library.nft_ctx_output_set_flags(self._context, output)
+            failed = self._library.nft_run_cmd_from_buffer(self._context, commands.encode())
+            said = self._library.nft_ctx_get_error_buffer(self._context).decode()
+            printed: str = self._library.nft_ctx_get_output_buffer(self._context).decode("utf-8", "replace")
+        if failed:
+            raise NetworkError(f"nftables: {said.strip()}", HINT)
+        return printed
 
 
 @cache
@@ -166,6 +202,7 @@ def _library() -> Any:
         ("nft_ctx_buffer_error", ctypes.c_int, [pointer]),
         ("nft_ctx_get_output_buffer", text, [pointer]),
         ("nft_ctx_get_error_buffer", text, [pointer]),
+        ("nft_ctx_output_set_flags", None, [pointer, ctypes.c_uint]),
         ("nft_run_cmd_from_buffer", ctypes.c_int, [pointer, text]),
     ):
         function = getattr(library, name)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from hornet.errors import NetworkError
 from hornet.network import netns, nft
 from hornet.network import verify as checks
+from hornet.network.egress import Egress, read_egress
 from hornet.network.host_side import HostNet
 from hornet.network.ownership import take_inventory
 from hornet.network.state import NetFacts, read_facts, rules_as_listed
+from hornet.network.taken import neighbourhood_remarks
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ def bring_up(host: HostNet, vm_ids: Sequence[int]) -> Changes:
                 "remove it with `hornetos net down`, then create it again",
             )
     made = host.create_many([vm_id for vm_id in vm_ids if vm_id not in there])
+    host.renew_uplinks()
     return Changes([vm.vm_id for vm in made], broken)
 
 
@@ -45,7 +48,18 @@ def host_problems(host: HostNet) -> list[str]:
     """Problems of the host's parts that all VMs share."""
     if host.namespace and not netns.exists(host.namespace):
         return [f"host: no namespace {host.namespace}"]
-    return checks.host_problems(host.run(read_facts), rules_as_listed(nft.host_rules(host.network, host.uplink)))
+    return checks.host_problems(host.run(read_facts), rules_as_listed(nft.host_rules(host.network, host.uplinks)))
+
+
+def egress(host: HostNet, vm_id: int) -> Egress:
+    """Whether packets of this VM leave the host and answers come back. Sends a packet if rules do not tell it."""
+    return host.run(lambda: read_egress(host.vm(vm_id), host.uplinks))
+
+
+def remarks(host: HostNet, vm_ids: Sequence[int]) -> list[str]:
+    """What else to know about the networks of these VMs on this host."""
+    plans = [host.plan.for_vm(vm_id) for vm_id in vm_ids]
+    return host.run(lambda: neighbourhood_remarks(host.network, plans))
 
 
 def vm_problems(host: HostNet, vm_ids: Sequence[int]) -> dict[int, list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any
 from pyroute2 import IPRoute
 
 from hornet.network import netns, nft
-from hornet.network.plan import Taken
 
 RT_TABLE_MAIN = 254
 RT_TABLE_LOCAL = 255
 NUD_PERMANENT = 0x80
+# linux/rtnetlink.h: RTN_BLACKHOLE and its like.
+RTN_REJECTING = {6: "blackhole", 7: "unreachable", 8: "prohibit", 9: "throw"}
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,22 @@ class Link:
 
 @dataclass(frozen=True)
 class Route:
-    """An IPv4 route of any table. interface: None for a route that only rejects."""
+    """An IPv4 route of any table. interface: None for several next hops, and for a route that rejects.
+
+    gateways: those of several next hops. rejects: how it does so, as in `unreachable`.
+    """
 
     destination: IPv4Network
     gateway: IPv4Address | None
     interface: str | None
     main: bool
+    rejects: str = ""
+    gateways: tuple[IPv4Address, ...] = ()
 
     def __str__(self) -> str:
         gateway = f" via {self.gateway}" if self.gateway else ""
         interface = f" dev {self.interface}" if self.interface else ""
-        return f"{self.destination}{gateway}{interface}"
+        return f"{self.rejects} {self.destination}{gateway}{interface}".lstrip()
 
 
 @dataclass(frozen=True)
@@ -85,22 +90,6 @@ def _permanent_neighbours() -> dict[IPv4Address, str]:
     with IPRoute() as kernel:
         known = list(kernel.get_neighbours(family=AF_INET))
     return {IPv4Address(it.get("dst")): it.get("lladdr") for it in known if it["state"] & NUD_PERMANENT}
-
-
-def taken_networks(links: Mapping[str, Link], routes: Sequence[Route], group: int) -> list[Taken]:
-    """The networks that the host itself uses: addresses and routes of other interfaces, except the default route."""
-    ours = {link.name for link in links.values() if link.group == group}
-    addresses = [
-        Taken(IPv4Network(address.ip), f"the address {address} of {link.name}")
-        for link in links.values()
-        if link.name not in ours
-        for address in link.addresses
-    ]
-    return addresses + [
-        Taken(route.destination, f"the route {route}")
-        for route in routes
-        if route.destination.prefixlen and route.interface not in ours
-    ]
 
 
 def is_marked(group: int) -> bool:
@@ -142,4 +131,6 @@ def _route(raw: Any, names: dict[int, str]) -> Route:
         gateway=IPv4Address(gateway) if gateway else None,
         interface=names.get(raw.get("oif")),
         main=raw.get("table") == RT_TABLE_MAIN,
+        rejects=RTN_REJECTING.get(raw["type"], ""),
+        gateways=tuple(IPv4Address(via) for hop in raw.get("multipath") or () if (via := hop.get("gateway"))),
     )

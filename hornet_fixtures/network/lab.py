@@ -186,9 +186,11 @@ def route(destination: IPv4Network, gateway: IPv4Address, interface: str) -> Non
         kernel.send([rtnl.set_route(destination, gateway, socket.if_nametoindex(interface))])
 
 
-def ask_site(method: str = "GET", body: bytes | None = None, address: str = str(SITE)) -> str:
+def ask_site(
+    method: str = "GET", body: bytes | None = None, address: str = str(SITE), timeout_s: float = TIMEOUT_S
+) -> str:
     """The site's answer, asked from the calling thread's namespace. Raises OSError if it can't be reached."""
-    connection = http.client.HTTPConnection(address, HTTP_PORT, timeout=TIMEOUT_S)
+    connection = http.client.HTTPConnection(address, HTTP_PORT, timeout=timeout_s)
     try:
         connection.request(method, "/", body)
         return connection.getresponse().read().decode()
@@ -238,6 +240,8 @@ class _Answer(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         query, server = self.request
+        if b"\0" not in query[12:]:
+            return  # no question: a packet that only tries the way
         end = query.index(b"\0", 12) + 5
         wants_address = query[end - 4 : end - 2] == b"\0\1"
         header = query[:2] + struct.pack("!5H", 0x8180, 1, int(wants_address), 0, 0)

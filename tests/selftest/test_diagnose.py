@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hornet.errors import GuestError, VMError
 from hornet.host.workspace import Workspace
 from hornet.network import AddressPlan
+from hornet.network.egress import Egress
 from hornet.network.ids import vms_directory
 from hornet.network.state import Link, NetFacts, Route
 from hornet.procedures.diagnose import State, Step, find_vm, walk
@@ -59,6 +60,7 @@ HEALTHY = Observations(
     console="",
     inner=INNER,
     host=HOST,
+    egress=Egress(),
     replies=True,
     port=Port.OPEN,
     login_error="",
@@ -114,6 +116,12 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "host forwarding off": (host(forwarding=False), "NAT", "host: ip_forward is disabled"),
     "rules flushed": (inner(rules=None), "NAT", "vm7: no rule set"),
     "rules changed": (inner(rules="other rules"), "NAT", "unexpected: other rules; missing: inner rules"),
+    "no way out": (
+        {"egress": Egress(("host: packets of guests to 8.8.8.8 do not leave: no route leads there",))},
+        "egress",
+        "no route leads there",
+    ),
+    "another firewall": ({"egress": Egress(("a firewall drops",), ("nft insert",))}, "egress", "a firewall drops"),
     "host rules flushed": (host(rules=None), "NAT", "host: no rule set"),
     "panic": (
         {**MUTE, "console": BOOTED + "Kernel panic - not syncing: Attempted to kill init!\n---[ end"},

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hornet.network import VMPlan
+from hornet.network.egress import Egress
 from hornet.network.state import NetFacts
 from hornet.spec.network import Network
 
@@ -54,8 +55,8 @@ class Observations:
     """Everything at one moment. None: it could not be looked at, because of what is broken before it.
 
     inner, host: the VM's namespace and the network that plays the host, None if there is no such namespace;
-    restored: the VM comes from a snapshot, so its console holds only what was printed since; login_error: why SSH
-    refused, or "".
+    egress: whether the VM's packets leave the host; restored: the VM comes from a snapshot, so its console holds only
+    what was printed since; login_error: why SSH refused, or "".
     """
 
     vmm_alive: bool
@@ -64,6 +65,7 @@ class Observations:
     console: str
     inner: NetFacts | None
     host: NetFacts | None
+    egress: Egress | None = None
     replies: bool | None = None
     port: Port | None = None
     login_error: str | None = None

@@ -12,6 +12,7 @@ from hornet.foreign_file import ForeignFileError, MissingFileError, open_foreign
 from hornet.host.workspace import Workspace
 from hornet.network import HostNet, VMNamespace, netns, nft
 from hornet.network.ids import vms_directory
+from hornet.network.reconcile import egress
 from hornet.network.state import NetFacts, read_facts, rules_as_listed
 from hornet.procedures.diagnose.observations import FULL_PERCENT, Inside, Observations, Place, Port
 from hornet.spec.model import Spec
@@ -63,7 +64,7 @@ def find_vm(workspace: Workspace, spec: Spec, name: str) -> KnownVM:
         plan=namespace.plan,
         private=private,
         inner_rules=rules_as_listed(nft.namespace_rules(network)),
-        host_rules=rules_as_listed(nft.host_rules(network, host.uplink)),
+        host_rules=rules_as_listed(nft.host_rules(network, host.uplinks)),
     )
     key = SshKey(Path(state.ssh_key), "")
     return KnownVM(place, namespace, directory, state, key)
@@ -79,6 +80,8 @@ def observe(vm: KnownVM) -> Observations:
         inner=_net(vm.namespace.name),
         host=_net(vm.namespace.host.namespace),
     )
+    if seen.inner and seen.host and vm.place.plan.host_veth in seen.host.links:
+        seen = replace(seen, egress=egress(vm.namespace.host, vm.state.vm_id))
     if not seen.vmm_alive or seen.inner is None:
         return seen
     return _with_guest(vm, seen)

@@ -108,6 +108,20 @@ def nat_step(place: Place, seen: Observations) -> Step:
     return _network_step(place, "NAT", "packets are forwarded and translated", problems, cause)
 
 
+def egress_step(place: Place, seen: Observations) -> Step:
+    """The way out of the host: its routes, and the firewalls of others."""
+    if seen.egress is None:
+        return _unseen("egress")
+    if not seen.egress.examined:
+        return Step("egress", State.GOOD, f"not examined: the private host has no {place.network.uplink_name}")
+    if not seen.egress.problems:
+        shown = "; ".join(["no route and no firewall of the host stops packets to the Internet", *seen.egress.remarks])
+        return Step("egress", State.GOOD, shown)
+    fix = "let guests through" if seen.egress.mends else "repair the host's default route, then `hornetos net up`"
+    command = "; ".join(seen.egress.mends)
+    return _bad("egress", "; ".join(seen.egress.problems), "the guest cannot reach the Internet", fix, command)
+
+
 def console_step(place: Place, seen: Observations) -> Step:
     panic = PANIC.search(seen.console)
     if panic:
@@ -226,6 +240,7 @@ STEPS: Sequence[Callable[[Place, Observations], Step]] = (
     tap_step,
     uplink_step,
     nat_step,
+    egress_step,
     console_step,
     reply_step,
     sshd_step,
