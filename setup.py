@@ -20,9 +20,9 @@ def data_of(package: str) -> list[str]:
 
 
 setup(
-    packages=[*find_packages(include=["hornet*", "builders*", "reports*"]), *RENAMED],
+    packages=[*find_packages(include=["hornet*", "builders*", "lab", "reports*"]), *RENAMED],
     package_dir=RENAMED,
     package_data={"hornet.spec.data": ["*.toml", "*/*.toml"]}
-    | {name: data_of(name) for name in ("hornet", "builders", "reports")},
+    | {name: data_of(name) for name in ("hornet", "builders", "lab", "reports")},
     include_package_data=False,
 )

@@ -12,7 +12,7 @@ from hornet.errors import HostError
 
 # The folder that has the packages: on sys.path.
 SOURCE = Path(__file__).resolve().parents[1]
-PACKAGES = ("hornet", "hornet_cli", "hornet_fixtures", "hornet_tests", "builders", "reports")
+PACKAGES = ("hornet", "hornet_cli", "hornet_fixtures", "hornet_tests", "builders", "lab", "reports")
 IN_CHECKOUT = (SOURCE / "pyproject.toml").is_file()
 TESTS = SOURCE / ("tests" if IN_CHECKOUT else "hornet_tests")
 SPEC_DIRECTORY = SOURCE / "spec" if IN_CHECKOUT else SOURCE / "hornet" / "spec" / "data"

@@ -23,6 +23,7 @@ from hornet_cli.gate import gate
 from hornet_cli.guide import guide
 from hornet_cli.host import host
 from hornet_cli.kconfig import kconfig
+from hornet_cli.lab import lab
 from hornet_cli.net import net
 from hornet_cli.new_version import new_version
 from hornet_cli.printer import say
@@ -97,3 +98,4 @@ app.command("certify")(certify)
 app.command("capacity")(capacity)
 app.add_typer(net, name="net")
 app.add_typer(vm, name="vm")
+app.add_typer(lab, name="lab")

@@ -23,8 +23,8 @@ def host(
 ) -> None:
     """Show the host's tools, features and lanes (exit 0: the host is ready, 1: it is not, 2: no lane could be proved).
 
-    A lane (VMM/accelerator) is proved by booting a kernel until it looks for its root. The result is cached until the
-    host or the kernel changes. Without a built kernel every lane is "not proved".
+    A lane (VMM/accelerator) is proved by booting a kernel until its first program has run. The result is cached until
+    the host or the kernel changes. Without a built kernel every lane is "not proved".
     """
     from hornet.checks.host_readiness import host_abilities, host_problems, host_remarks
     from hornet.errors import HostError

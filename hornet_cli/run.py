@@ -88,6 +88,9 @@ def run(
     pause_on_failure: Annotated[
         bool, typer.Option("--pause-on-failure", help="Wait for Enter at the first failure, with its VMs running.")
     ] = False,
+    in_lab: Annotated[
+        bool, typer.Option("--lab", help="Run in the lab, an emulated host with KVM; it judges no times or densities.")
+    ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="Only what one boot and two restores answer; exit code 0 is impossible.")
     ] = False,
@@ -109,6 +112,8 @@ def run(
     from hornet.results.run_info import RUN_FILE
     from hornet.results.waivers import WAIVERS_FILE
     from hornet.vmm.registry import lane_named, vmm_programs
+    from hornet_cli.lab import end_with, run_command
+    from lab.session import this_command_there
 
     mine = settings(ctx)
     require_root()
@@ -119,11 +124,15 @@ def run(
     # Wrong options are refused before the work of minutes.
     if lane:
         lane_named(lane)
+    if in_lab and (keep_vms or pause_on_failure):
+        raise typer.BadParameter("--lab: it ends with the run, so no VM can be kept: leave the other option out")
     debugging = _debugging_options(evidence, keep_vms, pause_on_failure)
     before = run_directory(mine.workspace, baseline) if baseline else None
     first = _first_run(mine, rerun_failed, tier, quick=quick) if rerun_failed else None
     demands = demands_on(mine.workspace.reports, policy, waivers, require_kvm=require_kvm)
     vmlinux = kernel if given.complete else _build(mine, tier)
+    if in_lab:  # which has no network, so all is built by now
+        end_with(run_command(mine, this_command_there("--lab")))
     if lane and vmlinux:
         choose_lane(mine, vmlinux, lane)
     directory = _new_directory(mine)

@@ -118,6 +118,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="fail every test whose verdict needs a KVM lane, instead of skipping it",
     )
     group.addoption(
+        "--lab",
+        action="store_true",
+        help="run in the lab, an emulated host with KVM: verdicts on functions count, times and densities never do",
+    )
+    group.addoption(
         "--host-network",
         action="store_true",
         help="use the machine's own network, with the guide's names vm1 … vmN, instead of a private one",

@@ -10,6 +10,7 @@ from pathlib import PurePath
 import pytest
 
 from hornet.errors import HornetError
+from hornet.host.emulation import cpu_is_emulated
 from hornet.host.revision import source_revision
 from hornet.results.collected import note_collected
 from hornet.results.outcomes import (
@@ -139,6 +140,7 @@ def case_of(phases: Sequence[pytest.TestReport]) -> Case:
         metric=next(iter(values.get(METRIC_PROPERTY, ())), None),
         needs_kvm=NEEDS_KVM_PROPERTY in values,
         lane=next(iter(values.get(LANE_PROPERTY, ())), None),
+        lab=LANE_PROPERTY in values and cpu_is_emulated(),
         duration_s=round(sum(report.duration for report in phases), 3),
         evidence=tuple(values.get(EVIDENCE_PROPERTY, ())[:MAX_LISTED]),
     )

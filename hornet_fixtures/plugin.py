@@ -161,6 +161,7 @@ __all__ = [
 ]
 
 
+pytest_plugins = ["hornet_fixtures.in_lab"]
 STDERR = 2
 
 

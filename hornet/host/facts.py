@@ -16,6 +16,7 @@ import psutil
 
 from hornet.errors import HostError
 from hornet.host.cpu import cpu_features_sha256, cpu_model
+from hornet.host.emulation import cpu_is_emulated
 from hornet.host.file_copy import clone_file
 from hornet.host.owned import work_directory
 from hornet.host.tools import HostTool, all_tools
@@ -34,6 +35,7 @@ def fingerprint(vmms: Mapping[str, HostTool]) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_mib": memory >> 20,
         "kernel": platform.release(),
+        **({"emulated_cpu": True} if cpu_is_emulated() else {}),
         **{name: program.version() for name, program in vmms.items() if not program.missing},
     }
 

@@ -11,6 +11,7 @@ from hornet.errors import NetworkError
 TUN = "/dev/net/tun"
 TUNSETIFF = 0x400454CA
 TUNSETPERSIST = 0x400454CB
+TUNSETOWNER = 0x400454CC
 IFF_TAP = 0x0002
 IFF_NO_PI = 0x1000
 IFF_VNET_HDR = 0x4000
@@ -19,7 +20,7 @@ IFF_VNET_HDR = 0x4000
 def open_tap(name: str, *, persist: bool = False) -> int:
     """Open the tap `name` in the calling thread's namespace, and create it if needed; returns the descriptor.
 
-    persist=True lets it stay when the descriptor is closed. Raises NetworkError.
+    persist=True lets it stay when the descriptor is closed, for root to open again. Raises NetworkError.
     """
     try:
         fd = os.open(TUN, os.O_RDWR | os.O_CLOEXEC)
@@ -31,6 +32,9 @@ def open_tap(name: str, *, persist: bool = False) -> int:
         fcntl.ioctl(fd, TUNSETIFF, request)
         if persist:
             fcntl.ioctl(fd, TUNSETPERSIST, 1)
+            # Firecracker is root without capabilities. Of a tap without an owner, old kernels let every user open it,
+            # newer ones none without CAP_NET_ADMIN.
+            fcntl.ioctl(fd, TUNSETOWNER, 0)
     except OSError as error:
         os.close(fd)
         raise NetworkError(f"tap {name}: {error.strerror}", "is it in use by another VMM?") from error

@@ -34,8 +34,7 @@ def plans(capacity: Capacity, records: Sequence[Record]) -> tuple[list[Plan], li
         except HostError as error:
             problems.append(f"no capacity plan: {error.message}")
             continue
-        lane = record.parsed_lane
-        emulated = lane is not None and not lane.judges_time
+        emulated = record.lane is not None and not record.judges_time
         vms = [(work_mb, footprint.vms_in(capacity.available_mb, work_mb)) for work_mb in capacity.work_mb]
         made.append(Plan(record.lane, record.label, emulated, footprint, vms))
     return made, problems

@@ -66,7 +66,8 @@ class Case(BaseModel):
     test: as in `conformance/test_tools::test_tool_works[node]`. result: error means that the test could not judge.
     reason: one line. detail: what pytest shows of a failure. requirements: the ids that the test proves. metric: the
     target metric whose verdict the test shows. needs_kvm: it was not judged because the target needs a KVM lane.
-    lane: None without a VM. evidence: paths in the run directory.
+    lane: None without a VM. lab: QEMU emulated the host's processor, and with it KVM. evidence: paths in the run
+    directory.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -80,6 +81,7 @@ class Case(BaseModel):
     metric: Plain | None = None
     needs_kvm: bool = False
     lane: Plain | None = None
+    lab: bool = False
     duration_s: Annotated[float, Field(ge=0, le=YEAR_S, allow_inf_nan=False)] = 0.0
     evidence: Annotated[tuple[Evidence, ...], Field(max_length=MAX_LISTED)] = ()
 

@@ -42,7 +42,7 @@ class Record(BaseModel):
     name: a metric of the spec, or any other quantity worth keeping; value: in `unit`, with samples their
     median sample; direction: which way is better; lane: as in `qemu/tcg`, None for a property of a file
     that is the same everywhere; dimensions: what sets this value apart from others of the same name, as
-    in page_cache=cold; host: hornet.host.fingerprint(); samples: each single measurement, in `unit`;
+    in page_cache=cold; host: hornet.host.facts.fingerprint(); samples: each single measurement, in `unit`;
     parts: what the value is made of, in order and in `unit`. Parts are disjoint: their sum is the value.
     """
 
@@ -108,14 +108,29 @@ class Record(BaseModel):
         return lane_named(self.lane) if self.lane else None
 
     @property
+    def in_lab(self) -> bool:
+        """Whether the host's processor was emulated, and with it KVM (docs/lab.md)."""
+        return self.host.get("emulated_cpu") is True
+
+    @property
+    def judges_time(self) -> bool:
+        """Whether a time or a density was measured where it is judged: in a KVM lane, on a real processor."""
+        lane = self.parsed_lane
+        return lane is not None and lane.judges_time and not self.in_lab
+
+    @property
     def identity(self) -> tuple[str, str | None, tuple[tuple[str, str], ...]]:
-        """Equal for two records that measure the same thing: name, lane, dimensions."""
-        return self.name, self.lane, tuple(sorted((key, str(value)) for key, value in self.dimensions.items()))
+        """Equal for two records that measure the same thing: name, lane, dimensions, and whether in the lab."""
+        return self.name, self.lane, tuple(sorted((key, str(value)) for key, value in self._all_dimensions.items()))
 
     @property
     def label(self) -> str:
         """The dimensions as text, as in `page_cache=cold, clones=4`; empty if there are none."""
-        return ", ".join(f"{key}={value}" for key, value in self.dimensions.items())
+        return ", ".join(f"{key}={value}" for key, value in self._all_dimensions.items())
+
+    @property
+    def _all_dimensions(self) -> Dimensions:
+        return {**self.dimensions, **({"host": "lab"} if self.in_lab else {})}
 
 
 def append_record(run_directory: Path, record: Record) -> None:

@@ -1,6 +1,6 @@
 """Decides whether a measured value meets its target; nothing else does.
 
-Times and densities are judged in KVM lanes only; emulated ones are shown, never judged.
+Times and densities are judged in KVM lanes on a real processor only; emulated ones are shown, never judged.
 """
 
 from __future__ import annotations
@@ -80,8 +80,9 @@ def _verdict(metric: Metric, target: float, record: Record) -> tuple[Verdict, st
         lane = record.parsed_lane
         if lane is None:
             return Verdict.INVALID_RECORD, "recorded without a lane, which this metric needs"
-        if not lane.judges_time:
-            return Verdict.EMULATED, f"{lane} emulates the processor; the target needs KVM"
+        if not record.judges_time:
+            what = f"{lane} in the lab: QEMU" if record.in_lab else str(lane)
+            return Verdict.EMULATED, f"{what} emulates the processor; the target needs KVM"
     bound = f"at {'most' if metric.direction == 'lower' else 'least'} {target:g} {metric.unit}"
     found = f"{format_significant(record.value, target)} {metric.unit}"
     if metric.is_met(record.value, target):

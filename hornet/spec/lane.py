@@ -20,5 +20,5 @@ class Lane:
 
     @property
     def judges_time(self) -> bool:
-        """Whether times and densities are judged in this lane. In emulated lanes they are only recorded."""
+        """Whether times and densities are judged in this lane on a real processor. Others only record them."""
         return self.accelerator == "kvm"

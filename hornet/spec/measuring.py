@@ -6,7 +6,6 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from hornet.spec.lane import Lane
 from hornet.spec.types import MAX_ROUNDS, NotNegative, Positive, Table
 
 
@@ -46,5 +45,5 @@ class Perf(Table):
     kvm: Rounds
     emulated: Rounds
 
-    def rounds(self, lane: Lane) -> Rounds:
-        return self.kvm if lane.judges_time else self.emulated
+    def rounds(self, *, judged: bool) -> Rounds:
+        return self.kvm if judged else self.emulated

@@ -14,6 +14,7 @@ from hornet.errors import SpecError
 from hornet.installation import SPEC_DIRECTORY
 from hornet.spec.files import Origin, explain, merge, read_overlay, read_spec, reject_renamed
 from hornet.spec.kernel import Kernel
+from hornet.spec.lab import Lab
 from hornet.spec.machine import Machine, Vmm
 from hornet.spec.measuring import Capacity, Perf
 from hornet.spec.network import Network
@@ -54,6 +55,7 @@ class Spec(Table):
     kernel: Kernel
     rootfs: Rootfs
     slim: Slim
+    lab: Lab
 
     @model_validator(mode="after")
     def _names_exist(self) -> Spec:

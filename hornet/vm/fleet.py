@@ -31,6 +31,7 @@ from hornet.vm.leftovers import remove_leftovers
 from hornet.vm.restore_agent import refresh
 from hornet.vm.state import STATE_FILE, VMState, read_state, vmm_runs
 from hornet.vmm.driver import MachineConfig, MicroVM, NetworkCard
+from hornet.vmm.open_files import check_own_disk
 from hornet.vmm.registry import driver_of
 
 
@@ -152,8 +153,8 @@ class Fleet:
 
         A guest that was frozen for the snapshot has new random numbers, the time and its own identity by then (see
         hornet/vm/restore_agent.py). snapshottable: the clone can itself be snapshotted. before_resume is called when
-        everything is in place and the guest does not run yet. Raises SnapshotError if the seal is broken or the
-        snapshot was not made for this lane and machine, VMError, GuestError.
+        everything is in place and the guest does not run yet. Raises SnapshotError if the seal is broken, if the
+        snapshot was not made for this lane and machine, or if the VMM opened another disk; VMError, GuestError.
         """
         vm = self._new_vm(bundle)
         try:
@@ -167,6 +168,7 @@ class Fleet:
                     self.lane, config, memory=memory, state=state, snapshottable=snapshottable
                 ),
             )
+            check_own_disk(vm.vmm.pid, vm.disk)
             if before_resume:
                 before_resume(vm)
             with timed(vm.phases_ms, "resume_ms"):

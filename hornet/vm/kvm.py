@@ -9,6 +9,7 @@ import ctypes
 import fcntl
 import mmap
 import os
+import signal
 import struct
 import sys
 from pathlib import Path
@@ -20,6 +21,8 @@ from hornet.sandbox.worker import give_up_rights
 
 KVM_DEVICE = Path("/dev/kvm")
 PAYLOAD_TIMEOUT_S = 5.0
+# Starting Python takes 10 s on an emulated processor.
+START_TIMEOUT_S = 60.0
 
 KVM_CREATE_VM = 0xAE01
 KVM_GET_VCPU_MMAP_SIZE = 0xAE04
@@ -44,14 +47,16 @@ PAYLOAD = bytes([0xB0, ANSWER, 0xE6, 0xE9, 0xF4])
 def payload_problem() -> str | None:
     """The reason why the payload does not run here; None if it does.
 
-    It runs in a separate process that is killed after PAYLOAD_TIMEOUT_S, so a KVM that hangs blocks nothing.
+    It runs in a separate process. SIGALRM ends it PAYLOAD_TIMEOUT_S after it began, so a KVM that hangs blocks nothing.
     """
     if not KVM_DEVICE.exists():
         return f"there is no {KVM_DEVICE}"
     argv = [sys.executable, "-m", "hornet.vm.kvm"]
     try:
-        done = run(argv, timeout_s=PAYLOAD_TIMEOUT_S, cwd=Path(__file__).parents[2], ok_codes=range(-64, 256))
-    except CommandError:
+        done = run(argv, timeout_s=START_TIMEOUT_S, cwd=Path(__file__).parents[2], ok_codes=range(-64, 256))
+    except CommandError as error:
+        return error.message.splitlines()[0]
+    if done.exit_code == -signal.SIGALRM:
         return f"KVM did not finish a payload of {len(PAYLOAD)} bytes within {PAYLOAD_TIMEOUT_S:g} s"
     return None if done.exit_code == 0 else (done.output.strip().splitlines() or ["the payload crashed"])[-1]
 
@@ -93,6 +98,7 @@ def main() -> None:
     try:
         device = os.open(KVM_DEVICE, os.O_RDWR | os.O_CLOEXEC)
         give_up_rights(FIRST_USER if os.geteuid() == 0 else None)
+        signal.setitimer(signal.ITIMER_REAL, PAYLOAD_TIMEOUT_S)
         byte, halted = run_payload(device)
     except OSError as error:
         sys.exit(f"KVM refuses the payload: {error.strerror or error}")

@@ -13,22 +13,23 @@ from hornet.errors import CommandError, HornetError, HostError
 from hornet.foreign_file import ForeignFileError, read_bytes
 from hornet.host.artifact_store import content_key, file_sha256
 from hornet.host.durable import write_file
+from hornet.host.emulation import cpu_is_emulated
 from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE, open_private
 from hornet.host.owned import work_directory
 from hornet.host.workspace import Workspace
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
-from hornet.vm import kvm
+from hornet.vm import first_program, kvm
 from hornet.vmm.driver import MachineConfig
 from hornet.vmm.failure import VMFailedError
 from hornet.vmm.registry import LANES, driver_of, lane_named, vmm_programs, vmm_version
 
 # From the start of the VMM to the kernel's last line. It takes about a second if the lane works.
 BOOT_TIMEOUT_S = 20.0
-# The kernel runs and looks for a root file system, of which there is none. Its first line is not enough: a KVM that
-# interprets a guest instruction by instruction prints that line and dies later.
-LAST_WORDS = r"VFS: Unable to mount root fs|VFS: Cannot open root device"
-PROBE_BOOT_ARGS = "console=ttyS0 earlyprintk=serial,ttyS0 reboot=t panic=-1"
+PROBE_BOOT_ARGS = (
+    f"console=ttyS0 earlyprintk=serial,ttyS0 root=/dev/vda ro rootfstype=ext4 init={first_program.PATH} "
+    "reboot=t panic=-1"
+)
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,17 @@ class LaneState:
 
     @property
     def judges_time(self) -> bool:
-        """Whether times and densities are judged in this lane."""
-        return lane_named(self.lane).judges_time
+        """Whether times and densities are judged in this lane, on this host."""
+        return judges_time(lane_named(self.lane))
 
 
 _STATE = TypeAdapter(LaneState)
 MAX_PROOF_BYTES = 64 << 10
+
+
+def judges_time(lane: Lane) -> bool:
+    """Whether this host judges times and densities in a lane: not if its processor is emulated, as in the lab."""
+    return lane.judges_time and not cpu_is_emulated()
 
 
 def probe_lanes(workspace: Workspace, kernel: Path | None, spec: Spec) -> list[LaneState]:
@@ -82,12 +88,12 @@ def _probe(lane: Lane, workspace: Workspace, kernel: Path | None, spec: Spec) ->
     if kernel is None:
         return LaneState(str(lane), None, "not proved yet: build a kernel first (hornetos build kernel)")
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    proof = {"lane": str(lane), "vmm": vmm_version(lane), "kernel": file_sha256(kernel), "until": LAST_WORDS}
+    proof = {"lane": str(lane), "vmm": vmm_version(lane), "kernel": file_sha256(kernel), "until": first_program.REPORT}
     key = content_key({**proof, "boot": boot_id})
     kept = workspace.directory("cache", "lanes") / f"{key}.json"
     if known := _kept(kept):
         return known
-    state = _boot_to_root_mount(lane, workspace, kernel, spec)
+    state = _boot_to_first_program(lane, workspace, kernel, spec)
     if state.usable is not None:
         write_file(kept, json.dumps(asdict(state)) + "\n")
     return state
@@ -109,11 +115,11 @@ def _missing(lane: Lane) -> str:
     return kvm.payload_problem() or "" if lane.accelerator == "kvm" else ""
 
 
-def _boot_to_root_mount(lane: Lane, workspace: Workspace, kernel: Path, spec: Spec) -> LaneState:
+def _boot_to_first_program(lane: Lane, workspace: Workspace, kernel: Path, spec: Spec) -> LaneState:
     with work_directory(workspace.run, "lane", PRIVATE_DIRECTORY_MODE) as directory:
-        disk = directory / "empty"
-        with open_private(disk, "xb") as file:
-            file.truncate(1 << 20)
+        disk = directory / "rootfs.ext4"
+        open_private(disk, "xb").close()
+        first_program.make_disk(disk, directory)
         config = MachineConfig(
             name="probe",
             directory=directory,
@@ -128,18 +134,19 @@ def _boot_to_root_mount(lane: Lane, workspace: Workspace, kernel: Path, spec: Sp
             why = f"the VMM does not start: {error.message.splitlines()[-1].strip()}"
             return LaneState(str(lane), None if _says_nothing(error) else False, why)
         try:
-            vm.console.wait_for(LAST_WORDS, BOOT_TIMEOUT_S)
+            vm.console.wait_for(first_program.REPORT, BOOT_TIMEOUT_S)
         except HornetError as error:
             if _says_nothing(error):
                 return LaneState(str(lane), None, f"could not be tried: {error.message.splitlines()[0]}")
             # An emulator works, but it may be slow: that is not kept.
-            usable = None if error.timed_out and lane.accelerator == "tcg" else False
+            emulated = lane.accelerator == "tcg" or cpu_is_emulated()
+            usable = None if error.timed_out and emulated else False
             seen = vm.console.text.strip().splitlines()
             last = f"; the console's last line: {seen[-1]!r}" if seen else "; the console is empty"
-            return LaneState(str(lane), usable, f"Linux did not boot within {BOOT_TIMEOUT_S:g} s{last}")
+            return LaneState(str(lane), usable, f"no program ran within {BOOT_TIMEOUT_S:g} s{last}")
         finally:
             vm.kill()
-    return LaneState(str(lane), True, "the kernel under test boots")
+    return LaneState(str(lane), True, "the kernel under test runs a program")
 
 
 def _says_nothing(error: HornetError) -> bool:

@@ -230,12 +230,14 @@ def _fault(text: str) -> str:
 
 def _set_up(vm: FirecrackerVM, kernel: str, boot_args: str) -> None:
     config = vm.config
-    disk = {"drive_id": "rootfs", "path_on_host": config.disk.name, "is_root_device": True, "is_read_only": False}
+    # Not the root device: Firecracker would append `root=/dev/vda rw` to the boot arguments, after a `ro` of ours. They
+    # name the root themselves.
+    disk = {"drive_id": "rootfs", "path_on_host": config.disk.name, "is_root_device": False, "is_read_only": False}
     bodies: list[tuple[str, dict[str, Any]]] = [
         ("/machine-config", {"vcpu_count": config.vcpus, "mem_size_mib": config.memory_mib}),
         ("/boot-source", {"kernel_image_path": kernel, "boot_args": boot_args}),
         ("/drives/rootfs", disk),
-        ("/balloon", {"amount_mib": 0, "deflate_on_oom": True}),
+        ("/balloon", {"amount_mib": 0, "deflate_on_oom": False}),
         ("/entropy", {}),
     ]
     if config.card:

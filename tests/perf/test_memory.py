@@ -17,6 +17,7 @@ from hornet.snapshot import Bundle
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
+from hornet.vm.lanes import judges_time
 from hornet.vm.memory import memory_split
 
 pytestmark = pytest.mark.perf
@@ -29,7 +30,7 @@ WORK_TIMEOUT_S = 120
 @pytest.fixture(scope="module")
 def clones(fleet: Fleet, bundle: Bundle, spec: Spec) -> Iterator[list[VM]]:
     """Several VMs at once, all from one snapshot."""
-    vms = [fleet.restore(bundle) for _ in range(spec.perf.rounds(fleet.lane).clones)]
+    vms = [fleet.restore(bundle) for _ in range(spec.perf.rounds(judged=judges_time(fleet.lane)).clones)]
     yield vms
     for vm in vms:
         fleet.remove(vm)

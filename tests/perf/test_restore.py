@@ -19,6 +19,7 @@ from hornet.results.records import Record
 from hornet.snapshot import Bundle
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
+from hornet.vm.lanes import judges_time
 
 pytestmark = pytest.mark.perf
 
@@ -72,7 +73,9 @@ def test_restore(
         reported.extend([{"load_ms": load_ms}] if load_ms is not None else [])
         fleet.remove(vm)
 
-    benchmark.pedantic(restore, setup=set_up, teardown=tear_down, rounds=spec.perf.rounds(fleet.lane).restore)
+    benchmark.pedantic(
+        restore, setup=set_up, teardown=tear_down, rounds=spec.perf.rounds(judged=judges_time(fleet.lane)).restore
+    )
     record_runs("restore_to_command", phases, page_cache=page_cache)
     of_the_guide = [{name: run[name] for name in ("load_ms", "resume_ms")} for run in phases]
     record_runs("snapshot_restore", of_the_guide, page_cache=page_cache)

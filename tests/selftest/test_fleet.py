@@ -9,12 +9,13 @@ from unittest.mock import Mock
 
 import pytest
 
-from hornet.errors import BrokenSnapshotError
+from hornet.errors import BrokenSnapshotError, SnapshotError
 from hornet.host.workspace import Workspace
 from hornet.snapshot import Bundle
 from hornet.snapshot.manifest import MANIFEST_FILE, Manifest
 from hornet.spec.model import load_spec
 from hornet.vm.fleet import VM, Fleet
+from hornet.vmm.open_files import check_own_disk
 from hornet.vmm.registry import lane_named
 from tests.support import bundle_samples
 from tests.support.bundle_samples import ORIGIN
@@ -41,6 +42,7 @@ def restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., V
     machine = spec.machine.model_copy(update={"memory_mib": ORIGIN.memory_mib, "vcpus": ORIGIN.vcpus})
     monkeypatch.setattr("hornet.snapshot.compatibility.vmm_version", lambda _: ORIGIN.vmm_version)
     monkeypatch.setattr("hornet.vm.fleet.Guest", Mock())
+    monkeypatch.setattr("hornet.vm.fleet.check_own_disk", Mock())
 
     def restore(bundle: Bundle, *, check_seals: bool = True) -> VM:
         home = Workspace(tmp_path / "home")
@@ -80,3 +82,14 @@ def test_a_snapshot_without_a_manifest_can_be_restored_unchecked(restored: Calla
     assert "refresh_ms" not in restored(bundle, check_seals=False).phases_ms
     with pytest.raises(BrokenSnapshotError, match="never sealed"):
         restored(bundle)
+
+
+def test_vmm_without_its_own_disk_is_ended_before_its_guest_runs(
+    restored: Callable[..., VM], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = bundle_samples.make_bundle(tmp_path / "v1.0")
+    # This process plays the VMM. It has other files open, and not the disk.
+    monkeypatch.setattr("hornet.vm.fleet.check_own_disk", check_own_disk)
+    with pytest.raises(SnapshotError, match="restored with the disk"):
+        restored(bundle, check_seals=False)
+    assert not Fleet.running

@@ -40,8 +40,8 @@ GOOD: dict[str, Any] = {
 }
 LANES = [
     LaneState("firecracker/kvm", False, "no firecracker on PATH"),
-    LaneState("qemu/kvm", True, "the kernel under test boots"),
-    LaneState("qemu/tcg", True, "the kernel under test boots"),
+    LaneState("qemu/kvm", True, "the kernel under test runs a program"),
+    LaneState("qemu/tcg", True, "the kernel under test runs a program"),
 ]
 
 
@@ -210,9 +210,9 @@ def test_an_emulator_that_is_slow_may_work_the_next_time(
         def kill(self) -> None: ...
 
     monkeypatch.setattr(lanes, "driver_of", lambda lane: SimpleNamespace(boot=lambda *_, **__: SlowVM()))
-    state = lanes._boot_to_root_mount(lane_named(lane), Workspace(tmp_path), tmp_path / "vmlinux", spec)
+    state = lanes._boot_to_first_program(lane_named(lane), Workspace(tmp_path), tmp_path / "vmlinux", spec)
     assert state.usable is usable
-    assert "did not boot within 20 s; the console's last line: 'Linux version 6.1'" in state.reason
+    assert "no program ran within 20 s; the console's last line: 'Linux version 6.1'" in state.reason
 
 
 def test_a_kernel_that_is_not_there_is_a_clear_error(command: Any) -> None:

@@ -1,0 +1,135 @@
+"""The lab itself: what runs in it, what comes back, and that nothing stays. Each start takes 10 s and more."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hornet.errors import HornetError, HostError
+from hornet.host.owned import MARK
+from hornet.host.progress import Progress
+from hornet.host.workspace import Workspace
+from hornet.installation import SOURCE
+from hornet.spec.model import Spec
+from lab.session import QEMU_MIB, run_in_lab
+
+pytestmark = [pytest.mark.guest, pytest.mark.slow]
+
+MEMORY_MIB = 2048
+LIMIT_S = 300
+END_TIMEOUT_S = 30
+
+
+@pytest.fixture(autouse=True)
+def _memory_is_available() -> None:
+    if psutil.virtual_memory().available >> 20 < MEMORY_MIB + QEMU_MIB:
+        pytest.skip("not judged: too little memory for the lab")
+
+
+@pytest.fixture
+def small(spec: Spec) -> Spec:
+    return spec.model_copy(update={"lab": spec.lab.model_copy(update={"memory_mib": MEMORY_MIB})})
+
+
+def left_behind(workspace: Workspace) -> list[str]:
+    """Work directories, mounts and processes of labs."""
+    programs = {process.name() for process in psutil.process_iter()}
+    mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "/build/lab/" in line]
+    directories = [str(path) for path in workspace.run.glob(f"lab{MARK}*")]
+    return [*directories, *mounts, *(programs & {"virtiofsd"})]
+
+
+SCRIPT = """
+test -c /dev/kvm && echo kvm
+echo problem >&2
+echo changed >"$1/file" && cat "$1/file"
+mkdir -p "$HORNET_HOME/reports/$2" && echo '{}' >"$HORNET_HOME/reports/$2/run.json"
+python3 -c 'from hornet.host.emulation import cpu_is_emulated; print(cpu_is_emulated())'
+pwd
+exit 3
+"""
+
+
+def test_command_runs_there_and_only_its_run_comes_back(
+    small: Spec,
+    workspace: Workspace,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(SOURCE))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine\n")
+    name = f"lab-{os.getpid()}"
+    ended = run_in_lab(small, workspace, ["sh", "-c", SCRIPT, "sh", str(tmp_path), name], Progress())
+    printed = capfd.readouterr()
+    try:
+        assert printed.out.splitlines() == ["kvm", "changed", "True", str(tmp_path)]
+        assert printed.err.splitlines()[-1] == "problem"
+        assert ended.exit_code == 3
+        assert ended.runs == [workspace.reports / name]
+        assert (workspace.reports / name / "run.json").read_text() == "{}\n"
+        assert (tmp_path / "file").read_text() == "mine\n"
+        assert not left_behind(workspace)
+    finally:
+        for path in ended.runs:
+            (path / "run.json").unlink()
+            path.rmdir()
+
+
+def test_time_limit_ends_the_command(small: Spec, workspace: Workspace) -> None:
+    ended = run_in_lab(small, workspace, ["sleep", "1000"], Progress(), time_limit_s=1)
+    assert ended.exit_code == 128 + signal.SIGTERM
+    assert not left_behind(workspace)
+
+
+BROKEN: dict[str, tuple[dict[str, object], str]] = {
+    "no SVM": ({"cpu": "qemu64,-svm"}, r"/dev/kvm|cannot load"),
+    "unknown processor": ({"cpu": "no-such-cpu"}, "unable to find CPU model"),
+    "too slow": ({"ready_timeout_s": 0.5}, r"not ready within 0\.5 s"),
+    "too little memory": ({"memory_mib": 1 << 20}, "MiB of memory"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_lab_is_an_error_that_names_the_cause(name: str, small: Spec, workspace: Workspace) -> None:
+    values, problem = BROKEN[name]
+    broken = small.model_copy(update={"lab": small.lab.model_copy(update=values)})
+    with pytest.raises(HostError, match=problem):
+        run_in_lab(broken, workspace, ["true"], Progress())
+    assert not left_behind(workspace)
+
+
+def test_killed_command_leaves_no_process_and_no_mount(workspace: Workspace) -> None:
+    words = [sys.executable, "-m", "hornet_cli", "lab", "run", "--", "sleep", "1000"]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "HORNET_HOME": str(workspace.root)}
+    process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
+    assert process.stderr
+    started = next(line for line in process.stderr if "starting" in line)
+    assert started
+    children = wait_for_virtiofsd(process.pid)
+    process.kill()
+    process.wait()
+    gone, alive = psutil.wait_procs(children, END_TIMEOUT_S)
+    assert gone
+    assert not alive
+    assert not [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "/build/lab/" in line]
+
+
+def wait_for_virtiofsd(pid: int) -> Sequence[psutil.Process]:
+    """Every process of a lab once virtiofsd runs."""
+    deadline_s = time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline_s:
+        children = psutil.Process(pid).children(recursive=True)
+        if any(child.name() == "virtiofsd" for child in children):
+            return children
+        time.sleep(0.05)
+    raise HornetError("virtiofsd did not start")
