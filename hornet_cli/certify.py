@@ -9,8 +9,12 @@ import typer
 
 from hornet_cli.context import Settings, settings
 from hornet_cli.judging import PolicyOption, demands_on, spec_of
-from hornet_cli.printer import say
+from hornet_cli.printer import AsJson, say, say_json
 from hornet_cli.report import run_directory
+
+# Lines by their heading.
+Answer = dict[str, list[str]]
+REFUSED = "refused"
 
 if TYPE_CHECKING:
     from hornet.results.gate import Decision
@@ -27,6 +31,7 @@ def certify(
         Path | None, typer.Option(help="For --verify: the allowed signers, a file as in ssh-keygen(1).")
     ] = None,
     policy: PolicyOption = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write a certificate of a run that passed, or verify one.
 
@@ -37,54 +42,57 @@ def certify(
     if verify:
         if signers is None:
             raise typer.BadParameter("--verify needs --signers FILE: whose signatures count")
-        _verify(mine, Path(run), signers, policy)
+        answer = _verify(mine, Path(run), signers, policy)
     else:
         if key is None:
             raise typer.BadParameter("name the private key that signs: --key FILE")
-        _write(mine, run, key, out, policy)
+        answer = _write(mine, run, key, out, policy)
+    if as_json:
+        say_json(answer)
+    else:
+        for heading, lines in answer.items():
+            for line in lines:
+                say(f"{heading}: {line}")
+    if answer.get(REFUSED):
+        raise typer.Exit(1)
 
 
-def _write(mine: Settings, name: str, key: Path, out: Path | None, policy: Path | None) -> None:
+def _write(mine: Settings, name: str, key: Path, out: Path | None, policy: Path | None) -> Answer:
     from hornet.host.owned import work_directory
-    from hornet.results.certificate import write_certificate
+    from hornet.results.certificate import refusals, write_certificate
     from hornet.spec.requirements import load_requirements
 
-    directory = run_directory(mine.workspace, name).resolve()
+    found, decision = _decide(mine, run_directory(mine.workspace, name).resolve(), policy)
+    if reasons := refusals(found, decision):
+        return {REFUSED: reasons, "no certificate": [f"run {found.name} {decision.headline}"]}
+    archive = out or Path(f"{found.name}.certificate.zip")
     with work_directory(mine.workspace.run, "certificate") as work:
-        found, decision = _decide(mine, directory, policy)
-        archive = out or Path(f"{found.name}.certificate.zip")
         made = write_certificate(archive, found, decision, load_requirements(), key, work)
-    say(f"certificate: {archive}: {made.headline}; {len(made.files)} files")
+    return {"certificate": [f"{archive}: {made.headline}; {len(made.files)} files"]}
 
 
-def _verify(mine: Settings, archive: Path, signers: Path, policy: Path | None) -> None:
+def _verify(mine: Settings, archive: Path, signers: Path, policy: Path | None) -> Answer:
     from hornet.host.owned import work_directory
-    from hornet.results.certificate import open_certificate, requirements_sha256
+    from hornet.results.certificate import open_certificate, refusals, requirements_sha256
     from hornet.spec.requirements import load_requirements
 
     with work_directory(mine.workspace.run, "certificate") as work:
         opened = open_certificate(archive, signers, work)
-        certificate = opened.certificate
-        if certificate.requirements != requirements_sha256(load_requirements()):
-            say(f"remark: judged by the requirements of suite {certificate.suite}, which are not this suite's")
-        _, decision = _decide(mine, opened.run_directory, policy)
-    for row in decision.waived:
-        say(f"waived: {row.id}: {row.reason}")
-    say(f"certificate: signed by {opened.signed_by}: run {certificate.run} {decision.headline}")
+        found, decision = _decide(mine, opened.run_directory, policy)
+    made = opened.certificate
+    remarks = []
+    if made.requirements != requirements_sha256(load_requirements()):
+        remarks.append(f"judged by the requirements of suite {made.suite}, which are not this suite's")
+    if reasons := refusals(found, decision):
+        return {"remark": remarks, REFUSED: reasons, "not valid": [f"run {made.run} {decision.headline}"]}
+    waived = [f"{row.id}: {row.reason}" for row in decision.waived]
+    signed = f"signed by {opened.signed_by}: run {made.run} {decision.headline}"
+    return {"remark": remarks, "waived": waived, "certificate": [signed]}
 
 
 def _decide(mine: Settings, directory: Path, policy: Path | None) -> tuple[Run, Decision]:
-    """The run and its decision. Exits with code 1 if it gets no certificate."""
-    from hornet.results.certificate import refusals
     from hornet.results.gate import decide
     from hornet.results.run import load_run
 
     found = load_run(directory)
-    decision = decide(spec_of(mine, found), found, demands_on(directory, policy, None, require_kvm=False))
-    reasons = refusals(found, decision)
-    for reason in reasons:
-        say(f"refused: {reason}")
-    if reasons:
-        say(f"run {found.name} gets no certificate: {decision.headline}")
-        raise typer.Exit(1)
-    return found, decision
+    return found, decide(spec_of(mine, found), found, demands_on(directory, policy, None, require_kvm=False))

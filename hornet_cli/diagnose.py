@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from hornet_cli.context import settings
-from hornet_cli.printer import say, say_json
+from hornet_cli.printer import AsJson, say, say_json
 
 
 def diagnose(
     ctx: typer.Context,
     vm: Annotated[str, typer.Argument(help="A VM of this HORNET_HOME, as in vm1: a directory in run/vms.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Walk the guide's decision tree for a VM (exit 0: nothing wrong, 1: causes found, 2: not judged).
 

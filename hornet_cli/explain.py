@@ -9,7 +9,7 @@ import typer
 from hornet.installation import TESTS
 from hornet_cli.context import Settings, settings
 from hornet_cli.judging import demands_on, spec_of
-from hornet_cli.printer import say, say_json
+from hornet_cli.printer import AsJson, say, say_json
 
 if TYPE_CHECKING:
     from hornet.results.run import Run
@@ -20,7 +20,7 @@ def explain(
     requirement: Annotated[
         str, typer.Argument(help="A requirement's id, as in hazard-boot_id; `hornetos guide` lists all.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show why a requirement exists, how it is judged, how to mend it, and its result in the latest run."""
     from hornet.errors import HostError

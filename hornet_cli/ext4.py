@@ -11,13 +11,13 @@ import typer
 from hornet.errors import HornetError
 from hornet.formats.ext4.verdict import SHOWN_MESSAGES, TIME_LIMIT_S, Ext4Verdict, judge_ext4
 from hornet_cli.context import settings
-from hornet_cli.printer import say, say_json
+from hornet_cli.printer import AsJson, say, say_json
 
 
 def ext4(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="An ext4 image: a rootfs.ext4, or the disk of an ended or paused VM.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: AsJson = False,
     time_limit: Annotated[
         float, typer.Option(min=1.0, help="Timeout of e2fsck in seconds; after it the file is not judged.")
     ] = TIME_LIMIT_S,

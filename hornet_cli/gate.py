@@ -9,7 +9,7 @@ import typer
 
 from hornet_cli.context import settings
 from hornet_cli.judging import PolicyOption, RequireKvm, WaiversOption, demands_on, show_decision, spec_of
-from hornet_cli.printer import say_json
+from hornet_cli.printer import AsJson, say_json
 from hornet_cli.report import Baseline, RunName, run_directory
 
 
@@ -20,7 +20,7 @@ def gate(
     policy: PolicyOption = None,
     waivers: WaiversOption = None,
     baseline: Baseline = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+    as_json: AsJson = False,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML, one test case per requirement.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write a summary of one screen as Markdown.")] = None,
     prometheus: Annotated[Path | None, typer.Option(help="Write metrics in Prometheus' text format.")] = None,

@@ -11,7 +11,7 @@ import typer
 
 from hornet.host.workspace import Workspace
 from hornet_cli.context import settings
-from hornet_cli.printer import say, say_json, show
+from hornet_cli.printer import AsJson, say, say_json, show
 
 
 def host(
@@ -19,7 +19,7 @@ def host(
     kernel: Annotated[
         Path | None, typer.Option(help="The vmlinux to prove lanes with (default: the newest built one).")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show the host's tools, features and lanes (exit 0: the host is ready, 1: it is not, 2: no lane could be proved).
 

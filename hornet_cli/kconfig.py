@@ -10,7 +10,7 @@ import typer
 
 from hornet.formats.kconfig import FlagVerdict, check_flags, read_config, version_key
 from hornet_cli.context import settings
-from hornet_cli.printer import say, say_json
+from hornet_cli.printer import AsJson, say, say_json
 
 
 def kconfig(
@@ -19,7 +19,7 @@ def kconfig(
     kernel_version: Annotated[
         str | None, typer.Option(help="The kernel's version, if the file's header lacks it or is wrong.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Judge each kernel flag of the spec: required ones must be y, removed ones n (exit 0: all hold, 1: some don't)."""
     kernel, boot_args = settings(ctx).spec.kernel, settings(ctx).spec.machine.boot_args

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from hornet.errors import HornetError
 from hornet_cli.context import Settings, settings
 from hornet_cli.judging import demands_on, spec_of
-from hornet_cli.printer import say, say_json, show
+from hornet_cli.printer import AsJson, say, say_json, show
 
 if TYPE_CHECKING:
     from hornet.results.run import Run
@@ -21,7 +21,7 @@ COLUMNS = ("name", "started", "tier", "lane", "verdict", "duration_s")
 
 def runs(
     ctx: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the runs, the newest first: name, start (UTC), tier, lane, verdict and duration.
 

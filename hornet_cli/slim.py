@@ -10,7 +10,7 @@ import typer
 
 from hornet_cli.context import settings
 from hornet_cli.fleet import LaneName, choose_lane, fleet
-from hornet_cli.printer import say, say_json
+from hornet_cli.printer import AsJson, say, say_json
 
 if TYPE_CHECKING:
     from hornet.procedures.slim import SlimReport
@@ -24,7 +24,7 @@ def slim(
     ] = None,
     name: Annotated[str, typer.Option("--as", help="The new snapshot's version.")] = "hornetos-phase1",
     lane: LaneName = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Slim a VM from the inside and take a new snapshot; the old one does not change.
 

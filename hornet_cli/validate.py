@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hornet_cli.context import settings
 from hornet_cli.fleet import HostNetwork, NoSeal, SnapshotName, fleet, snapshot_directory
-from hornet_cli.printer import say
+from hornet_cli.printer import AsJson, say, say_json
 
 if TYPE_CHECKING:
     from hornet.procedures.validate import Step
@@ -23,6 +24,7 @@ def validate(
     full: Full = False,
     no_seal: NoSeal = False,
     host_network: HostNetwork = False,
+    as_json: AsJson = False,
 ) -> None:
     """Judge a snapshot: files, seal, file system; then restored: SSH, tools, network, kernel, and the disk it leaves.
 
@@ -43,10 +45,14 @@ def validate(
         egress=host_network,
         progress=mine.progress,
     ):
-        show(step)
         steps.append(step)
+        if not as_json:
+            show(step)
     word, code = WORDS[outcome(steps)]
-    say(f"validation: {word}")
+    if as_json:
+        say_json({"verdict": word, "steps": [asdict(step) for step in steps]})
+    else:
+        say(f"validation: {word}")
     raise typer.Exit(code)
 
 

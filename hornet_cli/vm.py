@@ -18,7 +18,7 @@ from hornet.errors import VMError
 from hornet.host.facts import require_root
 from hornet_cli.context import Settings, settings
 from hornet_cli.fleet import HostNetwork, LaneName, SnapshotName, choose_lane, fleet, snapshot_directory
-from hornet_cli.printer import say, say_json
+from hornet_cli.printer import AsJson, say, say_json
 from hornet_cli.subprocesses import INTERRUPTED_WITH_US
 
 if TYPE_CHECKING:
@@ -140,9 +140,7 @@ def logs(ctx: typer.Context, name: Name) -> None:
 
 
 @vm.command("list")
-def list_vms(
-    ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False
-) -> None:
+def list_vms(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List the running VMs of this HORNET_HOME: those started by hand, and those of runs in progress."""
     from hornet.vm.fleet import running_vms
 

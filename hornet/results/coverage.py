@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hornet.results.collected import IMAGE_SUITES
+from hornet.spec.model import Spec
 from hornet.spec.requirements import Needs, Requirement
 
 TITLE = "# Requirements and their tests"
@@ -76,8 +77,8 @@ def coverage_problems(covered: Sequence[Coverage]) -> list[str]:
     return problems
 
 
-def coverage_page(covered: Sequence[Coverage]) -> str:
-    """The page as Markdown."""
+def coverage_page(covered: Sequence[Coverage], spec: Spec) -> str:
+    """The page as Markdown, with the values of a specification."""
     count = sum(bool(entry.tests) for entry in covered)
     lines = [TITLE, INTRODUCTION, f"{count} of {len(covered)} requirements have tests.", ""]
     by_section: dict[str, list[Coverage]] = {}
@@ -85,13 +86,13 @@ def coverage_page(covered: Sequence[Coverage]) -> str:
         by_section.setdefault(entry.requirement.section, []).append(entry)
     for section, entries in by_section.items():
         lines += [f"## {section}", "", "| Requirement | Level | Tests | Needs |", "|---|---|---|---|"]
-        lines += [_row(entry) for entry in entries]
+        lines += [_row(entry, spec) for entry in entries]
         lines.append("")
     return "\n".join(lines)
 
 
-def _row(entry: Coverage) -> str:
+def _row(entry: Coverage, spec: Spec) -> str:
     requirement = entry.requirement
     shown = "<br>".join(f"`{test}`" for test in entry.tests) or f"not covered: {requirement.not_covered or '?'}"
     needs = NEEDS[entry.takes] if entry.takes else "–"
-    return f"| {requirement.text} (`{requirement.id}`) | {requirement.level} | {shown} | {needs} |"
+    return f"| {requirement.text_for(spec)} (`{requirement.id}`) | {requirement.level} | {shown} | {needs} |"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -219,3 +220,13 @@ def test_a_key_that_cannot_sign_is_named(tmp_path: Path, signers: Path) -> None:
     ended = hornetos("certify", green(tmp_path / "run"), "--key", signers, "--out", tmp_path / "run.zip")
     assert isinstance(ended.exception, CommandError)
     assert not (tmp_path / "run.zip").exists()
+
+
+def test_the_answer_is_data_for_other_programs(tmp_path: Path, key: Path, signers: Path) -> None:
+    archive = certified(tmp_path, key, cases=failing(1), waivers__toml=waivers(1))
+    valid = json.loads(hornetos("certify", archive, "--verify", "--signers", signers, "--json").output)
+    assert [line.partition(":")[0] for line in valid["waived"]] == [MUSTS[0]]
+    assert "refused" not in valid
+    failed = green(tmp_path / "failed", cases=failing(1))
+    ended = hornetos("certify", failed, "--key", key, "--json")
+    assert (ended.exit_code, len(json.loads(ended.output)["refused"])) == (1, 1)

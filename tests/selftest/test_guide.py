@@ -147,7 +147,7 @@ def test_a_requirement_of_another_scope_than_its_tests_is_named(scope: Scope, fo
 
 
 def test_the_page_has_a_row_for_every_requirement() -> None:
-    page = coverage_page(coverage(REQUIREMENTS, [check("one", "a", "b")], ["cold_boot"]))
+    page = coverage_page(coverage(REQUIREMENTS, [check("one", "a", "b")], ["cold_boot"]), load_spec())
     assert "2 of 3 requirements have tests." in page
     assert "| says b (`b`) | must | `conformance/test_x::one` | KVM lane |" in page
     assert "| says c (`c`) | must | not covered: no such machine | – |" in page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -181,6 +182,14 @@ def test_validate_says_which_step_failed_and_runs_no_guest(
     assert f"FAIL    {failed}" in result.output
     assert "NOT RUN [4/9] restore and SSH" in result.output
     assert "validation: failed" in result.output
+
+
+def test_validate_answers_as_data(workspace: Workspace) -> None:
+    (workspace.snapshots / "v2.0" / "vm.mem").unlink()
+    result = cli("validate", "v2.0", "--json")
+    answer = json.loads(result.output)
+    assert (result.exit_code, answer["verdict"]) == (1, "failed")
+    assert answer["steps"][0]["verdict"] == "FAIL"
 
 
 @pytest.mark.parametrize("command", ["validate", "new-version"])
