@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,11 +12,17 @@ from hornet.spec.types import DAY_S, MAX_ROUNDS, FileName, ImagePath, Positive, 
 OWN_FILES = ("manifest.json", "seal.json")
 
 
+# A guest's signs of life after a restore: a ping is answered, its SSH port accepts, a command runs, the restore agent
+# in it has answered on the console.
+Sign = Literal["ping", "port", "ssh", "agent"]
+
+
 class SnapshotFiles(Table):
     """Names of the three files (guide: Snapshot Anatomy), and timeouts of the guest's steps.
 
-    production_link: the name of the link to the version in use. thaw_after_s: after this time, a guest that froze its
-    file systems for a snapshot thaws them itself, even without a command.
+    ready_by: a restored guest is ready with the first of these. production_link: the name of the link to the version
+    in use. thaw_after_s: after this time, a guest that froze its file systems for a snapshot thaws them itself, even
+    without a command.
     """
 
     rootfs_file: FileName
@@ -25,6 +31,7 @@ class SnapshotFiles(Table):
     production_link: FileName
     state_max_mb: Positive
     restore_timeout_s: Seconds
+    ready_by: Annotated[list[Sign], Field(min_length=1)]
     freeze_timeout_s: Seconds
     refresh_timeout_s: Seconds
     thaw_after_s: Annotated[int, Field(ge=1, le=DAY_S)]

@@ -174,8 +174,7 @@ class Fleet:
             with timed(vm.phases_ms, "resume_ms"):
                 vm.vmm.resume()
             refreshing = refresh(vm.vmm.console) if frozen else None
-            with timed(vm.phases_ms, "first_reply_ms"):
-                vm.guest.await_reply(self.spec.snapshot.restore_timeout_s)
+            self._await_reply(vm, frozen=frozen)
             if refreshing:
                 with timed(vm.phases_ms, "refresh_ms"):
                     refreshing.wait(self.spec.snapshot.refresh_timeout_s)
@@ -201,6 +200,20 @@ class Fleet:
         with timed(phases_ms, "compatibility_ms"):
             check_compatible(bundle, origin, self.lane, self.spec.machine)
         return origin.frozen
+
+    def _await_reply(self, vm: VM, *, frozen: bool) -> None:
+        """Wait for the first sign of life on the network, unless the agent's answer, which comes next, is enough."""
+        signs = self.spec.snapshot.ready_by
+        if frozen and "agent" in signs:
+            return
+        on_the_network = [sign for sign in signs if sign != "agent"]
+        if not on_the_network:
+            raise VMError(
+                f"VM {vm.name}: snapshot.ready_by is only the agent, but no agent runs in a guest that was not frozen",
+                "add ping, port or ssh to it, or take the snapshot with the suite's agent",
+            )
+        with timed(vm.phases_ms, "first_reply_ms"):
+            vm.guest.await_reply(self.spec.snapshot.restore_timeout_s, on_the_network)
 
     def _await_port(self, vm: VM) -> None:
         try:

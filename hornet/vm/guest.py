@@ -6,7 +6,7 @@ import errno
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +25,7 @@ from hornet.host.owned import work_directory
 from hornet.host.proc import run
 from hornet.host.workspace import Workspace
 from hornet.network import VMNamespace
+from hornet.spec.snapshots import Sign
 from hornet.vm.guest_script import Result, run_script
 from hornet.vm.probes import Probe, ProbeResults, build_script, new_boundary, parse_answers
 from hornet.vmm.failure import FailureSignal
@@ -37,6 +38,9 @@ KEY_NAME = "id_ed25519"
 RETRY_S = 0.02
 CHUNK_BYTES = 1 << 16
 PING_INTERVAL_S = 0.01
+# A guest that answers pings does so in this time; one that ignores them is then asked in another way.
+PING_ALONE_S = 1.0
+DEFAULT_SIGNS: Collection[Sign] = ("ping", "port")
 # Of a failed script, and of what it printed.
 SHOWN_CHARACTERS = 300
 # ICMP echo request, code 0, with its checksum; identifier and sequence 0 (RFC 792).
@@ -147,32 +151,57 @@ class Guest:
                     # A connection is refused at once while sshd does not listen yet.
                     time.sleep(RETRY_S)
 
-    def await_reply(self, timeout_s: float) -> None:
-        """Wait until the guest answers a ping, its first packet on the network.
+    def await_reply(self, timeout_s: float, signs: Collection[Sign] = DEFAULT_SIGNS) -> None:
+        """Wait for the guest's first sign of life on the network, whichever of `signs` comes first.
 
-        Raises GuestError, VMFailedError. (Not a TCP connection: each costs the guest a process of sshd.)
+        A TCP connection costs the guest a process of sshd, so its port is tried only when a ping had its time. Raises
+        GuestError, VMFailedError.
         """
-        with self._explained("waiting for the reply to a ping"):
-            self._await_reply(timeout_s)
+        with self._explained(f"waiting for the reply to a {' or a '.join(signs)}"):
+            self._await_reply(timeout_s, signs)
 
-    def _await_reply(self, timeout_s: float) -> None:
+    def _await_reply(self, timeout_s: float, signs: Collection[Sign]) -> None:
         deadline_s = time.monotonic() + timeout_s
+        next_try_s = time.monotonic() + ("ping" in signs) * PING_ALONE_S
         with self.namespace.make_socket(socket.SOCK_RAW, socket.IPPROTO_ICMP) as ping:
             ping.settimeout(PING_INTERVAL_S)
             while time.monotonic() < deadline_s and not self._failure.failed:
-                try:
-                    ping.sendto(ECHO_REQUEST, (self.address, 0))
-                    if _is_echo_reply(ping.recv(CHUNK_BYTES)):
+                if "ping" in signs and self._answers_a_ping(ping):
+                    return
+                if time.monotonic() >= next_try_s:
+                    if self._answers_a_connection(signs, deadline_s):
                         return
-                except TimeoutError:
-                    continue
-                except OSError:
-                    time.sleep(PING_INTERVAL_S)  # the address is not yet resolved
+                    next_try_s = time.monotonic() + (PING_ALONE_S if "ping" in signs else RETRY_S)
         raise GuestError(
-            f"{self._who()}: timed out after {timeout_s:g} s waiting for the reply to a ping{self._failure.stopped()}",
-            "read the guest's console: does it run, does eth0 have its address?",
+            f"{self._who()}: timed out after {timeout_s:g} s waiting for the reply to a {' or a '.join(signs)}"
+            f"{self._failure.stopped()}",
+            "read the guest's console: does it run, does eth0 have its address? What counts as a reply is "
+            "snapshot.ready_by of the specification",
             timed_out=True,
         )
+
+    def _answers_a_ping(self, ping: socket.socket) -> bool:
+        try:
+            ping.sendto(ECHO_REQUEST, (self.address, 0))
+            return _is_echo_reply(ping.recv(CHUNK_BYTES))
+        except TimeoutError:
+            return False
+        except OSError:
+            time.sleep(PING_INTERVAL_S)  # the address is not yet resolved
+            return False
+
+    def _answers_a_connection(self, signs: Collection[Sign], deadline_s: float) -> bool:
+        """Whether its SSH port accepts, or a command runs, as far as these are signs."""
+        try:
+            if "port" in signs:
+                self._socket(min(PING_ALONE_S, max(RETRY_S, deadline_s - time.monotonic()))).close()
+                return True
+            if "ssh" in signs:
+                self.run("true", max(RETRY_S, deadline_s - time.monotonic()))
+                return True
+        except (GuestError, OSError):
+            pass
+        return False
 
     def wait_ready(self, timeout_s: float) -> None:
         """Wait until a command runs over SSH. Raises GuestError."""

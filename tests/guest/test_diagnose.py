@@ -123,6 +123,15 @@ def test_failed_sshd_is_named_with_its_console_output(shared_vm: VM, workspace: 
     assert causes(diagnose(shared_vm, workspace, spec)) == []
 
 
+def test_guest_that_ignores_pings_is_not_dead(shared_vm: VM, workspace: Workspace, spec: Spec) -> None:
+    switch = "/proc/sys/net/ipv4/icmp_echo_ignore_all"
+    shared_vm.guest.check_output(f"echo 1 >{switch}", GUEST_TIMEOUT_S)
+    steps = diagnose(shared_vm, workspace, spec)
+    shared_vm.guest.check_output(f"echo 0 >{switch}", GUEST_TIMEOUT_S)
+    assert causes(steps) == []
+    assert "ignores pings" in steps["guest"].seen
+
+
 def test_a_key_that_the_guest_refuses_is_named(shared_vm: VM, workspace: Workspace, spec: Spec, tmp_path: Path) -> None:
     steps = diagnose(shared_vm, workspace, spec, ssh_key(Workspace(tmp_path)))
     assert causes(steps) == ["login"]

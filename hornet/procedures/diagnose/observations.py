@@ -56,7 +56,7 @@ class Observations:
 
     inner, host: the VM's namespace and the network that plays the host, None if there is no such namespace;
     egress: whether the VM's packets leave the host; restored: the VM comes from a snapshot, so its console holds only
-    what was printed since; login_error: why SSH refused, or "".
+    what was printed since; replies: to a ping or at its SSH port; login_error: why SSH refused, or "".
     """
 
     vmm_alive: bool
@@ -67,6 +67,7 @@ class Observations:
     host: NetFacts | None
     egress: Egress | None = None
     replies: bool | None = None
+    ignores_pings: bool = False
     port: Port | None = None
     login_error: str | None = None
     inside: Inside | None = None

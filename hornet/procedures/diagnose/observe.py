@@ -98,10 +98,12 @@ def _with_guest(vm: KnownVM, seen: Observations) -> Observations:
     address = str(vm.place.network.guest_address.ip)
     guest = Guest(vm.namespace, address, vm.key)
     try:
-        seen = replace(seen, replies=_replies(guest))
+        pinged, port = _replies(guest), _port(vm.namespace, address)
+        # A refused connection is an answer of the guest's kernel, too.
+        seen = replace(seen, replies=pinged or port is not Port.SILENT, ignores_pings=not pinged)
         if not seen.replies:
             return seen
-        seen = replace(seen, port=_port(vm.namespace, address))
+        seen = replace(seen, port=port)
         if seen.port is not Port.OPEN:
             return seen
         inside = _inside(guest)
@@ -114,7 +116,7 @@ def _with_guest(vm: KnownVM, seen: Observations) -> Observations:
 
 def _replies(guest: Guest) -> bool:
     try:
-        guest.await_reply(PING_TIMEOUT_S)
+        guest.await_reply(PING_TIMEOUT_S, ["ping"])
     except GuestError:
         return False
     return True

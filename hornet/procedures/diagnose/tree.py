@@ -167,11 +167,13 @@ def reply_step(place: Place, seen: Observations) -> Step:
     replies = _replies(place, seen)
     if replies is None:
         return _unseen("guest")
+    if replies and seen.ignores_pings:
+        return Step("guest", State.GOOD, f"{address} ignores pings, but its SSH port answers")
     if replies:
         return Step("guest", State.GOOD, f"{address} answers a ping")
     return _bad(
         "guest",
-        f"{address} does not answer a ping",
+        f"{address} does not answer, neither a ping nor at its SSH port",
         f"the guest hangs, is paused, or its {place.network.guest_interface} lacks the address",
         f"begin with the steps that failed above; otherwise check the image's network settings, or {RESTORE_AGAIN}",
     )
