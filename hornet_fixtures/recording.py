@@ -18,10 +18,11 @@ from hornet.host.checkout_owner import give_to_owner
 from hornet.host.durable import write_file
 from hornet.host.facts import fingerprint
 from hornet.host.workspace import Workspace
+from hornet.results.benchmarks import BENCHMARKS_DIRECTORY
 from hornet.results.collected import COLLECTED_FILE
 from hornet.results.outcomes import OUTCOMES_FILE
 from hornet.results.records import RECORDS_FILE, Record, append_record
-from hornet.results.run import ARTIFACTS_FILE, BENCHMARKS_DIRECTORY, HOST_FILE, JUNIT_FILE
+from hornet.results.run import ARTIFACTS_FILE, HOST_FILE, JUNIT_FILE
 from hornet.results.run_info import RUN_FILE, SPEC_FILE
 from hornet.snapshot import Bundle
 from hornet.snapshot.bundle import UNSEALED_WARNING

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hornet.results.records import RECORDS_FILE, Record, read_records
-from reports.style import BLUE, GREEN, MUTED, new_figure, to_svg
+from reports.style import BLUE, GREEN, MUTED, WIDE_IN, new_figure, title, to_svg
 
-WIDTH_IN = 9.6
 METHODS = {"suite": ("this suite", BLUE), "ip_batch": ("ip -batch", GREEN), "guide": ("the guide's commands", MUTED)}
 PANELS = {"network_create": "creation", "network_remove": "removal, until the names are free"}
 
@@ -19,8 +18,8 @@ def picture(records: Sequence[Record]) -> str | None:
     shown = [record for record in records if record.name in PANELS]
     if not shown:
         return None
-    figure, axes = new_figure(WIDTH_IN, 6.4, len(PANELS))
-    for axis, (name, title) in zip(axes, PANELS.items(), strict=True):
+    figure, axes = new_figure(WIDE_IN, [3.2] * len(PANELS))
+    for axis, (name, heading) in zip(axes, PANELS.items(), strict=True):
         for method, (label, colour) in METHODS.items():
             mine = [it for it in shown if it.name == name and it.dimensions["method"] == method]
             points = sorted((int(it.dimensions["vms"]), it.value) for it in mine)
@@ -30,7 +29,7 @@ def picture(records: Sequence[Record]) -> str | None:
         axis.set_xscale("log")
         axis.set_yscale("log")
         axis.margins(x=0.2)
-        axis.set_title(title, loc="left", fontsize=10.5, fontweight="bold")
+        title(axis, WIDE_IN, heading)
         axis.set_ylabel("ms per VM")
     axes[-1].set_xlabel("VMs")
     return to_svg(figure)

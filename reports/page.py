@@ -14,7 +14,7 @@ from markupsafe import Markup
 from pydantic import TypeAdapter
 
 from hornet.errors import HostError
-from hornet.host.durable import write_file
+from hornet.host.durable import write_bytes, write_file
 from hornet.results.compare import Change
 from hornet.results.gate import Answer
 from hornet.results.outcomes import Result
@@ -22,6 +22,8 @@ from hornet.results.requirements import NoResult
 from hornet.results.verdict import Verdict, format_significant
 from hornet.text import printable
 from reports import markdown
+from reports.pictures import Picture
+from reports.sparkline import sparkline
 from reports.style import for_file, for_page
 from reports.summary import Report
 
@@ -57,16 +59,6 @@ SIGNS: dict[StrEnum, tuple[str, str]] = {
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture of the report: file name without suffix, title, caption, and the SVG document."""
-
-    name: str
-    title: str
-    caption: str
-    svg: str
-
-
-@dataclass(frozen=True)
 class ReportPaths:
     """The paths of a written report."""
 
@@ -76,16 +68,16 @@ class ReportPaths:
 
 
 def write_report(directory: Path, report: Report, pictures: Mapping[str, Picture]) -> ReportPaths:
-    """Write report.html, report.md with pictures/*.svg, and report.json; each is written completely or not at all."""
+    """Write report.html, report.md, report.json and the pictures as SVG and PNG, each file completely or not at all."""
     paths = ReportPaths(directory / "report.html", directory / "report.md", directory / "report.json")
     try:
         (directory / PICTURES_DIRECTORY).mkdir(exist_ok=True)
         for picture in pictures.values():
-            write_file(directory / PICTURES_DIRECTORY / f"{picture.name}.svg", for_file(picture.svg))
+            write_picture(directory / PICTURES_DIRECTORY, picture)
         # json escapes control characters as \u…, so a terminal does not interpret them.
         write_file(paths.json, json.dumps(TypeAdapter(Report).dump_python(report, mode="json"), indent=2) + "\n")
-        write_file(paths.markdown, _render("report.md.j2", report, pictures))
-        write_file(paths.html, _render("report.html.j2", report, pictures))
+        write_file(paths.markdown, render("report.md.j2", report.titles, report=report, pictures=pictures))
+        write_file(paths.html, render("report.html.j2", report.titles, report=report, pictures=pictures))
     except OSError as error:
         raise HostError(
             f"{error.filename or directory}: {error.strerror}", f"free space in {directory}, or make it writable"
@@ -93,7 +85,14 @@ def write_report(directory: Path, report: Report, pictures: Mapping[str, Picture
     return paths
 
 
-def _render(template: str, report: Report, pictures: Mapping[str, Picture]) -> str:
+def write_picture(directory: Path, picture: Picture) -> None:
+    """Write a picture as SVG and as PNG. Raises OSError."""
+    write_file(directory / f"{picture.name}.svg", for_file(picture.wide))
+    write_bytes(directory / f"{picture.name}.png", picture.png)
+
+
+def render(template: str, titles: Mapping[str, str], **values: Any) -> str:
+    """A page or Markdown text. titles: of metrics, by key. Every text in it is escaped."""
     html = template.endswith(".html.j2")
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -105,13 +104,22 @@ def _render(template: str, report: Report, pictures: Mapping[str, Picture]) -> s
     )
     environment.filters.update(
         significant=lambda value, beside=None: "–" if value is None else format_significant(value, beside),
-        inline=lambda picture: Markup(for_page(picture.svg, picture.title)),
+        inline=_inline,
+        sparkline=sparkline,
         groupby_in_order=_grouped,
-        title=lambda name: report.titles.get(name, name),
+        title=lambda name: titles.get(name, name),
         css=lambda verdict: SIGNS[verdict][0],
         sign=lambda verdict: SIGNS[verdict][1],
     )
-    return environment.get_template(template).render(report=report, pictures=pictures)
+    return environment.get_template(template).render(values)
+
+
+def _inline(picture: Picture) -> Markup:
+    """A picture in a page: the wide one, and for phones the narrow one."""
+    told = f"{picture.title}. {picture.caption}"
+    wide = for_page(picture.wide, f"{picture.name}-wide", told)
+    narrow = for_page(picture.narrow, f"{picture.name}-narrow", told)
+    return Markup(f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>')
 
 
 def _as_text(value: Any) -> Any:

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hornet.results.compare import Comparison, SampleSummary, compare_runs, spread
+from hornet.results.compare import Change, Comparison, SampleSummary, compare_runs, spread
 from hornet.results.density import Plan, plans
 from hornet.results.gate import Decision, Demands, decide
-from hornet.results.outcomes import Case, Result
+from hornet.results.history import History, link_to
+from hornet.results.outcomes import WORST_FIRST, Case, Result
 from hornet.results.records import Record
+from hornet.results.requirements import RequirementRow
 from hornet.results.run import Run
+from hornet.results.run_info import Session
 from hornet.results.verdict import Judgement, Verdict, judge
 from hornet.spec.model import Spec
 
-SCHEMA = 2
+SCHEMA = 3
+HAZARD = "hazard-"
+
+
+@dataclass(frozen=True)
+class RunValue:
+    """The value of a metric in one run of its history. link: from this report to that of the run."""
+
+    run: str
+    started: str
+    value: float
+    link: str
 
 
 @dataclass(frozen=True)
 class MetricRow:
     """A target metric as a row of a table. Values are in `unit`.
 
-    improvement: how many times better than the Ubuntu baseline; None if the value was not judged.
+    baseline: the Ubuntu baseline as the guide states it. improvement: how many times better than that; None if the
+    value was not judged. stored, change: the value of the run that is compared with, and the result. history: the
+    latest runs of the same lane, host and tier, oldest first, this one last; empty if none are known.
     """
 
     metric: str
@@ -38,6 +54,9 @@ class MetricRow:
     improvement: float | None
     verdict: Verdict
     reason: str
+    stored: float | None = None
+    change: Change | None = None
+    history: list[RunValue] = field(default_factory=list)
 
     @property
     def baseline_text(self) -> str:
@@ -72,6 +91,29 @@ class Distribution:
 
 
 @dataclass(frozen=True)
+class HazardRow:
+    """A hazard of clones with its result in each lane; None where no test of it ran."""
+
+    id: str
+    text: str
+    results: dict[str, Result | None]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What values depend on beside the subject: load of the host before each session, overlays, repetitions.
+
+    vmms: the version of the VMM of each lane. max_load_per_core: what the policy allows; None for any.
+    """
+
+    sessions: list[Session]
+    max_load_per_core: float | None
+    overlays: list[str]
+    repetitions: dict[str, dict[str, int]]
+    vmms: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Report:
     """The content of a report. headline: the decision as sentences. titles: of metrics, by key."""
 
@@ -86,8 +128,10 @@ class Report:
     comparisons: list[Comparison]
     distributions: list[Distribution]
     capacity: list[Plan]
+    hazards: list[HazardRow]
     modules: list[Module]
     cases: list[Case]
+    conditions: Conditions
     artifacts: dict[str, dict[str, Any]]
     host: dict[str, Any]
     problems: list[str]
@@ -100,14 +144,18 @@ class Report:
         return [case for result in results for case in self.cases if case.result is result]
 
 
-def summarize(run: Run, spec: Spec, demands: Demands, baseline: Run | None = None) -> Report:
-    """Decide on a run and compare it with a baseline."""
+def summarize(
+    run: Run, spec: Spec, demands: Demands, baseline: Run | None = None, history: History | None = None
+) -> Report:
+    """Decide on a run and compare it with a baseline, and with the runs before it."""
     judgements = judge(spec, run.records)
     decision = decide(spec, run, demands, baseline)
     planned, unplanned = plans(spec.capacity, run.records)
     problems = [*run.problems, *unplanned]
     if baseline:
         problems += [f"baseline {baseline.name}: {problem}" for problem in baseline.problems]
+    problems += [f"history: {problem}" for problem in history.problems] if history else []
+    comparisons = compare_runs(run.records, baseline.records) if baseline else []
     return Report(
         schema=SCHEMA,
         run=run.name,
@@ -116,16 +164,21 @@ def summarize(run: Run, spec: Spec, demands: Demands, baseline: Run | None = Non
         titles=_titles(spec, run.records),
         headline=[f"{decision.headline.capitalize()}.", *_metric_sentences(spec, judgements)],
         decision=decision,
-        metrics=metric_rows(spec, judgements),
-        comparisons=compare_runs(run.records, baseline.records) if baseline else [],
+        metrics=[
+            _beside(row, item, comparisons, history, run)
+            for row, item in zip(metric_rows(spec, judgements), judgements, strict=True)
+        ],
+        comparisons=comparisons,
         distributions=[
             Distribution(record.name, record.label, record.lane, record.unit, spread(record.samples))
             for record in run.records
             if len(record.samples) > 1
         ],
         capacity=planned,
+        hazards=_hazards(run, decision.rows),
         modules=_modules(run.cases),
         cases=run.cases,
+        conditions=_conditions(run, spec, demands),
         artifacts=run.artifacts,
         host=run.host,
         problems=problems,
@@ -165,6 +218,54 @@ def _metric_row(spec: Spec, item: Judgement) -> MetricRow:
         improvement=improvement,
         verdict=item.verdict,
         reason=item.reason,
+    )
+
+
+def _beside(
+    row: MetricRow, item: Judgement, comparisons: Sequence[Comparison], history: History | None, run: Run
+) -> MetricRow:
+    """The row with the same quantity in the stored baseline and in the latest runs."""
+    record = item.record
+    if record is None or row.value is None:
+        return row
+    same = [it for it in comparisons if (it.name, it.lane, it.label) == (record.name, record.lane, record.label)]
+    series = [it for it in history.series if it.of_record(record, run.tier)] if history else []
+    return replace(
+        row,
+        stored=same[0].baseline if same else None,
+        change=same[0].change if same else None,
+        history=[
+            RunValue(point.run, point.started, point.value, link_to(point, run.directory))
+            for one in series
+            for point in one.points
+        ],
+    )
+
+
+def _hazards(run: Run, rows: Sequence[RequirementRow]) -> list[HazardRow]:
+    cases = [case for case in run.cases if any(key.startswith(HAZARD) for key in case.requirements)]
+    lanes = list(dict.fromkeys(case.lane for case in cases if case.lane))
+    return [
+        HazardRow(row.id, row.text, {lane: _worst(row.id, lane, cases) for lane in lanes})
+        for row in rows
+        if row.id.startswith(HAZARD) and lanes
+    ]
+
+
+def _worst(requirement: str, lane: str, cases: Sequence[Case]) -> Result | None:
+    found = [case.result for case in cases if requirement in case.requirements and case.lane == lane]
+    return min(found, key=WORST_FIRST.index, default=None)
+
+
+def _conditions(run: Run, spec: Spec, demands: Demands) -> Conditions:
+    lanes = dict.fromkeys([*run.lanes, *(case.lane for case in run.cases if case.lane)])
+    programs = {lane: (lane.partition("/")[0], run.host.get(lane.partition("/")[0])) for lane in lanes}
+    return Conditions(
+        sessions=run.sessions,
+        max_load_per_core=demands.policy.max_load_per_core,
+        overlays=run.info.overlays if run.info else [],
+        repetitions=spec.perf.model_dump(),
+        vmms={lane: f"{name} {version}" for lane, (name, version) in programs.items() if version},
     )
 
 

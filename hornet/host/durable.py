@@ -50,6 +50,11 @@ def put_in_place(work: Path, target: Path) -> None:
 
 
 def write_file(path: Path, text: str, mode: int = 0o644) -> None:
+    """Replace a text file durably, like write_bytes."""
+    write_bytes(path, text.encode("utf-8"), mode)
+
+
+def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Replace a file durably: after a crash it has either the old content or the new one.
 
     A symbolic link in its place is replaced, not followed. Raises OSError that names the file.
@@ -58,8 +63,8 @@ def write_file(path: Path, text: str, mode: int = 0o644) -> None:
         remove_abandoned(stale)
     try:
         with Owned.file(path.parent, f".{path.name}", mode) as fresh:
-            with open(fresh.fd, "w", encoding="utf-8", closefd=False) as stream:
-                stream.write(text)
+            with open(fresh.fd, "wb", closefd=False) as stream:
+                stream.write(content)
             os.fsync(fresh.fd)
             fresh.path.replace(path)
             sync(path.parent)

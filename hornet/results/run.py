@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from hornet.errors import HostError
 from hornet.foreign_file import ForeignFileError, first_problem, read_json
-from hornet.results.benchmarks import read_benchmarks
+from hornet.results.benchmarks import SavedBenchmarks
 from hornet.results.collected import COLLECTED_FILE, Collected, missing_suites, read_collected
 from hornet.results.outcomes import OUTCOMES_FILE, Case, read_outcomes, several_results, worst_of_each
 from hornet.results.records import RECORDS_FILE, Amount, Record, read_records
@@ -24,8 +24,6 @@ HOST_FILE = "host.json"
 JUNIT_FILE = "junit.xml"
 # host.json and artifacts.json have a few KiB.
 MAX_FACTS_BYTES = 1 << 20
-# pytest-benchmark's storage, beside the run directories: shared by all runs so that it can compare them.
-BENCHMARKS_DIRECTORY = "benchmarks"
 
 
 class RootfsFacts(BaseModel):
@@ -120,14 +118,17 @@ class Run:
         return list(dict.fromkeys(record.lane for record in self.records if record.lane))
 
 
-def load_run(directory: Path) -> Run:
-    """Load a run directory. Raises HostError only if there is no such directory."""
+def load_run(directory: Path, saved: SavedBenchmarks | None = None) -> Run:
+    """Load a run directory. Raises HostError only if there is no such directory.
+
+    saved: the benchmarks beside it, for a caller who loads many runs of one place; read if not given.
+    """
     directory = directory.resolve()
     if not directory.is_dir():
         raise HostError(f"{directory}: no such run directory", "name a run in HORNET_HOME/reports")
     run = Run(directory)
     _load_info(run)
-    _load_records(run)
+    _load_records(run, saved or SavedBenchmarks(directory.parent))
     _load_outcomes(run)
     _load_collected(run)
     run.host = _load_json(run, HOST_FILE)
@@ -161,7 +162,7 @@ def _note_artifacts(run: Run, found: dict[str, Any]) -> None:
             run.artifacts[name] = facts
 
 
-def _load_records(run: Run) -> None:
+def _load_records(run: Run, saved: SavedBenchmarks) -> None:
     path = run.directory / RECORDS_FILE
     try:
         run.records, damaged = read_records(path)
@@ -170,13 +171,8 @@ def _load_records(run: Run) -> None:
     else:
         run.lost += damaged
     known = {record.identity for record in run.records}
-    for path in sorted((run.directory.parent / BENCHMARKS_DIRECTORY).glob("**/*.json")):
-        try:
-            found = read_benchmarks(path, run.name)
-        except ForeignFileError as error:
-            run.problems.append(error.message)
-        else:
-            run.records += [record for record in found if record.identity not in known]
+    run.records += [record for record in saved.of(run.name) if record.identity not in known]
+    run.problems += saved.problems
 
 
 def _load_info(run: Run) -> None:

@@ -49,8 +49,8 @@ from hornet.spec.requirements import load_requirements
 from hornet.vm.probes import ProbeResult, parse_answers
 from hornet.vm.state import VMState, parse_state
 from hornet.vmm.registry import lane_named
-from reports.generate import _component_sizes
-from reports.page import _render
+from reports.page import render
+from reports.pictures import component_sizes
 from reports.summary import Report, summarize
 from tests.support import bundle_samples, kernel_samples, synthetic_run
 from tests.support.guest_samples import good_facts
@@ -316,10 +316,10 @@ def _facts(data: bytes) -> None:
     facts = parse_json(data)
     run = Run(Path("run"), host=facts if isinstance(facts, dict) else {})
     _note_artifacts(run, run.host)
-    _component_sizes(run, _spec().tiers.get(run.rootfs.tier))
+    component_sizes(run, _spec().tiers.get(run.rootfs.tier))
     report = _report(run)
-    _render("report.md.j2", report, {})
-    _render("report.html.j2", report, {})
+    for template in ("report.md.j2", "report.html.j2"):
+        render(template, report.titles, report=report, pictures={})
 
 
 def _facts_samples() -> Iterable[bytes]:
@@ -330,10 +330,11 @@ def _facts_samples() -> Iterable[bytes]:
 
 def _benchmarks(data: bytes) -> None:
     try:
-        records = parse_benchmarks(parse_json(data), "run")
+        by_run = parse_benchmarks(parse_json(data))
     except ValidationError:
         return
-    _report(Run(Path("run"), records=records))
+    for name, records in by_run.items():
+        _report(Run(Path(name), records=records))
 
 
 def _benchmark_samples() -> Iterable[bytes]:

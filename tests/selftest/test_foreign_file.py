@@ -99,7 +99,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "waivers": read_waivers,
     "a policy": read_policy,
     "a state file": read_state,
-    "benchmarks": lambda path: read_benchmarks(path, "run"),
+    "benchmarks": read_benchmarks,
     "a private key": read_ssh_key,
     "a public key": read_public_key,
 }

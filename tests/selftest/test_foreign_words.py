@@ -29,7 +29,8 @@ from hornet.spec.model import load_spec
 from hornet.spec.requirements import load_requirements
 from hornet.text import one_line, printable
 from hornet_cli.console import PlainConsole
-from reports import build_report, markdown, plot
+from reports import build_report, markdown, plot_parts
+from reports.style import WIDE_IN, to_svg
 from tests.support import bundle_samples, ext4_samples
 from tests.support import synthetic_run as synthetic
 from tests.support.foreign_words import HOSTILE, assert_obeyed_by_nobody
@@ -232,9 +233,9 @@ def test_foreign_text_is_escaped_in_every_report_file(name: str, benign: Page, t
 
 def test_a_picture_draws_a_formula_as_the_text_that_it_is() -> None:
     record = synthetic.restore_record(seed=1, page_cache=HOSTILE["formulas"])
-    drawn = plot.parts([record], "ms", {"snapshot_restore": "$x^2$"})
+    drawn = plot_parts.waterfall([record], {"snapshot_restore": "$x^2$"}, WIDE_IN)
     assert drawn
-    texts = "".join(ET.fromstring(drawn).itertext())
+    texts = "".join(ET.fromstring(to_svg(drawn)).itertext())
     assert "$x^2$" in texts
     assert HOSTILE["formulas"] in texts
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hornet.results.compare import Change, compare, compare_runs, percentile, spread
+from hornet.results.compare import Change, compare, compare_runs, percentile, spread, upper_bound
 from hornet.results.records import Record
 from tests.support import synthetic_run as synthetic
 
@@ -72,6 +72,12 @@ def test_another_host_or_unit_is_not_comparable(changes: dict[str, Any]) -> None
     assert ("cores 64 instead of 2" if "host" in changes else "s against ms") in compared.reason
 
 
+def test_a_time_without_a_lane_is_no_property_of_a_file() -> None:
+    usual = Record(name="seal_check", value=200, unit="ms", direction="lower", lane=None, host=synthetic.HOST)
+    assert compare(usual.model_copy(update={"value": 400}), usual).change is Change.TOO_FEW
+    assert compare(usual.model_copy(update={"host": {}}), usual).change is Change.NOT_COMPARABLE
+
+
 def test_another_lane_or_dimension_is_another_thing() -> None:
     tcg, kvm = synthetic.restore_record(seed=1), synthetic.restore_record(seed=1, lane="qemu/kvm")
     assert [item.change for item in compare_runs([kvm], [tcg])] == [Change.UNMATCHED, Change.UNMATCHED]
@@ -95,6 +101,23 @@ def test_percentile_of_a_known_row() -> None:
     random.Random(1).shuffle(row)
     assert percentile(sorted(row), 99) == 99
     assert percentile(sorted(row), 90) == 90
+
+
+@pytest.mark.parametrize(("percent", "needed"), [(90, 29), (95, 59), (99, 299)])
+def test_the_bound_of_a_percentile_needs_enough_samples(percent: int, needed: int) -> None:
+    """The smallest number of samples whose largest exceeds the percentile with 95 %: 1 - (percent / 100) ** n."""
+    assert 1 - (percent / 100) ** needed >= 0.95 > 1 - (percent / 100) ** (needed - 1)
+    assert upper_bound([float(n) for n in range(needed)], percent) == needed - 1
+    assert upper_bound([float(n) for n in range(needed - 1)], percent) is None
+
+
+def test_the_bound_holds_in_95_of_100_cases() -> None:
+    chance = random.Random(1)
+    missed = 0
+    for _ in range(1000):
+        bound = upper_bound(sorted(chance.random() for _ in range(100)), 90)
+        missed += bound is not None and bound < 0.9
+    assert 5 < missed <= 65, "at most 5 % are below the percentile, and the bound is no larger than it must be"
 
 
 @pytest.mark.parametrize("swap", [False, True], ids=["in order", "swapped"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import xml.etree.ElementTree as ET
+from datetime import date
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from hornet.results.gate import Answer, Demands
 from hornet.results.outcomes import Case, Result
 from hornet.results.records import MAX_AMOUNT, Record
 from hornet.results.verdict import Verdict
+from hornet.results.waivers import Waiver
 from hornet.spec.model import load_spec
 from hornet.spec.requirements import load_requirements
 from reports import build_report, publish_latest, verdict_table
+from reports.style import fills
 from tests.support import synthetic_run as synthetic
 
 SPEC = load_spec()
@@ -52,6 +55,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with a failure, compared with a faster one."""
     base = tmp_path_factory.mktemp("reports")
     before = synthetic.make_run(base / "before")
+    build_report(before, SPEC, DEMANDS)
+    synthetic.date_run(before, "2026-01-01T00:00:00+00:00")
     run = synthetic.make_run(
         base / "run", records=synthetic.records(seed=7, slower=1.4), cases=[*synthetic.CASES, FAILED]
     )
@@ -62,9 +67,12 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_is_one_file_that_loads_nothing(written: Path) -> None:
     page = Page((written / "report.html").read_text())
     tags = {tag for tag, _ in page.tags}
-    assert not tags & {"script", "link", "img", "iframe", "object"}
+    assert not tags & {"script", "img", "iframe", "object"}
     references = [ref for _, attrs in page.tags for key in ("href", "src", "xlink:href") if (ref := attrs.get(key))]
-    assert [ref for ref in references if not ref.startswith("#")] == ["report.md", "report.json", *FAILED.evidence]
+    outside = [ref for ref in references if not ref.startswith("#")]
+    pictures = {f"pictures/{name}.{suffix}" for name in PICTURES for suffix in ("svg", "png")}
+    reports = {"report.html", "report.md", "report.json", "../before/report.html"}
+    assert set(outside) == {"data:,", *reports, *pictures, *FAILED.evidence}
     assert "@import" not in (written / "report.html").read_text()
     assert not re.findall(r"url\((?!['\"]?#)", (written / "report.html").read_text())
 
@@ -77,8 +85,51 @@ def test_the_page_shows_verdicts_failures_and_pictures(written: Path) -> None:
     assert "the image has no /proc/config.gz" in page.text
     for verdict in (Verdict.MEETS, Verdict.EMULATED, Verdict.NOT_MEASURED):
         assert verdict in page.text
-    assert sum(tag == "svg" for tag, _ in page.tags) == len(list((written / "pictures").glob("*.svg")))
+    for kind in ("wide", "narrow"):
+        assert sum(attrs.get("class") == kind for _, attrs in page.tags) == len(PICTURES)
     assert "worse" in page.text
+
+
+def test_each_picture_has_its_numbers_in_words_and_a_png(written: Path) -> None:
+    page = Page((written / "report.html").read_text())
+    drawn = [attrs for tag, attrs in page.tags if tag == "svg"]
+    assert all(attrs.get("role") == "img" and attrs.get("aria-label") for attrs in drawn)
+    for name in PICTURES:
+        assert (written / "pictures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids)), "an id stands once on a page"
+
+
+def test_the_latest_runs_of_a_metric_lead_to_their_reports(written: Path) -> None:
+    report = json.loads((written / "report.json").read_text())
+    (hot,) = [row for row in report["metrics"] if row["label"] == "page_cache=hot"]
+    assert [(point["run"], point["link"]) for point in hot["history"]] == [
+        ("before", "../before/report.html"),
+        ("run", "report.html"),
+    ]
+    assert hot["stored"] == hot["history"][0]["value"]
+
+
+def test_the_page_shows_load_waiver_and_lane_of_each_result(tmp_path: Path) -> None:
+    waiver = Waiver(owner="A. Owner", reason="known", expires=date(2099, 1, 1))
+    case = Case(
+        test="conformance/test_hazards::test_clones_are_safe[boot_id]",
+        result=Result.FAILED,
+        requirements=("hazard-boot_id",),
+        lane="qemu/kvm",
+    )
+    run = synthetic.make_run(tmp_path / "run", cases=[case])
+    demands = Demands(load_requirements(), waivers={"hazard-boot_id": waiver})
+    text = Page(build_report(run, SPEC, demands).html.read_text()).text
+    for said in ("load 0.1 per core before it", "waiver of A. Owner until 2099-01-01", "qemu/kvm", "Hazards of clones"):
+        assert said in text
+
+
+def test_no_two_parts_of_a_picture_look_alike() -> None:
+    look = fills(f"phase{number}" for number in range(32))
+    assert len(set(look.values())) == 32
+    with pytest.raises(ValueError, match="33 parts"):
+        fills(f"phase{number}" for number in range(33))
 
 
 def test_markdown_has_its_pictures_as_files(written: Path) -> None:
