@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -72,6 +73,8 @@ def top(
     if debug:
         FAILURES.show_everything()
     workspace = Workspace.from_env()
+    # Programs that it starts may have another working directory.
+    os.environ["HORNET_HOME"] = str(workspace.root)
     remove_leftovers(workspace)
     ctx.obj = Settings(workspace, spec, tuple(overlay or ()))
 

@@ -14,7 +14,7 @@ from typer.core import TyperCommand
 
 from hornet.errors import HostError
 from hornet.host.durable import write_file
-from hornet.installation import IN_CHECKOUT, TESTS
+from hornet.installation import IN_CHECKOUT, SOURCE, TESTS
 from hornet.vmm.registry import LANES_HELP
 from hornet_cli.context import Settings, settings
 from hornet_cli.failures import FAILURES
@@ -30,6 +30,7 @@ from hornet_cli.judging import (
     show_rerun,
 )
 from hornet_cli.printer import say, show
+from hornet_cli.pytest_environment import pytest_environment
 from hornet_cli.report import Baseline, run_directory
 from hornet_cli.subprocesses import call
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 # In the checkout, pytest's settings stand in pyproject.toml; in an installation the rest is up to the user's own.
 PYTEST_SETTINGS = (
-    ()
+    ("-c", str(SOURCE / "pyproject.toml"))
     if IN_CHECKOUT
     else (
         "--import-mode=importlib",
@@ -103,6 +104,7 @@ def run(
     Exit code 0 if every requirement that this host can judge holds, 1 if one that blocks does not, 2 if that could not
     be judged: what did not run counts as not judged.
     """
+    from hornet.host.conditions import require_architecture
     from hornet.host.facts import require_root
     from hornet.host.tools import all_tools, require_tools
     from hornet.results.collected import IMAGE_SUITES
@@ -116,6 +118,7 @@ def run(
     from lab.session import this_command_there
 
     mine = settings(ctx)
+    require_architecture()
     require_root()
     require_tools(all_tools(vmm_programs()))
     given = Given(snapshot, image, kernel, ssh_key)
@@ -144,12 +147,16 @@ def run(
     arguments += ["--quick"] if quick else ["--benchmark-autosave"]
     arguments += [f"--rerun-of={first.directory}"] if first else []
     arguments += [f"--tier={tier}", f"--run-dir={directory}", *given.arguments()]
+    arguments += ["-o", f"cache_dir={mine.workspace.directory('cache', 'pytest')}"]  # the checkout may be read-only
     arguments += debugging
     arguments += [f"--lane={lane}"] if lane else []
     arguments += ["--require-kvm"] if require_kvm else []
     arguments += [f"--spec={mine.spec_path.resolve()}"] if mine.spec_path else []
     arguments += [f"--overlay={overlay.resolve()}" for overlay in mine.overlays]
-    call([sys.executable, "-m", "pytest", "-q", *arguments])
+    environment, left_out = pytest_environment()
+    for setting in left_out:
+        say(f"not passed on to pytest, because it may change what is tested: {setting}")
+    call([sys.executable, "-m", "pytest", "-q", *arguments], environment)
     if not (directory / RUN_FILE).exists():  # pytest did not even begin
         shutil.rmtree(directory)
         raise typer.Exit(2)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hornet.checks.check import check
+from hornet.host.conditions import ARCHITECTURE, IN_MEMORY
 from hornet.vm.lanes import LaneState
 
 
@@ -21,6 +22,14 @@ def host_problems(facts: Mapping[str, Any], lanes: Sequence[LaneState], required
         problems.append("root without CAP_NET_ADMIN: the network can't be changed; give the container this capability")
     if not facts["tun"]:
         problems.append("/dev/net/tun: missing, expected the tun device; modprobe tun")
+    if facts["architecture"] != ARCHITECTURE:
+        problems.append(f"this machine is {facts['architecture']}, expected {ARCHITECTURE}: the suite is x86-64 only")
+    if facts["root"] and facts["forwarding"] != "works":
+        problems.append(f"{facts['forwarding']}; start the container with --sysctl net.ipv4.ip_forward=1")
+    if not facts["builds_in_home"]:
+        problems.append(
+            f"HORNET_HOME={facts['home']}: contains a blank or a colon, so no kernel can be built in it; choose another"
+        )
     if all(state.usable is False for state in lanes):
         problems.append("no lane works: " + "; ".join(f"{state.lane}: {state.reason}" for state in lanes))
     return problems
@@ -33,6 +42,20 @@ def host_remarks(facts: Mapping[str, Any], lanes: Sequence[LaneState]) -> list[s
         remarks.append("no KVM lane is known to work: times and densities are measured and shown, but not judged")
     if not facts["reflink"]:
         remarks.append("the file system has no reflinks: each VM's disk is a sparse copy; btrfs and xfs have them")
+    if facts["home_file_system"] in IN_MEMORY:
+        remarks.append(f"HORNET_HOME is in memory ({facts['home_file_system']}): a cold restore is not judged there")
+    if facts["swap_mb"]:
+        remarks.append(
+            f"swap is on ({facts['swap_mb']} MB): times vary when VMs are swapped; their memory counts all the same"
+        )
+    if facts["ksm"]:
+        remarks.append("KSM merges equal pages of VMs: densities and private memory look better than without it")
+    if facts["tsc_mhz"] is None:
+        remarks.append("the time stamp counter cannot be measured: clocks of emulated guests may run too fast or slow")
+    if facts["loop_devices"] != "work":
+        remarks.append(
+            f"no loop devices ({facts['loop_devices']}): the suite's own tests of mounted images are skipped"
+        )
     if facts["cgroup"] == 1:
         remarks.append("cgroup v1: creating many VMs is slower than with v2")
     return remarks

@@ -18,6 +18,7 @@ from filelock import FileLock
 from hornet.errors import BuildError
 from hornet.foreign_file import ForeignFileError, MissingFileError, open_foreign, read_json
 from hornet.host.artifact_parts import difference, parts_of
+from hornet.host.conditions import require_no_blanks
 from hornet.host.durable import put_in_place
 from hornet.host.owned import MARK, remove_abandoned, work_directory
 from hornet.host.umask import build_umask
@@ -82,6 +83,7 @@ class Store:
         with FileLock(f"{final}.lock"):
             if self._is_intact(final, inputs):
                 return final
+            require_no_blanks(self.workspace.root)
             with work_directory(parent, final.name) as work:
                 work.chmod(0o755)
                 try:

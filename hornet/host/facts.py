@@ -15,6 +15,14 @@ from typing import Any
 import psutil
 
 from hornet.errors import HostError
+from hornet.host.conditions import (
+    file_system,
+    forwarding_obstacle,
+    ksm_runs,
+    loop_obstacle,
+    measured_tsc_khz,
+    swap_mb,
+)
 from hornet.host.cpu import cpu_features_sha256, cpu_model
 from hornet.host.emulation import cpu_is_emulated
 from hornet.host.file_copy import clone_file
@@ -74,7 +82,23 @@ def host_facts(workspace: Workspace, vmms: Mapping[str, HostTool]) -> dict[str, 
         "reflink": _copies_by_reflink(workspace),
         "cgroup": 2 if Path("/sys/fs/cgroup/cgroup.controllers").exists() else 1,
         "tun": Path("/dev/net/tun").exists(),
+        "architecture": platform.machine(),
+        "home_file_system": file_system(workspace.root),
+        "builds_in_home": not re.search(r"[\s:]", str(workspace.root)),
+        "forwarding": forwarding_obstacle() or "works",
+        "loop_devices": loop_obstacle() or "work",
+        "swap_mb": swap_mb(),
+        "ksm": ksm_runs(),
+        "tsc_mhz": _tsc_mhz(),
     }
+
+
+def _tsc_mhz() -> float | None:
+    """The measured rate of the time stamp counter; None if no code may be run from memory to read it."""
+    try:
+        return measured_tsc_khz() / 1000
+    except OSError:
+        return None
 
 
 def _has_capability(number: int) -> bool:

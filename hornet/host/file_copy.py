@@ -16,8 +16,11 @@ Method = Literal["reflink", "sparse"]
 # linux/fs.h: share all extents of another file (btrfs, xfs and others).
 FICLONE = 0x40049409
 CHUNK_BYTES = 64 << 20
+BUFFER_BYTES = 1 << 20
 PRIVATE_MODE = 0o600
 PRIVATE_DIRECTORY_MODE = 0o700
+# What a file system or a filter of system calls says to a call that it does not have.
+NOT_SUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 # The permission bits of everybody but the owner.
 OTHERS = 0o077
 
@@ -67,9 +70,10 @@ def copy_into(reader: BinaryIO, writer: BinaryIO) -> Method:
     try:
         fcntl.ioctl(writer.fileno(), FICLONE, reader.fileno())
         return "reflink"
-    except OSError as error:
-        if error.errno not in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL):
-            raise
+    except OSError:
+        # The file system has none, or a security policy refuses them. A copy is always possible; if the disk is full
+        # or broken, it says so itself.
+        pass
     _sparse_copy(reader.fileno(), writer.fileno())
     return "sparse"
 
@@ -83,6 +87,9 @@ def data_ranges(fd: int) -> Iterator[tuple[int, int]]:
             begin = os.lseek(fd, end, os.SEEK_DATA)
         except OSError as error:
             if error.errno == errno.ENXIO:  # only a hole is left
+                return
+            if error.errno in NOT_SUPPORTED:  # the file system does not know its holes
+                yield end, size_bytes - end
                 return
             raise
         end = os.lseek(fd, begin, os.SEEK_HOLE)
@@ -98,7 +105,17 @@ def _sparse_copy(source_fd: int, target_fd: int) -> None:
 def _copy_range(source_fd: int, target_fd: int, begin: int, end: int) -> None:
     os.lseek(target_fd, begin, os.SEEK_SET)
     while begin < end:
-        copied = os.sendfile(target_fd, source_fd, begin, min(CHUNK_BYTES, end - begin))
+        copied = _send(target_fd, source_fd, begin, min(CHUNK_BYTES, end - begin))
         if copied == 0:
             raise OSError(errno.EIO, "the source was truncated during the copy")
         begin += copied
+
+
+def _send(target_fd: int, source_fd: int, begin: int, length: int) -> int:
+    """Copy at most `length` bytes from an offset to the target's position; returns how many."""
+    try:
+        return os.sendfile(target_fd, source_fd, begin, length)
+    except OSError as error:
+        if error.errno not in NOT_SUPPORTED:
+            raise
+    return os.write(target_fd, os.pread(source_fd, min(length, BUFFER_BYTES), begin))

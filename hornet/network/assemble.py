@@ -10,10 +10,10 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from types import TracebackType
 
-from hornet.errors import NetworkError
 from hornet.network import netns, nft, rtnl
 from hornet.network.plan import VMPlan
 from hornet.network.rtnl import Rtnl
+from hornet.network.sysctl import set_sysctl
 from hornet.network.tap import open_tap
 from hornet.spec.network import Network
 
@@ -125,7 +125,7 @@ class Builder:
         inside.send(vm_side, ignore=ignore)
 
     def _let_through(self, *, replace: bool) -> None:
-        set_sysctl("net/ipv4/ip_forward", "1")
+        set_sysctl("net/ipv4/ip_forward", "1", in_own_namespace=True)
         nft.load_rules(self._rules, replace=replace)
 
 
@@ -142,11 +142,3 @@ def interface_exists(name: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def set_sysctl(name: str, value: str) -> None:
-    """Set a network sysctl in the calling thread's namespace."""
-    try:
-        Path("/proc/sys", name).write_text(value)
-    except OSError as error:
-        raise NetworkError(f"sysctl {name}={value}: {error.strerror}", "run as root") from error

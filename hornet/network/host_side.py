@@ -15,11 +15,12 @@ from weakref import WeakSet
 
 from hornet.errors import NetworkError
 from hornet.network import netns, nft
-from hornet.network.assemble import Builder, host_veth_index, mark, set_sysctl
+from hornet.network.assemble import Builder, host_veth_index, mark
 from hornet.network.egress import find_uplinks
 from hornet.network.plan import AddressPlan, Taken, VMPlan, overlaps
 from hornet.network.rtnl import delete_links
 from hornet.network.state import is_marked, read_links_and_routes
+from hornet.network.sysctl import set_sysctl
 from hornet.network.taken import hint, taken_networks
 from hornet.spec.network import Network
 
@@ -258,7 +259,7 @@ class HostNet:
             )
 
     def _start(self) -> None:
-        set_sysctl("net/ipv4/ip_forward", "1")
+        set_sysctl("net/ipv4/ip_forward", "1", in_own_namespace=self.namespace is not None)
         nft.load_rules(nft.host_rules(self.network, self.uplinks), replace=True)
         self._taken = taken_networks(self.network, machine=self.namespace is None)
 

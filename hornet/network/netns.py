@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from hornet.errors import NetworkError
+from hornet.host.owned import MARK as TEMPORARY
+from hornet.host.owned import Owned, remove_abandoned
 
 T = TypeVar("T")
 
@@ -74,7 +76,7 @@ def exists(name: str) -> bool:
 
 def names() -> list[str]:
     """All names, whoever created them."""
-    return sorted(os.listdir(RUN_NETNS)) if RUN_NETNS.is_dir() else []
+    return sorted(name for name in os.listdir(RUN_NETNS) if name[0] != ".") if RUN_NETNS.is_dir() else []
 
 
 def is_held(name: str) -> bool:
@@ -177,6 +179,8 @@ def prepare() -> None:
         RUN_NETNS.mkdir(parents=True, exist_ok=True)
     except PermissionError as error:
         raise NetworkError(f"{error.filename}: {error.strerror}", "run as root") from error
+    for stale in RUN_NETNS.glob(f".*{TEMPORARY}*"):
+        remove_abandoned(stale)
     if names():
         return
     directory = str(RUN_NETNS).encode()
@@ -189,13 +193,29 @@ def prepare() -> None:
 
 def _link_mark(path: Path) -> None:
     """Create a name that has the mark from the first moment. Raises FileExistsError."""
-    fd = os.open(RUN_NETNS, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o444)
+    try:
+        fd = os.open(RUN_NETNS, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, 0o444)
+    except OSError:  # not every file system has unnamed files
+        _link_named_mark(path)
+        return
     try:
         os.write(fd, MARK)
         # src_dir_fd: without one, Python calls link(2), which takes the symlink for the file.
         os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd, follow_symlinks=True)
     finally:
         os.close(fd)
+
+
+def _link_named_mark(path: Path) -> None:
+    """The same with a file that has another name first, which names() does not list."""
+    try:
+        with Owned.file(RUN_NETNS, f".{path.name}", 0o444) as mark:
+            os.write(mark.fd, MARK)
+            os.link(mark.path, path)
+    except FileExistsError:
+        raise
+    except OSError as error:
+        raise NetworkError(f"{path}: {error.strerror}", "make /run writable, for example a tmpfs") from error
 
 
 def _taken(name: str) -> NetworkError:

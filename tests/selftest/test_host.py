@@ -35,6 +35,15 @@ GOOD: dict[str, Any] = {
     "tun": True,
     "reflink": True,
     "cgroup": 2,
+    "architecture": "x86_64",
+    "home": "/opt/swarm",
+    "home_file_system": "ext4",
+    "builds_in_home": True,
+    "forwarding": "works",
+    "loop_devices": "work",
+    "swap_mb": 0,
+    "ksm": False,
+    "tsc_mhz": 2600.0,
     "tools": dict.fromkeys(TOOLS, "1.0"),
     "packages": {name: tool.source for name, tool in TOOLS.items()},
 }
@@ -63,7 +72,14 @@ def test_each_missing_tool_is_named_with_its_package(tool: str) -> None:
 
 @pytest.mark.parametrize(
     ("facts", "named"),
-    [({"root": False}, "sudo"), ({"cap_net_admin": False}, "CAP_NET_ADMIN"), ({"tun": False}, "/dev/net/tun")],
+    [
+        ({"root": False}, "sudo"),
+        ({"cap_net_admin": False}, "CAP_NET_ADMIN"),
+        ({"tun": False}, "/dev/net/tun"),
+        ({"architecture": "aarch64"}, "this machine is aarch64, expected x86_64"),
+        ({"forwarding": "ip_forward is not 1 and cannot be set: Read-only file system"}, "--sysctl"),
+        ({"builds_in_home": False, "home": "/my home"}, "HORNET_HOME=/my home"),
+    ],
 )
 def test_each_missing_right_or_device_is_named(facts: dict[str, Any], named: str) -> None:
     (problem,) = host_problems(changed(**facts), LANES, REQUIRED_TOOLS)
@@ -111,7 +127,18 @@ def test_lanes_that_are_not_proved_are_no_problem_but_a_remark() -> None:
     assert any("not judged" in remark for remark in host_remarks(GOOD, unproved))
 
 
-@pytest.mark.parametrize(("facts", "named"), [({"reflink": False}, "reflink"), ({"cgroup": 1}, "cgroup v1")])
+@pytest.mark.parametrize(
+    ("facts", "named"),
+    [
+        ({"reflink": False}, "reflink"),
+        ({"cgroup": 1}, "cgroup v1"),
+        ({"home_file_system": "tmpfs"}, "in memory (tmpfs)"),
+        ({"swap_mb": 2048}, "swap is on (2048 MB)"),
+        ({"ksm": True}, "KSM"),
+        ({"tsc_mhz": None}, "time stamp counter"),
+        ({"loop_devices": "/dev/loop-control: No such file or directory"}, "no loop devices"),
+    ],
+)
 def test_what_slows_a_host_down_is_a_remark(facts: dict[str, Any], named: str) -> None:
     (remark,) = host_remarks(changed(**facts), LANES)
     assert named in remark

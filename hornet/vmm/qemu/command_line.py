@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from pathlib import Path
 
-from hornet.errors import VMError
+from hornet.host.conditions import tsc_khz
 from hornet.host.tools import HostTool
 from hornet.spec.lane import Lane
 from hornet.vmm.driver import MachineConfig, NetworkCard
@@ -79,11 +77,4 @@ def _cpu(lane: Lane) -> str:
 def emulated_boot_args(lane: Lane) -> str:
     """Extra boot arguments. On a busy host, an emulated guest can't calibrate its TSC and hangs, so they set it."""
     args = lane_settings(lane)["boot_args"]
-    return args and f"tsc_early_khz={_host_tsc_khz()} {args}"
-
-
-def _host_tsc_khz() -> int:
-    found = re.search(r"^cpu MHz\s*:\s*([\d.]+)", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    if not found:
-        raise VMError("/proc/cpuinfo has no 'cpu MHz' line, so the emulated guest's clock can't be set")
-    return int(float(found.group(1)) * 1000)
+    return args and f"tsc_early_khz={tsc_khz()} {args}"
