@@ -45,6 +45,9 @@ def fingerprint(vmms: Mapping[str, HostTool]) -> dict[str, Any]:
         "kernel": platform.release(),
         **({"emulated_cpu": True} if cpu_is_emulated() else {}),
         **{name: program.version() for name, program in vmms.items() if not program.missing},
+        # Named only where they are on, so that records from before stay comparable.
+        **({"swap_mb": swap} if (swap := swap_mb()) else {}),
+        **({"ksm": True} if ksm_runs() else {}),
     }
 
 

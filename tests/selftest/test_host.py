@@ -272,3 +272,12 @@ def test_damaged_lane_proof_is_ignored(damage: bytes, tmp_path: Path) -> None:
     proof.unlink()
     os.mkfifo(proof)
     assert _kept(proof) is None
+
+
+def test_swap_and_ksm_are_in_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hornet.host.facts.swap_mb", lambda: 2048)
+    monkeypatch.setattr("hornet.host.facts.ksm_runs", lambda: True)
+    assert {"swap_mb": 2048, "ksm": True}.items() <= fingerprint({}).items()
+    monkeypatch.setattr("hornet.host.facts.swap_mb", lambda: 0)
+    monkeypatch.setattr("hornet.host.facts.ksm_runs", lambda: False)
+    assert {"swap_mb", "ksm"}.isdisjoint(fingerprint({}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -75,6 +76,31 @@ def test_guest_memory_is_found_by_path_and_split_by_sharing(memory_file: Path) -
     # Both dirtied the first 4 MiB, one the next 4; the other then has these alone, and the last 16 are shared.
     assert total_mib == pytest.approx(4 + 8 + 4 + 16, rel=0.02)
     assert all(split.vmm_private > 1 for split in splits)
+
+
+SWAPPED = {
+    "private pages": ("Swap: 6000 kB\nSwapPss: 4000 kB", 4000),
+    "pages of a memfd": ("Swap: 5000 kB\nSwapPss: 0 kB", 5000),
+    "none": ("Swap: 0 kB\nSwapPss: 0 kB", 0),
+    "a kernel without SwapPss": ("Swap: 300 kB", 300),
+}
+
+
+@pytest.mark.parametrize(("lines", "counted_kib"), SWAPPED.values(), ids=SWAPPED)
+def test_swapped_memory_counts(
+    lines: str, counted_kib: int, memory_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The smaps of a real process, with pages of guest RAM swapped out: no test turns on swap on its host."""
+    with clone(memory_file, 4) as pid:
+        before = memory_split(pid, [memory_file])
+        smaps = Path(f"/proc/{pid}/smaps").read_text()
+        place = smaps.index(str(memory_file))
+        swap = re.compile(r"Swap: .*\nSwapPss: .*")
+        changed = smaps[:place] + swap.sub(lines, smaps[place:], count=1)
+        monkeypatch.setattr(Path, "read_text", lambda *_, **__: changed)
+        after = memory_split(pid, [memory_file])
+    assert after.guest_private - before.guest_private == pytest.approx(counted_kib * 1024 / 1e6)
+    assert after.vmm_private == pytest.approx(before.vmm_private, abs=0.2)
 
 
 def test_a_deleted_file_is_still_guest_memory(memory_file: Path) -> None:
