@@ -25,7 +25,7 @@ def ext4(
     """Judge an ext4 image on a temporary copy (exit 0: sound, 1: damaged, 2: not judged).
 
     A journal that waits to be replayed is ordinary for the disk of a VM that was snapshotted while it ran: it is
-    replayed on the copy, then everything is checked. e2fsck's exit code and its messages both count.
+    replayed on the copy, then everything is checked, by the newest e2fsck of this host and of HORNET_HOME.
     """
     try:
         verdict = judge_ext4(file, settings(ctx).workspace.run, time_limit)
@@ -46,7 +46,8 @@ def as_text(verdict: Ext4Verdict) -> str:
     """The verdict as text: findings, their meaning, remedies."""
     journal = "; its journal was replayed on the copy, as a mount would do" if verdict.journal_replayed else ""
     state = "sound" if verdict.sound else "DAMAGED"
-    lines = [f"{verdict.image}: {state}{journal} ({verdict.took_s:.1f} s)"]
+    lines = [f"{verdict.image}: {state}{journal} ({verdict.e2fsck}, {verdict.took_s:.1f} s)"]
+    lines += [f"  remark, not damage: {remark}" for remark in verdict.remarks]
     for finding in verdict.findings:
         lines.append(f"  {finding.rule.kind}: {finding.rule.meaning}")
         lines += [f"    | {textwrap.shorten(message, 160)}" for message in finding.messages[:SHOWN_MESSAGES]]

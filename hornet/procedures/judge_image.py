@@ -12,6 +12,7 @@ from hornet.checks.baked_secrets import remnant_problems
 from hornet.checks.catalog import ImageCheck, image_checks
 from hornet.errors import HornetError
 from hornet.formats.content import chunks
+from hornet.formats.ext4.checker import newest_e2fsck
 from hornet.formats.ext4.examine import repair
 from hornet.formats.ext4.reader import Ext4Reader
 from hornet.formats.ext4.tree import Ext4Tree
@@ -53,16 +54,22 @@ def judge_image(image: Path, spec: Spec, exempt: Collection[str], work_directory
     Raises Ext4Error if the file is not an ext4 file system or can't be repaired, SandboxError beyond the limits.
     """
     with private_copy(image, work_directory) as copy:
-        arguments = {"spec": spec.model_dump(mode="json"), "exempt": sorted(exempt)}
+        e2fsck = newest_e2fsck()
+        rules = {"spec": spec.model_dump(mode="json"), "exempt": sorted(exempt)}
+        arguments = {**rules, "command": list(e2fsck.command)}
         limits = LIMITS.writing(os.fstat(copy.fileno()).st_size)
         copies = {"image": copy}
-        return ImageProblems(image, confined(judge_copy, arguments, what=str(image), limits=limits, copies=copies))
+        programs = e2fsck.tree
+        outcomes = confined(judge_copy, arguments, what=str(image), limits=limits, copies=copies, programs=programs)
+        return ImageProblems(image, outcomes)
 
 
-def judge_copy(image: int, spec: dict[str, Any], exempt: list[str]) -> dict[str, SerializedError | list[str]]:
+def judge_copy(
+    image: int, spec: dict[str, Any], exempt: list[str], command: list[str]
+) -> dict[str, SerializedError | list[str]]:
     """The sandboxed part of judge_image(). Returns for each check its problems, or the error that stopped it."""
     rules = Spec.model_validate(spec)
-    repair(image, FSCK_TIMEOUT_S)
+    repair(image, command, FSCK_TIMEOUT_S)
     with Ext4Reader(image) as fs:
         tree = Ext4Tree(fs)
         raw = chunks(data_ranges(image), lambda offset, length: os.pread(image, length, offset))

@@ -27,6 +27,7 @@ from pydantic import TypeAdapter
 
 from hornet import errors
 from hornet.errors import HornetError, HostError, SandboxError
+from hornet.host.environment import FIXED_LOCALE
 from hornet.host.proc import ending
 from hornet.sandbox.serialized_error import SerializedError
 
@@ -76,11 +77,13 @@ def confined(
     limits: Limits,
     inputs: Mapping[str, BinaryIO] | None = None,
     copies: Mapping[str, BinaryIO] | None = None,
+    programs: Path | None = None,
 ) -> T:
     """Call `function(**arguments, **descriptors)` in a worker without rights and return its answer.
 
     Arguments and answer must be representable as JSON. inputs: open files that the worker reads by their descriptors.
-    copies: private files that it may write and reopen; they are given to its user. what: the name of the foreign thing,
+    copies: private files that it may write and reopen; they are given to its user. programs: a directory
+    with programs that it may run, seen read-only under its own path. what: the name of the foreign thing,
     for errors. Raises the HornetError that the function raised, SandboxError if it exceeded a limit or crashed, and
     HostError if this host cannot confine anything.
     """
@@ -95,13 +98,15 @@ def confined(
         "user": user,
         "limits": asdict(limits),
     }
-    exit_code, answer, words = _run(_command(user is None, limits), request, limits.time_s + START_S, what)
+    exit_code, answer, words = _run(_command(user is None, limits, programs), request, limits.time_s + START_S, what)
     return _answer(function, answer, exit_code, words, limits, what)
 
 
-def _command(unprivileged: bool, limits: Limits) -> list[str]:
+def _command(unprivileged: bool, limits: Limits, programs: Path | None) -> list[str]:
     """The bubblewrap command: what the worker sees. Root keeps only the capabilities that giving up root needs."""
     seen = ["/usr", "/etc/ld.so.cache", "/etc/mke2fs.conf", sys.base_prefix, sys.prefix]
+    if programs:
+        seen.append(str(programs))
     shown = [Path(path) for path in dict.fromkeys(seen) if Path(path).exists()]
     # Without these, bubblewrap creates the parent directories for root only.
     above = sorted({parent for path in shown for parent in path.parents})
@@ -132,7 +137,8 @@ def _command(unprivileged: bool, limits: Limits) -> list[str]:
         *("--ro-bind", str(PACKAGE), str(INSIDE / PACKAGE.name)),
         *("--proc", "/proc", "--dev", "/dev"),
         *("--size", str(limits.scratch_bytes), "--perms", "1777", "--tmpfs", str(SCRATCH)),
-        *("--setenv", "PATH", "/usr/sbin:/usr/bin", "--setenv", "LC_ALL", "C.UTF-8", "--setenv", "HOME", str(SCRATCH)),
+        *("--setenv", "PATH", "/usr/sbin:/usr/bin", "--setenv", "HOME", str(SCRATCH)),
+        *(word for name, value in FIXED_LOCALE.items() for word in ("--setenv", name, value)),
         *("--setenv", "PYTHONPATH", str(INSIDE), "--setenv", "PYTHONDONTWRITEBYTECODE", "1"),
         *("--setenv", "TMPDIR", str(SCRATCH), "--chdir", str(SCRATCH)),
         *(sys.executable, "-m", "hornet.sandbox.worker"),

@@ -111,7 +111,7 @@ def _ext4_tree(data: bytes) -> None:
             image.seek(place * 4 % len(_small_image()))
             image.write(number.to_bytes(4, "little"))
         image.flush()
-        repair(image.fileno(), E2FSCK_TIMEOUT_S)
+        repair(image.fileno(), ["e2fsck"], E2FSCK_TIMEOUT_S)
         with Ext4Reader(image.fileno()) as fs:
             list(duplicate_names(fs))
             tree = Ext4Tree(fs)

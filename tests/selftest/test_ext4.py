@@ -234,7 +234,7 @@ def test_timeout_is_not_a_verdict(clean: Path, tmp_path: Path, monkeypatch: pyte
     slow.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     with clean.open("rb") as image, pytest.raises(Ext4Error, match="timed out after"):
-        run_e2fsck(image.fileno(), time_limit_s=0.1)
+        run_e2fsck(image.fileno(), ["e2fsck", "-fy"], time_limit_s=0.1)
 
 
 def test_an_image_that_is_written_to_is_not_judged(

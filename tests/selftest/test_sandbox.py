@@ -7,10 +7,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any
 
 import psutil
 import pytest
@@ -26,9 +26,9 @@ from tests.support.namespace_samples import in_user_namespace
 LIMITS = Limits(time_s=30.0)
 
 
-def shell(command: str, limits: Limits = LIMITS, **files: Mapping[str, BinaryIO]) -> str:
+def shell(command: str, limits: Limits = LIMITS, **more: Any) -> str:
     """What a shell in the sandbox prints."""
-    return confined(subprocess.getoutput, {"cmd": command}, what="a thing", limits=limits, **files)
+    return confined(subprocess.getoutput, {"cmd": command}, what="a thing", limits=limits, **more)
 
 
 def test_work_has_no_rights() -> None:

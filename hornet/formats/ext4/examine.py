@@ -8,16 +8,21 @@ from __future__ import annotations
 import os
 import select
 import subprocess
+import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from hornet.errors import Ext4Error, HostError
+from hornet.formats.ext4 import problems
 from hornet.formats.ext4.reader import ROOT_INODE, Ext4Reader
+from hornet.host.environment import FIXED_LOCALE
 
 # e2fsck: 1 and 2 mean that it repaired something, which is normal if a VM was not shut down.
-REPAIRED = (0, 1, 2)
+REPAIRED = (0, 1, 2, 3)
+UNCORRECTED = 4
 # More complaints do not change the verdict.
 MAX_OUTPUT_BYTES = 4 << 20
 CHUNK_BYTES = 1 << 16
@@ -26,42 +31,88 @@ SHOWN_DUPLICATES = 100
 
 
 class Examination(NamedTuple):
-    """Result. exit_code: of e2fsck, negative for the signal that ended it. duplicates: messages on duplicate names."""
+    """Result of e2fsck and of the walk.
+
+    exit_code: of e2fsck, negative for the signal that ended it. problems: the codes of what it met (problems.py);
+    complete: whether its log of them is. output: its words. duplicates: messages on duplicate names.
+    """
 
     exit_code: int
+    problems: list[int]
+    complete: bool
     output: str
     duplicates: list[str]
 
 
-def examine(image: int, time_limit_s: float) -> Examination:
+def examine(image: int, command: list[str], time_limit_s: float, ordinary: list[int]) -> Examination | None:
     """Repair the copy, then search for what e2fsck misses: names that occur twice in a directory.
 
-    Raises Ext4Error if e2fsck exceeds the time limit.
+    command: how e2fsck is started; ordinary: the codes that are no damage. None: all was ordinary until e2fsck crashed
+    as it noted that there is no /lost+found; another copy must go to examine_without_lost_and_found(). Raises Ext4Error
+    if e2fsck exceeds the time limit.
     """
-    exit_code, output = run_e2fsck(image, time_limit_s)
-    duplicates: list[str] = []
-    if exit_code in REPAIRED:
-        with Ext4Reader(image) as fs:
-            duplicates = list(duplicate_names(fs))[:SHOWN_DUPLICATES]
-    return Examination(exit_code, output, duplicates)
+    exit_code, output, log = run_e2fsck(image, [*command, "-fy"], time_limit_s)
+    codes, complete = problems.parse_log(log), problems.LOG_END in log
+    if problems.ends_at_lost_and_found(log) and not set(codes) - set(ordinary):
+        return None
+    return Examination(exit_code, codes, complete, output, _walked(image, exit_code))
 
 
-def repair(image: int, time_limit_s: float) -> None:
+def examine_without_lost_and_found(
+    image: int, command: list[str], time_limit_s: float, ordinary: list[int]
+) -> Examination:
+    """The same for a file system without /lost+found: replay the journal, then look without the log and change nothing.
+
+    The exit code of `e2fsck -fn` alone then says whether there is any damage.
+    """
+    replayed, output, log = run_e2fsck(image, [*command, "-y", "-E", "journal_only"], time_limit_s)
+    codes = problems.parse_log(log)
+    if replayed not in REPAIRED:
+        return Examination(replayed, codes, problems.LOG_END in log, output, [])
+    exit_code, more, _ = run_e2fsck(image, [*command, "-fn"], time_limit_s, ordinary)
+    codes += [problems.NO_LOST_AND_FOUND, *([problems.WITHOUT_CODE] if exit_code == UNCORRECTED else [])]
+    return Examination(exit_code, codes, True, output + more, _walked(image, exit_code))
+
+
+def _walked(image: int, exit_code: int) -> list[str]:
+    if exit_code not in REPAIRED:
+        return []
+    with Ext4Reader(image) as fs:
+        return list(duplicate_names(fs))[:SHOWN_DUPLICATES]
+
+
+def repair(image: int, command: list[str], time_limit_s: float) -> None:
     """Repair the copy, or raise Ext4Error: an unrepaired file system cannot be walked safely."""
-    exit_code, output = run_e2fsck(image, time_limit_s)
+    exit_code, output, _ = run_e2fsck(image, [*command, "-fy"], time_limit_s, ordinary=[])
     if exit_code not in REPAIRED:
         raise Ext4Error(f"e2fsck cannot repair it: {output.strip()[-SHOWN_CHARACTERS:]}", "take another copy of it")
 
 
-def run_e2fsck(image: int, time_limit_s: float) -> tuple[int, str]:
-    """Exit code (negative: a signal) and output of `e2fsck -fy`; endless output is cut. Raises Ext4Error."""
+def run_e2fsck(
+    image: int, argv: list[str], time_limit_s: float, ordinary: list[int] | None = None
+) -> tuple[int, str, str]:
+    """Run e2fsck on the copy: exit code (negative: a signal), output, and its log of problems; endless output is cut.
+
+    ordinary: instead of a log, the codes that leave the exit code of `e2fsck -n` at 0. Raises Ext4Error beyond the time
+    limit.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        log, config = Path(scratch, "problems.xml"), Path(scratch, "e2fsck.conf")
+        config.write_text(problems.config(None if ordinary is not None else str(log), ordinary or []))
+        environment = {**os.environ, **FIXED_LOCALE, "E2FSCK_CONFIG": str(config)}
+        exit_code, output = _output_of([*argv, path_of(image)], image, environment, time_limit_s)
+        return exit_code, output, log.read_text(errors="replace") if log.exists() else ""
+
+
+def _output_of(argv: list[str], image: int, environment: Mapping[str, str], time_limit_s: float) -> tuple[int, str]:
     try:
         process = subprocess.Popen(
-            ["e2fsck", "-fy", path_of(image)],
+            argv,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             pass_fds=[image],
+            env=environment,
         )
     except FileNotFoundError as error:
         raise HostError("e2fsck: not found", "install the package e2fsprogs") from error
@@ -74,11 +125,12 @@ def run_e2fsck(image: int, time_limit_s: float) -> tuple[int, str]:
             return process.wait(), kept.decode("utf-8", "replace")
         kept += chunk[: MAX_OUTPUT_BYTES - len(kept)]
     process.kill()
+    process.wait()
     raise Ext4Error(f"e2fsck timed out after {time_limit_s:g} s", "raise --time-limit")
 
 
 def path_of(image: int) -> str:
-    """How e2fsck is given the copy, which has no name; it begins some of its messages with this."""
+    """How e2fsck is given the copy, which has no name."""
     return f"/proc/self/fd/{image}"
 
 

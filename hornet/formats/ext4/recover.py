@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from hornet.errors import Ext4Error
+from hornet.formats.ext4.checker import newest_e2fsck
 from hornet.formats.ext4.examine import repair
 from hornet.formats.ext4.reader import Ext4Reader
 from hornet.formats.ext4.tree import Ext4Tree
@@ -17,12 +18,15 @@ def recovered_text(disk: Path, path: str, work_directory: Path) -> str:
     """The text of a file of a disk after its journal was replayed. Raises Ext4Error, also if there is no such file."""
     with private_copy(disk, work_directory) as copy:
         limits = Limits(time_s=2 * TIME_LIMIT_S, file_bytes=os.fstat(copy.fileno()).st_size)
-        return confined(read_repaired, {"path": path}, what=str(disk), limits=limits, copies={"image": copy})
+        e2fsck = newest_e2fsck()
+        arguments = {"path": path, "command": list(e2fsck.command)}
+        copies = {"image": copy}
+        return confined(read_repaired, arguments, what=str(disk), limits=limits, copies=copies, programs=e2fsck.tree)
 
 
-def read_repaired(image: int, path: str) -> str:
+def read_repaired(image: int, path: str, command: list[str]) -> str:
     """The confined part of recovered_text()."""
-    repair(image, TIME_LIMIT_S)
+    repair(image, command, TIME_LIMIT_S)
     with Ext4Reader(image) as fs:
         text = Ext4Tree(fs).text(path)
     if text is None:

@@ -13,7 +13,11 @@ from hornet.foreign_file import ForeignFileError, open_foreign
 OFFSET = 1024
 SIZE_BYTES = 1024
 MAGIC = 0xEF53
-NEEDS_RECOVERY = 0x0004
+CLEANLY_UNMOUNTED = 0x0001
+HAS_JOURNAL = 0x0004
+NEEDS_RECOVERY, MMP = 0x0004, 0x0100
+ORPHAN_PRESENT = 0x10000
+FEATURE_OFFSETS = {"compatible": 0x5C, "incompatible": 0x60, "read-only compatible": 0x64}
 # EXT4_MAX_BLOCK_LOG_SIZE of the kernel's fs/ext4/ext4.h, less the 10 of 1024.
 MAX_LOG_BLOCK_SIZE = 6
 # The root file system of a VM has some hundred MB. Holes of a sparse file count.
@@ -71,6 +75,52 @@ class Superblock:
     def needs_recovery(self) -> bool:
         """Whether the journal must be replayed: normal for the disk of a VM that was not shut down."""
         return bool(self.incompatible_features & NEEDS_RECOVERY)
+
+    @property
+    def was_in_use(self) -> bool:
+        """Whether it was copied while it was mounted: then the kernel had not yet written all of the superblock."""
+        (last_orphan,) = struct.unpack_from("<I", self.raw, 0xE8)
+        unclean = not self.state & CLEANLY_UNMOUNTED
+        return self.needs_recovery or unclean or self.orphan_file_in_use or last_orphan != 0
+
+    @property
+    def has_journal(self) -> bool:
+        return bool(self.features("compatible") & HAS_JOURNAL)
+
+    @property
+    def journal_is_elsewhere(self) -> bool:
+        """Whether its journal is on another device."""
+        (inode,) = struct.unpack_from("<I", self.raw, 0xE0)
+        return self.has_journal and inode == 0
+
+    @property
+    def orphan_file_in_use(self) -> bool:
+        """Whether the orphan file names deleted files that were open."""
+        return bool(self.features("read-only compatible") & ORPHAN_PRESENT)
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the file system."""
+        (high,) = struct.unpack_from("<I", self.raw, 0x150)
+        is_64_bits = self.features("incompatible") & 0x80
+        return (self.blocks_count | (high << 32 if is_64_bits else 0)) * self.block_bytes
+
+    @property
+    def mmp_block(self) -> int | None:
+        """The block of multi-mount protection; None without that feature."""
+        (block,) = struct.unpack_from("<Q", self.raw, 0x168)
+        return int(block) if self.incompatible_features & MMP else None
+
+    @property
+    def mmp_wait_s(self) -> int:
+        """How long e2fsck looks whether another host writes (e2fsprogs: lib/ext2fs/mmp.c), at least."""
+        (interval_s,) = struct.unpack_from("<H", self.raw, 0x166)
+        return 2 * int(interval_s) + 1
+
+    def features(self, kind: str) -> int:
+        """The bits of a kind of features; the kinds are in FEATURE_OFFSETS."""
+        (bits,) = struct.unpack_from("<I", self.raw, FEATURE_OFFSETS[kind])
+        return int(bits)
 
     def show(self, name: str) -> str:
         """A field in readable form: times as dates."""

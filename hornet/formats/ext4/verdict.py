@@ -3,6 +3,7 @@
 The guide's `e2fsck -n` trusts the clean flag and leaves the journal out; `-fn` leaves the journal out, so that it
 misses what a replay brings and calls every running VM's disk damaged. `-fy` on a copy replays the journal first, as
 the kernel would, and then looks at everything (see docs/snapshots.md for how many of a set of damages each finds).
+The codes of what it met tell remarks, ordinary recovery and damage apart (problems.py).
 """
 
 from __future__ import annotations
@@ -18,7 +19,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from hornet.errors import Ext4Error
-from hornet.formats.ext4.examine import SHOWN_CHARACTERS, examine, path_of
+from hornet.formats.ext4 import problems
+from hornet.formats.ext4.checker import E2fsck, newest_e2fsck
+from hornet.formats.ext4.examine import REPAIRED, Examination, examine, examine_without_lost_and_found
+from hornet.formats.ext4.features import unknown_features
+from hornet.formats.ext4.mmp import user_of
 from hornet.formats.ext4.superblock import NotExt4Error, Superblock, read_superblock
 from hornet.formats.ext4.symptoms import Finding, classify
 from hornet.host.file_copy import copy_into
@@ -26,38 +31,38 @@ from hornet.sandbox import Limits, confined
 
 # A limit on e2fsck, because some damage makes it loop. A small image is judged within a minute.
 TIME_LIMIT_S = 50.0
-# e2fsck's exit code is a sum (e2fsck(8)): 1 corrected, 2 corrected and reboot, 4 left uncorrected, 8 operational
-# error, 16 usage, 32 cancelled, 128 shared library.
-UNCORRECTED = 4
+# A bit of e2fsck's exit code: it could not work.
 OPERATIONAL = 8
-NOT_A_VERDICT = 16 | 32 | 128
 SHOWN_MESSAGES = 5
+SHOWN_LINES = 3
 
-_ORDINARY = re.compile(
-    r"e2fsck \d|Pass \d|\d+/\d+ files|\*{3,}.*\*{3,}$|"
-    # A guest's clock that was ahead, and trees that could be smaller, are not damage.
-    r"Superblock last (mount|write) time|now = .* is in the future|"
-    r"Inode \d+ extent tree .*could be|.*could be exact value|"
+# Which of e2fsck's lines explain a damage that its codes have shown. A line too many confuses, and changes no verdict.
+_NO_COMPLAINT = re.compile(
+    rf"{problems.ORDINARY_MARK}|e2fsck \d|Pass \d|\d+/\d+ files|"
+    r".*: (recovering journal|\d+/\d+ files .*|\*{3,}.*\*{3,})$|\*{3,}.*\*{3,}$|"
     # The lines after a complaint: the question whether to correct it, details, advice.
     r"([A-Z][a-z ]+\? (yes|no)|FIXED\.?|\(.*\)|Restarting e2fsck.*|or|running e2fsck with.*|filesystem\.  If the.*|"
     r"e2fsck -b \d.*|This doesn't bode well.*|e2fsck: aborted)$"
 )
-RECOVERING = "recovering journal"
-_RECOVERY = re.compile(
-    rf"{RECOVERING}|(Clearing|Truncating) orphaned inode|(Setting )?free (inodes|blocks) count (wrong \(|to )",
-    re.IGNORECASE,
-)
+# Of a broken journal e2fsck replays the first part, and says so without a code (e2fsprogs: e2fsck/unix.c).
+_JOURNAL_BROKEN = re.compile(r"Journal checksum error found in |Journal corrupted in ")
+_CRASH = "Signal ("
 _HOST_TROUBLE = re.compile(r"No space left on device|[Mm]emory allocation failed|[Cc]annot allocate memory")
 
 
 @dataclass(frozen=True)
 class Ext4Verdict:
-    """The verdict. A file system without findings is sound, even if its journal had to be replayed."""
+    """The verdict. A file system without findings is sound, even if its journal had to be replayed.
+
+    remarks: what is unusual and harmless. e2fsck: which one judged.
+    """
 
     image: Path
     superblock: Superblock | None
     journal_replayed: bool
+    remarks: list[str]
     findings: list[Finding]
+    e2fsck: str
     e2fsck_exit_code: int
     took_s: float
 
@@ -71,6 +76,7 @@ class Ext4Verdict:
             "file": str(self.image),
             "verdict": "sound" if self.sound else "damaged",
             "journal_replayed": self.journal_replayed,
+            "remarks": self.remarks,
             "superblock": self.superblock.as_data() if self.superblock else None,
             "findings": [
                 {
@@ -82,6 +88,7 @@ class Ext4Verdict:
                 }
                 for finding in self.findings
             ],
+            "e2fsck": self.e2fsck,
             "e2fsck_exit_code": self.e2fsck_exit_code,
             "took_s": round(self.took_s, 3),
         }
@@ -90,23 +97,23 @@ class Ext4Verdict:
 def judge_ext4(image: Path, work_directory: Path, time_limit_s: float = TIME_LIMIT_S) -> Ext4Verdict:
     """Judge an image on an unnamed copy in `work_directory`, of which nothing is left afterwards.
 
-    Raises Ext4Error when it can't be judged: not a plain file, unreadable, not ext4, written to meanwhile, e2fsck
-    not done within the time limit (the copy comes on top), no room for the copy.
+    Raises Ext4Error when it can't be judged: not a plain file, unreadable, not ext4, written to meanwhile, used by
+    another host, features or a journal that this e2fsck can't handle, e2fsck not done within the time limit (the copy
+    comes on top), no room for the copy.
     """
     began_s = time.perf_counter()
-    superblock = _superblock(image)
-    with private_copy(image, work_directory) as copy:
-        label = superblock.text("volume_name") if superblock else ""
-        exit_code, lines, duplicates = _examine(image, copy, label, time_limit_s)
-    if superblock is None and exit_code & OPERATIONAL:
+    superblock, e2fsck = _superblock(image), newest_e2fsck()
+    found = _examine(image, work_directory, superblock, e2fsck, time_limit_s)
+    if superblock is None and found.exit_code & OPERATIONAL:
         raise Ext4Error(f"{image}: not ext4, and it has no backup superblock", "name an ext4 image")
-    messages = _complaints(lines) + duplicates
-    if not messages and exit_code & (UNCORRECTED | OPERATIONAL):
-        messages = [f"e2fsck aborted with exit code {exit_code}"]
-    if superblock and superblock.error_count:
-        messages.append(_noted_by_kernel(superblock))
+    messages = _damage(image, superblock, found)
+    if not messages:
+        _require_judged(image, superblock, e2fsck, found)
+    remarks = list(dict.fromkeys(problems.REMARKS[code] for code in found.problems if code in problems.REMARKS))
+    replayed = superblock is not None and superblock.needs_recovery
     took_s = time.perf_counter() - began_s
-    return Ext4Verdict(image, superblock, RECOVERING in lines, classify(messages), exit_code, took_s)
+    findings = classify(messages)
+    return Ext4Verdict(image, superblock, replayed, remarks, findings, str(e2fsck), found.exit_code, took_s)
 
 
 def _superblock(image: Path) -> Superblock | None:
@@ -140,27 +147,75 @@ def private_copy(image: Path, work_directory: Path) -> Iterator[BinaryIO]:
         yield copy
 
 
-def _examine(image: Path, copy: BinaryIO, label: str, time_limit_s: float) -> tuple[int, list[str], list[str]]:
-    """Exit code and lines of e2fsck without the name that it puts before some of them; what the walk found."""
-    # Reading every directory takes no longer than e2fsck.
-    limits = Limits(time_s=2 * time_limit_s, file_bytes=os.fstat(copy.fileno()).st_size)
-    arguments = {"time_limit_s": time_limit_s}
-    found = confined(examine, arguments, what=str(image), limits=limits, copies={"image": copy})
-    exit_code, output, path = found.exit_code, found.output, path_of(copy.fileno())
-    names = re.compile(rf"^({re.escape(path)}|{re.escape(label)}): ") if label else re.compile(rf"^{re.escape(path)}: ")
-    lines = [names.sub("", line.strip()) for line in output.splitlines()]
-    trouble = _HOST_TROUBLE.search(output)
-    died = exit_code < 0 and not _complaints(lines)
-    if trouble or died or (exit_code > 0 and exit_code & NOT_A_VERDICT):
-        said = trouble[0] if trouble else f"exit code {exit_code}: {output.strip()[-SHOWN_CHARACTERS:]}"
-        raise Ext4Error(f"{image}: e2fsck could not run: {said}", "correct that, then judge again")
-    return exit_code, lines, found.duplicates
+def _require_unused(image: Path, superblock: Superblock, copy: BinaryIO, time_limit_s: float) -> None:
+    """Raises Ext4Error if a host notes in the file system that it uses it, or e2fsck would wait too long for one."""
+    if user := user_of(superblock, copy):
+        raise Ext4Error(
+            f"{image}: in use by {user}, says its multi-mount protection (feature mmp): it cannot be judged",
+            "unmount it there and copy it again; if nothing uses it, run `tune2fs -f -E clear_mmp` on a copy",
+        )
+    if superblock.mmp_block is not None and superblock.mmp_wait_s > time_limit_s:
+        raise Ext4Error(
+            f"{image}: e2fsck would wait {superblock.mmp_wait_s} s for another host (feature mmp): it cannot be judged",
+            f"hornetos ext4 --time-limit {superblock.mmp_wait_s + round(TIME_LIMIT_S)} {image}",
+        )
 
 
-def _complaints(lines: list[str]) -> list[str]:
-    """The lines that e2fsck does not print for a sound file system; traces of a replay are normal too."""
-    ordinary = [_ORDINARY, _RECOVERY] if RECOVERING in lines else [_ORDINARY]
-    return [line for line in lines if line and not any(pattern.match(line) for pattern in ordinary)]
+def _examine(
+    image: Path, work_directory: Path, superblock: Superblock | None, e2fsck: E2fsck, time_limit_s: float
+) -> Examination:
+    ordinary = sorted({*problems.REMARKS, *problems.recovery(superblock)})
+    arguments = {"time_limit_s": time_limit_s, "command": list(e2fsck.command), "ordinary": ordinary}
+    for function in (examine, examine_without_lost_and_found):
+        with private_copy(image, work_directory) as copy:
+            if superblock:
+                _require_unused(image, superblock, copy, time_limit_s)
+            # Reading every directory takes no longer than e2fsck.
+            limits = Limits(time_s=2 * time_limit_s, file_bytes=os.fstat(copy.fileno()).st_size)
+            copies = {"image": copy}
+            found: Examination | None = confined(
+                function, arguments, what=str(image), limits=limits, copies=copies, programs=e2fsck.tree
+            )
+        if found:
+            return found
+    raise AssertionError("examine_without_lost_and_found() returns something")
+
+
+def _damage(image: Path, superblock: Superblock | None, found: Examination) -> list[str]:
+    """Messages on all damage: e2fsck's, by the codes of what it met, and what it does not look at."""
+    messages = list(found.duplicates)
+    if codes := problems.damage(found.problems, superblock):
+        messages += _complaints(found.output) or [f"e2fsck reports problem {code:#08x}" for code in codes]
+    messages += [line for line in found.output.splitlines() if _JOURNAL_BROKEN.search(line) and line not in messages]
+    if superblock and superblock.size_bytes > (file_bytes := image.stat().st_size):
+        messages.append(f"truncated: the file has {file_bytes} bytes, its file system {superblock.size_bytes}")
+    if superblock and superblock.error_count:
+        messages.append(_noted_by_kernel(superblock))
+    return messages
+
+
+def _complaints(output: str) -> list[str]:
+    """The lines of e2fsck that can explain a damage."""
+    lines = map(str.strip, output.partition(_CRASH)[0].splitlines())
+    return [line for line in lines if line and not _NO_COMPLAINT.match(line)]
+
+
+def _require_judged(image: Path, superblock: Superblock | None, e2fsck: E2fsck, found: Examination) -> None:
+    """Raises Ext4Error if e2fsck gave up before it had looked at everything."""
+    if found.exit_code in REPAIRED and found.complete and not _HOST_TROUBLE.search(found.output):
+        return
+    if superblock and (unknown := unknown_features(superblock, e2fsck.version)):
+        raise Ext4Error(
+            f"{image}: it has features that {e2fsck} does not know: {', '.join(unknown)}",
+            "install that version on this host, and judge it again",
+        )
+    if superblock and superblock.journal_is_elsewhere:
+        raise Ext4Error(
+            f"{image}: its journal is on another device, without which it cannot be judged",
+            "unmount it, then give a copy an own journal: tune2fs -O ^has_journal COPY; tune2fs -j COPY",
+        )
+    said = " / ".join(_complaints(found.output)[-SHOWN_LINES:]) or f"exit code {found.exit_code}, without a reason"
+    raise Ext4Error(f"{image}: it cannot be judged: {e2fsck} gave up: {said}", "correct that, then judge again")
 
 
 def _noted_by_kernel(superblock: Superblock) -> str:
