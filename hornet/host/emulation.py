@@ -12,6 +12,8 @@ from functools import cache
 
 # What QEMU's TCG answers; KVM answers "KVMKVMKVM".
 TCG_SIGNATURE = b"TCGTCGTCGTCG"
+# An emulated processor's guests are emulated a second time, and a machine that runs a lab is often busy.
+SLOWER = 4
 # push rbx; mov eax, 0x40000000; cpuid; mov [rdi], ebx; mov [rdi+4], ecx; mov [rdi+8], edx; pop rbx; ret
 READ_SIGNATURE = bytes.fromhex("53 b8 00000040 0fa2 891f 894f04 895708 5b c3")
 
@@ -20,6 +22,11 @@ READ_SIGNATURE = bytes.fromhex("53 b8 00000040 0fa2 891f 894f04 895708 5b c3")
 def cpu_is_emulated() -> bool:
     """Whether the processor is QEMU's TCG. False if the kernel forbids to ask."""
     return hypervisor_signature() == TCG_SIGNATURE
+
+
+def patient_s(timeout_s: float) -> float:
+    """How long to wait for a guest on this machine, of what is enough on a real processor; in seconds."""
+    return timeout_s * SLOWER if cpu_is_emulated() else timeout_s
 
 
 def hypervisor_signature() -> bytes:

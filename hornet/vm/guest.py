@@ -20,6 +20,7 @@ from filelock import FileLock
 from hornet.errors import CommandError, GuestError, HornetError, NetworkError
 from hornet.foreign_file import ForeignFileError, read_bytes, read_text
 from hornet.host.durable import sync, sync_tree
+from hornet.host.emulation import patient_s
 from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE
 from hornet.host.owned import work_directory
 from hornet.host.proc import run
@@ -133,6 +134,7 @@ class Guest:
 
         Raises GuestError with what was seen last, VMFailedError.
         """
+        timeout_s = patient_s(timeout_s)
         deadline_s = time.monotonic() + timeout_s
         with self._explained(f"waiting for port {SSH_PORT}"):
             while True:
@@ -158,7 +160,7 @@ class Guest:
         GuestError, VMFailedError.
         """
         with self._explained(f"waiting for the reply to a {' or a '.join(signs)}"):
-            self._await_reply(timeout_s, signs)
+            self._await_reply(patient_s(timeout_s), signs)
 
     def _await_reply(self, timeout_s: float, signs: Collection[Sign]) -> None:
         deadline_s = time.monotonic() + timeout_s
@@ -215,6 +217,7 @@ class Guest:
         Raises GuestError when the guest can't be reached, the key is refused, the connection ends or the time is
         over, VMFailedError.
         """
+        timeout_s = patient_s(timeout_s)
         doing = f"running a script of {len(script)} characters, limit {timeout_s:g} s"
         with self._explained(doing), self._session(timeout_s) as channel:
             return run_script(channel, script, timeout_s)
@@ -238,7 +241,7 @@ class Guest:
     def host_key(self, timeout_s: float) -> str:
         """The guest's SSH host key, as `type base64`. Raises like run()."""
         with self._explained("asking for its host key"), _as_ssh_errors():
-            key = self._transport(timeout_s).get_remote_server_key()
+            key = self._transport(patient_s(timeout_s)).get_remote_server_key()
             return f"{key.get_name()} {key.get_base64()}"
 
     def close(self) -> None:

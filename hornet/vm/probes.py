@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from hornet.errors import GuestError
+from hornet.host.emulation import patient_s
 
 # Runs a command with a time limit in seconds, and sets hornet_end to its exit code, with `limit N` if that ended it.
 # GNU's timeout exits with 124 then, BusyBox's with 143; a command may do so by itself, but not that late.
@@ -107,7 +108,7 @@ def build_script(probes: Iterable[Probe], environment: Mapping[str, str], bounda
     for probe in probes:
         lines += [
             f"echo '{boundary} begin {probe.name}'",
-            f"limit {probe.timeout_s} sh -c {shlex.quote(probe.script)} </dev/null 2>&1",
+            f"limit {patient_s(probe.timeout_s):.0f} sh -c {shlex.quote(probe.script)} </dev/null 2>&1",
             f'printf "\\n%s\\n" "{boundary} end $hornet_end"',
         ]
     return "\n".join(lines) + "\n"

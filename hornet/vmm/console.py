@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hornet.errors import VMError
+from hornet.host.emulation import patient_s
 from hornet.vmm.failure import FailureSignal
 from hornet.vmm.transcript import BoundedFile, Transcript, last_lines
 
@@ -96,6 +97,7 @@ class Console:
 
         Raises VMFailedError if the VM fails first. Raises VMError with the last lines on a timeout.
         """
+        timeout_s = patient_s(timeout_s)
         wait = _Wait(re.compile(pattern, re.MULTILINE))
         with self._changed:
             wait.found = self._search_kept(wait.pattern)

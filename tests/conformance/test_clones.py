@@ -81,16 +81,20 @@ def test_different_machine_is_rejected(lineage: Lineage, spec: Spec, new_fleet: 
 
 @pytest.mark.requirement("restore-truncated")
 @pytest.mark.parametrize("name", ["memory", "state"])
-def test_truncated_file_is_rejected(name: str, lineage: Lineage, other_fleet: Fleet, tmp_path: Path) -> None:
+def test_truncated_file_is_rejected(name: str, lineage: Lineage, other_fleet: Fleet) -> None:
     """Even without a seal check, which would refuse it first."""
-    whole: Path = getattr(lineage.parent.bundle, name)
-    for path in lineage.parent.bundle.directory.iterdir():
+    bundle = lineage.parent.bundle
+    whole: Path = getattr(bundle, name)
+    # Beside it, on the same file system: the other files are hard links. The lineage's directory is removed in the end.
+    truncated = bundle.directory.with_name(f"truncated-{name}")
+    truncated.mkdir()
+    for path in bundle.directory.iterdir():
         if path != whole:
-            (tmp_path / path.name).hardlink_to(path)
-    clone_file(whole, tmp_path / whole.name)
-    os.truncate(tmp_path / whole.name, whole.stat().st_size // 2)
+            (truncated / path.name).hardlink_to(path)
+    clone_file(whole, truncated / whole.name)
+    os.truncate(truncated / whole.name, whole.stat().st_size // 2)
     with pytest.raises(VMError):
-        other_fleet.restore(Bundle(tmp_path, lineage.parent.bundle.names))
+        other_fleet.restore(Bundle(truncated, bundle.names))
 
 
 @pytest.mark.requirement("clone-of-clone")

@@ -246,3 +246,11 @@ def test_only_qemus_signature_is_an_emulated_processor(monkeypatch: pytest.Monke
 
 def test_signature_has_twelve_bytes() -> None:
     assert len(emulation.hypervisor_signature()) == 12
+
+
+@pytest.mark.parametrize(("emulated", "expected_s"), [(False, 20.0), (True, 20.0 * emulation.SLOWER)])
+def test_guests_of_an_emulated_processor_have_more_time(
+    emulated: bool, expected_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emulation, "cpu_is_emulated", lambda: emulated)
+    assert emulation.patient_s(20.0) == expected_s
