@@ -19,6 +19,7 @@ import shutil
 import socket
 import time
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,6 +37,8 @@ from hornet.vmm.failure import END_TIMEOUT_S, FailureSignal
 from hornet.vmm.process import Rights, claimed, last_words, log_tail, open_given, start_vmm
 
 PROGRAM = HostTool("firecracker", None, required=False)
+# Older ones announce devices in ways that the spec's kernel does not read (before 1.8), or are out of support.
+OLDEST = (1, 10)
 API_SOCKET = "api.sock"
 LOG_FILE = "vmm.log"
 METRICS_FILE = "metrics.json"
@@ -262,19 +265,21 @@ class FirecrackerDriver:
 
     def version(self) -> str:
         text = run([PROGRAM.name, "--version"], timeout_s=20).output
-        found = re.search(r"Firecracker v(\S+)", text)
+        found = re.search(r"Firecracker v(\d+\.\d+\S*)", text)
         if not found:
-            raise VMError(f"{PROGRAM.name} --version printed {text[:80]!r}, expected 'Firecracker vN'")
+            raise VMError(f"{PROGRAM.name} --version printed {text[:80]!r}, expected 'Firecracker vN.N'")
         return found.group(1)
 
     def prepare(self) -> None:
-        """Do nothing: the first VM needs no preparation."""
+        """Check the version, so that the first VM does not wait for it. Raises VMError for one that is too old."""
+        _require_supported()
 
     def lane_settings(self, lane: Lane) -> dict[str, str]:
         """Empty: a Firecracker guest sees only the machine of the spec and the host's CPU."""
         return {}
 
     def boot(self, lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> FirecrackerVM:
+        _require_supported()
         with open_given(kernel) as stream:
             vm = FirecrackerVM(lane, config, [stream])
             _set_up(vm, _inherited(stream), boot_args)
@@ -297,3 +302,13 @@ class FirecrackerDriver:
 
 
 DRIVER: Driver = FirecrackerDriver()
+
+
+@cache
+def _require_supported() -> None:
+    version = DRIVER.version()
+    if tuple(int(number) for number in re.findall(r"\d+", version)[:2]) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise VMError(
+            f"{PROGRAM.name} on PATH is version {version}, expected {oldest} or newer", "take a newer release binary"
+        )
