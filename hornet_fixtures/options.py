@@ -32,7 +32,7 @@ MARKERS = {
 
 
 # Options that name a file or directory that must exist.
-PATHS = ("image", "kernel", "snapshot", "ssh_key")
+PATHS = ("image", "kernel", "snapshot", "ssh_key", "api_description")
 
 
 def _count(text: str) -> int:
@@ -138,6 +138,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=_count,
         default=100,
         help="tests/network creates the networks of N VMs at once, tests/scale measures up to N (default: 100)",
+    )
+    group.addoption(
+        "--api-description",
+        metavar="FILE",
+        help="Firecracker's firecracker.yaml: tests/guest compares every request of the driver with it",
     )
     group.addoption(
         "--evidence",

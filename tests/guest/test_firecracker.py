@@ -24,6 +24,7 @@ from hornet.vm import kvm
 from hornet.vmm.driver import MachineConfig, MicroVM, NetworkCard
 from hornet.vmm.firecracker import DRIVER
 from hornet.vmm.registry import lane_named
+from tests.support.api_description import ApiDescription
 
 pytestmark = pytest.mark.guest
 
@@ -135,6 +136,32 @@ def test_requests_and_answers_are_logged(program: Path, machine: MakeConfig, sta
     assert ("PUT", "/actions", 204) in [(x["request"]["method"], x["request"]["path"], x["answer"]) for x in lines[:-1]]
     assert lines[-1]["request"]["path"] == "/snapshot/create"
     assert "HTTP 400" in lines[-1]["error"]
+
+
+def test_requests_follow_the_api_description(
+    program: Path, machine: MakeConfig, started: Started, tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    """Everything that the driver sends in the life of a VM and of its clone."""
+    if not (given := pytestconfig.getoption("api_description")):
+        pytest.skip("not judged: no --api-description=FILE, Firecracker's src/firecracker/swagger/firecracker.yaml")
+    description = ApiDescription.read(Path(given))
+    configs = [machine("parent"), machine("clone")]
+    parent = started(DRIVER.boot(LANE, configs[0], kernel=program, boot_args=""))
+    parent.console.wait_for("^b$", LIMIT_S)
+    with pytest.raises(VMError, match="not activated"):  # the guest has no driver; the request is judged all the same
+        parent.set_balloon(1)
+    parent.pause()
+    memory, state = tmp_path / "vm.mem", tmp_path / "vm.snapshot"
+    parent.snapshot(memory, state)
+    clone = started(DRIVER.restore(LANE, configs[1], memory=memory, state=state))
+    clone.resume()
+    clone.reported_load_ms()
+    logs = [(config.directory / "api.jsonl").read_text() for config in configs]
+    requests = [json.loads(line)["request"] for log in logs for line in log.splitlines()]
+    assert [problem for request in requests for problem in description.problems(request)] == []
+    used, described = description.coverage(requests)
+    print(f"API {description.version}: {used} of {described} changing operations are used")
+    assert used > 0
 
 
 def test_two_clones_of_a_booted_guest_continue(
