@@ -38,7 +38,9 @@ def host_problems(facts: Mapping[str, Any], lanes: Sequence[LaneState], required
 def host_remarks(facts: Mapping[str, Any], lanes: Sequence[LaneState]) -> list[str]:
     """What works here, but slower or with weaker results than on other hosts."""
     remarks = []
-    if not any(state.usable and state.judges_time for state in lanes):
+    if facts.get("emulated_cpu"):
+        remarks.append("QEMU emulates this processor, as in the lab: times and densities are shown, but never judged")
+    elif not any(state.usable and state.judges_time for state in lanes):
         remarks.append("no KVM lane is known to work: times and densities are measured and shown, but not judged")
     if not facts["reflink"]:
         remarks.append("the file system has no reflinks: each VM's disk is a sparse copy; btrfs and xfs have them")

@@ -135,6 +135,7 @@ def test_lanes_that_are_not_proved_are_no_problem_but_a_remark() -> None:
         ({"home_file_system": "tmpfs"}, "in memory (tmpfs)"),
         ({"swap_mb": 2048}, "swap is on (2048 MB)"),
         ({"ksm": True}, "KSM"),
+        ({"emulated_cpu": True}, "never judged"),
         ({"tsc_mhz": None}, "time stamp counter"),
         ({"loop_devices": "/dev/loop-control: No such file or directory"}, "no loop devices"),
     ],

@@ -43,6 +43,21 @@ def test_each_verdict(key: str, value: float, lane: str | None, expected: Verdic
     assert judge_record(SPEC, key, measured(key, value, lane=lane)).verdict is expected
 
 
+@pytest.mark.parametrize("lane", ["firecracker/kvm", "qemu/kvm"])
+@pytest.mark.parametrize(("key", "value"), [("cold_boot", 0.1), ("cold_boot", 9999.0), ("vms_per_16gb", 9999.0)])
+def test_times_and_densities_of_the_lab_are_not_judged(key: str, value: float, lane: str) -> None:
+    judgement = judge_record(SPEC, key, measured(key, value, lane=lane, host={"emulated_cpu": True}))
+    assert judgement.verdict is Verdict.EMULATED
+    assert judgement.needs_kvm, "--require-kvm fails it"
+    assert f"{lane} in the lab" in judgement.reason
+
+
+def test_a_record_of_the_lab_is_not_compared_with_one_of_hardware() -> None:
+    inside, outside = (measured("cold_boot", 1.0, lane="qemu/kvm", host=host) for host in ({"emulated_cpu": True}, {}))
+    assert inside.identity != outside.identity
+    assert (inside.label, outside.label) == ("host=lab", "")
+
+
 @pytest.mark.parametrize("changes", [{"unit": "bytes"}, {"direction": "higher"}])
 def test_a_record_in_another_unit_or_direction_is_not_judged(changes: dict[str, Any]) -> None:
     judgement = judge_record(SPEC, "rootfs_size", measured("rootfs_size", 1.0, **changes))
