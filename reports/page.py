@@ -98,7 +98,7 @@ def render(template: str, titles: Mapping[str, str], **values: Any) -> str:
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
         autoescape=html,
-        finalize=_as_text if html else markdown.as_text,
+        finalize=as_text if html else markdown.as_text,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -122,7 +122,7 @@ def _inline(picture: Picture) -> Markup:
     return Markup(f'<div class="wide">{wide}</div><div class="narrow">{narrow}</div>')
 
 
-def _as_text(value: Any) -> Any:
+def as_text(value: Any) -> Any:
     """A printable value of the page; Jinja escapes it afterwards unless it is the suite's own markup."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from hornet.capacity.at_rest import DENSITY_METRIC
 from hornet.checks.sizes import guide_comparison
-from hornet.results.density import DENSITY_METRIC
 from hornet.results.records import Record
 from hornet.results.run import Run
 from hornet.results.verdict import format_significant

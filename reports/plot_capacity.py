@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import cycle
 from typing import TYPE_CHECKING
 
-from hornet.results.density import Plan
+from hornet.capacity.at_rest import Plan
 from hornet.spec.targets import Metric
 from reports.plot import lane_name, plain_log_axis
 from reports.style import FILLS, GRID, INK, LINES, MUTED, is_narrow, legend_below, new_figure

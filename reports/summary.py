@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from hornet.capacity.at_rest import Plan, plans
 from hornet.results.compare import Change, Comparison, SampleSummary, compare_runs, spread
-from hornet.results.density import Plan, plans
 from hornet.results.gate import Decision, Demands, decide
 from hornet.results.history import History, link_to
 from hornet.results.outcomes import WORST_FIRST, Case, Result

@@ -1,1 +1,1 @@
-"""What a run found, as data: records, test results, verdicts, comparisons and capacity."""
+"""What a run found, as data: records, test results, verdicts and comparisons."""

@@ -12,11 +12,12 @@ from pydantic import ValidationError, model_validator
 
 from hornet.errors import SpecError
 from hornet.installation import SPEC_DIRECTORY
+from hornet.spec.capacity import Capacity, Profile
 from hornet.spec.files import Origin, explain, merge, read_overlay, read_spec, reject_renamed
 from hornet.spec.kernel import Kernel
 from hornet.spec.lab import Lab
 from hornet.spec.machine import Machine, Vmm
-from hornet.spec.measuring import Capacity, Perf
+from hornet.spec.measuring import Perf
 from hornet.spec.network import Network
 from hornet.spec.rootfs import Component, NpmPackage, Rootfs, Slim
 from hornet.spec.rules import Boot, DanglingDependencies, FileRule, Health, ReadOnlyRoot, Removal, Secrets
@@ -36,6 +37,7 @@ class Spec(Table):
     metrics: dict[Token, Metric]
     measurements: dict[Token, Quantity]
     capacity: Capacity
+    profiles: dict[Token, Profile]
     perf: Perf
     machine: Machine
     vmm: Vmm

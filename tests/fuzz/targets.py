@@ -23,6 +23,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from builders.kernel.elf import loadable
+from hornet.capacity.footprint import METRIC, Footprint
 from hornet.checks.catalog import guest_checks
 from hornet.errors import HornetError
 from hornet.foreign_file import parse_json, parse_toml
@@ -37,7 +38,6 @@ from hornet.formats.shebang import interpreter_of
 from hornet.installation import SPEC_DIRECTORY
 from hornet.network import AddressPlan
 from hornet.results.benchmarks import parse_benchmarks
-from hornet.results.capacity import METRIC, Footprint
 from hornet.results.gate import Demands
 from hornet.results.outcomes import parse_outcomes
 from hornet.results.records import parse_records

@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from hornet.results.capacity import METRIC, Footprint
-from hornet.results.density import DENSITY_METRIC
+from hornet.capacity.at_rest import DENSITY_METRIC
+from hornet.capacity.footprint import METRIC, Footprint
 from hornet.results.records import Record
 from hornet.snapshot import Bundle
 from hornet.spec.lane import Lane

@@ -242,7 +242,7 @@ def test_a_picture_draws_a_formula_as_the_text_that_it_is() -> None:
 
 @pytest.mark.parametrize(
     ("command", "code", "shown"),
-    [("report", 0, b"run\\x1b[31m"), ("gate", 1, b"\\x1b]0;owned"), ("capacity", 0, b"\\x1b]0;owned")],
+    [("report", 0, b"run\\x1b[31m"), ("gate", 1, b"\\x1b]0;owned"), ("capacity", 0, b"run\\x1b[31m")],
 )
 def test_foreign_text_of_a_run_is_escaped_by_commands(command: str, code: int, shown: bytes, tmp_path: Path) -> None:
     run_directory = hostile_run(tmp_path / "reports" / "run\x1b[31m\u202e", A_NAME)

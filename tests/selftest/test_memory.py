@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from hornet.capacity.at_rest import plans
+from hornet.capacity.footprint import Footprint
 from hornet.errors import HornetError
-from hornet.results.capacity import Footprint
-from hornet.results.density import plans
 from hornet.results.records import Record
 from hornet.spec.model import load_spec
 from hornet.vm.memory import memory_split
@@ -164,15 +164,6 @@ def test_a_record_that_no_plan_can_be_made_from_is_named(record: Record) -> None
     assert made == []
     assert len(problems) == 1
     assert "ram_per_vm" in problems[0]
-
-
-def test_the_command_plans_for_the_given_host(tmp_path: Path) -> None:
-    run = synthetic.make_run(tmp_path / "run", records=[memory_record()])
-    options = ["--memory-mb", "1040", "--reserved-mb", "0", "--work-mb", "31"]
-    result = CliRunner().invoke(app, ["capacity", str(run), *options])
-    assert result.exit_code == 0, result.output
-    assert "20" in result.output, "1000 MB at 50 MB each"
-    assert "emulated" in result.output
 
 
 def test_capacity_rejects_a_run_without_memory(tmp_path: Path) -> None:

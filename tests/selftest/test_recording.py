@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from hornet.capacity.at_rest import DENSITY_METRIC
+from hornet.capacity.footprint import METRIC
 from hornet.errors import SpecError
 from hornet.installation import SOURCE
-from hornet.results.capacity import METRIC
-from hornet.results.density import DENSITY_METRIC
 from hornet.results.gate import Demands, decide
 from hornet.results.records import RECORDS_FILE, read_records
 from hornet.results.run import load_run

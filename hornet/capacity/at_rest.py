@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hornet.capacity.footprint import METRIC, Footprint
 from hornet.errors import HostError
-from hornet.results.capacity import METRIC, Footprint
 from hornet.results.records import Record
-from hornet.spec.measuring import Capacity
+from hornet.spec.capacity import Capacity
 
 DENSITY_METRIC = "vms_per_16gb"
 

@@ -1,0 +1,114 @@
+"""What a run measured, for a plan: the footprint of a VM with its error, and the profile of the suite's own work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as students_t
+
+from hornet.capacity.footprint import METRIC, Footprint
+from hornet.errors import HostError
+from hornet.results.records import Record
+from hornet.results.run import Run
+from hornet.spec.capacity import Kind, Profile
+from hornet.text import one_line
+
+WORKED = "worked"
+UNIT = "MB"
+NEXT = "measure with `pytest tests/perf`, then plan again"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The memory of a VM in one run. error_mb: half of its 95 % interval, None for a single sample.
+
+    clones: how many VMs ran at once. grown: the footprint after the suite's work (Node.js and git), if measured.
+    """
+
+    run: str
+    tier: str
+    lane: str | None
+    footprint: Footprint
+    grown: Footprint | None
+    error_mb: float | None
+    clones: int
+    emulated: bool
+
+    @property
+    def kind(self) -> Kind:
+        return "emulated" if self.emulated else "measured"
+
+    @property
+    def source(self) -> str:
+        lane = f", {self.lane}" if self.lane else ""
+        return f"run {self.run}, tier {self.tier}{lane}: {self.clones} clones at once"
+
+
+def measured(run: Run, lane: str | None = None) -> Measured:
+    """The memory that a run measured, in `lane` or in the best one that it has.
+
+    Raises HostError, with the reasons, for a run that has no such record, or only unusable ones.
+    """
+    found = [record for record in run.records if record.name == METRIC and lane in (None, record.lane)]
+    if not found:
+        lost = "; ".join(run.lost)
+        where = f" in lane {lane}" if lane else ""
+        raise HostError(f"run {run.name}: no record of memory per VM{where}{': ' if lost else ''}{lost}", NEXT)
+    for record in found:
+        if record.unit != UNIT:
+            raise HostError(f"run {run.name}: {METRIC} is in {record.unit!r}, expected {UNIT} of 1,000,000 bytes", NEXT)
+    found.sort(key=_is_emulated)
+    lane_records = [record for record in found if record.lane == found[0].lane]
+    rested = [record for record in lane_records if record.dimensions.get("state") != WORKED]
+    worked = [record for record in lane_records if record.dimensions.get("state") == WORKED]
+    base = (rested or worked)[0]
+    return Measured(
+        run=one_line(run.name),
+        tier=run.rootfs.tier or run.tier or "unknown",
+        lane=base.lane,
+        footprint=Footprint.of_record(base),
+        grown=Footprint.of_record(worked[0]) if rested and worked else None,
+        error_mb=_error(base.samples),
+        clones=int(base.dimensions["clones"]),
+        emulated=_is_emulated(base),
+    )
+
+
+def profile_of_work(found: Measured) -> Profile:
+    """The suite's own work as a profile: its growth is the burst. Raises HostError if the run did not measure it."""
+    if found.grown is None:
+        raise HostError(f"run {found.run}: its memory was not measured before and after work", NEXT)
+    growth_mb = found.grown.private_mb - found.footprint.private_mb
+    if growth_mb <= 0:
+        raise HostError(
+            f"run {found.run}: private memory fell by {-growth_mb:g} MB through work, which is impossible",
+            "measure again",
+        )
+    return Profile(
+        title="The suite's own work: Node.js and git",
+        source=found.source,
+        kind=found.kind,
+        idle_mb=0,
+        busy_share=0.3,
+        burst_mb=[[0.5, growth_mb]],
+        burst_max_mb=growth_mb,
+        burst_s=1.5,
+        correlation=0.1,
+        cpu_idle=0.02,
+        cpu_busy=1,
+        assumed=["busy_share", "burst_s", "correlation", "cpu_idle", "cpu_busy"],
+    )
+
+
+def _is_emulated(record: Record) -> bool:
+    return record.lane is not None and not record.judges_time
+
+
+def _error(samples: Sequence[float]) -> float | None:
+    """Half of the 95 % interval of the mean of all VMs (Student's t)."""
+    if len(samples) < 2:
+        return None
+    deviation = float(np.std(samples, ddof=1))
+    return float(students_t.ppf(0.975, len(samples) - 1)) * deviation / float(np.sqrt(len(samples)))
