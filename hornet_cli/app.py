@@ -15,6 +15,7 @@ from hornet_cli.adopt import adopt
 from hornet_cli.build import build
 from hornet_cli.capacity import capacity
 from hornet_cli.certify import certify
+from hornet_cli.clean import clean
 from hornet_cli.context import Settings
 from hornet_cli.diagnose import diagnose
 from hornet_cli.explain import explain
@@ -99,6 +100,7 @@ app.command("records")(records)
 app.command("gate")(gate)
 app.command("certify")(certify)
 app.command("capacity")(capacity)
+app.command("clean")(clean)
 app.add_typer(net, name="net")
 app.add_typer(vm, name="vm")
 app.add_typer(lab, name="lab")

@@ -14,6 +14,7 @@ from typer.core import TyperCommand
 
 from hornet.errors import HostError
 from hornet.host.durable import write_file
+from hornet.host.in_use import hold
 from hornet.installation import IN_CHECKOUT, SOURCE, TESTS
 from hornet.vmm.registry import LANES_HELP
 from hornet_cli.context import Settings, settings
@@ -223,6 +224,7 @@ def _new_directory(mine: Settings) -> Path:
     for directory in (mine.workspace.path("reports", each) for each in names):
         with suppress(FileExistsError):
             directory.mkdir()
+            hold(directory)
             return directory
     raise HostError(f"{mine.workspace.reports / name}: a hundred runs began in this second", "run it again")
 

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from hornet.foreign_file import ForeignFileError, MissingFileError, open_foreign
 from hornet.host.artifact_parts import difference, parts_of
 from hornet.host.conditions import require_no_blanks
 from hornet.host.durable import put_in_place
+from hornet.host.in_use import hold, release
 from hornet.host.owned import MARK, remove_abandoned, work_directory
 from hornet.host.umask import build_umask
 from hornet.host.workspace import Workspace
@@ -82,6 +84,7 @@ class Store:
         failed = parent / f"{final.name}.failed"
         with FileLock(f"{final}.lock"):
             if self._is_intact(final, inputs):
+                self._use(final)
                 return final
             require_no_blanks(self.workspace.root)
             with work_directory(parent, final.name) as work:
@@ -99,8 +102,16 @@ class Store:
                 finally:
                     if work.exists():
                         _keep_logs(work, failed)
+            self._use(final)
         shutil.rmtree(failed, ignore_errors=True)
         return final
+
+    @staticmethod
+    def _use(final: Path) -> None:
+        """Mark the artifact as used by this process, and note when: `hornetos clean` removes the oldest."""
+        hold(final)
+        with suppress(OSError):  # a read-only HORNET_HOME
+            os.utime(final / INPUTS_FILE)
 
     def _is_intact(self, final: Path, inputs: Mapping[str, Any]) -> bool:
         """Whether the artifact exists unchanged; a changed one is removed."""
@@ -111,9 +122,10 @@ class Store:
             return True
         self.say(f"{final.parent.name} {final.name}: {why}; it is rebuilt")
         # Renamed first: an interrupted removal must not leave half an artifact under its name.
+        release(final)
         aside = final.with_name(f"{final.name}{MARK}{secrets.token_hex(4)}")
         final.rename(aside)
-        if not remove_abandoned(aside):
+        if not remove_abandoned(aside) and not aside.is_dir():  # a used directory is removed at a later start
             aside.unlink()  # a link, a device …
         return False
 

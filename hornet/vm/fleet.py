@@ -16,6 +16,7 @@ from typing import ClassVar
 from hornet.errors import GuestError, HornetError, VMError
 from hornet.foreign_file import MissingFileError
 from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE, clone_file, write_private
+from hornet.host.in_use import hold
 from hornet.host.owned import Owned, remove_abandoned
 from hornet.host.phases import timed
 from hornet.host.workspace import Workspace
@@ -156,6 +157,7 @@ class Fleet:
         everything is in place and the guest does not run yet. Raises SnapshotError if the seal is broken, if the
         snapshot was not made for this lane and machine, or if the VMM opened another disk; VMError, GuestError.
         """
+        hold(bundle.directory)
         vm = self._new_vm(bundle)
         try:
             frozen = self._check_bundle(bundle, vm.phases_ms) if self.check_seals else is_frozen(bundle)

@@ -126,7 +126,7 @@ def test_a_given_snapshot_is_judged_and_nothing_is_built(tmp_path: Path, monkeyp
     monkeypatch.setattr("hornet.host.facts.require_root", lambda: None)
     monkeypatch.setattr("hornet.host.tools.require_tools", lambda tools: None)
     monkeypatch.setattr("hornet_cli.run._build", lambda *_: pytest.fail("it builds"))
-    monkeypatch.setattr("hornet_cli.run.call", called.append)
+    monkeypatch.setattr("hornet_cli.run.call", lambda argv, environment: called.append(argv))
     words = ["run", f"--snapshot={bundle.directory}", f"--kernel={kernel}", "--require-kvm"]
     ended = CliRunner().invoke(app, words)
     assert ended.exit_code == 2, "pytest did not even begin"
