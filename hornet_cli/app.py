@@ -36,6 +36,7 @@ from hornet_cli.run import OptionalRun, run
 from hornet_cli.runs import runs
 from hornet_cli.slim import slim
 from hornet_cli.test import PassOn, test
+from hornet_cli.trend import trend
 from hornet_cli.validate import validate
 from hornet_cli.vm import vm
 
@@ -96,6 +97,7 @@ app.command("adopt")(adopt)
 app.command("new-version")(new_version)
 app.command("rollback")(rollback)
 app.command("report")(report)
+app.command("trend")(trend)
 app.command("records")(records)
 app.command("gate")(gate)
 app.command("certify")(certify)

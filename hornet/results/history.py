@@ -169,9 +169,8 @@ def _add(
             by_identity.setdefault(record.identity, []).append(record)
     for record, *more in by_identity.values():
         if more:
-            problems.append(
-                one_line(f"{name}: {record.name} ({record.label}): measured {len(more) + 1} times: left out")
-            )
+            what = f"{record.name} ({record.label})" if record.label else record.name
+            problems.append(one_line(f"{name}: {what}: measured {len(more) + 1} times: left out"))
             continue
         key = _key(record, info.tier)
         if key not in series:

@@ -68,6 +68,9 @@ def _proposed(values: Sequence[float]) -> list[int]:
     from scipy.stats import norm, rankdata
 
     scores = norm.ppf(rankdata(values) / (len(values) + 1)).reshape(-1, 1)
+    if not scores.std():
+        return []
+    scores /= scores.std()  # equal values have equal ranks, which lowers the variance
     search = ruptures.KernelCPD(kernel="linear", min_size=MIN_RUNS).fit(scores)
     return [int(place) for place in search.predict(pen=PENALTY * math.log(len(values)))[:-1]]
 
