@@ -12,6 +12,7 @@ from hornet import __version__
 from hornet.host.workspace import Workspace
 from hornet.vm.leftovers import remove_leftovers
 from hornet_cli.adopt import adopt
+from hornet_cli.baseline import baseline
 from hornet_cli.build import build
 from hornet_cli.capacity import capacity
 from hornet_cli.certify import certify
@@ -103,6 +104,7 @@ app.command("gate")(gate)
 app.command("certify")(certify)
 app.command("capacity")(capacity)
 app.command("clean")(clean)
+app.add_typer(baseline, name="baseline")
 app.add_typer(net, name="net")
 app.add_typer(vm, name="vm")
 app.add_typer(lab, name="lab")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hornet_cli.baseline import baseline_directory
 from hornet_cli.context import settings
 from hornet_cli.judging import PolicyOption, RequireKvm, WaiversOption, demands_on, show_decision, spec_of
 from hornet_cli.printer import AsJson, say_json
@@ -36,7 +37,8 @@ def gate(
 
     mine = settings(ctx)
     found = load_run(run_directory(mine.workspace, run))
-    before = load_run(run_directory(mine.workspace, baseline)) if baseline else None
+    compared = baseline_directory(mine, baseline)
+    before = load_run(compared) if compared else None
     demands = demands_on(found.directory, policy, waivers, require_kvm=require_kvm)
     answer = decide(spec_of(mine, found), found, demands, before)
     for path, text in ((junit, written.as_junit), (markdown, written.as_markdown), (prometheus, written.as_prometheus)):

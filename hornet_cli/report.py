@@ -15,7 +15,9 @@ from hornet_cli.context import settings
 from hornet_cli.judging import PolicyOption, WaiversOption, demands_on, spec_of
 from hornet_cli.printer import say, show
 
-Baseline = Annotated[str | None, typer.Option(help="An earlier run to compare with, by name or path.")]
+Baseline = Annotated[
+    str | None, typer.Option(help="A baseline, or an earlier run by name or path, to compare with [the one in use].")
+]
 RunName = Annotated[str, typer.Argument(help="A run in HORNET_HOME/reports, or the path of a run directory.")]
 
 
@@ -41,12 +43,13 @@ def report(
 ) -> None:
     """Write report.html, report.md and report.json of a run, and show its verdicts."""
     from hornet.results.run import load_run
+    from hornet_cli.baseline import baseline_directory
     from reports import build_report, verdict_table
     from reports.terminal import as_table
 
     mine = settings(ctx)
     directory = run_directory(mine.workspace, run)
-    before = run_directory(mine.workspace, baseline) if baseline else None
+    before = baseline_directory(mine, baseline)
     spec = spec_of(mine, load_run(directory))
     demands = demands_on(directory, policy, waivers, require_kvm=False)
     paths = build_report(directory, spec, demands, baseline=before)

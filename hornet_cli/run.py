@@ -17,6 +17,7 @@ from hornet.host.durable import write_file
 from hornet.host.in_use import hold
 from hornet.installation import IN_CHECKOUT, SOURCE, TESTS
 from hornet.vmm.registry import LANES_HELP
+from hornet_cli.baseline import baseline_directory
 from hornet_cli.context import Settings, settings
 from hornet_cli.failures import FAILURES
 from hornet_cli.fleet import choose_lane
@@ -131,7 +132,7 @@ def run(
     if in_lab and (keep_vms or pause_on_failure):
         raise typer.BadParameter("--lab: it ends with the run, so no VM can be kept: leave the other option out")
     debugging = _debugging_options(evidence, keep_vms, pause_on_failure)
-    before = run_directory(mine.workspace, baseline) if baseline else None
+    before = baseline_directory(mine, baseline)
     first = _first_run(mine, rerun_failed, tier, quick=quick) if rerun_failed else None
     demands = demands_on(mine.workspace.reports, policy, waivers, require_kvm=require_kvm)
     vmlinux = kernel if given.complete else _build(mine, tier)

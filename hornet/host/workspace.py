@@ -18,7 +18,7 @@ from hornet.installation import IN_CHECKOUT, SOURCE
 # Temporary files and directories of processes, which hold a lock on them while they live (hornet/host/owned.py).
 LEFT_BEHIND = (
     *(f"{place}*{MARK}*" for place in ("run/", "keys/", "build/*/", "cache/*/", "snapshots/", "snapshots/*/")),
-    *(f"{place}*{MARK}*" for place in ("images/", "reports/", "reports/*/")),
+    *(f"{place}*{MARK}*" for place in ("images/", "baselines/", "reports/", "reports/*/")),
 )
 
 
@@ -131,6 +131,11 @@ class Workspace:
     def reports(self) -> Path:
         """reports/<run>/, and `latest`."""
         return self.directory("reports")
+
+    @property
+    def baselines(self) -> Path:
+        """baselines/<name>/: runs that others are compared with."""
+        return self.directory("baselines")
 
     @property
     def run(self) -> Path:
