@@ -74,12 +74,15 @@ class Machine:
         self.ends[name] = self._stack.enter_context(ours)
         return theirs
 
-    def next_message(self, timeout_s: float) -> str | None:
-        """The next line on the control port; None if there is none in time, "" once QEMU has ended."""
-        deadline_s = time.monotonic() + timeout_s
+    def next_message(self, timeout_s: float | None) -> str | None:
+        """The next line on the control port; None if there is none in time, "" once QEMU has ended.
+
+        timeout_s: None for no limit.
+        """
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         while b"\n" not in self._control:
-            left_s = deadline_s - time.monotonic()
-            if left_s <= 0 or not select.select([self.ends[CONTROL]], [], [], left_s)[0]:
+            left_s = None if deadline_s is None else max(0.0, deadline_s - time.monotonic())
+            if not select.select([self.ends[CONTROL]], [], [], left_s)[0]:
                 return None
             chunk = self.ends[CONTROL].recv(CHUNK_BYTES)
             if not chunk:

@@ -125,7 +125,7 @@ def _converse(machine: Machine, work: Path, limit_s: float | None) -> int:
 
 
 def _await_exit(machine: Machine, limit_s: float | None) -> int:
-    message = machine.next_message(float("inf") if limit_s is None else limit_s + GRACE_S)
+    message = machine.next_message(None if limit_s is None else limit_s + GRACE_S)
     if message is None:
         raise HostError(
             f"the lab did not end within {limit_s:g} s and {GRACE_S:g} s more: it hangs\n{machine.last_words()}",

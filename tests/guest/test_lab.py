@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +17,7 @@ import psutil
 import pytest
 
 from hornet.errors import HornetError, HostError
-from hornet.host.owned import MARK
+from hornet.host.owned import MARK, is_owned
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
@@ -40,11 +43,11 @@ def small(spec: Spec) -> Spec:
 
 
 def left_behind(workspace: Workspace) -> list[str]:
-    """Work directories, mounts and processes of labs."""
-    programs = {process.name() for process in psutil.process_iter()}
+    """Work directories without an owner, mounts, and processes of this one; another lab may run beside it."""
+    programs = [process.name() for process in psutil.Process().children(recursive=True)]
     mounts = [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if "/build/lab/" in line]
-    directories = [str(path) for path in workspace.run.glob(f"lab{MARK}*")]
-    return [*directories, *mounts, *(programs & {"virtiofsd"})]
+    directories = [str(path) for path in workspace.run.glob(f"lab{MARK}*") if not is_owned(path)]
+    return [*directories, *mounts, *programs]
 
 
 SCRIPT = """
@@ -83,6 +86,37 @@ def test_command_runs_there_and_only_its_run_comes_back(
         for path in ended.runs:
             (path / "run.json").unlink()
             path.rmdir()
+
+
+def test_shell_runs_on_the_terminal(workspace: Workspace) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "HORNET_HOME": str(workspace.root), "SHELL": "/bin/sh"}
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (33, 77))
+    words = [sys.executable, "-m", "hornet_cli", "lab", "shell"]
+    with subprocess.Popen(words, env=environment, stdin=theirs, stdout=theirs, stderr=theirs) as process:
+        os.close(theirs)
+        shown = read_until(ours, b"#")
+        os.write(ours, b"stty size; test -c /dev/kvm && exit 5\n")
+        shown += read_until(ours, None)
+    os.close(ours)
+    assert b"33 77" in shown
+    assert process.returncode == 5
+    assert not left_behind(workspace)
+
+
+def read_until(terminal: int, wanted: bytes | None) -> bytes:
+    """What a terminal shows, until it is `wanted` in the end; None: until its program has ended."""
+    shown, deadline_s = b"", time.monotonic() + LIMIT_S
+    while time.monotonic() < deadline_s:
+        if not select.select([terminal], [], [], 1)[0]:
+            continue
+        try:
+            shown += os.read(terminal, 4096)
+        except OSError:  # Linux: the other side is closed
+            return shown
+        if wanted and shown.rstrip().endswith(wanted):
+            return shown
+    raise HornetError(f"the terminal shows {shown[-500:]!r}, expected {wanted!r}")
 
 
 def test_time_limit_ends_the_command(small: Spec, workspace: Workspace) -> None:
