@@ -141,10 +141,11 @@ def _profiles(mine: Settings, measurements: list[Measured], samples: Path | None
     from hornet.capacity.samples import profile_from_csv
 
     found = dict(mine.spec.profiles)
+    usual = found[mine.spec.capacity.default_profile]
     if measurements[0].grown:
-        found[WORKED] = profile_of_work(measurements[0])
+        found[WORKED] = profile_of_work(measurements[0], usual)
     if samples:
-        found[SAMPLES] = profile_from_csv(samples)
+        found[SAMPLES] = profile_from_csv(samples, usual)
     return found
 
 

@@ -76,8 +76,11 @@ def measured(run: Run, lane: str | None = None) -> Measured:
     )
 
 
-def profile_of_work(found: Measured) -> Profile:
-    """The suite's own work as a profile: its growth is the burst. Raises HostError if the run did not measure it."""
+def profile_of_work(found: Measured, like: Profile) -> Profile:
+    """The suite's own work as a profile: its growth is the burst. When it happens is assumed as in the profile `like`.
+
+    Raises HostError if the run did not measure it.
+    """
     if found.grown is None:
         raise HostError(f"run {found.run}: its memory was not measured before and after work", NEXT)
     growth_mb = found.grown.private_mb - found.footprint.private_mb
@@ -91,13 +94,13 @@ def profile_of_work(found: Measured) -> Profile:
         source=found.source,
         kind=found.kind,
         idle_mb=0,
-        busy_share=0.3,
+        busy_share=like.busy_share,
         burst_mb=[[0.5, growth_mb]],
         burst_max_mb=growth_mb,
-        burst_s=1.5,
-        correlation=0.1,
-        cpu_idle=0.02,
-        cpu_busy=1,
+        burst_s=like.burst_s,
+        correlation=like.correlation,
+        cpu_idle=like.cpu_idle,
+        cpu_busy=like.cpu_busy,
         assumed=["busy_share", "burst_s", "correlation", "cpu_idle", "cpu_busy"],
     )
 

@@ -38,9 +38,17 @@ MAX_CORRELATION = 0.99
 NEXT = "docs/for-capacity-planners.md#profiles shows the format"
 
 
-def profile_from_csv(path: Path) -> Profile:
-    """The profile of the agents in a CSV file. Raises HostError for one that no profile can be made from."""
-    frame = _read(path)
+def profile_from_csv(path: Path, like: Profile) -> Profile:
+    """The profile of the agents in a CSV file. What it does not show is assumed as in the profile `like`.
+
+    Raises HostError for one that no profile can be made from.
+    """
+    return profile_of_samples(path, read_text(path, MAX_CSV_BYTES), like)
+
+
+def profile_of_samples(path: Path, text: str, like: Profile) -> Profile:
+    """The same for a file's text; its path is for the messages."""
+    frame = _read(path, text)
     rest = frame.groupby("agent")["memory_mb"].transform(lambda sizes: sizes.quantile(REST_QUANTILE))
     above = frame["memory_mb"] - rest
     frame = frame.assign(above=above, busy=above > np.maximum(BURST_MB, BURST_SHARE * rest))
@@ -54,7 +62,7 @@ def profile_from_csv(path: Path) -> Profile:
     correlation = _correlation(frame)
     assumed = ["burst_max_mb (the largest seen)"] if len(bursts) else []
     assumed += ["correlation"] if correlation is None else []
-    cpu: dict[str, float] = {"cpu_idle": 0.02, "cpu_busy": 1.0}
+    cpu: dict[str, float] = {"cpu_idle": like.cpu_idle, "cpu_busy": like.cpu_busy}
     if CPU in frame:
         cpu = {name: _mean(frame.loc[frame["busy"] == busy, CPU]) for name, busy in (("cpu_idle", 0), ("cpu_busy", 1))}
     else:
@@ -68,7 +76,7 @@ def profile_from_csv(path: Path) -> Profile:
         "burst_mb": _points(bursts["size"].to_numpy(float)),
         "burst_max_mb": float(bursts["size"].max()) if len(bursts) else None,
         "burst_s": _mean(bursts["seconds"]) if len(bursts) else 1.0,
-        "correlation": 0.1 if correlation is None else correlation,
+        "correlation": like.correlation if correlation is None else correlation,
         **cpu,
         "assumed": assumed,
     }
@@ -78,9 +86,8 @@ def profile_from_csv(path: Path) -> Profile:
         raise HostError(f"{path}: no profile of {', '.join(sampled)}: {first_problem(error)}", NEXT) from error
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, text: str) -> pd.DataFrame:
     """The samples, by agent and time. Raises HostError for columns, units, values or clocks that cannot be."""
-    text = read_text(path, MAX_CSV_BYTES)
     try:
         frame = pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
     except (ValueError, pd.errors.ParserError) as error:

@@ -69,6 +69,7 @@ class Spec(Table):
         for name, metric in self.metrics.items():
             _known(f"metrics.{name}.target_tier", [metric.target_tier] if metric.target_tier else [], self.tiers)
         _known("metrics", [KERNEL_METRIC], self.metrics)
+        _known("capacity.default_profile", [self.capacity.default_profile], self.profiles)
         _known("slim.tools", self.slim.tools, self.tools)
         for name in self.measurements.keys() & self.metrics.keys():
             raise ValueError(f"measurements.{name}: a metric has that name: rename one of them")

@@ -24,9 +24,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from builders.kernel.elf import loadable
 from hornet.capacity.footprint import METRIC, Footprint
+from hornet.capacity.samples import profile_of_samples
 from hornet.checks.catalog import guest_checks
 from hornet.errors import HornetError
-from hornet.foreign_file import parse_json, parse_toml
+from hornet.foreign_file import decode, parse_json, parse_toml
 from hornet.formats.elf import MAGIC as ELF_MAGIC
 from hornet.formats.elf import linkage_of
 from hornet.formats.ext4 import superblock as ext4
@@ -301,6 +302,16 @@ def _records_samples() -> Iterable[bytes]:
     return [*(line for line in lines if len(line) < 2500), b"\n".join(lines[:3])]
 
 
+def _agent_samples(data: bytes) -> None:
+    profile_of_samples(Path("agents.csv"), decode(data), _spec().profiles["claude-code"])
+
+
+def _agent_samples_samples() -> Iterable[bytes]:
+    """Two agents at the same times, every fourth sample in a burst."""
+    rows = [f"{agent},{time},{300 if time % 4 == 0 else 100},0.5\n" for time in range(60) for agent in "ab"]
+    yield f"agent,time_s,memory_mb,cpu_cores\n{''.join(rows)}".encode()
+
+
 def _outcomes(data: bytes) -> None:
     cases, problems = parse_outcomes(data)
     _report(Run(Path("run"), cases=cases, problems=problems))
@@ -377,6 +388,7 @@ TARGETS = {
     "overlay": Target(_overlay, _overlay_samples),
     "records": Target(_records, _records_samples),
     "outcomes": Target(_outcomes, _outcomes_samples),
+    "agent_samples": Target(_agent_samples, _agent_samples_samples),
     "facts": Target(_facts, _facts_samples),
     "benchmarks": Target(_benchmarks, _benchmark_samples),
     "guest": Target(_guest, _guest_samples),

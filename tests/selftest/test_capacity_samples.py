@@ -10,8 +10,14 @@ from scipy.special import ndtr, ndtri
 
 from hornet.capacity.samples import profile_from_csv
 from hornet.errors import HornetError
+from hornet.spec.capacity import Profile
+from hornet.spec.model import load_spec
 
 AGENTS, MOMENTS = 40, 500
+
+
+def from_csv(path: Path) -> Profile:
+    return profile_from_csv(path, load_spec().profiles["claude-code"])
 
 
 def write_samples(path: Path, correlation: float, busy_share: float = 0.3) -> Path:
@@ -33,7 +39,7 @@ def write_samples(path: Path, correlation: float, busy_share: float = 0.3) -> Pa
 
 @pytest.mark.parametrize("correlation", [0.0, 0.25])
 def test_the_profile_behind_samples_is_found(correlation: float, tmp_path: Path) -> None:
-    found = profile_from_csv(write_samples(tmp_path / "agents.csv", correlation))
+    found = from_csv(write_samples(tmp_path / "agents.csv", correlation))
     assert found.idle_mb == pytest.approx(200, abs=1)
     assert found.busy_share == pytest.approx(0.3, abs=0.04)
     assert found.correlation == pytest.approx(correlation, abs=0.06)
@@ -49,7 +55,7 @@ def test_the_profile_behind_samples_is_found(correlation: float, tmp_path: Path)
 def test_agents_that_never_burst_are_at_rest(tmp_path: Path) -> None:
     path = tmp_path / "calm.csv"
     path.write_text("agent,time_s,memory_mb\n" + "".join(f"a,{second},150\n" for second in range(200)))
-    found = profile_from_csv(path)
+    found = from_csv(path)
     assert (found.idle_mb, found.busy_share, found.burst_mb) == (150, 0, [])
     assert "cpu_idle" in found.assumed
 
@@ -75,15 +81,15 @@ def changed(path: Path, old: str, new: str) -> Path:
 )
 def test_impossible_samples_are_named(old: str, new: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(HornetError, match=said):
-        profile_from_csv(changed(tmp_path / "agents.csv", old, new))
+        from_csv(changed(tmp_path / "agents.csv", old, new))
 
 
 def test_too_few_samples_or_bursts_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "few.csv"
     path.write_text("agent,time_s,memory_mb\na,0,1\n")
     with pytest.raises(HornetError, match="1 samples, expected at least 100"):
-        profile_from_csv(path)
+        from_csv(path)
     sizes = [100] * 198 + [300, 100]
     path.write_text("agent,time_s,memory_mb\n" + "".join(f"a,{time},{size}\n" for time, size in enumerate(sizes)))
     with pytest.raises(HornetError, match="1 bursts, expected none or at least 20"):
-        profile_from_csv(path)
+        from_csv(path)

@@ -5,16 +5,24 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from hornet.capacity.at_rest import DENSITY_METRIC
+from hornet.capacity.fleet import answer
+from hornet.capacity.guide_claim import guide_claim
+from hornet.capacity.measured import Measured
+from hornet.capacity.model import HostType
 from hornet.results.gate import Demands
 from hornet.results.outcomes import Case, Result
 from hornet.spec.model import load_spec
 from hornet.spec.requirements import load_requirements
 from reports import build_report
+from reports.plan_page import write_plan_page
+from tests.support import capacity_samples
 from tests.support import synthetic_run as synthetic
 
 # Debian's, then the names of others.
@@ -77,10 +85,29 @@ PALE = """() => {
 HIDDEN = "() => [...document.querySelectorAll('details td')].filter(e => e.getBoundingClientRect().height < 1).length"
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a run with a baseline, a long name, a failure and three earlier runs."""
-    base = tmp_path_factory.mktemp("reports")
+@pytest.fixture(scope="module", params=["report", "plan"])
+def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run with a baseline, a long name, a failure and three earlier runs; and that of a capacity plan."""
+    base = tmp_path_factory.mktemp(request.param)
+    return write_plan(base) if request.param == "plan" else write_report(base)
+
+
+def write_plan(base: Path) -> Path:
+    """A plan of two host types and two groups, one with a long name."""
+    spec, page = load_spec(), base / "plan.html"
+    hosts = (HostType(LONG, 16000, 1000, 8, 2), HostType("large", 256000, 1000, 64))
+    made_up = (capacity_samples.group(300), capacity_samples.group(200, LONG))
+    groups = [replace(group, assumptions=spec.capacity.assumptions) for group in made_up]
+    scenarios = [capacity_samples.scenario(*groups, host=host, risk=0.01, scenarios=1000) for host in hosts]
+    measurement = Measured("run", "standard", "qemu/tcg", groups[0].footprint, None, 1.0, 4, emulated=True)
+    plan = answer(scenarios, spec.capacity.limits, [measurement], [{"idle_mb": 10}])
+    density = spec.metrics[DENSITY_METRIC]
+    claim = guide_claim(spec.capacity, density, [measurement], spec.profiles, kept=False, risk=0.01)
+    write_plan_page(page, plan, claim, density)
+    return page
+
+
+def write_report(base: Path) -> Path:
     before = synthetic.make_run(base / "before")
     synthetic.date_run(before, "2026-01-01T00:00:00+00:00")
     records = [*synthetic.records(seed=7, slower=1.4), synthetic.restore_record(seed=9, name=LONG)]
