@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from hornet import __version__
+from hornet.host.artifact_store import OFFLINE
 from hornet.host.workspace import Workspace
 from hornet.vm.leftovers import remove_leftovers
 from hornet_cli.adopt import adopt
@@ -68,6 +69,9 @@ def top(
         list[Path] | None, typer.Option(help="A TOML file with a team's own values; repeatable.")
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", envvar=OFFLINE, help="Download nothing: use what is cached, or fail at once.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the suite's version.")
     ] = False,
@@ -78,6 +82,8 @@ def top(
     workspace = Workspace.from_env()
     # Programs that it starts may have another working directory.
     os.environ["HORNET_HOME"] = str(workspace.root)
+    if offline:
+        os.environ[OFFLINE] = "1"
     remove_leftovers(workspace)
     ctx.obj = Settings(workspace, spec, tuple(overlay or ()))
 

@@ -26,6 +26,10 @@ from hornet.host.owned import MARK, remove_abandoned, work_directory
 from hornet.host.umask import build_umask
 from hornet.host.workspace import Workspace
 
+# Called with workspace, kind and inputs before something is built; each may refuse (builders/downloads.py).
+BEFORE_BUILD: list[Callable[[Workspace, str, Mapping[str, Any]], None]] = []
+# The environment variable of the option --offline.
+OFFLINE = "HORNET_OFFLINE"
 INPUTS_FILE = "inputs.json"
 CHUNK_BYTES = 1 << 20
 MAX_HASHED_BYTES = 1 << 40
@@ -87,6 +91,8 @@ class Store:
                 self._use(final)
                 return final
             require_no_blanks(self.workspace.root)
+            for check in BEFORE_BUILD:
+                check(self.workspace, kind, inputs)
             with work_directory(parent, final.name) as work:
                 work.chmod(0o755)
                 try:
