@@ -36,6 +36,7 @@ from hornet_cli.report import report
 from hornet_cli.rollback import rollback
 from hornet_cli.run import OptionalRun, run
 from hornet_cli.runs import runs
+from hornet_cli.schema import schema
 from hornet_cli.slim import slim
 from hornet_cli.test import PassOn, test
 from hornet_cli.trend import trend
@@ -105,6 +106,7 @@ app.command("new-version")(new_version)
 app.command("rollback")(rollback)
 app.command("report")(report)
 app.command("trend")(trend)
+app.command("schema")(schema)
 app.command("records")(records)
 app.command("gate")(gate)
 app.command("certify")(certify)

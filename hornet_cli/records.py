@@ -21,6 +21,7 @@ def records(
         typer.Argument(help="Runs in HORNET_HOME/reports, or paths of run directories [latest]."),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write CSV to this file instead of the terminal.")] = None,
+    jsonl: Annotated[Path | None, typer.Option(help="Write JSON Lines to this file, one object per sample.")] = None,
     parquet: Annotated[Path | None, typer.Option(help="Write Parquet to this file; it keeps types.")] = None,
 ) -> None:
     """Print every sample of runs, one row each, as CSV (docs/own-plots.md).
@@ -42,7 +43,9 @@ def records(
         frame.to_parquet(parquet, index=False)
     if csv:
         frame.to_csv(csv, index=False)
-    if not (csv or parquet):
+    if jsonl:
+        frame.to_json(jsonl, orient="records", lines=True)
+    if not (csv or jsonl or parquet):
         say(frame.to_csv(index=False).rstrip())
-    for path in filter(None, (csv, parquet)):
+    for path in filter(None, (csv, jsonl, parquet)):
         say(f"{len(frame)} samples of {frame['metric'].nunique()} metrics: {path}")

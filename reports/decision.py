@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic import TypeAdapter
 
 from hornet.errors import HostError
 from hornet.host.durable import write_file
-from hornet.results.gate import Decision
+from hornet.results.gate import Answer, Decision
 from hornet.results.outcomes import Result
 from hornet.results.requirements import NoResult, RequirementRow
 from hornet.results.run import Run
@@ -32,21 +33,44 @@ def write(path: Path, text: str) -> None:
         ) from error
 
 
+@dataclass(frozen=True)
+class DecisionFile:
+    """What `hornetos gate --json` prints; see Decision for the sentences."""
+
+    schema: int
+    run: str
+    suite: str
+    tier: str | None
+    lanes: list[str]
+    subject: dict[str, str]
+    headline: str
+    answer: Answer
+    failures: list[str]
+    unjudged: list[str]
+    left_out: list[str]
+    remarks: list[str]
+    requirements: list[RequirementRow]
+
+
 def as_data(run: Run, decision: Decision) -> dict[str, Any]:
     """The decision as JSON data: answer, headline, reasons, and every requirement."""
-    data: dict[str, Any] = TypeAdapter(Decision).dump_python(decision, mode="json")
-    requirements = data.pop("rows")
-    return {
-        "schema": SCHEMA,
-        "run": run.name,
-        "suite": run.suite,
-        "tier": run.tier,
-        "lanes": run.lanes,
-        "subject": run.subject,
-        "headline": decision.headline,
-        **data,
-        "requirements": requirements,
-    }
+    found = DecisionFile(
+        schema=SCHEMA,
+        run=run.name,
+        suite=run.suite,
+        tier=run.tier,
+        lanes=run.lanes,
+        subject=run.subject,
+        headline=decision.headline,
+        answer=decision.answer,
+        failures=decision.failures,
+        unjudged=decision.unjudged,
+        left_out=decision.left_out,
+        remarks=decision.remarks,
+        requirements=decision.rows,
+    )
+    data: dict[str, Any] = TypeAdapter(DecisionFile).dump_python(found, mode="json")
+    return data
 
 
 def as_junit(run: Run, decision: Decision) -> str:

@@ -3,16 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from glob import glob
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from hornet.results.records import Record
-from hornet.results.run import Run
+from hornet.errors import HostError
+from hornet.results.benchmarks import SavedBenchmarks
+from hornet.results.records import RECORDS_FILE, Record
+from hornet.results.run import Run, load_run
+from hornet.results.run_info import RUN_FILE
 
 COLUMNS = ("run", "metric", "lane", "sample", "value", "unit", "direction")
 # What names a record's own fields is told from its dimensions, parts and host.
 PREFIXES = {"dimensions": "dim_", "parts": "part_", "host": "host_"}
+
+
+def samples_of(*paths: str | Path) -> pd.DataFrame:
+    """Every sample of the runs at these paths, as in records_frame; `*` and `?` stand for any characters.
+
+    Raises HostError if no run is there.
+    """
+    return records_frame(_loaded(paths))
+
+
+def outcomes_of(*paths: str | Path) -> pd.DataFrame:
+    """Every test of the runs at these paths: one row each, with run, test, result, reason, lane and duration_s.
+
+    Raises HostError if no run is there.
+    """
+    fields = ("test", "result", "reason", "lane", "duration_s")
+    rows = [
+        {"run": run.name, **{name: getattr(case, name) for name in fields}}
+        for run in _loaded(paths)
+        for case in run.cases
+    ]
+    return pd.DataFrame(rows, columns=["run", *fields]).astype({"result": str}).convert_dtypes()
+
+
+def _loaded(paths: Iterable[str | Path]) -> list[Run]:
+    """The runs at these paths, each once. The benchmarks beside them are read once."""
+    found = {Path(match).resolve() for path in paths for match in glob(str(path))}
+    directories = sorted(path for path in found if (path / RECORDS_FILE).is_file() or (path / RUN_FILE).is_file())
+    if not directories:
+        named = ", ".join(map(str, paths))
+        raise HostError(f"{named}: no run directory", "name directories such as .hornet/reports/2026*")
+    saved = {parent: SavedBenchmarks(parent) for parent in {path.parent for path in directories}}
+    return [load_run(path, saved[path.parent]) for path in directories]
 
 
 def records_frame(runs: Iterable[Run]) -> pd.DataFrame:

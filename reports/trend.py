@@ -50,6 +50,14 @@ class Trend:
     problems: list[str]
 
 
+@dataclass(frozen=True)
+class TrendFile:
+    """What `hornetos trend --json` prints."""
+
+    schema: int
+    trend: Trend
+
+
 def trend_of(history: History, spec: Spec) -> Trend:
     """The changes of each series, in the spec's order of metrics."""
     order = [*spec.metrics, *spec.measurements]
@@ -70,7 +78,8 @@ def _host_label(host: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]]) -> 
 
 def as_data(found: Trend) -> dict[str, Any]:
     """The trend as JSON data."""
-    return {"schema": SCHEMA, **TypeAdapter(Trend).dump_python(found, mode="json")}
+    data: dict[str, Any] = TypeAdapter(TrendFile).dump_python(TrendFile(SCHEMA, found), mode="json")
+    return data
 
 
 def write_page(found: Trend, directory: Path) -> Path:

@@ -106,6 +106,27 @@ class Case(BaseModel):
         return self.module.partition("/")[0] if "/" in self.module else ""
 
 
+class RequirementLine(BaseModel):
+    """The outcome of a requirement as the end of a run writes it, for other programs.
+
+    result: a Result, or why the run needs none (hornet.results.requirements.NoResult). tests: as in
+    `conformance/test_tools::test_tool_works`. subject: SHA-256 of kernel, rootfs and snapshot.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["requirement"] = "requirement"
+    id: Plain
+    level: Literal["must", "should"]
+    result: Plain
+    reason: str
+    tests: list[str]
+    lanes: list[str]
+    duration_s: float
+    evidence: list[str]
+    subject: dict[str, str]
+
+
 def module_name(parts: Sequence[str]) -> str:
     """The name of a test module that lies at `parts`, as in `conformance/test_tools`, wherever the suite lies."""
     tops = [place for place, part in enumerate(parts) if part in ("tests", "hornet_tests")]

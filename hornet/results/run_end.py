@@ -6,7 +6,7 @@ from datetime import date
 from pathlib import Path
 
 from hornet.results.collected import COLLECTED_FILE
-from hornet.results.outcomes import OUTCOMES_FILE, REQUIREMENT, append_outcome
+from hornet.results.outcomes import OUTCOMES_FILE, RequirementLine, append_outcome
 from hornet.results.policy import POLICY_FILE
 from hornet.results.records import RECORDS_FILE
 from hornet.results.requirements import RequirementRow, requirement_rows
@@ -31,15 +31,15 @@ def end_run(directory: Path, exit_status: int, spec: Spec) -> None:
 
 
 def _line(row: RequirementRow, run: Run) -> dict[str, object]:
-    return {
-        "kind": REQUIREMENT,
-        "id": row.id,
-        "level": row.level,
-        "result": row.result,
-        "reason": row.reason,
-        "tests": row.tests,
-        "lanes": row.lanes,
-        "duration_s": round(row.duration_s, 3),
-        "evidence": row.evidence,
-        "subject": run.subject,
-    }
+    line = RequirementLine(
+        id=row.id,
+        level=row.level,
+        result=row.result,
+        reason=row.reason,
+        tests=row.tests,
+        lanes=row.lanes,
+        duration_s=round(row.duration_s, 3),
+        evidence=row.evidence,
+        subject=run.subject,
+    )
+    return line.model_dump(mode="json")

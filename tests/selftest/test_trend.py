@@ -185,7 +185,7 @@ def test_the_command_prints_json_of_several_homes(tmp_path: Path, monkeypatch: p
     write_run(tmp_path / "two", 2, [value_record("cold_boot", 6.0)])
     homes = ["--home", str(tmp_path / "one"), "--home", str(tmp_path / "two")]
     shown = json.loads(run_trend("cold_boot", "--json", *homes))
-    assert [point["value"] for point in shown["series"][0]["series"]["points"]] == [5.0, 6.0]
+    assert [point["value"] for point in shown["trend"]["series"][0]["series"]["points"]] == [5.0, 6.0]
 
 
 @pytest.mark.parametrize(("words", "said"), [(["cold_bot"], "did you mean cold_boot"), ([], "no run")])

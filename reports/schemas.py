@@ -1,0 +1,40 @@
+"""JSON Schemas of the files that other programs may read, from the models with which the suite writes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+
+from hornet.results.outcomes import Case, RequirementLine
+from hornet.results.records import Record
+from hornet.results.run_info import RunInfo
+from reports.decision import DecisionFile
+from reports.summary import Report
+from reports.trend import TrendFile
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+# By name: what the schema is of, and its model. Of JSON Lines: each line.
+FILES: dict[str, tuple[str, Any]] = {
+    "run": ("run.json of a run directory", RunInfo),
+    "outcomes": ("a line of outcomes.jsonl", Case | RequirementLine),
+    "records": ("a line of records.jsonl", Record),
+    "report": ("report.json of a run directory", Report),
+    "gate": ("the output of hornetos gate --json", DecisionFile),
+    "trend": ("the output of hornetos trend --json", TrendFile),
+}
+
+
+class _AsWritten(GenerateJsonSchema):
+    """Every field is required: the suite writes each, also those that it could read without."""
+
+    def field_is_required(self, field: Any, total: bool) -> bool:
+        return True
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    """The schema of a file, as it is written. Raises KeyError for an unknown name."""
+    title, model = FILES[name]
+    schema = TypeAdapter(model).json_schema(mode="serialization", schema_generator=_AsWritten)
+    return {"$schema": DIALECT, **schema, "title": title}

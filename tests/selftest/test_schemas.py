@@ -1,0 +1,83 @@
+"""The schemas in docs/schemas are those of the models, real files conform to them, and others do not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from typer.testing import CliRunner
+
+from hornet.installation import SOURCE
+from hornet.results.run import load_run
+from hornet.results.run_end import end_run
+from hornet.spec.model import load_spec
+from hornet_cli.app import app
+from reports.schemas import FILES, schema_of
+from tests.support import synthetic_run as synthetic
+
+# Facts of any kind.
+ANYTHING = {"host", "artifacts"}
+KEPT = SOURCE / "docs" / "schemas"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A HORNET_HOME with one run and its report."""
+    home = tmp_path_factory.mktemp("home")
+    run = synthetic.make_run(home / "reports" / "one")
+    end_run(run, 0, load_spec())
+    assert load_run(run).lost == []
+    return home
+
+
+def files(home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
+    """What each schema describes, from the run."""
+    monkeypatch.setenv("HORNET_HOME", str(home))
+    run = home / "reports" / "one"
+    printed = {
+        name: json.loads(CliRunner().invoke(app, words).stdout)
+        for name, words in {"gate": ["gate", "one", "--json"], "trend": ["trend", "--json"]}.items()
+    }
+    assert CliRunner().invoke(app, ["report", "one"]).exit_code == 0
+    lines = {name: (run / f"{name}.jsonl").read_text().splitlines() for name in ("outcomes", "records")}
+    return {
+        **{name: [data] for name, data in printed.items()},
+        **{name: [json.loads(line) for line in found] for name, found in lines.items()},
+        **{name: [json.loads((run / f"{name}.json").read_text())] for name in ("run", "report")},
+    }
+
+
+def test_every_file_conforms_to_its_schema(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = files(written, monkeypatch)
+    assert found.keys() == FILES.keys()
+    assert {line["kind"] for line in found["outcomes"]} == {"test", "requirement"}
+    for name, documents in found.items():
+        validator = Draft202012Validator(schema_of(name))
+        for document in documents:
+            assert [error.message for error in validator.iter_errors(document)] == []
+            for field, broken in broken_copies(document):
+                assert not validator.is_valid(broken), f"{name}: {field}"
+
+
+def broken_copies(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The document without each of its fields, and with a value of no field's kind in it."""
+    for field in document:
+        yield field, {key: value for key, value in document.items() if key != field}
+        if field not in ANYTHING:
+            yield field, {**document, field: {"wrong": [None]}}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_schemas_of_the_docs_are_those_of_the_models(name: str) -> None:
+    kept = (KEPT / f"{name}.schema.json").read_text()
+    assert json.loads(kept) == schema_of(name), f"hornetos schema {name} > docs/schemas/{name}.schema.json"
+    Draft202012Validator.check_schema(json.loads(kept))
+
+
+def test_an_unknown_schema_is_an_error() -> None:
+    shown = CliRunner().invoke(app, ["schema", "record"])
+    assert "did you mean records" in str(shown.exception)
