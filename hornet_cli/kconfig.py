@@ -8,14 +8,16 @@ from typing import Annotated
 
 import typer
 
-from hornet.formats.kconfig import FlagVerdict, check_flags, read_config, version_key
+from hornet.formats.kconfig import FlagVerdict, check_flags, read_config, require_whole, version_key
 from hornet_cli.context import settings
 from hornet_cli.printer import AsJson, say, say_json
 
 
 def kconfig(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="A .config, a config.gz, a vmlinux or a bzImage with CONFIG_IKCONFIG.")],
+    file: Annotated[
+        Path, typer.Argument(help="A .config, or a vmlinux or bzImage with CONFIG_IKCONFIG; may be packed.")
+    ],
     kernel_version: Annotated[
         str | None, typer.Option(help="The kernel's version, if the file's header lacks it or is wrong.")
     ] = None,
@@ -26,6 +28,8 @@ def kconfig(
     if kernel_version is not None:
         version_key(kernel_version)
     config = read_config(file)
+    if kernel_version is None:  # with it, somebody says that a file without a header is whole
+        require_whole(config, file)
     version = kernel_version or config.version
     verdicts = check_flags(
         config,

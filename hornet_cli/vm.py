@@ -195,13 +195,14 @@ def _checked(ctx: typer.Context) -> Settings:
 def _kernel_and_image(mine: Settings, tier: str, kernel: Path | None, image: Path | None) -> tuple[Path, Path]:
     from builders.kernel import build_kernel
     from builders.rootfs import build_rootfs
+    from hornet.formats.kernel_file import require_vmlinux
 
     mine.spec.tier(tier)
     for given in (kernel, image):
         if given and not given.is_file():
             raise VMError(f"{given}: no such file", "name a vmlinux with --kernel, an ext4 file with --image")
     return (
-        kernel or build_kernel(mine.spec, mine.workspace, mine.progress).vmlinux,
+        require_vmlinux(kernel) if kernel else build_kernel(mine.spec, mine.workspace, mine.progress).vmlinux,
         image or build_rootfs(mine.spec, mine.workspace, mine.progress, tier=tier).image,
     )
 

@@ -14,6 +14,7 @@ from builders.snapshots import build_snapshot
 from hornet.errors import SnapshotError
 from hornet.foreign_file import ForeignFileError, open_foreign
 from hornet.formats.ext4.superblock import MAX_IMAGE_BYTES
+from hornet.formats.kernel_file import require_vmlinux
 from hornet.host.artifact_store import file_sha256
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
@@ -51,9 +52,9 @@ def kernel(pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, progre
     given, snapshot = pytestconfig.getoption("kernel"), pytestconfig.getoption("snapshot")
     if snapshot:
         booted = open_bundle(Path(snapshot), spec.snapshot).manifest().origin.kernel_sha256
-        return kernel_of_snapshot(workspace, booted, _existing(given, "--kernel") if given else None)
+        return kernel_of_snapshot(workspace, booted, require_vmlinux(_existing(given, "--kernel")) if given else None)
     if given:
-        return _existing(given, "--kernel")
+        return require_vmlinux(_existing(given, "--kernel"))
     return build_kernel(spec, workspace, progress).vmlinux
 
 

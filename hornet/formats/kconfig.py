@@ -7,6 +7,7 @@ Documentation/x86/boot.rst (bzImage header).
 from __future__ import annotations
 
 import bz2
+import codecs
 import difflib
 import itertools
 import lzma
@@ -20,6 +21,7 @@ from typing import BinaryIO, Protocol
 
 from hornet.errors import HornetError
 from hornet.foreign_file import ForeignFileError, open_foreign
+from hornet.formats.magic import packed_format
 from hornet.sandbox import Limits, confined
 from hornet.spec.kernel import KernelSymbol
 
@@ -39,6 +41,9 @@ LIMITS = Limits(time_s=60.0)
 MAX_LINE_CHARACTERS = 4096
 # Linux 6 has some 20,000 symbols for all architectures. Each is compared with the missing ones.
 MAX_SYMBOLS = 30_000
+
+# Nobody sets them: Kconfig writes one of them into each configuration, and into no fragment or defconfig.
+ALWAYS_PRESENT = frozenset({"X86", "ARM64", "CC_VERSION_TEXT"})
 
 _SET = re.compile(r"CONFIG_([A-Za-z0-9_]{1,100})=(.*)")
 _UNSET = re.compile(r"# CONFIG_([A-Za-z0-9_]{1,100}) is not set")
@@ -98,6 +103,16 @@ def parse_config(text: str) -> KernelConfig:
 _EXPECTED = "give a .config, a config.gz, a vmlinux or a bzImage built with CONFIG_IKCONFIG"
 
 
+def require_whole(config: KernelConfig, source: Path) -> None:
+    """Raises KconfigError for a fragment: what it leaves out has a default, which only the kernel's Kconfig knows."""
+    if config.version is None and not ALWAYS_PRESENT & config.keys():
+        raise KconfigError(
+            f"{source}: a fragment: {len(config)} symbols, neither Kconfig's title nor any of "
+            f"{', '.join(sorted(ALWAYS_PRESENT))}, which a whole configuration has",
+            "make the whole one in the source (scripts/kconfig/merge_config.sh BASE FRAGMENT); give its .config",
+        )
+
+
 def format_config(values: Mapping[str, str]) -> str:
     """The text of a .config that parse_config reads back as `values`."""
     lines = (f"# CONFIG_{k} is not set" if v == "n" else f"CONFIG_{k}={v}" for k, v in values.items())
@@ -105,7 +120,7 @@ def format_config(values: Mapping[str, str]) -> str:
 
 
 def read_config(path: Path) -> KernelConfig:
-    """Read a .config, a config.gz, a vmlinux or a bzImage (told apart by their first bytes), in confinement.
+    """Read a .config, a vmlinux or a bzImage, packed or not (told apart by their first bytes), in confinement.
 
     Raises KconfigError, naming the file, if it is unreadable or contains no configuration.
     """
@@ -133,16 +148,30 @@ def extract_config(stream: BinaryIO) -> KernelConfig:
     """
     head = stream.read(BZIMAGE_HEAD_BYTES)
     stream.seek(0)
-    if head.startswith(b"\x7fELF"):
-        text = _ikconfig(_chunks(stream))
-    elif head[BZIMAGE_MAGIC_OFFSET:].startswith(BZIMAGE_MAGIC):
+    if head[BZIMAGE_MAGIC_OFFSET:].startswith(BZIMAGE_MAGIC):
         text = _ikconfig(_unpack_bzimage(head, stream))
-    elif head.startswith(GZIP_MAGIC):
-        text = _collect(_unpack(_Gunzip(), _chunks(stream)))
+    elif unpacker := _unpacker(head):
+        text = _config_in(_unpack(unpacker, _chunks(stream)))
+    elif packed := packed_format(head):
+        raise KconfigError(f"{packed.what}, which is not unpacked here", packed.remedy)
     else:
-        text = _collect(_chunks(stream))
+        text = _config_in(_chunks(stream))
+    return parse_config(_decoded(text))
+
+
+def _config_in(unpacked: Iterator[bytes]) -> bytes:
+    """The configuration in a vmlinux, or the whole text."""
+    first = next(unpacked, b"")
+    rest = itertools.chain([first], unpacked)
+    return _ikconfig(rest) if first.startswith(b"\x7fELF") else _collect(rest)
+
+
+def _decoded(text: bytes) -> str:
+    """Editors of other systems add a byte order mark; lines may end with CR LF."""
+    if text.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise KconfigError("binary, or a text in UTF-16; expected UTF-8", "iconv -f UTF-16 -t UTF-8 FILE > .config")
     try:
-        return parse_config(text.decode("utf-8"))
+        return text.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise KconfigError("binary, but neither gzip, ELF nor bzImage", _EXPECTED) from None
 
@@ -183,16 +212,23 @@ def _unpack_bzimage(head: bytes, image: BinaryIO) -> Iterator[bytes]:
     payload = _chunks(image, int.from_bytes(head[0x24C:0x250], "little"))
     first = next(payload, b"")
     packed = itertools.chain([first], payload)
-    if first.startswith(GZIP_MAGIC):
-        return _unpack(_Gunzip(), packed)
-    if first.startswith(b"BZh"):
-        return _unpack(bz2.BZ2Decompressor(), packed)
-    if first.startswith((b"\xfd7zXZ\0", b"\x5d\0\0")):
-        return _unpack(lzma.LZMADecompressor(memlimit=MAX_DICTIONARY_BYTES), packed)
+    if unpacker := _unpacker(first):
+        return _unpack(unpacker, packed)
     raise KconfigError(
         f"a bzImage packed by an unknown method (it begins with {first[:4].hex(' ') or 'nothing'})",
         "gzip, bzip2, lzma and xz are supported; give the vmlinux or the .config instead",
     )
+
+
+def _unpacker(head: bytes) -> _Decompressor | None:
+    """What unpacks a stream that begins so; None if it is not packed, or in a way that Python does not know."""
+    if head.startswith(GZIP_MAGIC):
+        return _Gunzip()
+    if head.startswith(b"BZh"):
+        return bz2.BZ2Decompressor()
+    if head.startswith((b"\xfd7zXZ\0", b"\x5d\0\0")):
+        return lzma.LZMADecompressor(memlimit=MAX_DICTIONARY_BYTES)
+    return None
 
 
 class _Decompressor(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from hornet.formats.content import chunks
 from hornet.formats.ext4.checker import newest_e2fsck
 from hornet.formats.ext4.examine import repair
 from hornet.formats.ext4.reader import Ext4Reader
+from hornet.formats.ext4.superblock import NotExt4Error, read_superblock
 from hornet.formats.ext4.tree import Ext4Tree
 from hornet.formats.ext4.verdict import private_copy
 from hornet.host.file_copy import data_ranges
@@ -53,6 +55,8 @@ def judge_image(image: Path, spec: Spec, exempt: Collection[str], work_directory
     A private copy in `work_directory` is repaired first, as at boot: the disk of a snapshot has a journal to replay.
     Raises Ext4Error if the file is not an ext4 file system or can't be repaired, SandboxError beyond the limits.
     """
+    with suppress(NotExt4Error):  # it may have a backup of the superblock
+        read_superblock(image)
     with private_copy(image, work_directory) as copy:
         e2fsck = newest_e2fsck()
         rules = {"spec": spec.model_dump(mode="json"), "exempt": sorted(exempt)}

@@ -9,7 +9,7 @@ import pytest
 
 from hornet.checks import feature_tests, guest_kernel
 from hornet.checks.balloon import balloon_problems
-from hornet.formats.kconfig import read_config
+from hornet.formats.kconfig import read_config, require_whole
 from hornet.scenarios.balloon import take_and_give
 from hornet.spec.model import Spec
 from hornet.vm.probes import ProbeResults
@@ -26,6 +26,7 @@ def test_running_kernel_has_the_flags(spec: Spec, facts: ProbeResults) -> None:
 
 def test_kernel_file_has_the_flags(spec: Spec, kernel: Path) -> None:
     config = read_config(kernel)
+    require_whole(config, kernel)
     assert_no_problems(guest_kernel.config_problems(spec.kernel, config, config.version, spec.machine.boot_args))
 
 

@@ -117,6 +117,21 @@ def test_a_deleted_secret_is_found_in_the_image(root: Path, tmp_path: Path) -> N
     assert "deleted file" in problem
 
 
+def test_a_sparse_file_larger_than_the_host_hides_nothing(root: Path, tmp_path: Path) -> None:
+    """Its holes cost nothing; the secrets in it, after it and at its end are found."""
+    image = tmp_path / "image"
+    write(root, "zzz/key", PRIVATE_KEY)
+    with (root / "aaa").open("wb") as stream:
+        stream.write(PRIVATE_KEY.encode())
+        stream.seek(200 << 30)
+        stream.write(TOKEN.encode())
+    make_image(root, image)
+    found = " ".join(judge_image(image, SPEC, (), tmp_path)["secret.content"])
+    assert "/zzz/key: private key" in found
+    assert "/aaa: private key" in found
+    assert f"/aaa: GitHub token at byte {200 << 30}" in found
+
+
 @pytest.mark.parametrize("content", [b"", b"x" * 5000, bytes(1 << 20)], ids=["empty", "text", "zeros"])
 def test_non_image_is_rejected(content: bytes, tmp_path: Path) -> None:
     image, work = tmp_path / "image", tmp_path / "work"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from hornet.errors import Ext4Error
 from hornet.foreign_file import ForeignFileError, open_foreign
+from hornet.formats.magic import HEAD_BYTES, image_format
 
 OFFSET = 1024
 SIZE_BYTES = 1024
@@ -48,6 +50,10 @@ TEXTS = {"volume_name": (0x78, 16), "last_mounted_on": (0x88, 64), "first_error_
 
 class NotExt4Error(Ext4Error):
     """There is no superblock at its offset; the image may have a backup of it elsewhere."""
+
+
+class OtherFormatError(Ext4Error):
+    """The file is of another, known format."""
 
 
 @dataclass(frozen=True)
@@ -154,16 +160,22 @@ class Superblock:
 
 
 def read_superblock(path: Path) -> Superblock:
-    """Read and parse the superblock. Raises Ext4Error if the file is too short or not ext4."""
+    """Read and parse the superblock.
+
+    Raises Ext4Error if the file is too short, OtherFormatError if it is of another format that is known by its first
+    bytes, and NotExt4Error if it is none.
+    """
     try:
         with open_foreign(path, MAX_IMAGE_BYTES) as stream:
-            stream.seek(OFFSET)
-            raw = stream.read(SIZE_BYTES)
+            head = stream.read(HEAD_BYTES)
     except ForeignFileError as error:
         raise Ext4Error(error.message, error.hint) from error
     try:
-        return parse_superblock(raw)
+        return parse_superblock(head[OFFSET : OFFSET + SIZE_BYTES])
     except Ext4Error as error:
+        if other := image_format(head):
+            remedy = other.remedy.replace("FILE", shlex.quote(str(path)))
+            raise OtherFormatError(f"{path}: {other.what}, expected an ext4 image", remedy) from error
         raise type(error)(f"{path}: {error.message}", error.hint) from error
 
 
