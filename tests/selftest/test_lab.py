@@ -6,9 +6,11 @@ import io
 import os
 import socket
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -16,13 +18,14 @@ from hornet.errors import BuildError, HostError
 from hornet.host import emulation
 from hornet.host.workspace import Workspace
 from hornet.spec.model import Spec, load_spec
+from hornet_fixtures import in_lab
 from lab.components import load_order
 from lab.host_view import shown_mounts
 from lab.job import Job
 from lab.machine import PORTS, qemu_arguments
 from lab.pump import Pump
 from lab.results import take_over
-from lab.session import QEMU_MIB, _await_exit, _await_ready, check_memory
+from lab.session import QEMU_MIB, _await_exit, _await_ready, check_memory, this_command_there
 
 MODULES_DEP = """kernel/virt/lib/irqbypass.ko:
 kernel/arch/x86/kvm/kvm.ko: kernel/virt/lib/irqbypass.ko
@@ -254,3 +257,28 @@ def test_guests_of_an_emulated_processor_have_more_time(
 ) -> None:
     monkeypatch.setattr(emulation, "cpu_is_emulated", lambda: emulated)
     assert emulation.patient_s(20.0) == expected_s
+
+
+@pytest.mark.parametrize("name", ["keep_vms", "pause_on_failure"])
+def test_vms_of_the_lab_cannot_be_kept(name: str) -> None:
+    config: Any = Mock(getoption=lambda option: option in ("lab", name))
+    with pytest.raises(pytest.UsageError, match=f"--{name.replace('_', '-')} and --lab exclude each other"):
+        in_lab.pytest_cmdline_main(config)
+
+
+def test_without_the_option_pytest_runs_here() -> None:
+    config: Any = Mock(getoption=lambda option: False)
+    assert in_lab.pytest_cmdline_main(config) is None
+
+
+def test_lab_that_does_not_start_is_an_error_of_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    config: Any = Mock(getoption=lambda option: {"lab": True, "spec": None, "overlay": []}.get(option))
+    monkeypatch.setattr(in_lab, "require_root", Mock())
+    monkeypatch.setattr(in_lab, "run_in_lab", Mock(side_effect=HostError("the lab needs more")))
+    with pytest.raises(pytest.UsageError, match="the lab needs more"):
+        in_lab.pytest_cmdline_main(config)
+
+
+def test_command_line_there_is_this_one_without_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "pytest", "--lab", "-k", "a b"])
+    assert this_command_there("--lab") == [sys.executable, "-m", "pytest", "-k", "a b"]
