@@ -109,8 +109,8 @@ class Record(BaseModel):
 
     @property
     def in_lab(self) -> bool:
-        """Whether the host's processor was emulated, and with it KVM (docs/lab.md)."""
-        return self.host.get("emulated_cpu") is True
+        """Whether it comes from a VM whose host's processor, and with it KVM, was emulated (docs/lab.md)."""
+        return self.lane is not None and self.host.get("emulated_cpu") is True
 
     @property
     def judges_time(self) -> bool:

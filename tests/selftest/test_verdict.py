@@ -58,6 +58,11 @@ def test_a_record_of_the_lab_is_not_compared_with_one_of_hardware() -> None:
     assert (inside.label, outside.label) == ("host=lab", "")
 
 
+def test_a_property_of_a_file_is_the_same_in_the_lab() -> None:
+    inside, outside = (measured("rootfs_size", 1.0, host=host) for host in ({"emulated_cpu": True}, {}))
+    assert inside.identity == outside.identity
+
+
 @pytest.mark.parametrize("changes", [{"unit": "bytes"}, {"direction": "higher"}])
 def test_a_record_in_another_unit_or_direction_is_not_judged(changes: dict[str, Any]) -> None:
     judgement = judge_record(SPEC, "rootfs_size", measured("rootfs_size", 1.0, **changes))
