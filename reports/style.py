@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 # Inches. Of a page on a screen or on paper, and of a phone: text is drawn for each, not scaled down.
 WIDE_IN, NARROW_IN = 9.6, 4.0
-# Of a name in a picture of this width.
-WIDE_CHARACTERS, NARROW_CHARACTERS = 60, 42
+# Of a name in a picture of this width; a heading is bold, and larger.
+WIDE_CHARACTERS, NARROW_CHARACTERS, NARROW_HEADING_CHARACTERS = 60, 50, 42
 PNG_DPI = 150
 # From an axis to the legend under its numbers and its label.
 LEGEND_BELOW_PT = 36
@@ -106,7 +106,10 @@ def new_figure(width_in: float, heights_in: Sequence[float]) -> tuple[Figure, li
 
 def shortened(text: str, width_in: float, columns: int = 1) -> str:
     """A name as it is drawn: cut to what leaves room for the picture. Tables have all of it."""
-    most = (NARROW_CHARACTERS if is_narrow(width_in) else WIDE_CHARACTERS) // columns
+    return _cut(text, (NARROW_CHARACTERS if is_narrow(width_in) else WIDE_CHARACTERS) // columns)
+
+
+def _cut(text: str, most: int) -> str:
     return "\n".join(line if len(line) <= most else f"{line[: most - 1]}…" for line in text.split("\n"))
 
 
@@ -131,8 +134,8 @@ def name_rows(axis: Axes, names: Sequence[str], width_in: float, *, above: float
 def title(axis: Axes, width_in: float, *words: str) -> None:
     """A heading at the left edge: its words on one line, in a narrow picture below each other."""
     text = ("\n" if is_narrow(width_in) else ", ").join(filter(None, words))
-    size = 9 if is_narrow(width_in) else 10.5
-    axis.set_title(shortened(text, width_in), loc="left", fontsize=size, fontweight="bold")
+    size, most = (9, NARROW_HEADING_CHARACTERS) if is_narrow(width_in) else (10.5, WIDE_CHARACTERS)
+    axis.set_title(_cut(text, most), loc="left", fontsize=size, fontweight="bold")
 
 
 def legend_below(axis: Axes, width_in: float, columns: int = 1) -> None:

@@ -154,7 +154,12 @@ def summarize(
     problems = [*run.problems, *unplanned]
     if baseline:
         problems += [f"baseline {baseline.name}: {problem}" for problem in baseline.problems]
-    problems += [f"history: {problem}" for problem in history.problems] if history else []
+    if history and history.problems:
+        # Old runs that crashed are no fault of this one: hornetos trend names each.
+        problems.append(
+            f"history: {len(history.problems)} of the latest runs or values are left out, the first of them: "
+            f"{history.problems[0]}"
+        )
     comparisons = compare_runs(run.records, baseline.records) if baseline else []
     return Report(
         schema=SCHEMA,

@@ -17,13 +17,16 @@ from hornet.capacity.guide_claim import guide_claim
 from hornet.capacity.measured import Measured
 from hornet.capacity.model import HostType
 from hornet.results.gate import Demands
+from hornet.results.history import read_history, run_directories
 from hornet.results.outcomes import Case, Result
 from hornet.spec.model import load_spec
 from hornet.spec.requirements import load_requirements
 from reports import build_report
 from reports.plan_page import write_plan_page
+from reports.trend import trend_of, write_page
 from tests.support import capacity_samples
 from tests.support import synthetic_run as synthetic
+from tests.support.many_runs import value_record, write_run, write_runs
 
 # Debian's, then the names of others.
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -162,6 +165,20 @@ def test_paper_has_the_verdicts_and_what_details_hide(browser: Browser, written:
     assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     page.pdf(path=tmp_path / "report.pdf", prefer_css_page_size=True, print_background=True)
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "theme"), [(DESK, "dark"), (PHONE, "light")])
+def test_every_word_of_the_trend_is_seen(browser: Browser, tmp_path: Path, width: int, theme: str) -> None:
+    write_runs(tmp_path, 40, step_at=20, factor=1.5, metrics=2)
+    write_run(tmp_path, 41, [value_record(LONG, 5.0)])
+    found = trend_of(read_history(run_directories(tmp_path)), load_spec())
+    page = opened(browser, write_page(found, tmp_path / "trend"), width=width, theme=theme)
+    assert page.evaluate(CLIPPED) == []
+    assert page.evaluate(OVERLAPPING) == []
+    assert page.evaluate(PALE) == []
+    links = page.evaluate("() => [...document.querySelectorAll('svg a')].map(e => e.getAttribute('xlink:href'))")
+    assert "../run-0020" in links
     page.close()
 
 
