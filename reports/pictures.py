@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -139,11 +139,6 @@ def _capacity_table(report: Report) -> Table:
         for work, count in plan.vms
     ]
     return Table(("Measured", "Work adds", "VMs"), rows)
-
-
-def _components_table(sizes_mb: Mapping[str, float], guide_mb: Mapping[str, float]) -> Table:
-    rows = [(name, f"{mb:.3g}", f"{guide_mb[name]:g}" if name in guide_mb else "–") for name, mb in sizes_mb.items()]
-    return Table(("Component", "MB", "Guide, MB"), rows)
 
 
 def component_sizes(run: Run, tier: Tier | None) -> dict[str, float]:
