@@ -20,7 +20,7 @@ import psutil
 
 from hornet.errors import CommandError
 from hornet.host.command_output import MAX_OUTPUT_BYTES, Output, TooMuchOutputError, exchange
-from hornet.host.environment import FIXED_LOCALE
+from hornet.host.environment import child_environment
 from hornet.host.interrupts import before_interrupt
 
 # -I, -S: without the user's settings and site-packages it starts in a third of the time.
@@ -57,7 +57,7 @@ def run(
 ) -> Completed:
     """Run `argv` to its end and return what it printed.
 
-    `env` is laid over the current environment, whose locale is replaced by a fixed one; `log` receives the output as it
+    `env` is laid over child_environment(); `log` receives the output as it
     comes (appended); `on_line` is called with each line, for progress. Nothing that the command has started outlives
     it, nor this call, nor this process, however that ends (hornet/host/supervisor.py). Raises CommandError for a
     missing command, a timeout, too much output, or an exit code that is not in `ok_codes`, with the last
@@ -101,7 +101,7 @@ def _start(
 ) -> subprocess.Popen[bytes]:
     if _stopping and threading.current_thread() is not threading.main_thread():
         raise CommandError(f"{words[0]}: not started: the run is ending")
-    environment = {**os.environ, **FIXED_LOCALE, **(env or {})}
+    environment = child_environment(env)
     # In the command's directory if the path is relative, as execvp(3) does it.
     program = words[0] if "/" not in words[0] or cwd is None else cwd / words[0]
     if shutil.which(program, path=environment.get("PATH")) is None:

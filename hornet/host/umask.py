@@ -14,6 +14,11 @@ _builds = 0
 _caller_umask = 0
 
 
+def building() -> bool:
+    """Whether this process builds something now."""
+    return _builds > 0
+
+
 @contextmanager
 def build_umask() -> Iterator[None]:
     """Within the block, files and directories of this process and its children get the modes of BUILD_UMASK.

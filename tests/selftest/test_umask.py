@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hornet.host.artifact_store import Store
+from hornet.host.proc import run
 from hornet.host.umask import build_umask
 from hornet.host.workspace import Workspace
 
@@ -39,6 +40,30 @@ def test_an_artifacts_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
     modes = {name: (artifact / name).stat().st_mode & 0o777 for name in ("directory", "file", "by a child")}
     assert modes == {"directory": 0o755, "file": 0o644, "by a child": 0o644}
     assert umask_now() == 0o077
+
+
+def test_a_build_does_not_see_the_users_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What its key does not name must not change an artifact."""
+    theirs = {"CFLAGS", "TAR_OPTIONS", "SOURCE_DATE_EPOCH", "KBUILD_BUILD_USER", "PERL5LIB_OF_SOMEBODY"}
+    for name in theirs:
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    monkeypatch.setenv("LANGUAGE", "de")
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setenv("https_proxy", "http://proxy.example:3128")
+    seen: list[str] = []
+
+    def build(_work: Path) -> None:
+        seen.extend(run(["env"], timeout_s=20).output.splitlines())
+
+    Store(Workspace(tmp_path)).get_or_build("kind", {}, build)
+    found = dict(line.split("=", 1) for line in seen if "=" in line)
+    assert (
+        not {"CFLAGS", "TAR_OPTIONS", "SOURCE_DATE_EPOCH", "KBUILD_BUILD_USER", "LD_PRELOAD_OF_SOMEBODY"} & found.keys()
+    )
+    assert (found["TZ"], found["LC_ALL"], found["LANGUAGE"]) == ("UTC", "C.UTF-8", "")
+    assert found["https_proxy"] == "http://proxy.example:3128"
+    assert run(["printenv", "CFLAGS"], timeout_s=20).output.strip() == "1", "other commands keep it"
 
 
 def test_umask_is_restored_after_a_failed_build() -> None:

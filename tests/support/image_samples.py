@@ -68,6 +68,7 @@ def image_mutations(spec: Spec) -> Iterator[Mutation]:
     """Every pattern of every image check, broken once."""
     yield from _removal_mutations(spec)
     yield from _file_mutations()
+    yield from _access_mutations()
     yield from _dangling_mutations()
     yield from _secret_mutations(spec)
 
@@ -95,6 +96,11 @@ def _file_mutations() -> Iterator[Mutation]:
     script = "opt/hornetos/healthcheck.sh"
     yield _mutation("no health check", _remove(script), "file.healthcheck")
     yield _mutation("a health check that can't be run", _file(script, "", 0o644), "file.healthcheck")
+
+
+def _access_mutations() -> Iterator[Mutation]:
+    for name in ("usr", "usr/bin"):
+        yield _mutation(f"/{name} built with umask 077", _mode(name, 0o700), "access.crossing")
 
 
 def _dangling_mutations() -> Iterator[Mutation]:
@@ -125,6 +131,10 @@ def _file(name: str, content: str | bytes, mode: int = 0o644) -> Callable[[Path]
 
 def _directory(name: str) -> Callable[[Path], None]:
     return lambda root: (root / name.lstrip("/")).mkdir(parents=True)
+
+
+def _mode(name: str, mode: int) -> Callable[[Path], None]:
+    return lambda root: (root / name).chmod(mode)
 
 
 def _remove(name: str) -> Callable[[Path], None]:
