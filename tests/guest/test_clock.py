@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
-from hornet.vm.fleet import VM
+from hornet.snapshot import Bundle
+from hornet.vm.fleet import VM, Fleet
 
 SECONDS = 5
 TIMEOUT_S = 60
 
 
-def test_guest_clock_runs_at_the_hosts_rate(shared_vm: VM) -> None:
+@pytest.fixture
+def vm(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
+    restored = fleet.restore(bundle)
+    yield restored
+    fleet.remove(restored)
+
+
+def test_guest_clock_runs_at_the_hosts_rate(vm: VM) -> None:
     read = "date +%s.%N"
-    first_s, first = time.monotonic(), float(shared_vm.guest.check_output(read, TIMEOUT_S))
+    first_s, first = time.monotonic(), float(vm.guest.check_output(read, TIMEOUT_S))
     time.sleep(SECONDS)
-    last_s, last = time.monotonic(), float(shared_vm.guest.check_output(read, TIMEOUT_S))
+    last_s, last = time.monotonic(), float(vm.guest.check_output(read, TIMEOUT_S))
     assert (last - first) / (last_s - first_s) == pytest.approx(1, abs=0.1)
