@@ -22,7 +22,7 @@ def vm(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
 
 
 def test_guest_clock_runs_at_the_hosts_rate(vm: VM) -> None:
-    read = "date +%s.%N"
+    read = "cut -d ' ' -f 1 /proc/uptime"
     first_s, first = time.monotonic(), float(vm.guest.check_output(read, TIMEOUT_S))
     time.sleep(SECONDS)
     last_s, last = time.monotonic(), float(vm.guest.check_output(read, TIMEOUT_S))
