@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import PurePath
@@ -14,6 +15,7 @@ from hornet.host.emulation import cpu_is_emulated
 from hornet.host.revision import source_revision
 from hornet.results.collected import note_collected
 from hornet.results.outcomes import (
+    EVIDENCE_PATTERN,
     EVIDENCE_PROPERTY,
     LANE_PROPERTY,
     MAX_DETAIL_CHARACTERS,
@@ -142,7 +144,10 @@ def case_of(phases: Sequence[pytest.TestReport]) -> Case:
         lane=next(iter(values.get(LANE_PROPERTY, ())), None),
         lab=LANE_PROPERTY in values and cpu_is_emulated(),
         duration_s=round(sum(report.duration for report in phases), 3),
-        evidence=tuple(values.get(EVIDENCE_PROPERTY, ())[:MAX_LISTED]),
+        # An error may name evidence outside the run, such as that of a VM which a fixture started by hand.
+        evidence=tuple(path for path in values.get(EVIDENCE_PROPERTY, ()) if re.match(EVIDENCE_PATTERN, path))[
+            :MAX_LISTED
+        ],
     )
 
 

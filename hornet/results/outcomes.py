@@ -57,7 +57,8 @@ Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 Plain = Annotated[str, Field(pattern=r"^[ -~]+$", max_length=MAX_NAME_CHARACTERS)]
 Plains = Annotated[tuple[Plain, ...], Field(max_length=MAX_LISTED)]
 # Reports link it: a directory of the run, and nothing else.
-Evidence = Annotated[str, Field(pattern=r"^evidence/[\w.-]+$", max_length=MAX_NAME_CHARACTERS)]
+EVIDENCE_PATTERN = r"^evidence/[\w.-]+$"
+Evidence = Annotated[str, Field(pattern=EVIDENCE_PATTERN, max_length=MAX_NAME_CHARACTERS)]
 
 
 class Case(BaseModel):

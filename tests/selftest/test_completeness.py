@@ -17,8 +17,9 @@ from hornet.results.collected import (
     note_collected,
     read_collected,
 )
-from hornet.results.outcomes import OUTCOMES_FILE, read_outcomes
+from hornet.results.outcomes import EVIDENCE_PROPERTY, OUTCOMES_FILE, read_outcomes
 from hornet.results.run_info import RUN_FILE, read_run_info, run_problems
+from hornet_fixtures.outcomes import case_of
 
 SAMPLE = """
 import os, pytest
@@ -135,3 +136,9 @@ def test_a_disk_that_gets_full_ends_the_run_with_a_sentence(tmp_path: Path) -> N
     assert "INTERNALERROR" not in ended.stdout + ended.stderr
     problems = run_problems(tmp_path / "run", read_run_info(tmp_path / "run" / RUN_FILE))
     assert any("it has no end" in problem for problem in problems)
+
+
+def test_evidence_outside_the_run_is_not_linked() -> None:
+    report = pytest.TestReport("tests/x.py::test_x", ("tests/x.py", 0, "test_x"), {}, "passed", None, "call")
+    report.user_properties = [(EVIDENCE_PROPERTY, path) for path in ("evidence/1-test_x-vm1", "../logs/vms/1", "/etc")]
+    assert case_of([report]).evidence == ("evidence/1-test_x-vm1",)
