@@ -11,8 +11,10 @@ from hornet.host.umask import building
 FIXED_LOCALE = {"LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "LANGUAGE": ""}
 # Programs and the network are found by these. Compilers, tar, apt and others read hundreds more: CFLAGS, TAR_OPTIONS,
 # SOURCE_DATE_EPOCH, KBUILD_*, … An artifact must not depend on them: its key does not.
-_KEPT = frozenset({"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "SSL_CERT_FILE", "SSL_CERT_DIR"})
-_KEPT_PREFIXES, _KEPT_SUFFIX = ("CCACHE_", "HORNET"), "_proxy"
+_KEPT = frozenset({"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TERM", "APT_CONFIG"})
+# Where downloads come from, and whom they trust (README names them): no part of what is downloaded, which is checked.
+_DOWNLOADS = ("SSL_CERT_", "PIP_", "npm_config_", "NPM_CONFIG_", "NODE_EXTRA_CA_CERTS", "REQUESTS_CA_BUNDLE")
+_KEPT_PREFIXES, _KEPT_SUFFIX = ("CCACHE_", "HORNET", *_DOWNLOADS), "_proxy"
 
 
 def child_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -32,3 +32,9 @@ def release(directory: Path) -> None:
     fd = _held.pop(directory, None)
     if fd is not None:
         os.close(fd)
+
+
+def release_below(root: Path) -> None:
+    """Take away all marks below a directory, because its file system is to be unmounted."""
+    for directory in [held for held in _held if held.is_relative_to(root)]:
+        release(directory)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from hornet.host import in_use
 from hornet.host.artifact_store import Store
 from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
@@ -80,6 +81,16 @@ def cut_power(image: Path, copy: Path) -> Path:
     pytest.fail("the disk is never at rest")
 
 
+@contextmanager
+def disk_after(copy: Path) -> Iterator[Path]:
+    """The file system after a power cut. What this process used on it would keep it busy."""
+    with ext4_samples.mounted(copy) as disk:
+        try:
+            yield disk
+        finally:
+            in_use.release_below(disk)
+
+
 def kernel_of(number: int) -> bytes:
     return bytes([number % 251]) * 300_000
 
@@ -102,7 +113,7 @@ def test_what_is_published_is_whole_after_a_power_cut(image: Path, tmp_path: Pat
         assert process.stdout
         assert [process.stdout.readline() for _ in range(2)] == ["1\n", "2\n"]
         after = cut_power(image, tmp_path / "after")
-    with ext4_samples.mounted(after) as disk:
+    with disk_after(after) as disk:
         workspace = Workspace(disk)
         for number in (1, 2):
             artifact = Store(workspace).get_or_build("kernel", {"number": number}, no_build)
@@ -123,7 +134,7 @@ def test_power_cut_without_syncing_empties_files_and_is_noticed(image: Path, tmp
         os.fsync(fd)
         os.close(fd)
         after = cut_power(image, tmp_path / "after")
-    with ext4_samples.mounted(after) as disk:
+    with disk_after(after) as disk:
         [vmlinux] = disk.glob("build/kernel/*/vmlinux")
         assert vmlinux.stat().st_size == 0, "as it was before files were synced"
         said: list[str] = []
@@ -142,7 +153,7 @@ def test_a_power_cut_at_any_moment_leaves_whole_things_or_none(number: int, imag
         time.sleep(chance.uniform(0, 0.3))
         process.send_signal(signal.SIGSTOP)
         after = cut_power(image, tmp_path / "after")
-    with ext4_samples.mounted(after) as disk:
+    with disk_after(after) as disk:
         workspace = Workspace(disk)
         workspace.remove_abandoned()
         assert not list(disk.glob("*/*/*.tmp-*"))
