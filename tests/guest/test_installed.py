@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from hornet.host.workspace import Workspace
-from hornet.installation import SOURCE
+from hornet.installation import PACKAGES, SOURCE
 from hornet.results.collected import IMAGE_SUITES
 from hornet.snapshot import Bundle
 from hornet.vm.guest import SshKey
@@ -28,7 +28,7 @@ EXAMPLE = SOURCE / "docs" / "team-repository"
 # What the wheel is made from.
 INGREDIENTS = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
 SUITES = tuple(f"tests/{suite}" for suite in IMAGE_SUITES)
-FOLDERS = ("hornet", "hornet_cli", "hornet_fixtures", "builders", "reports", "spec", *SUITES)
+FOLDERS = (*(package for package in PACKAGES if package != "hornet_tests"), "spec", *SUITES)
 NOTHING: Mapping[str, str] = {}
 NOBODY = 65534
 UNPRIVILEGED = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
