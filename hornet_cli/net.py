@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ from hornet.host.facts import require_root
 from hornet.network import HostNet
 from hornet.network.egress import Egress
 from hornet_cli.context import settings
-from hornet_cli.printer import say
+from hornet_cli.printer import AsJson, say, say_json
 
 net = typer.Typer(
     help="""Networks for VMs that all use the address 10.0.0.2.
@@ -106,7 +107,9 @@ def show(ctx: typer.Context, private: Private = None) -> None:
 
 
 @net.command()
-def check(ctx: typer.Context, count: Count = 1, first: First = 1, private: Private = None) -> None:
+def check(
+    ctx: typer.Context, count: Count = 1, first: First = 1, private: Private = None, as_json: AsJson = False
+) -> None:
     """Compare each VM's network with the guide's topology: exit code 0 if all are correct, 1 if not.
 
     It compares interfaces, addresses, routes, forwarding and rules, inside the namespaces and on the host; `up`
@@ -119,12 +122,15 @@ def check(ctx: typer.Context, count: Count = 1, first: First = 1, private: Priva
     problems = host_problems(host)
     by_vm = vm_problems(host, range(first, first + count)) if not (private and problems) else {}
     problems += [problem for found in by_vm.values() for problem in found]
-    for problem in problems:
-        say(problem)
     right = sum(not found for found in by_vm.values())
-    say(f"{right} of {count} VM networks are correct")
     way_out = egress(host, first) if by_vm and not by_vm[first] else Egress()
-    _say_egress(way_out)
+    if as_json:
+        say_json({"correct": right, "of": count, "problems": problems, "egress": asdict(way_out)})
+    else:
+        for problem in problems:
+            say(problem)
+        say(f"{right} of {count} VM networks are correct")
+        _say_egress(way_out)
     if problems or way_out.problems:
         raise typer.Exit(1)
 

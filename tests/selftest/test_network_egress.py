@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import textwrap
@@ -89,6 +90,8 @@ def lab(prefix: str) -> Iterator[Lab]:
 def test_firewall_that_drops_guests_is_named_with_its_mend(name: str, lab: Lab, prefix: str) -> None:
     how, said, mend = FIREWALLS[name]
     assert hornetos_net(prefix, "check") == (0, "1 of 1 VM networks are correct\n")
+    answer = json.loads(hornetos_net(prefix, "check", "--json")[1])
+    assert (answer["correct"], answer["problems"], answer["egress"]["problems"]) == (1, [], [])
     in_namespace(f"{prefix}host", how)
     if name not in ("postrouting", "legacy"):
         with pytest.raises(OSError):
