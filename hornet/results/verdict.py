@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+from hornet.results.compare import percentile
 from hornet.results.records import Record
 from hornet.spec.model import Spec
 from hornet.spec.targets import Metric
@@ -83,11 +84,25 @@ def _verdict(metric: Metric, target: float, record: Record) -> tuple[Verdict, st
         if not record.judges_time:
             what = f"{lane} in the lab: QEMU" if record.in_lab else str(lane)
             return Verdict.EMULATED, f"{what} emulates the processor; the target needs KVM"
+    value, missing = _judged_value(metric, record)
+    if value is None:
+        return Verdict.INVALID_RECORD, missing
     bound = f"at {'most' if metric.direction == 'lower' else 'least'} {target:g} {metric.unit}"
-    found = f"{format_significant(record.value, target)} {metric.unit}"
-    if metric.is_met(record.value, target):
+    found = f"{format_significant(value, target)} {metric.unit}"
+    found += f" at p{metric.percentile}" if metric.percentile else ""
+    if metric.is_met(value, target):
         return Verdict.MEETS, f"{found}, {bound}"
     return Verdict.MISSES, f"{found}, expected {bound}"
+
+
+def _judged_value(metric: Metric, record: Record) -> tuple[float | None, str]:
+    """The value that must meet the target: at the metric's percentile, on the bad side. None, and why, for too few
+    samples."""
+    if metric.percentile is None:
+        return record.value, ""
+    ordered = sorted(record.samples, reverse=metric.direction == "higher")
+    value = percentile(ordered, metric.percentile)
+    return value, f"{len(ordered)} samples are too few for p{metric.percentile}" if value is None else ""
 
 
 def format_significant(value: float, beside: float | None = None) -> str:

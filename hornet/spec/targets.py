@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from hornet.spec.types import Line, Positive, Table, Token
 
@@ -21,12 +21,14 @@ class Metric(Quantity):
     """A target metric (guide: Design Goals, Target Metrics). Values are in `unit`.
 
     It has either a `target`, or a `target_tier` whose size limit is the target. Spec.target() returns the target.
+    percentile: which percentile of the samples must meet it; None for the recorded value, with samples their median.
     """
 
     baseline: Positive
     target: Positive | None = None
     target_tier: Token | None = None
     stretch: Positive | None = None
+    percentile: Annotated[int, Field(gt=50, lt=100)] | None = None
     needs: Literal["any", "kvm"]
 
     @model_validator(mode="after")

@@ -109,3 +109,27 @@ def test_an_overlay_changes_a_target_for_tests_and_verdicts_alike(tmp_path: Path
 def test_rounded_value_stays_on_its_side_of_the_limit(value: float, limit: float) -> None:
     shown = float(format_significant(value, limit))
     assert (shown > limit, shown < limit) == (value > limit, value < limit) or abs(value - limit) < 1e-9 * limit
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ([400.0] * 96 + [900.0] * 4, Verdict.MEETS),
+        ([400.0] * 94 + [900.0] * 6, Verdict.MISSES),
+        ([400.0] * 19, Verdict.INVALID_RECORD),
+        ([], Verdict.INVALID_RECORD),
+    ],
+)
+def test_a_target_at_a_percentile_is_judged_by_its_samples(samples: list[float], expected: Verdict) -> None:
+    metric = SPEC.metrics["cold_boot"].model_copy(update={"percentile": 95})
+    spec = SPEC.model_copy(update={"metrics": {**SPEC.metrics, "cold_boot": metric}})
+    judgement = judge_record(spec, "cold_boot", measured("cold_boot", 400.0, lane="qemu/kvm", samples=samples))
+    assert judgement.verdict is expected
+    assert "p95" in judgement.reason
+
+
+def test_a_percentile_of_what_should_be_high_is_its_low_end() -> None:
+    metric = SPEC.metrics["vms_per_16gb"].model_copy(update={"percentile": 95})
+    spec = SPEC.model_copy(update={"metrics": {**SPEC.metrics, "vms_per_16gb": metric}})
+    record = measured("vms_per_16gb", 70.0, lane="qemu/kvm", samples=[70.0] * 94 + [50.0] * 6)
+    assert judge_record(spec, "vms_per_16gb", record).verdict is Verdict.MISSES
