@@ -3,5 +3,5 @@
 from builders.downloads import check_download
 from hornet.host.artifact_store import BEFORE_BUILD
 
-# Whoever builds asks before a download; the store itself knows neither apt nor npm.
+# Builders check the registry before a download; the artifact store does not depend on apt or npm.
 BEFORE_BUILD.append(check_download)

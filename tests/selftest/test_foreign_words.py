@@ -38,8 +38,7 @@ from tests.support.foreign_words import HOSTILE, assert_obeyed_by_nobody
 OUTCOMES = (Result.FAILED, Result.ERROR, Result.NOT_JUDGED, Result.PASSED)
 DEMANDS = Demands(load_requirements())
 EVERYTHING = " ".join(HOSTILE.values())
-# What a record may be called, with what follows it there.
-A_NAME = EVERYTHING[:150]
+A_NAME = EVERYTHING[:150]  # the limit of a record's name, less what follows it there
 ANY_TEXT = st.text(st.characters(exclude_categories=())) | st.sampled_from(sorted(HOSTILE.values()))
 MARKDOWN = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 

@@ -47,9 +47,9 @@ class Examination(NamedTuple):
 def examine(image: int, command: list[str], time_limit_s: float, ordinary: list[int]) -> Examination | None:
     """Repair the copy, then search for what e2fsck misses: names that occur twice in a directory.
 
-    command: how e2fsck is started; ordinary: the codes that are no damage. None: all was ordinary until e2fsck crashed
-    as it noted that there is no /lost+found; another copy must go to examine_without_lost_and_found(). Raises Ext4Error
-    if e2fsck exceeds the time limit.
+    command: how e2fsck is started; ordinary: the codes that are not damage. Returns None if e2fsck found nothing else
+    and crashed because /lost+found is missing: then use examine_without_lost_and_found() on another copy. Raises
+    Ext4Error if e2fsck exceeds the time limit.
     """
     exit_code, output, log = run_e2fsck(image, [*command, "-fy"], time_limit_s)
     codes, complete = problems.parse_log(log), problems.LOG_END in log
