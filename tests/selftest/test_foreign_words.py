@@ -22,21 +22,16 @@ from rich.table import Table
 from hornet.errors import HornetError
 from hornet.host.progress import Progress
 from hornet.installation import SOURCE
-from hornet.results.gate import Demands
-from hornet.results.outcomes import Case, Result
 from hornet.results.records import Record
-from hornet.spec.model import load_spec
-from hornet.spec.requirements import load_requirements
 from hornet.text import one_line, printable
 from hornet_cli.console import PlainConsole
-from reports import build_report, markdown, plot_parts
+from reports import markdown, plot_parts
 from reports.style import WIDE_IN, to_svg
 from tests.support import bundle_samples, ext4_samples
 from tests.support import synthetic_run as synthetic
 from tests.support.foreign_words import HOSTILE, assert_obeyed_by_nobody
+from tests.support.hostile_run import hostile_report, hostile_run
 
-OUTCOMES = (Result.FAILED, Result.ERROR, Result.NOT_JUDGED, Result.PASSED)
-DEMANDS = Demands(load_requirements())
 EVERYTHING = " ".join(HOSTILE.values())
 A_NAME = EVERYTHING[:150]  # the limit of a record's name, less what follows it there
 ANY_TEXT = st.text(st.characters(exclude_categories=())) | st.sampled_from(sorted(HOSTILE.values()))
@@ -164,49 +159,15 @@ class Page(HTMLParser):
         self.text += data
 
 
-def hostile_run(directory: Path, word: str) -> Path:
-    """A run in which every text that may be any is `word`."""
-    host = {**synthetic.HOST, "cpu": word}
-    records = [
-        record.model_copy(
-            update={
-                "host": host,
-                "dimensions": {**record.dimensions, f"k{word}": word},
-                "parts": {f"{word}{name}": amount for name, amount in record.parts.items()},
-            }
-        )
-        for record in synthetic.records()
-    ]
-    records.append(records[-1].model_copy(update={"name": word}))
-    cases = [
-        Case(test=f"conformance/test_tools::test_tool_works[{place}{word}]", result=result, reason=word, detail=word)
-        for place, result in enumerate(OUTCOMES)
-    ]
-    components = {word: 3.0, f"{word} too": 2.0}
-    artifacts = {"rootfs": {"tier": "standard", "components_mb": components, word: word}, word: {word: {word: word}}}
-    return synthetic.make_run(
-        directory,
-        records=records,
-        cases=[*synthetic.CASES, *cases],
-        host__json=json.dumps({**host, word: word}),
-        artifacts__json=json.dumps(artifacts),
-    )
-
-
 @pytest.fixture(scope="module")
 def benign(tmp_path_factory: pytest.TempPathFactory) -> Page:
     """What the page of a run with harmless words is made of."""
-    base = tmp_path_factory.mktemp("benign")
-    hostile_run(base / "before", "word")
-    paths = build_report(hostile_run(base / "run", "word"), load_spec(), DEMANDS, baseline=base / "before")
-    return Page(paths.html.read_text())
+    return Page(hostile_report(tmp_path_factory.mktemp("benign"), "word")[1].html.read_text())
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_foreign_text_is_escaped_in_every_report_file(name: str, benign: Page, tmp_path: Path) -> None:
-    hostile_run(tmp_path / "before", HOSTILE[name])
-    run_directory = hostile_run(tmp_path / "run", HOSTILE[name])
-    paths = build_report(run_directory, load_spec(), DEMANDS, baseline=tmp_path / "before")
+    run_directory, paths = hostile_report(tmp_path, HOSTILE[name])
     for path in (paths.html, paths.markdown, paths.json, *run_directory.glob("pictures/*.svg")):
         assert_obeyed_by_nobody(path.read_bytes())
 
