@@ -34,7 +34,7 @@ def build_snapshot(
         "image": file_sha256(image),
         "machine": spec.machine.model_dump(),
         "lane": str(fleet.lane),
-        "lane_settings": driver_of(fleet.lane).lane_settings(fleet.lane),
+        "lane_settings": driver_of(fleet.lane).lane_settings(fleet.lane, spec.firecracker),
         "driver": {path.name: file_sha256(path) for path in driver_sources(fleet.lane)},
         "vmm_version": vmm_version(fleet.lane),
         "key": fleet.key.public_blob,

@@ -12,6 +12,7 @@ from hornet import __version__
 from hornet.host.artifact_store import OFFLINE
 from hornet.host.workspace import Workspace
 from hornet.vm.leftovers import remove_leftovers
+from hornet.vmm.firecracker.program import VARIABLE, use
 from hornet_cli.adopt import adopt
 from hornet_cli.baseline import baseline
 from hornet_cli.build import build
@@ -73,6 +74,10 @@ def top(
     offline: Annotated[
         bool, typer.Option("--offline", envvar=OFFLINE, help="Download nothing: use what is cached, or fail at once.")
     ] = False,
+    firecracker: Annotated[
+        Path | None,
+        typer.Option(envvar=VARIABLE, metavar="BIN", help="The Firecracker to use, instead of the one on PATH."),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the suite's version.")
     ] = False,
@@ -85,6 +90,8 @@ def top(
     os.environ["HORNET_HOME"] = str(workspace.root)
     if offline:
         os.environ[OFFLINE] = "1"
+    if firecracker:
+        use(firecracker)
     remove_leftovers(workspace)
     ctx.obj = Settings(workspace, spec, tuple(overlay or ()))
 

@@ -12,6 +12,7 @@ from hornet.installation import TESTS
 from hornet.spec.model import load_spec
 from hornet.text import printable
 from hornet.vm.evidence import FAILURES, WHOSE
+from hornet.vmm.firecracker.program import use
 from hornet.vmm.registry import LANES_HELP, lane_named
 
 # Each marks all tests in the folder of its name, and no others.
@@ -50,6 +51,8 @@ def check_options(config: pytest.Config) -> None:
             spec.tier(tier)
         if lane := config.getoption("lane"):
             lane_named(lane)
+        if program := config.getoption("firecracker"):
+            use(Path(program))
     except HornetError as error:
         raise pytest.UsageError(str(error)) from error
     for name in PATHS:
@@ -112,6 +115,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the private key for root of an image or snapshot made elsewhere (default: the key in HORNET_HOME)",
     )
     group.addoption("--lane", metavar="VMM/ACCEL", help=f"{LANES_HELP} (default: the best usable one)")
+    group.addoption("--firecracker", metavar="BIN", help="the Firecracker to use, instead of the one on PATH")
     group.addoption(
         "--require-kvm",
         action="store_true",

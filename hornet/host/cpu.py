@@ -19,6 +19,11 @@ def cpu_features_sha256() -> str:
     return hashlib.sha256(" ".join(sorted(_field("flags").split())).encode()).hexdigest()
 
 
+def microcode() -> str:
+    """The revision of the CPU's microcode, as in `0x2b000603`; "" if the kernel does not say."""
+    return _field("microcode")
+
+
 def _field(name: str) -> str:
     found = re.search(rf"^{name}\s*:\s*(.*)$", CPUINFO.read_text(), re.MULTILINE)
     return found[1].strip() if found else ""

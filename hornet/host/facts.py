@@ -23,7 +23,7 @@ from hornet.host.conditions import (
     measured_tsc_khz,
     swap_mb,
 )
-from hornet.host.cpu import cpu_features_sha256, cpu_model
+from hornet.host.cpu import cpu_features_sha256, cpu_model, microcode
 from hornet.host.emulation import cpu_is_emulated
 from hornet.host.file_copy import clone_file
 from hornet.host.owned import work_directory
@@ -43,6 +43,7 @@ def fingerprint(vmms: Mapping[str, HostTool]) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_mib": memory >> 20,
         "kernel": platform.release(),
+        **({"microcode": revision} if (revision := microcode()) else {}),
         **({"emulated_cpu": True} if cpu_is_emulated() else {}),
         **{name: program.version() for name, program in vmms.items() if not program.missing},
         # Named only where they are on, so that records from before stay comparable.

@@ -17,7 +17,7 @@ from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vm.guest import read_public_key
 from hornet.vm.snapshotting import spec_sha256
-from hornet.vmm.registry import vmm_version
+from hornet.vmm.registry import snapshot_format, vmm_version
 
 MIB = 1 << 20
 
@@ -56,6 +56,7 @@ def adopt(bundle: Bundle, provenance: Provenance, spec: Spec, progress: Progress
     origin = Origin(
         lane=str(provenance.lane),
         vmm_version=provenance.vmm_version or vmm_version(provenance.lane),
+        snapshot_format=None if provenance.vmm_version else snapshot_format(provenance.lane),
         cpu_model=cpu_model(),
         cpu_features_sha256=cpu_features_sha256(),
         memory_mib=_memory_mib(bundle.memory),

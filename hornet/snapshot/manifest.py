@@ -45,6 +45,9 @@ class Origin(Table):
     adopted: made elsewhere and sealed later (hornetos adopt). None values are unknown, and earlier changes of the files
     cannot be detected.
     frozen: all processes of the guest are frozen until it is refreshed (see hornet/vm/restore_agent.py).
+    snapshot_format: the version of the VMM's format; None if each version of the VMM has its own, or if unknown.
+    host_kernel, microcode: of the host, for people who search for a cause; "" if unknown.
+    memory_hotplug_mib: memory that can be plugged in, which the memory file holds too.
     """
 
     lane: str
@@ -61,6 +64,10 @@ class Origin(Table):
     parent: str | None
     adopted: bool
     frozen: bool = False
+    snapshot_format: str | None = None
+    host_kernel: str = ""
+    microcode: str = ""
+    memory_hotplug_mib: Annotated[int, Field(ge=0)] = 0
 
 
 class Manifest(Table):
@@ -94,13 +101,18 @@ class Manifest(Table):
         return bare.model_copy(update={"self_sha256": bare.content_sha256()})
 
     def content_sha256(self) -> str:
-        """SHA-256 over every field but self_sha256, as canonical JSON."""
-        data = self.model_dump(exclude={"self_sha256"})
+        """SHA-256 over every field of the file but self_sha256, as canonical JSON."""
+        # A field that is newer than the file is not in it.
+        data = self.model_dump(exclude={"self_sha256"}, exclude_unset=True)
         return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
     def write(self, directory: Path) -> None:
         """Write manifest.json durably; only its owner can read it."""
-        write_file(directory / MANIFEST_FILE, json.dumps(self.model_dump(mode="json"), indent=2) + "\n", PRIVATE_MODE)
+        write_file(
+            directory / MANIFEST_FILE,
+            json.dumps(self.model_dump(mode="json", exclude_unset=True), indent=2) + "\n",
+            PRIVATE_MODE,
+        )
 
     @classmethod
     def read(cls, directory: Path) -> Manifest:

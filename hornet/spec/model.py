@@ -14,6 +14,7 @@ from hornet.errors import SpecError
 from hornet.installation import SPEC_DIRECTORY
 from hornet.spec.capacity import Capacity, Profile
 from hornet.spec.files import Origin, explain, merge, read_overlay, read_spec, reject_renamed
+from hornet.spec.firecracker import Firecracker
 from hornet.spec.kernel import Kernel
 from hornet.spec.lab import Lab
 from hornet.spec.machine import Machine, Vmm
@@ -41,6 +42,7 @@ class Spec(Table):
     perf: Perf
     machine: Machine
     vmm: Vmm
+    firecracker: Firecracker
     network: Network
     snapshot: SnapshotFiles
     hazards: Hazards

@@ -21,8 +21,8 @@ class SnapshotFiles(Table):
     """Names of the three files (guide: Snapshot Anatomy), and timeouts of the guest's steps.
 
     ready_by: a restored guest is ready with the first of these. production_link: the name of the link to the version
-    in use. thaw_after_s: after this time, a guest that froze its file systems for a snapshot thaws them itself, even
-    without a command.
+    in use. serial_quiet_s: for how long the serial line must be silent before a snapshot. thaw_after_s: after this
+    time, a guest that froze its file systems for a snapshot thaws them itself, even without a command.
     """
 
     rootfs_file: FileName
@@ -33,6 +33,7 @@ class SnapshotFiles(Table):
     restore_timeout_s: Seconds
     ready_by: Annotated[list[Sign], Field(min_length=1)]
     freeze_timeout_s: Seconds
+    serial_quiet_s: Seconds
     refresh_timeout_s: Seconds
     thaw_after_s: Annotated[int, Field(ge=1, le=DAY_S)]
 

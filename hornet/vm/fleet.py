@@ -341,6 +341,7 @@ class Fleet:
             user=self.spec.vmm.first_user + vm.vm_id,
             memory_mib=machine.memory_mib,
             vcpus=machine.vcpus,
+            firecracker=self.spec.firecracker,
             card=NetworkCard(vm.namespace.name, network.tap_name, network.guest_mac),
         )
 

@@ -127,6 +127,7 @@ def _boot_to_first_program(lane: Lane, workspace: Workspace, kernel: Path, spec:
             user=spec.vmm.first_user,
             memory_mib=spec.machine.memory_mib,
             vcpus=1,
+            firecracker=spec.firecracker,
         )
         try:
             vm = driver_of(lane).boot(lane, config, kernel=kernel, boot_args=PROBE_BOOT_ARGS)

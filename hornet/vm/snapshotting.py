@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import secrets
 from collections.abc import Callable
+from typing import Any
 
 from hornet.errors import SnapshotError
 from hornet.formats.ext4.verdict import judge_ext4
-from hornet.host.cpu import cpu_features_sha256, cpu_model
+from hornet.host.cpu import cpu_features_sha256, cpu_model, microcode
 from hornet.host.file_copy import clone_file
 from hornet.host.workspace import Workspace
 from hornet.snapshot.bundle import Bundle
 from hornet.snapshot.manifest import Origin
 from hornet.snapshot.publish import publishing
+from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM
 from hornet.vm.restore_agent import AGENT_FILE, freeze
-from hornet.vmm.registry import vmm_version
+from hornet.vmm.registry import driver_of, snapshot_format, vmm_version
 
 COMMAND_TIMEOUT_S = 60
 # Waits (two seconds at most) until this connection to sshd is gone, so that no clone wakes up with a dead one, then
@@ -48,13 +51,15 @@ def take_snapshot(
 ) -> Bundle:
     """Snapshot a VM as HORNET_HOME/snapshots/<version>; the VM is paused afterwards.
 
-    The guest writes out what it holds; the VM is paused; memory, state and disk are copied while it stands still; the
-    disk is judged; the seal is put on; `before_publishing` may look at the result and refuse it by raising; one
-    rename publishes. Raises SnapshotError, VMError, GuestError; then nothing is published.
+    The guest writes out what it holds; its serial line falls silent; the VM is paused; memory, state and disk are
+    copied while it stands still; the disk is judged; the seal is put on; `before_publishing` may look at the result and
+    refuse it by raising; one rename publishes. Raises SnapshotError, VMError, GuestError; then nothing is published.
     """
     flush(vm)
     if origin.frozen:
         freeze(vm.vmm.console).wait(spec.snapshot.freeze_timeout_s)
+    # A serial port that sends while it is snapshotted may be stuck afterwards (docs/firecracker.md).
+    vm.vmm.console.wait_quiet(spec.snapshot.serial_quiet_s, spec.snapshot.freeze_timeout_s)
     target = workspace.snapshots / version
     with publishing(target, spec.snapshot) as bundle:
         vm.vmm.pause()
@@ -86,12 +91,12 @@ def _check_disk(bundle: Bundle, workspace: Workspace) -> None:
 def origin_of(vm: VM, spec: Spec, *, kernel_sha256: str, tier: str, ssh_public_blob: str) -> Origin:
     """The origin of a snapshot of this booted VM."""
     lane, config = vm.vmm.lane, vm.vmm.config
+    settings = driver_of(lane).lane_settings(lane, spec.firecracker)
     return Origin(
         lane=str(lane),
-        vmm_version=vmm_version(lane),
-        cpu_model=cpu_model(),
-        cpu_features_sha256=cpu_features_sha256(),
+        **_host(lane),
         memory_mib=config.memory_mib,
+        memory_hotplug_mib=int(settings.get("memory_hotplug_mib", 0)),
         vcpus=config.vcpus,
         kernel_sha256=kernel_sha256,
         kernel_release=vm.guest.run("uname -r", COMMAND_TIMEOUT_S).stdout.strip(),
@@ -104,15 +109,25 @@ def origin_of(vm: VM, spec: Spec, *, kernel_sha256: str, tier: str, ssh_public_b
     )
 
 
+def _host(lane: Lane) -> dict[str, Any]:
+    """Where a snapshot is taken, for its origin."""
+    return {
+        "vmm_version": vmm_version(lane),
+        "snapshot_format": snapshot_format(lane),
+        "cpu_model": cpu_model(),
+        "cpu_features_sha256": cpu_features_sha256(),
+        "host_kernel": platform.release(),
+        "microcode": microcode(),
+    }
+
+
 def origin_of_child(vm: VM, spec: Spec) -> Origin:
     """The origin of a snapshot of a restored VM: its parent's machine, kernel, tier and key."""
     if vm.parent is None:
         raise SnapshotError(f"VM {vm.name} was booted, not restored: it has no parent")
     sealed = vm.parent.manifest()
     here = {
-        "vmm_version": vmm_version(vm.vmm.lane),
-        "cpu_model": cpu_model(),
-        "cpu_features_sha256": cpu_features_sha256(),
+        **_host(vm.vmm.lane),
         "spec_sha256": spec_sha256(spec),
         "parent": sealed.self_sha256,
         "adopted": False,

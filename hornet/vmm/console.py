@@ -6,6 +6,7 @@ import codecs
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,7 @@ class Console:
         self._panic: str | None = None
         self._waits: list[_Wait] = []
         self._changed = threading.Condition()
+        self._chunks = 0
         failure.on_failure(self._notify)
         self._thread = threading.Thread(target=self._read, name=f"console-{failure.vm_name}", daemon=True)
         self._thread.start()
@@ -116,6 +118,25 @@ class Console:
             timed_out=True,
         )
 
+    def wait_quiet(self, quiet_s: float, timeout_s: float) -> None:
+        """Wait until the guest has printed nothing for a time. Raises VMError if it goes on printing; VMFailedError."""
+        timeout_s = patient_s(timeout_s)
+        deadline_s = time.monotonic() + timeout_s
+        with self._changed:
+            while time.monotonic() < deadline_s:
+                before = self._chunks
+                self._changed.wait(quiet_s)
+                # Nothing but output and failures wakes it.
+                self._failure.check("waiting for silence on its console")
+                if self._chunks == before:
+                    return
+        raise VMError(
+            f"VM {self._failure.vm_name}: printed without a pause of {quiet_s:g} s for {timeout_s:g} s; last output:\n"
+            f"{self.tail()}",
+            "stop what prints in the guest",
+            timed_out=True,
+        )
+
     def close(self) -> None:
         """Stop reading. Everything that has arrived is in the file."""
         try:
@@ -149,6 +170,7 @@ class Console:
         text = text.replace("\r", "")
         with self._changed:
             self._transcript.add(text)
+            self._chunks += 1
             lines, begin = self._complete_lines(text, final)
             for wait in self._waits:
                 wait.found = wait.found or wait.pattern.search(lines, begin)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hornet.host.tools import HostTool
+from hornet.spec.firecracker import Firecracker
 from hornet.spec.lane import Lane
 from hornet.vmm.console import Console
 from hornet.vmm.failure import FailureSignal
@@ -29,6 +30,7 @@ class MachineConfig:
     disk: the VM's private, writable rootfs.ext4.
     user: numeric id of the user that the VMM runs as, and of its only group. Each VM has its own.
     card: None for a VM without a network card.
+    firecracker: what its releases can do, and the options of its lane; other drivers do not read it.
     """
 
     name: str
@@ -37,12 +39,14 @@ class MachineConfig:
     user: int
     memory_mib: int
     vcpus: int
+    firecracker: Firecracker
     card: NetworkCard | None = None
 
     @property
     def largest_file_bytes(self) -> int:
         """The size limit of files that the VMM writes: none needs to be larger than the disk or the memory."""
-        return max(self.disk.stat().st_size, self.memory_mib << 20)
+        memory_mib = self.memory_mib + self.firecracker.options.memory_hotplug_mib
+        return max(self.disk.stat().st_size, memory_mib << 20)
 
 
 class MicroVM(Protocol):
@@ -92,10 +96,13 @@ class Driver(Protocol):
     def version(self) -> str:
         """The version of the program, as in `7.2.22`. Raises HostError if it is not installed."""
 
+    def snapshot_format(self) -> str | None:
+        """The version of the format of its snapshots; None if each version of the VMM has its own."""
+
     def prepare(self) -> None:
         """Do in advance what the first VM would have to wait for. Raises HostError, CommandError."""
 
-    def lane_settings(self, lane: Lane) -> dict[str, str]:
+    def lane_settings(self, lane: Lane, firecracker: Firecracker) -> dict[str, str]:
         """What a guest of this lane sees on every host, besides the machine of the spec. A snapshot depends on it."""
 
     def boot(self, lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> MicroVM:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def _firecracker() -> Driver:
-    from hornet.vmm.firecracker import DRIVER
+    from hornet.vmm.firecracker.driver import DRIVER
 
     return DRIVER
 
@@ -62,6 +62,12 @@ def driver_of(lane: Lane) -> Driver:
 def vmm_version(lane: Lane) -> str:
     """The version of the lane's VMM. Raises HostError if it is not installed."""
     return driver_of(lane).version()
+
+
+@cache
+def snapshot_format(lane: Lane) -> str | None:
+    """The version of the format of the lane's snapshots. Raises HostError if its VMM is not installed."""
+    return driver_of(lane).snapshot_format()
 
 
 def driver_sources(lane: Lane) -> list[Path]:

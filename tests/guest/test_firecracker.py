@@ -1,130 +1,40 @@
-"""The Firecracker driver on the real thing, with a guest of a few instructions instead of Linux.
-
-Many hosts with a /dev/kvm can't run Linux in it; nearly all run this: it prints the letters of the alphabet, one a
-line, and keeps in memory which is next. So what goes on after a restore is seen on the console.
-"""
+"""The Firecracker driver on the real thing, with a guest of a few instructions (tests/support/tiny_guest.py)."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from string import ascii_lowercase
 
 import pytest
 
 from hornet.errors import VMError
-from hornet.host.proc import run
-from hornet.network import HostNet
-from hornet.spec.model import Spec
-from hornet.vm import kvm
-from hornet.vmm.driver import MachineConfig, MicroVM, NetworkCard
-from hornet.vmm.firecracker import DRIVER
-from hornet.vmm.registry import lane_named
+from hornet.vmm.firecracker.driver import DRIVER
 from tests.support.api_description import ApiDescription
+from tests.support.tiny_guest import (
+    LANE,
+    LIMIT_S,
+    MEMORY_MIB,
+    MakeConfig,
+    Started,
+    letters,
+    machine,
+    program,
+    require_firecracker,
+    started,
+)
 
 pytestmark = pytest.mark.guest
+__all__ = ["machine", "program", "started"]  # fixtures
 
-LANE = lane_named("firecracker/kvm")
-MEMORY_MIB = 32
-LIMIT_S = 20
 NOBODY = 65534
-# Firecracker enters in long mode with the first GiB mapped; 0x3f8 is the serial port, bit 0 of 0x3fd says that it has
-# something to read: the letter to go on with.
-PROGRAM = r"""
-.globl _start
-_start:
-    movb next(%rip), %al
-    movw $0x3f8, %dx
-    outb %al, %dx
-    movb $'\n', %al
-    outb %al, %dx
-    movb next(%rip), %al
-    incb %al
-    cmpb $'z', %al
-    jbe 1f
-    movb $'a', %al
-1:  movb %al, next(%rip)
-    movw $0x3fd, %dx
-    inb %dx, %al
-    testb $1, %al
-    jz 3f
-    movw $0x3f8, %dx
-    inb %dx, %al
-    movb %al, next(%rip)
-3:  movl $1000, %ecx
-2:  decl %ecx
-    jnz 2b
-    jmp _start
-.data
-next: .byte 'a'
-"""
-
-MakeConfig = Callable[[str], MachineConfig]
-Started = Callable[[MicroVM], MicroVM]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _firecracker_works() -> None:
-    """Nothing here can be judged without Firecracker and a KVM that runs the payload."""
-    if DRIVER.program.missing:
-        pytest.skip("not judged: no firecracker on PATH")
-    if problem := kvm.payload_problem():
-        pytest.skip(f"not judged: {problem}")
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The guest, as the ELF file that Firecracker takes for a kernel."""
-    directory = tmp_path_factory.mktemp("program")
-    (directory / "program.S").write_text(PROGRAM)
-    flags = ["-nostdlib", "-static", "-Wl,--build-id=none", "-Wl,-z,noseparate-code", "-Wl,-Ttext=0x1000000"]
-    run(["gcc", *flags, "-o", directory / "program", directory / "program.S"], timeout_s=60)
-    return directory / "program"
-
-
-@pytest.fixture
-def machine(spec: Spec, host_net: HostNet, tmp_path: Path) -> Iterator[MakeConfig]:
-    """A directory with a disk, and a namespace with a tap, for each VM of a test."""
-    with ExitStack() as stack:
-
-        def make(name: str) -> MachineConfig:
-            directory = tmp_path / name
-            directory.mkdir()
-            (directory / "rootfs.ext4").write_bytes(name.encode().ljust(1 << 20, b"."))
-            namespace = host_net.create(len(list(tmp_path.iterdir())))
-            stack.callback(namespace.remove)
-            card = NetworkCard(namespace.name, spec.network.tap_name, spec.network.guest_mac)
-            return MachineConfig(
-                name=name,
-                directory=directory,
-                disk=directory / "rootfs.ext4",
-                user=spec.vmm.first_user + namespace.vm_id,
-                memory_mib=MEMORY_MIB,
-                vcpus=spec.machine.vcpus,
-                card=card,
-            )
-
-        yield make
-
-
-@pytest.fixture
-def started() -> Iterator[Started]:
-    """Ends every VM that a test has started."""
-    with ExitStack() as stack:
-
-        def remember(vm: MicroVM) -> MicroVM:
-            stack.callback(vm.kill)
-            return vm
-
-        yield remember
-
-
-def letters(vm: MicroVM) -> str:
-    return "".join(line for line in vm.console.text.split("\n") if line in set(ascii_lowercase))
+    require_firecracker()
 
 
 def test_requests_and_answers_are_logged(program: Path, machine: MakeConfig, started: Started) -> None:

@@ -90,7 +90,7 @@ def test_qemu_uses_kvm_without_the_right_to_open_it(
     monkeypatch.setattr(command_line, "_cpu", lambda lane: "qemu64")
     disk = tmp_path / "disk"
     disk.write_bytes(bytes(1 << 20))
-    config = MachineConfig("kvm", tmp_path, disk, spec.vmm.first_user, spec.machine.memory_mib, 1)
+    config = MachineConfig("kvm", tmp_path, disk, spec.vmm.first_user, spec.machine.memory_mib, 1, spec.firecracker)
     vm = DRIVER.boot(lane_named("qemu/kvm"), config, kernel=kernel, boot_args=PROBE_BOOT_ARGS)
     try:
         assert isinstance(vm, QemuVM)

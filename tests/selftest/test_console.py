@@ -214,3 +214,28 @@ def test_panic_ends_every_wait(tmp_path: Path) -> None:
 
 def test_file_constants_leave_room() -> None:
     assert FILE_HEAD_BYTES + FILE_TAIL_BYTES < FILE_MAX_BYTES
+
+
+def test_silence_is_waited_for(tmp_path: Path) -> None:
+    with console_and_guest(tmp_path) as (console, guest):
+        console.wait_quiet(0.05, TIMEOUT_S)
+        stop = threading.Event()
+
+        def print_on() -> None:
+            while not stop.is_set():
+                guest.sendall(b"x\n")
+
+        printing = threading.Thread(target=print_on)
+        printing.start()
+        with pytest.raises(VMError, match=r"printed without a pause of 5 s for 0\.2 s"):
+            console.wait_quiet(5, 0.2)
+        stop.set()
+        printing.join()
+        console.wait_quiet(0.05, TIMEOUT_S)
+
+
+def test_silence_of_a_failed_vm_is_an_error(tmp_path: Path) -> None:
+    with console_and_guest(tmp_path) as (console, _):
+        console._failure.set("was removed")
+        with pytest.raises(VMFailedError, match="waiting for silence"):
+            console.wait_quiet(0.05, TIMEOUT_S)

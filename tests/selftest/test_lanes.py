@@ -10,7 +10,7 @@ import pytest
 from hornet.errors import CommandError, HostError, VMError
 from hornet.host.workspace import Workspace
 from hornet.spec.lane import Lane
-from hornet.spec.model import load_spec
+from hornet.spec.model import Spec, load_spec
 from hornet.vm import lanes
 from hornet.vmm.failure import VMFailedError
 from hornet.vmm.registry import LANES, driver_of, lane_named, vmm_programs
@@ -41,8 +41,9 @@ def test_only_a_verdict_is_remembered(name: str, tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("lane", LANES, ids=str)
-def test_each_lane_has_the_driver_of_its_vmm(lane: Lane) -> None:
+def test_each_lane_has_the_driver_of_its_vmm(lane: Lane, spec: Spec) -> None:
     driver = driver_of(lane)
     assert lane_named(str(lane)) == lane
     assert vmm_programs()[lane.vmm] == driver.program
-    assert set(driver.lane_settings(lane)) <= {"cpu", "boot_args"}
+    options = set(type(spec.firecracker.options).model_fields)
+    assert set(driver.lane_settings(lane, spec.firecracker)) <= {"cpu", "boot_args", *options}

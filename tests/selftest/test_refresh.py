@@ -81,6 +81,7 @@ def test_the_guests_programs_are_the_same_each_time(tmp_path: Path) -> None:
 
 
 KVM, TCG = Lane("qemu", "kvm"), Lane("qemu", "tcg")
+FIRECRACKER = Lane("firecracker", "kvm")
 
 
 def origin(lane: Lane = TCG, /, **changes: object) -> Origin:
@@ -90,14 +91,40 @@ def origin(lane: Lane = TCG, /, **changes: object) -> Origin:
 
 def test_a_snapshot_from_here_fits() -> None:
     made = origin(vmm_version="7.2")
-    assert compatibility.lane_problems(made, TCG, "7.2") == []
+    assert compatibility.lane_problems(made, TCG, "7.2", None) == []
     assert compatibility.machine_problems(made, SPEC.machine) == []
     assert compatibility.memory_problems(made, SPEC.machine.memory_mib << 20) == []
 
 
 def test_another_lane_or_version_is_named() -> None:
-    assert compatibility.lane_problems(origin(), KVM, "7.2") == ["taken in lane qemu/tcg, this is qemu/kvm"]
-    assert compatibility.lane_problems(origin(vmm_version="7.2"), TCG, "8.0") == ["taken by qemu 7.2, this is qemu 8.0"]
+    assert compatibility.lane_problems(origin(), KVM, "7.2", None) == ["taken in lane qemu/tcg, this is qemu/kvm"]
+    problems = compatibility.lane_problems(origin(vmm_version="7.2"), TCG, "8.0", None)
+    assert problems == ["taken by qemu 7.2, this is qemu 8.0"]
+
+
+@pytest.mark.parametrize(
+    ("taken", "here", "fits"),
+    [
+        ("8.0.0", "8.0.0", True),
+        ("8.1.0", "8.2.0", True),
+        ("8.2.0", "8.1.0", False),
+        ("8.0.0", "10.0.0", False),
+        (None, "8.0.0", False),
+        ("8.0.0", None, False),
+    ],
+)
+def test_another_version_fits_if_it_reads_the_format(taken: str | None, here: str | None, fits: bool) -> None:
+    made = origin(FIRECRACKER, vmm_version="1.13.2", snapshot_format=taken)
+    problems = compatibility.lane_problems(made, FIRECRACKER, "1.14.0", here)
+    assert bool(problems) is not fits
+    if taken and here and not fits:
+        assert f"it reads snapshots of format {here}, this one has {taken}" in problems[0]
+
+
+def test_memory_that_can_be_plugged_in_is_in_the_memory_file() -> None:
+    made = origin(memory_hotplug_mib=128)
+    assert compatibility.memory_problems(made, (SPEC.machine.memory_mib + 128) << 20) == []
+    assert compatibility.memory_problems(made, SPEC.machine.memory_mib << 20)
 
 
 @pytest.mark.parametrize("key", ["memory_mib", "vcpus"])

@@ -12,6 +12,7 @@ from hornet.errors import VMError
 from hornet.host.file_copy import copy_into
 from hornet.host.phases import timed
 from hornet.host.proc import run
+from hornet.spec.firecracker import Firecracker
 from hornet.spec.lane import Lane
 from hornet.vmm.driver import Driver, MachineConfig
 from hornet.vmm.process import open_given, prepare_jail
@@ -32,10 +33,13 @@ class QemuDriver:
             raise VMError(f"{PROGRAM.name} --version printed {text[:80]!r}, expected 'version N'")
         return found.group(1)
 
+    def snapshot_format(self) -> None:
+        """None: see Driver."""
+
     def prepare(self) -> None:
         prepare_jail()
 
-    def lane_settings(self, lane: Lane) -> dict[str, str]:
+    def lane_settings(self, lane: Lane, firecracker: Firecracker) -> dict[str, str]:
         return command_line.lane_settings(lane)
 
     def boot(self, lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> QemuVM:

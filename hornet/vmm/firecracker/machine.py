@@ -1,4 +1,4 @@
-"""Firecracker as a MicroVM, through its API on a Unix socket (Firecracker: src/firecracker/swagger/firecracker.yaml).
+"""A running Firecracker, through its API on a Unix socket (Firecracker: src/firecracker/swagger/firecracker.yaml).
 
 Firecracker writes the path of a VM's disk into its snapshots. Here it runs in the VM's own directory and gets only the
 disk's file name. A clone therefore opens the disk in its own directory, wherever that is. Firecracker opens its tap by
@@ -12,41 +12,35 @@ write all files that root owns. Firecracker's own solution, the jailer, is not u
 from __future__ import annotations
 
 import http.client
-import json
 import os
-import re
 import shutil
 import socket
 import time
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from hornet.errors import HornetError, VMError
 from hornet.foreign_file import parse_json, read_bytes
-from hornet.host.file_copy import open_private
 from hornet.host.phases import timed
-from hornet.host.proc import run
-from hornet.host.tools import HostTool
 from hornet.spec.lane import Lane
 from hornet.vmm.api_log import ApiLog
 from hornet.vmm.console import Console
-from hornet.vmm.driver import Driver, MachineConfig
+from hornet.vmm.driver import MachineConfig
 from hornet.vmm.failure import END_TIMEOUT_S, FailureSignal
-from hornet.vmm.process import Rights, claimed, last_words, log_tail, open_given, start_vmm
+from hornet.vmm.firecracker.api import TIMEOUT_S, Api
+from hornet.vmm.firecracker.page_faults import PageFaultServer
+from hornet.vmm.firecracker.program import program
+from hornet.vmm.firecracker.requests import DISK, Release, Request, create_request, load_request
+from hornet.vmm.process import Rights, claimed, last_words, log_tail, start_vmm
 
-PROGRAM = HostTool("firecracker", None, required=False)
-# Older ones announce devices in ways that the spec's kernel does not read (before 1.8), or are out of support.
-OLDEST = (1, 10)
-API_SOCKET = "api.sock"
+API_SOCKET, PAGES_SOCKET = "api.sock", "pages.sock"
 LOG_FILE = "vmm.log"
 METRICS_FILE = "metrics.json"
 # A line of some KiB for each flush.
 MAX_METRICS_BYTES = 4 << 20
 WRITTEN_MEMORY, WRITTEN_STATE = "written.mem", "written.snapshot"
 START_TIMEOUT_S = 20.0
-CALL_TIMEOUT_S = 60.0
 # Nothing signals that the socket exists. A start takes several milliseconds, so this adds little error.
 POLL_S = 0.0005
 
@@ -54,22 +48,25 @@ POLL_S = 0.0005
 class FirecrackerVM:
     """A running Firecracker. Made by FirecrackerDriver, not directly.
 
-    files: files that it opens through _inherited(). Without capabilities it can't enter other users' directories.
+    files: those that it opens through inherited_path(). Without capabilities it can't enter other users' directories.
     """
 
-    def __init__(self, lane: Lane, config: MachineConfig, files: Sequence[BinaryIO]) -> None:
+    def __init__(self, lane: Lane, config: MachineConfig, release: Release, files: Sequence[BinaryIO]) -> None:
         self.lane = lane
         self.config = config
+        self.release = release
         self.phases_ms: dict[str, float] = {}
         self._log = config.directory / LOG_FILE
         self._memory: list[Path] = []
+        self._pages: PageFaultServer | None = None
+        self._resumed_by_load = False
         self.failure = FailureSignal(config.name)
         with timed(self.phases_ms, "vmm_start_ms"):
             serial_end, serial_theirs = socket.socketpair()
             # Firecracker reads standard input only if it is a terminal or a pipe.
             typed_fd, keyboard_fd = os.pipe()
             keyboard = os.fdopen(keyboard_fd, "wb", buffering=0)
-            argv = [PROGRAM.name, "--api-sock", API_SOCKET, "--id", config.name]
+            argv = [program().name, "--api-sock", API_SOCKET, "--id", config.name]
             argv += ["--log-path", LOG_FILE, "--level", "Warn"]
             with serial_theirs, os.fdopen(typed_fd), claimed(config.disk) as disk_fd:
                 self._process = start_vmm(
@@ -87,7 +84,7 @@ class FirecrackerVM:
             )
             self._api_log = ApiLog(config.directory)
             try:
-                self._api = _Api(self._connect())
+                self._api = Api(self._connect())
             except HornetError as error:
                 self.give_up(error)
 
@@ -95,13 +92,18 @@ class FirecrackerVM:
         self.call("PATCH", "/vm", {"state": "Paused"})
 
     def resume(self) -> None:
+        if self._resumed_by_load:
+            self._resumed_by_load = False
+            return
         self.call("PATCH", "/vm", {"state": "Resumed"})
 
-    def snapshot(self, memory: Path, state: Path) -> None:
-        """Write memory and device state of the paused VM, which may be a clone. Raises VMError."""
+    def snapshot(self, memory: Path, state: Path, *, diff: bool = False) -> None:
+        """Write memory and device state of the paused VM, which may be a clone. Raises VMError.
+
+        diff: only the pages that were written since the last snapshot or since the load; see diff.merge().
+        """
         # Firecracker writes into the VM's own directory, its working directory, which it can always reach.
-        body = {"snapshot_type": "Full", "snapshot_path": WRITTEN_STATE, "mem_file_path": WRITTEN_MEMORY}
-        self.call("PUT", "/snapshot/create", body)
+        self.send(create_request(self.release, memory=WRITTEN_MEMORY, state=WRITTEN_STATE, diff=diff))
         try:
             shutil.move(self.config.directory / WRITTEN_MEMORY, memory)
             shutil.move(self.config.directory / WRITTEN_STATE, state)
@@ -109,17 +111,42 @@ class FirecrackerVM:
             raise VMError(f"{memory.parent}: can't be written: {error.strerror}", "free space there") from error
 
     def load(self, memory: BinaryIO, state: BinaryIO) -> None:
-        """Load memory, mapped private, and device state. The VM is paused afterwards."""
-        body = {
-            "snapshot_path": _inherited(state),
-            "mem_backend": {"backend_type": "File", "backend_path": _inherited(memory)},
-            "resume_vm": False,
-        }
-        self.call("PUT", "/snapshot/load", body)
-        self._memory = [Path(memory.name)]
+        """Load memory and device state. The VM is paused afterwards, except with the option resume_in_load.
+
+        Memory is mapped private or, with the backend Uffd, served page by page.
+        """
+        options = self.release.options
+        if options.memory_backend == "Uffd":
+            self._pages = PageFaultServer(self.config.directory, PAGES_SOCKET, memory)
+            backend = PAGES_SOCKET
+        else:
+            backend = inherited_path(memory)
+            self._memory = [Path(memory.name)]
+        self.send(load_request(self.config, self.release, backend=backend, state=inherited_path(state)))
+        self._resumed_by_load = options.resume_in_load
+
+    def exchange_disk(self, name: str) -> None:
+        """Make the guest use another file of the VM's directory as its disk; between load and resume, for example."""
+        self.call("PATCH", f"/drives/{DISK}", {"drive_id": DISK, "path_on_host": name})
 
     def set_balloon(self, taken_mib: int) -> None:
         self.call("PATCH", "/balloon", {"amount_mib": taken_mib})
+
+    def balloon_statistics(self) -> dict[str, Any]:
+        """What the guest's balloon reports of its memory; needs the option balloon_statistics_s. Raises VMError."""
+        return dict(self.call("GET", "/balloon/statistics"))
+
+    def start_hinting(self) -> None:
+        """Ask the guest for its free pages; needs the option free_page_hinting. Raises VMError."""
+        self.call("PATCH", "/balloon/hinting/start", {"acknowledge_on_stop": True})
+
+    def plug_memory(self, plugged_mib: int) -> None:
+        """Plug so much memory in; needs the option memory_hotplug_mib. Raises VMError."""
+        self.call("PATCH", "/hotplug/memory", {"requested_size_mib": plugged_mib})
+
+    def set_metadata(self, content: dict[str, Any]) -> None:
+        """What the guest reads at the metadata service; needs the option mmds. Raises VMError."""
+        self.call("PUT", "/mmds", content)
 
     def reported_load_ms(self) -> float:
         self.call("PUT", "/actions", {"action_type": "FlushMetrics"})
@@ -149,21 +176,30 @@ class FirecrackerVM:
         self.failure.set("was removed")
         self._process.kill()
         self._process.wait()
+        if self._pages:
+            self._pages.close()
+            self._pages = None
         if hasattr(self, "_api"):
             self._api.close()
         self._api_log.close()
         self.console.close()
 
-    def call(self, method: str, path: str, body: dict[str, Any]) -> None:
-        """One API call. Raises VMError with Firecracker's own message if Firecracker rejects it."""
-        with self._api_log.request(method=method, path=path, body=body) as exchange:
-            exchange.answer = self._explained_call(method, path, body)
+    def send(self, request: Request) -> None:
+        """One request to the API. Raises VMError."""
+        self.call(request.method, request.path, request.body)
 
-    def _explained_call(self, method: str, path: str, body: dict[str, Any]) -> int:
+    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """One API call; returns the answer's JSON. Raises VMError with Firecracker's message if it is rejected."""
+        with self._api_log.request(method=method, path=path, body=body) as exchange:
+            status, content = self._explained_call(method, path, body)
+            exchange.answer = status if content is None else content
+        return content
+
+    def _explained_call(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, Any]:
         self.failure.check(f"asking Firecracker to {method} {path}")
         try:
             return self._api.call(method, path, body)
-        except (OSError, http.client.HTTPException, VMError) as error:
+        except (OSError, http.client.HTTPException, ValueError, VMError) as error:
             if not isinstance(error, VMError | TimeoutError) and self.failure.wait(END_TIMEOUT_S):
                 raise self.failure.error(f"asking Firecracker to {method} {path}") from error
             timed_out = isinstance(error, TimeoutError)
@@ -185,7 +221,7 @@ class FirecrackerVM:
         # Through a descriptor, because the path of a Unix socket may have at most 107 bytes.
         directory_fd = os.open(self.config.directory, os.O_PATH | os.O_DIRECTORY)
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        connection.settimeout(CALL_TIMEOUT_S)
+        connection.settimeout(TIMEOUT_S)
         try:
             while True:
                 try:
@@ -207,108 +243,6 @@ class FirecrackerVM:
             os.close(directory_fd)
 
 
-class _Api(http.client.HTTPConnection):
-    """HTTP over a Unix socket that is already connected."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        super().__init__("localhost", timeout=CALL_TIMEOUT_S)
-        self.sock = connection
-
-    def call(self, method: str, path: str, body: dict[str, Any]) -> int:
-        """One request; returns the HTTP status. Raises VMError with Firecracker's message for 300 and above."""
-        self.request(method, path, json.dumps(body), {"Content-Type": "application/json"})
-        answer = self.getresponse()
-        text = answer.read().decode(errors="replace")
-        if answer.status >= 300:
-            raise VMError(f"HTTP {answer.status}: {_fault(text)}")
-        return answer.status
-
-
-def _fault(text: str) -> str:
-    try:
-        return str(json.loads(text)["fault_message"])
-    except (ValueError, KeyError, TypeError):
-        return text
-
-
-def _set_up(vm: FirecrackerVM, kernel: str, boot_args: str) -> None:
-    config = vm.config
-    # Not the root device: Firecracker would append `root=/dev/vda rw` to the boot arguments, after a `ro` of ours. They
-    # name the root themselves.
-    disk = {"drive_id": "rootfs", "path_on_host": config.disk.name, "is_root_device": False, "is_read_only": False}
-    bodies: list[tuple[str, dict[str, Any]]] = [
-        ("/machine-config", {"vcpu_count": config.vcpus, "mem_size_mib": config.memory_mib}),
-        ("/boot-source", {"kernel_image_path": kernel, "boot_args": boot_args}),
-        ("/drives/rootfs", disk),
-        ("/balloon", {"amount_mib": 0, "deflate_on_oom": False}),
-        ("/entropy", {}),
-    ]
-    if config.card:
-        card = {"iface_id": "eth0", "host_dev_name": config.card.tap, "guest_mac": config.card.mac}
-        bodies.append(("/network-interfaces/eth0", card))
-    try:
-        for path, body in [*bodies, ("/actions", {"action_type": "InstanceStart"})]:
-            vm.call("PUT", path, body)
-    except HornetError as error:
-        vm.give_up(error)
-
-
-def _inherited(file: BinaryIO) -> str:
+def inherited_path(file: BinaryIO) -> str:
     """The path under which a process opens a file whose descriptor it inherited."""
     return f"/proc/self/fd/{file.fileno()}"
-
-
-class FirecrackerDriver:
-    """Firecracker's driver."""
-
-    program = PROGRAM
-
-    def version(self) -> str:
-        text = run([PROGRAM.name, "--version"], timeout_s=20).output
-        found = re.search(r"Firecracker v(\d+\.\d+\S*)", text)
-        if not found:
-            raise VMError(f"{PROGRAM.name} --version printed {text[:80]!r}, expected 'Firecracker vN.N'")
-        return found.group(1)
-
-    def prepare(self) -> None:
-        """Check the version, so that the first VM does not wait for it. Raises VMError for one that is too old."""
-        _require_supported()
-
-    def lane_settings(self, lane: Lane) -> dict[str, str]:
-        """Empty: a Firecracker guest sees only the machine of the spec and the host's CPU."""
-        return {}
-
-    def boot(self, lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> FirecrackerVM:
-        _require_supported()
-        with open_given(kernel) as stream:
-            vm = FirecrackerVM(lane, config, [stream])
-            _set_up(vm, _inherited(stream), boot_args)
-        return vm
-
-    def restore(
-        self, lane: Lane, config: MachineConfig, *, memory: Path, state: Path, snapshottable: bool = False
-    ) -> FirecrackerVM:
-        """See Driver. snapshottable has no effect: every clone can be snapshotted."""
-        with open_given(memory) as ram, open_given(state) as stream:
-            vm = FirecrackerVM(lane, config, [ram, stream])
-            try:
-                open_private(config.directory / METRICS_FILE, "xb").close()
-                vm.call("PUT", "/metrics", {"metrics_path": METRICS_FILE})
-                with timed(vm.phases_ms, "load_ms"):
-                    vm.load(ram, stream)
-            except HornetError as error:
-                vm.give_up(error)
-        return vm
-
-
-DRIVER: Driver = FirecrackerDriver()
-
-
-@cache
-def _require_supported() -> None:
-    version = DRIVER.version()
-    if tuple(int(number) for number in re.findall(r"\d+", version)[:2]) < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise VMError(
-            f"{PROGRAM.name} on PATH is version {version}, expected {oldest} or newer", "take a newer release binary"
-        )

@@ -1,0 +1,106 @@
+"""Firecracker's releases, what each can do and what goes wrong in it, and the lane's options: spec/firecracker.toml."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, get_args
+
+from pydantic import Field, model_validator
+
+from hornet.spec.types import DAY_S, Line, Table, Token, Version
+
+Numbers = tuple[int, ...]
+Feature = Literal[
+    "huge_pages",
+    "transparent_huge_pages",
+    "network_overrides",
+    "load_tracks_dirty_pages",
+    "diff_without_tracking",
+    "free_page_reporting",
+    "free_page_hinting",
+    "memory_hotplug",
+    "clock_realtime",
+    "vsock_override",
+    "load_huge_pages",
+]
+Releases = Annotated[list[Version], Field(min_length=1)]
+
+
+class FirecrackerHazard(Table):
+    """What goes wrong in a restored guest. mended: the releases that first lack it; from_kernel: guests that do."""
+
+    mended: Releases
+    from_kernel: Version | None = None
+    text: Line
+
+
+class FirecrackerOptions(Table):
+    """What a VM of the lane has beside the machine of the spec. Each needs a release that can do it.
+
+    balloon_statistics_s: the interval of the balloon's statistics in seconds; 0: none. memory_hotplug_mib: how much
+    memory can be plugged in later.
+    """
+
+    track_dirty_pages: bool
+    huge_pages: Literal["None", "2M", "Transparent"]
+    memory_backend: Literal["File", "Uffd"]
+    resume_in_load: bool
+    override_tap: bool
+    override_vsock: bool
+    clock_realtime: bool
+    cpu_template: Literal["None", "T2", "T2S", "T2CL", "T2A", "C3"]
+    balloon_statistics_s: Annotated[int, Field(ge=0, le=DAY_S)]
+    free_page_reporting: bool
+    free_page_hinting: bool
+    memory_hotplug_mib: Annotated[int, Field(ge=0, le=1 << 20, multiple_of=128)]
+    vsock: bool
+    mmds: bool
+
+
+class Firecracker(Table):
+    """The table of releases, and the lane's options."""
+
+    oldest: Version
+    features: dict[Feature, Releases]
+    hazards: dict[Token, FirecrackerHazard]
+    options: FirecrackerOptions
+
+    @model_validator(mode="after")
+    def _complete(self) -> Firecracker:
+        if missing := [name for name in get_args(Feature) if name not in self.features]:
+            raise ValueError(f"features: missing: {', '.join(missing)}")
+        return self
+
+    def supports(self, version: str) -> bool:
+        """Whether the driver supports a release."""
+        return numbers(version) >= numbers(self.oldest)
+
+    def has(self, feature: Feature, version: str) -> bool:
+        """Whether a release has a feature."""
+        return includes(self.features[feature], version)
+
+    def hazards_of(self, version: str, kernel: str) -> dict[str, str]:
+        """The hazards of a release with guests of a version of Linux: a sentence for each, by name."""
+        return {
+            name: hazard.text
+            for name, hazard in self.hazards.items()
+            if not includes(hazard.mended, version)
+            and not (hazard.from_kernel and numbers(kernel) >= numbers(hazard.from_kernel))
+        }
+
+    def oldest_without_hazards(self) -> str:
+        """The oldest release without any hazard, whatever the guest: for frozen snapshots."""
+        return max((hazard.mended[-1] for hazard in self.hazards.values()), key=numbers)
+
+
+def numbers(version: str) -> Numbers:
+    """The numbers of a version, as in `1.16.1`; what follows them, as in `1.17.0-dev`, does not count."""
+    found = re.match(r"\d+(?:\.\d+)*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()
+
+
+def includes(first: list[str], version: str) -> bool:
+    """Whether a release is, or comes after, one of those that first had something; see `features` in the spec."""
+    found = numbers(version)
+    *backports, general = map(numbers, first)
+    return found >= general or any(found[:2] == backport[:2] and found >= backport for backport in backports)

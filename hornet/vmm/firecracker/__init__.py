@@ -1,0 +1,1 @@
+"""Firecracker as a MicroVM: the lane firecracker/kvm (docs/firecracker.md)."""

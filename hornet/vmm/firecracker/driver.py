@@ -1,0 +1,81 @@
+"""Boot and restore VMs with Firecracker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hornet.errors import HornetError, VMError
+from hornet.host.file_copy import open_private
+from hornet.host.phases import timed
+from hornet.host.tools import HostTool
+from hornet.spec.firecracker import Firecracker
+from hornet.spec.lane import Lane
+from hornet.vmm.driver import Driver, MachineConfig
+from hornet.vmm.firecracker import program as installed
+from hornet.vmm.firecracker.machine import METRICS_FILE, FirecrackerVM, inherited_path
+from hornet.vmm.firecracker.requests import Release, boot_requests
+from hornet.vmm.process import open_given
+
+
+class FirecrackerDriver:
+    """Firecracker's driver."""
+
+    @property
+    def program(self) -> HostTool:
+        return installed.program()
+
+    def version(self) -> str:
+        return installed.version()
+
+    def snapshot_format(self) -> str:
+        return installed.snapshot_format()
+
+    def prepare(self) -> None:
+        """Ask for the version, so that the first VM does not wait for it."""
+        installed.version()
+
+    def lane_settings(self, lane: Lane, firecracker: Firecracker) -> dict[str, str]:
+        """The lane's options: devices, and how memory is backed."""
+        return {name: str(value) for name, value in firecracker.options.model_dump().items()}
+
+    def boot(self, lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> FirecrackerVM:
+        release = supported(config.firecracker)
+        with open_given(kernel) as stream:
+            requests = boot_requests(config, release, kernel=inherited_path(stream), boot_args=boot_args)
+            vm = FirecrackerVM(lane, config, release, [stream])
+            try:
+                for request in requests:
+                    vm.send(request)
+            except HornetError as error:
+                vm.give_up(error)
+        return vm
+
+    def restore(
+        self, lane: Lane, config: MachineConfig, *, memory: Path, state: Path, snapshottable: bool = False
+    ) -> FirecrackerVM:
+        """See Driver. snapshottable has no effect: every clone can be snapshotted."""
+        release = supported(config.firecracker)
+        with open_given(memory) as ram, open_given(state) as stream:
+            vm = FirecrackerVM(lane, config, release, [ram, stream])
+            try:
+                open_private(config.directory / METRICS_FILE, "xb").close()
+                vm.call("PUT", "/metrics", {"metrics_path": METRICS_FILE})
+                with timed(vm.phases_ms, "load_ms"):
+                    vm.load(ram, stream)
+            except HornetError as error:
+                vm.give_up(error)
+        return vm
+
+
+DRIVER: Driver = FirecrackerDriver()
+
+
+def supported(table: Firecracker) -> Release:
+    """The installed release. Raises VMError for one that is too old."""
+    version = installed.version()
+    if not table.supports(version):
+        raise VMError(
+            f"{installed.program().name} is version {version}, expected {table.oldest} or newer",
+            "take a newer release binary",
+        )
+    return Release(version, table)

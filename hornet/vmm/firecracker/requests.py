@@ -1,0 +1,148 @@
+"""What the driver asks of Firecracker, as data (Firecracker: src/firecracker/swagger/firecracker.yaml).
+
+Each function knows from the release what it may ask. Raises VMError for an option that the release does not have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hornet.errors import VMError
+from hornet.spec.firecracker import Feature, Firecracker, FirecrackerOptions
+from hornet.vmm.driver import MachineConfig
+
+DISK, CARD = "rootfs", "eth0"
+# Relative to the VM's directory, so that a clone has its own.
+VSOCK_SOCKET = "vsock.sock"
+GUEST_CID = 3
+MMDS_ADDRESS = "169.254.169.254"
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request to the API."""
+
+    method: str
+    path: str
+    body: Body
+
+
+@dataclass(frozen=True)
+class Release:
+    """The Firecracker that is asked: its version, and the table that says what it can do."""
+
+    version: str
+    table: Firecracker
+
+    def has(self, feature: Feature) -> bool:
+        """Whether it has a feature."""
+        return self.table.has(feature, self.version)
+
+    def require(self, feature: Feature, option: str) -> None:
+        """Raises VMError if it lacks a feature that an option of the spec needs."""
+        if not self.has(feature):
+            first = ", ".join(self.table.features[feature])
+            raise VMError(
+                f"Firecracker {self.version} has no {feature}, which firecracker.options.{option} needs: "
+                f"expected {first} or newer",
+                "take a newer Firecracker (--firecracker), or leave the option out",
+            )
+
+    @property
+    def options(self) -> FirecrackerOptions:
+        """The options of the lane."""
+        return self.table.options
+
+
+def boot_requests(config: MachineConfig, release: Release, *, kernel: str, boot_args: str) -> list[Request]:
+    """Everything that makes a VM and starts it, in order. kernel: its path as Firecracker sees it."""
+    options = release.options
+    bodies: list[tuple[str, Body]] = [
+        ("/machine-config", _machine(config, release)),
+        ("/boot-source", {"kernel_image_path": kernel, "boot_args": boot_args}),
+        # Not the root device: Firecracker would append `root=/dev/vda rw` to the boot arguments, after a `ro` of ours.
+        # They name the root themselves.
+        (
+            f"/drives/{DISK}",
+            {"drive_id": DISK, "path_on_host": config.disk.name, "is_root_device": False, "is_read_only": False},
+        ),
+        ("/balloon", _balloon(release)),
+        ("/entropy", {}),
+    ]
+    if config.card:
+        card = {"iface_id": CARD, "host_dev_name": config.card.tap, "guest_mac": config.card.mac}
+        bodies.append((f"/network-interfaces/{CARD}", card))
+    if options.mmds:
+        mmds = {"version": "V2", "network_interfaces": [CARD], "ipv4_address": MMDS_ADDRESS}
+        bodies.append(("/mmds/config", mmds))
+    if options.vsock:
+        bodies.append(("/vsock", {"guest_cid": GUEST_CID, "uds_path": VSOCK_SOCKET}))
+    if options.memory_hotplug_mib:
+        release.require("memory_hotplug", "memory_hotplug_mib")
+        bodies.append(("/hotplug/memory", {"total_size_mib": options.memory_hotplug_mib}))
+    return [Request("PUT", path, body) for path, body in [*bodies, ("/actions", {"action_type": "InstanceStart"})]]
+
+
+def _machine(config: MachineConfig, release: Release) -> Body:
+    options = release.options
+    body: Body = {"vcpu_count": config.vcpus, "mem_size_mib": config.memory_mib}
+    if options.track_dirty_pages:
+        body["track_dirty_pages"] = True
+    if options.huge_pages != "None":
+        transparent = options.huge_pages == "Transparent"
+        release.require("transparent_huge_pages" if transparent else "huge_pages", "huge_pages")
+        body["huge_pages"] = options.huge_pages
+    if options.cpu_template != "None":
+        body["cpu_template"] = options.cpu_template
+    return body
+
+
+def _balloon(release: Release) -> Body:
+    options = release.options
+    # With deflate_on_oom Linux would not change MemTotal, and a guest could take back what was taken.
+    body: Body = {"amount_mib": 0, "deflate_on_oom": False}
+    if options.balloon_statistics_s:
+        body["stats_polling_interval_s"] = options.balloon_statistics_s
+    if options.free_page_reporting:
+        release.require("free_page_reporting", "free_page_reporting")
+        body["free_page_reporting"] = True
+    if options.free_page_hinting:
+        release.require("free_page_hinting", "free_page_hinting")
+        body["free_page_hinting"] = True
+    return body
+
+
+def create_request(release: Release, *, memory: str, state: str, diff: bool) -> Request:
+    """Write the paused VM's memory and device state. diff: only pages written since the last snapshot or the load."""
+    if diff and not release.options.track_dirty_pages:
+        release.require("diff_without_tracking", "track_dirty_pages = false, with a diff snapshot,")
+    kind = "Diff" if diff else "Full"
+    return Request("PUT", "/snapshot/create", {"snapshot_type": kind, "snapshot_path": state, "mem_file_path": memory})
+
+
+def load_request(config: MachineConfig, release: Release, *, backend: str, state: str) -> Request:
+    """Load a snapshot. backend: the path of the memory file or, for Uffd, of the page server's socket."""
+    options = release.options
+    body: Body = {
+        "snapshot_path": state,
+        "mem_backend": {"backend_type": options.memory_backend, "backend_path": backend},
+        "resume_vm": options.resume_in_load,
+    }
+    if options.track_dirty_pages:
+        tracks = release.has("load_tracks_dirty_pages")
+        body["track_dirty_pages" if tracks else "enable_diff_snapshots"] = True
+    if options.override_tap and config.card:
+        release.require("network_overrides", "override_tap")
+        body["network_overrides"] = [{"iface_id": CARD, "host_dev_name": config.card.tap}]
+    if options.override_vsock:
+        release.require("vsock_override", "override_vsock")
+        body["vsock_override"] = {"uds_path": VSOCK_SOCKET}
+    if options.clock_realtime:
+        release.require("clock_realtime", "clock_realtime")
+        body["clock_realtime"] = True
+    if release.options.huge_pages != "None" and release.has("load_huge_pages"):
+        body["huge_pages"] = options.huge_pages
+    return Request("PUT", "/snapshot/load", body)

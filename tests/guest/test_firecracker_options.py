@@ -1,0 +1,242 @@
+"""The options of the lane firecracker/kvm on the real thing; the table of releases against what the installed one does.
+
+The guest is the one of test_firecracker.py, which has no drivers: what only a driver in the guest could do is not seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hornet.errors import VMError
+from hornet.spec.firecracker import Feature
+from hornet.spec.model import Spec
+from hornet.vmm.driver import MachineConfig
+from hornet.vmm.firecracker.diff import merge
+from hornet.vmm.firecracker.driver import DRIVER, FirecrackerDriver, supported
+from hornet.vmm.firecracker.machine import FirecrackerVM
+from tests.support.api_description import ApiDescription
+from tests.support.tiny_guest import (
+    LANE,
+    LIMIT_S,
+    MEMORY_MIB,
+    MakeConfig,
+    Started,
+    letters,
+    machine,
+    program,
+    require_firecracker,
+    started,
+)
+
+pytestmark = pytest.mark.guest
+__all__ = ["machine", "program", "started"]  # fixtures
+
+FIRECRACKER = FirecrackerDriver()
+Configured = Callable[..., MachineConfig]
+# Options that any release has, and those that need a feature of that name.
+EVERYWHERE: dict[str, Any] = {"track_dirty_pages": True, "balloon_statistics_s": 1, "vsock": True, "mmds": True}
+BOOT_FEATURES: dict[Feature, Any] = {"free_page_reporting": True, "free_page_hinting": True, "memory_hotplug": 128}
+OPTION_OF: dict[Feature, str] = {"memory_hotplug": "memory_hotplug_mib", "network_overrides": "override_tap"}
+LOAD_FEATURES: dict[Feature, Any] = {"network_overrides": True, "clock_realtime": True}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _firecracker_works() -> None:
+    require_firecracker()
+
+
+@pytest.fixture
+def configured(machine: MakeConfig, spec: Spec) -> Configured:
+    """A machine with options."""
+
+    def make(name: str, **options: Any) -> MachineConfig:
+        chosen = spec.firecracker.options.model_copy(update=options)
+        return replace(machine(name), firecracker=spec.firecracker.model_copy(update={"options": chosen}))
+
+    return make
+
+
+@pytest.fixture
+def boot(program: Path, started: Started) -> Callable[[MachineConfig], FirecrackerVM]:
+    def make(config: MachineConfig) -> FirecrackerVM:
+        vm = FIRECRACKER.boot(LANE, config, kernel=program, boot_args="")
+        started(vm)
+        vm.console.wait_for("^b$", LIMIT_S)
+        return vm
+
+    return make
+
+
+@pytest.fixture
+def restore(started: Started) -> Callable[..., FirecrackerVM]:
+    def make(config: MachineConfig, memory: Path, state: Path) -> FirecrackerVM:
+        vm = FIRECRACKER.restore(LANE, config, memory=memory, state=state)
+        started(vm)
+        return vm
+
+    return make
+
+
+def snapshot(vm: FirecrackerVM, directory: Path, name: str = "vm", *, diff: bool = False) -> tuple[Path, Path]:
+    memory, state = directory / f"{name}.mem", directory / f"{name}.snapshot"
+    vm.pause()
+    vm.snapshot(memory, state, diff=diff)
+    return memory, state
+
+
+def written_bytes(path: Path) -> int:
+    return path.stat().st_blocks * 512
+
+
+def test_diff_snapshots_hold_what_was_written(configured: Configured, boot: Any, restore: Any, tmp_path: Path) -> None:
+    vm = boot(configured("parent", track_dirty_pages=True))
+    memory, state = snapshot(vm, tmp_path)
+    before = letters(vm)
+    vm.resume()
+    vm.console.wait_for(f"^{chr(ord(before[-1]) + 2)}$", LIMIT_S)
+    changes, later = snapshot(vm, tmp_path, "diff", diff=True)
+    last = letters(vm)[-1]
+    vm.kill()
+    assert changes.stat().st_size == memory.stat().st_size == MEMORY_MIB << 20
+    assert 0 < written_bytes(changes) < 1 << 20, "the guest writes one page"
+    merge(changes, memory)
+    clone = restore(configured("clone", track_dirty_pages=True), memory, later)
+    clone.resume()
+    clone.console.wait_for("^[a-z]$", LIMIT_S)
+    assert letters(clone)[0] in (last, chr(ord(last) + 1))
+    again, _ = snapshot(clone, tmp_path, "again", diff=True)
+    assert 0 < written_bytes(again) < 1 << 20, "a clone's pages are tracked too"
+    assert state.exists()
+
+
+def test_page_faults_are_served(configured: Configured, boot: Any, restore: Any, tmp_path: Path) -> None:
+    vm = boot(configured("parent"))
+    memory, state = snapshot(vm, tmp_path)
+    vm.kill()
+    before = memory.read_bytes()
+    for name in ("first", "second"):
+        clone = restore(configured(name, memory_backend="Uffd"), memory, state)
+        assert clone.memory_files() == []
+        clone.resume()
+        clone.console.wait_for("^[c-z]$", LIMIT_S)
+        clone.kill()
+    assert memory.read_bytes() == before
+
+
+def test_guest_runs_after_the_load(configured: Configured, boot: Any, restore: Any, tmp_path: Path) -> None:
+    vm = boot(configured("parent"))
+    files = snapshot(vm, tmp_path)
+    vm.kill()
+    clone = restore(configured("clone", resume_in_load=True), *files)
+    clone.console.wait_for("^[a-z]$", LIMIT_S)
+    clone.resume()
+    clone.pause()
+
+
+def test_disk_is_exchanged_between_load_and_resume(
+    configured: Configured, boot: Any, restore: Any, tmp_path: Path
+) -> None:
+    vm = boot(configured("parent"))
+    files = snapshot(vm, tmp_path)
+    vm.kill()
+    config = configured("clone")
+    other = config.directory / "other.ext4"
+    other.write_bytes(b"x" * (1 << 20))
+    clone = restore(config, *files)
+    clone.exchange_disk(other.name)
+    clone.resume()
+    assert other in {path.resolve() for path in Path(f"/proc/{clone.pid}/fd").iterdir()}
+
+
+def test_options_of_every_release_are_accepted(configured: Configured, boot: Any, restore: Any, tmp_path: Path) -> None:
+    config = configured("parent", **EVERYWHERE)
+    vm = boot(config)
+    vm.set_metadata({"latest": {"agent": "one"}})
+    assert vm.balloon_statistics()["target_mib"] == 0
+    assert (config.directory / "vsock.sock").is_socket()
+    files = snapshot(vm, tmp_path)
+    vm.kill()
+    clone_config = configured("clone", **EVERYWHERE)
+    restore(clone_config, *files).resume()
+    assert (clone_config.directory / "vsock.sock").is_socket(), "a clone has a socket of its own"
+
+
+@pytest.mark.parametrize("feature", BOOT_FEATURES)
+def test_boot_feature_works_in_the_releases_of_the_table(
+    feature: Feature, configured: Configured, boot: Any, spec: Spec
+) -> None:
+    option = OPTION_OF.get(feature, feature)
+    config = configured("vm", **{option: BOOT_FEATURES[feature]})
+    if spec.firecracker.has(feature, DRIVER.version()):
+        boot(config)
+        return
+    with pytest.raises(VMError, match=f"has no {feature}, which"):
+        boot(config)
+    with pytest.raises(VMError, match="HTTP 400"):
+        boot(_as_if_it_had(feature, config))
+
+
+@pytest.mark.parametrize("feature", LOAD_FEATURES)
+def test_load_feature_works_in_the_releases_of_the_table(
+    feature: Feature, configured: Configured, boot: Any, restore: Any, spec: Spec, tmp_path: Path
+) -> None:
+    vm = boot(configured("parent"))
+    files = snapshot(vm, tmp_path)
+    vm.kill()
+    options = {OPTION_OF.get(feature, feature): LOAD_FEATURES[feature]}
+    if spec.firecracker.has(feature, DRIVER.version()):
+        clone = restore(configured("clone", **options), *files)
+        clone.resume()
+        clone.console.wait_for("^[a-z]$", LIMIT_S)
+        return
+    with pytest.raises(VMError, match=f"has no {feature}, which"):
+        restore(configured("refused", **options), *files)
+    with pytest.raises(VMError, match="HTTP 400"):
+        restore(_as_if_it_had(feature, configured("clone", **options)), *files)
+
+
+def _as_if_it_had(feature: Feature, config: MachineConfig) -> MachineConfig:
+    """The driver then asks for what this release lacks: so the table does not refuse too much."""
+    features = {**config.firecracker.features, feature: ["1.0.0"]}
+    return replace(config, firecracker=config.firecracker.model_copy(update={"features": features}))
+
+
+def test_every_option_follows_the_api_description(
+    configured: Configured, pytestconfig: pytest.Config, boot: Any, restore: Any, tmp_path: Path, spec: Spec
+) -> None:
+    """What the release has of all options at once, in the life of a VM and of its clone."""
+    if not (given := pytestconfig.getoption("api_description")):
+        pytest.skip("not judged: no --api-description=FILE, Firecracker's src/firecracker/swagger/firecracker.yaml")
+    description = ApiDescription.read(Path(given))
+    release = supported(spec.firecracker)
+
+    def available(features: dict[Feature, Any]) -> dict[str, Any]:
+        return {OPTION_OF.get(name, name): value for name, value in features.items() if release.has(name)}
+
+    options = {**EVERYWHERE, **available(BOOT_FEATURES)}
+    parent = configured("parent", **options)
+    vm = boot(parent)
+    vm.set_metadata({})
+    for asked in (vm.balloon_statistics, vm.start_hinting, lambda: vm.plug_memory(128)):
+        with suppress(VMError):  # the guest has no drivers; the requests are judged all the same
+            asked()
+    memory, state = snapshot(vm, tmp_path)
+    vm.kill()
+    clone = configured("clone", **options, **available(LOAD_FEATURES))
+    restored = restore(clone, memory, state)
+    restored.exchange_disk("rootfs.ext4")
+    restored.resume()
+    lines = [line for config in (parent, clone) for line in (config.directory / "api.jsonl").read_text().splitlines()]
+    requests = [json.loads(line)["request"] for line in lines]
+    if release.has("load_tracks_dirty_pages"):
+        assert [problem for request in requests for problem in description.problems(request)] == []
+    used, described = description.coverage(requests)
+    print(f"API {description.version}: {used} of {described} changing operations are used")
+    assert used > 0
