@@ -73,7 +73,11 @@ class BrokenSnapshotError(SnapshotError):
     """
 
 
-class Ext4Error(HornetError):
+class ImageError(HornetError):
+    """An image cannot be read or judged: its files, or the archive that holds them."""
+
+
+class Ext4Error(ImageError):
     """A file is not an ext4 image, or cannot be judged."""
 
 

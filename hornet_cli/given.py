@@ -8,13 +8,33 @@ from typing import Annotated
 
 import typer
 
+from hornet.formats.archives.source import ImageSource, parse_source
+
 DEFAULT_TIER = "standard"
 
 SnapshotOption = Annotated[
     Path | None, typer.Option(exists=True, file_okay=False, help="Judge this snapshot instead of building one.")
 ]
+
+
+def _source(text: str) -> ImageSource:
+    """The value of --image. Raises BadParameter if it is not there."""
+    source = parse_source(text)
+    if not source.path.exists():
+        raise typer.BadParameter(f"{source.path}: no such file or directory")
+    if source.boots and source.path.is_dir():
+        raise typer.BadParameter(f"{source.path}: a directory: write dir:{source.path}, or oci:{source.path}")
+    return source
+
+
 ImageOption = Annotated[
-    Path | None, typer.Option(exists=True, dir_okay=False, help="Judge this root file system instead of building one.")
+    ImageSource | None,
+    typer.Option(
+        parser=_source,
+        metavar="FILE|oci:DIR|tar:FILE|dir:DIR",
+        help="Judge this root file system instead of building one: an ext4 file; or, by its files only, an OCI image "
+        "layout, a tar or a directory.",
+    ),
 ]
 KernelOption = Annotated[
     Path | None, typer.Option(exists=True, dir_okay=False, help="The vmlinux to judge, of --snapshot or with --image.")
@@ -30,7 +50,7 @@ class Given:
     """Paths of what is judged; None for what the suite builds."""
 
     snapshot: Path | None = None
-    image: Path | None = None
+    image: ImageSource | None = None
     kernel: Path | None = None
     ssh_key: Path | None = None
 
@@ -41,8 +61,9 @@ class Given:
 
     def arguments(self) -> list[str]:
         """The options of pytest."""
-        paths = {"snapshot": self.snapshot, "image": self.image, "kernel": self.kernel, "ssh-key": self.ssh_key}
-        return [f"--{name}={path.resolve()}" for name, path in paths.items() if path]
+        paths = {"snapshot": self.snapshot, "kernel": self.kernel, "ssh-key": self.ssh_key}
+        image = [f"--image={self.image.resolved()}"] if self.image else []
+        return [*image, *(f"--{name}={path.resolve()}" for name, path in paths.items() if path)]
 
     def tier(self, wanted: str | None) -> str:
         """The tier to judge by: `wanted`, else the one in the snapshot's manifest, else the default."""

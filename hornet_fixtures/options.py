@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import HornetError
+from hornet.formats.archives.source import parse_source
 from hornet.installation import TESTS
 from hornet.spec.model import load_spec
 from hornet.text import printable
@@ -57,7 +58,8 @@ def check_options(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     for name in PATHS:
         given = config.getoption(name)
-        if given and not Path(given).exists():
+        path = parse_source(given).path if given and name == "image" else Path(given or ".")
+        if not path.exists():
             raise pytest.UsageError(f"--{name.replace('_', '-')} {printable(given)}: no such file or directory")
 
 
@@ -104,9 +106,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--snapshot", metavar="DIR", help="judge this snapshot instead of building one")
     group.addoption(
         "--image",
-        metavar="FILE",
+        metavar="FILE|oci:DIR|tar:FILE|dir:DIR",
         help="judge this root file system instead of building one; if it was made elsewhere, it must bring up eth0 "
-        "and sshd by itself and accept --ssh-key",
+        "and sshd by itself and accept --ssh-key; of an OCI image layout, a tar and a directory only the files are "
+        "judged, without a VM",
     )
     group.addoption("--kernel", metavar="FILE", help="boot and judge this vmlinux instead of building one")
     group.addoption(

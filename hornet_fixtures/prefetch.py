@@ -70,7 +70,8 @@ def start_all(request: pytest.FixtureRequest) -> None:
     """
     if hasattr(request.config, "workerinput"):
         return
-    needed = {name for item in request.session.items for name in _prefetched_by(item)}
+    items = [item for item in request.session.items if not item.get_closest_marker("skip")]
+    needed = {name for item in items for name in _prefetched_by(item)}
     futures = request.config.stash.setdefault(FUTURES, [])
     for name in sorted(needed, key=lambda name: _TIMELINES[name].start_s):
         try:

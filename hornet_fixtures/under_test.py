@@ -13,12 +13,13 @@ from builders.rootfs import build_rootfs
 from builders.snapshots import build_snapshot
 from hornet.errors import SnapshotError
 from hornet.foreign_file import ForeignFileError, open_foreign
+from hornet.formats.archives.source import ImageSource, Kind, parse_source
 from hornet.formats.ext4.superblock import MAX_IMAGE_BYTES
 from hornet.formats.kernel_file import require_vmlinux
 from hornet.host.artifact_store import file_sha256
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
-from hornet.procedures.judge_image import ImageProblems, judge_image
+from hornet.procedures.judge_image import ImageProblems, judge_source
 from hornet.snapshot import Bundle, open_bundle
 from hornet.spec.model import Spec
 from hornet.spec.tiers import Tier
@@ -30,8 +31,15 @@ from hornet_fixtures.tiers import built_tier, judged_tier
 class Image:
     """A root file system. manifest: the builder's manifest; empty for an image that was made elsewhere."""
 
-    path: Path
+    source: ImageSource
     manifest: dict[str, Any]
+
+    @property
+    def path(self) -> Path:
+        """The ext4 file. For an image of another kind, the test is skipped as not judged."""
+        if not self.source.boots:
+            pytest.skip(self.source.why_not_judged)
+        return self.source.path
 
 
 @pytest.fixture(scope="session")
@@ -48,32 +56,46 @@ def tier(spec: Spec, tier_name: str) -> Tier:
 
 @pytest.fixture(scope="session")
 def kernel(pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, progress: Progress) -> Path:
-    """The vmlinux: --kernel; with --snapshot the kernel that it booted, from HORNET_HOME; else built from the spec."""
+    """The vmlinux: --kernel; with --snapshot the kernel that it booted, from HORNET_HOME; else built from the spec.
+
+    A given image that does not boot brings none, and none is built for it.
+    """
     given, snapshot = pytestconfig.getoption("kernel"), pytestconfig.getoption("snapshot")
     if snapshot:
         booted = open_bundle(Path(snapshot), spec.snapshot).manifest().origin.kernel_sha256
         return kernel_of_snapshot(workspace, booted, require_vmlinux(_existing(given, "--kernel")) if given else None)
     if given:
         return require_vmlinux(_existing(given, "--kernel"))
+    source = given_source(pytestconfig)
+    if source and not source.boots:
+        pytest.skip(f"not judged: {source} brings no kernel: name it with --kernel=FILE")
     return build_kernel(spec, workspace, progress).vmlinux
 
 
 @pytest.fixture(scope="session")
 def image(pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, progress: Progress) -> Image:
     """The root file system: that of --snapshot, or --image, else built from the spec."""
-    snapshot, given = pytestconfig.getoption("snapshot"), pytestconfig.getoption("image")
+    snapshot, given = pytestconfig.getoption("snapshot"), given_source(pytestconfig)
     if snapshot:
-        return Image(open_bundle(Path(snapshot), spec.snapshot).rootfs, {})
+        return Image(ImageSource(Kind.EXT4, open_bundle(Path(snapshot), spec.snapshot).rootfs), {})
     if given:
-        return Image(_existing(given, "--image"), {})
+        if given.boots:
+            _existing(str(given.path), "--image")
+        return Image(given.resolved(), {})
     built = build_rootfs(spec, workspace, progress, tier=built_tier(pytestconfig))
-    return Image(built.image, built.manifest)
+    return Image(ImageSource(Kind.EXT4, built.image), built.manifest)
+
+
+def given_source(config: pytest.Config) -> ImageSource | None:
+    """What --image names."""
+    given = config.getoption("image")
+    return parse_source(given) if given else None
 
 
 @pytest.fixture(scope="session")
 def image_problems(image: Image, spec: Spec, tier: Tier, workspace: Workspace) -> ImageProblems:
     """The problems that the checks without a VM find in the image's files, by check."""
-    return judge_image(image.path, spec, tier.exempt_from_removals, workspace.run)
+    return judge_source(image.source, spec, tier.exempt_from_removals, workspace.run)
 
 
 @pytest.fixture(scope="session")

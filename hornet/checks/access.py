@@ -18,15 +18,16 @@ CROSS_BY_OTHERS = 0o001
     proves=["image-crossable"],
 )
 def crossing_problems(paths: DanglingDependencies, tree: ImageTree) -> list[str]:
-    """Directories of commands and libraries, and those above them, that users other than root cannot cross."""
-    directories: dict[str, None] = {}
+    """The root, and directories on the way to commands and libraries, that users other than root cannot cross."""
+    directories = {"/": tree.root}
     for path in (*paths.command_paths, *paths.library_paths):
         if (real := tree.resolve(path)) and real != "/":
             parts = real.split("/")
-            directories |= dict.fromkeys("/".join(parts[: count + 1]) for count in range(1, len(parts)))
+            above = ("/".join(parts[: count + 1]) for count in range(1, len(parts)))
+            directories |= {directory: tree.entries[directory] for directory in above}
     return [
-        f"{directory}: mode {stat.S_IMODE(tree.entries[directory].mode):04o}, expected 0755, which others can cross: "
+        f"{directory}: mode {stat.S_IMODE(entry.mode):04o}, expected 0755, which others can cross: "
         "no user but root can run anything below it"
-        for directory in directories
-        if not tree.entries[directory].mode & CROSS_BY_OTHERS
+        for directory, entry in directories.items()
+        if not entry.mode & CROSS_BY_OTHERS
     ]

@@ -6,7 +6,7 @@ A finding shows only the first characters of a secret, because many people read 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 
@@ -65,20 +65,16 @@ def content_problems(secrets: Secrets, tree: ImageTree) -> list[str]:
 
 
 @check("secret_remnants")
-def remnant_problems(secrets: Secrets, image: Iterable[Chunk], tree: ImageTree) -> list[str]:
-    """Keys and tokens in blocks of the image that belong to no file: they were deleted but can still be read.
+def remnant_problems(secrets: Secrets, places: Mapping[str, Iterable[Chunk]], tree: ImageTree) -> list[str]:
+    """Keys and tokens in an image that are in none of its files: they were deleted but can still be read.
 
-    image: the whole image file. tree: the files in it.
+    places: the raw content of the image, by place. tree: the files in it.
     """
-    found = list(findings(secrets, image))
+    found = [(place, finding, secret) for place, raw in places.items() for finding, secret in findings(secrets, raw)]
     if not found:
         return []
     in_files = {secret for path in tree.files for _, secret in _findings_in_file(secrets, tree, path)}
-    return [
-        f"{finding} of the image, in a deleted file or unused space: rebuild the image"
-        for finding, secret in found
-        if secret not in in_files
-    ]
+    return [f"{finding} of {place}: rebuild the image" for place, finding, secret in found if secret not in in_files]
 
 
 def findings(secrets: Secrets, chunks: Iterable[Chunk]) -> Iterator[tuple[str, bytes]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
 
-from hornet.errors import Ext4Error
+from hornet.errors import ImageError
 
 MAX_LINKS = 40
 # Far more than the package database, the largest text that a check reads.
@@ -47,6 +47,11 @@ class ImageTree(ABC):
     @abstractmethod
     def entries(self) -> Mapping[str, Entry]:
         """Every path except the root itself: files, directories, links, devices."""
+
+    @property
+    @abstractmethod
+    def root(self) -> Entry:
+        """The root directory itself."""
 
     @abstractmethod
     def read(self, path: str, offset_bytes: int, length_bytes: int) -> bytes:
@@ -117,13 +122,13 @@ class ImageTree(ABC):
         return len(files), sum(entry.size_bytes for entry in files)
 
     def text(self, path: str) -> str | None:
-        """A file's text, with links followed; None if it does not exist. Raises Ext4Error beyond MAX_TEXT_BYTES."""
+        """A file's text, with links followed; None if it does not exist. Raises ImageError beyond MAX_TEXT_BYTES."""
         real = self.resolve(path)
         entry = self.entries.get(real) if real else None
         if real is None or entry is None or not entry.is_file:
             return None
         if entry.size_bytes > MAX_TEXT_BYTES:
-            raise Ext4Error(f"{path}: {entry.size_bytes} bytes, expected a text of at most {MAX_TEXT_BYTES}")
+            raise ImageError(f"{path}: {entry.size_bytes} bytes, expected a text of at most {MAX_TEXT_BYTES}")
         return self.read(real, 0, entry.size_bytes).decode(errors="replace")
 
     def open(self, path: str) -> io.BufferedReader:

@@ -81,7 +81,11 @@ _IMAGES: tuple[tuple[int, bytes, Format], ...] = (
     (3, b"NTFS    ", Format("an NTFS", _OTHER_FILE_SYSTEM)),
     (0, b"\x45\x3d\xcd\x28", Format("a cramfs", _OTHER_FILE_SYSTEM)),
     (0, b"07070", Format("a cpio archive (an initramfs)", f"cpio -idm -D DIRECTORY < FILE, then {_REPACK}")),
-    (257, b"ustar", Format("a tar archive", f"tar -C DIRECTORY -xpf FILE, then {_REPACK}")),
+    (
+        257,
+        b"ustar",
+        Format("a tar archive", f"judge its files: --image=tar:FILE; or tar -C DIRECTORY -xpf FILE, then {_REPACK}"),
+    ),
     (0x202, b"HdrS", Format("a kernel (bzImage)", _ELF)),
     (0, b"\x7fELF", Format("a program or a kernel (ELF)", _ELF)),
     *((0, magic, form) for magic, form in PACKED.items()),

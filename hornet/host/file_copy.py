@@ -99,11 +99,12 @@ def data_ranges(fd: int) -> Iterator[tuple[int, int]]:
 def _sparse_copy(source_fd: int, target_fd: int) -> None:
     os.ftruncate(target_fd, os.fstat(source_fd).st_size)
     for begin, length in data_ranges(source_fd):
-        _copy_range(source_fd, target_fd, begin, begin + length)
+        copy_range(source_fd, target_fd, begin, begin + length, begin)
 
 
-def _copy_range(source_fd: int, target_fd: int, begin: int, end: int) -> None:
-    os.lseek(target_fd, begin, os.SEEK_SET)
+def copy_range(source_fd: int, target_fd: int, begin: int, end: int, place: int) -> None:
+    """Copy the bytes from `begin` to `end` of an open file to an offset of another. Raises OSError."""
+    os.lseek(target_fd, place, os.SEEK_SET)
     while begin < end:
         copied = _send(target_fd, source_fd, begin, min(CHUNK_BYTES, end - begin))
         if copied == 0:
@@ -119,3 +120,11 @@ def _send(target_fd: int, source_fd: int, begin: int, length: int) -> int:
         if error.errno not in NOT_SUPPORTED:
             raise
     return os.write(target_fd, os.pread(source_fd, min(length, BUFFER_BYTES), begin))
+
+
+def write_at(target_fd: int, data: bytes, offset: int) -> None:
+    """Write all of `data` at an offset of an open file. Raises OSError."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(target_fd, view, offset)
+        view, offset = view[written:], offset + written

@@ -15,7 +15,6 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -53,27 +52,14 @@ from hornet.vmm.registry import lane_named
 from reports.page import render
 from reports.pictures import component_sizes
 from reports.summary import Report, summarize
+from tests.fuzz.archive_targets import ARCHIVES
+from tests.fuzz.target import Target
 from tests.support import bundle_samples, kernel_samples, synthetic_run
 from tests.support.guest_samples import good_facts
 
 CORPUS = Path(__file__).with_name("corpus")
 BOUNDARY = "@@0123456789abcdef"
 E2FSCK_TIMEOUT_S = 5.0
-
-
-@dataclass(frozen=True)
-class Target:
-    """A parser: `run` feeds it; `samples` are inputs that it accepts, or nearly."""
-
-    run: Callable[[bytes], object]
-    samples: Callable[[], Iterable[bytes]]
-
-    def survives(self, data: bytes) -> None:
-        """Feed it; any exception but a HornetError comes out."""
-        try:
-            self.run(data)
-        except HornetError:
-            pass
 
 
 @cache
@@ -377,6 +363,7 @@ def _guest_samples() -> Iterable[bytes]:
 
 
 TARGETS = {
+    **ARCHIVES,
     "superblock": Target(_superblock, lambda: [_sample_superblock()]),
     "ext4_tree": Target(_ext4_tree, _ext4_tree_samples),
     "kconfig": Target(_kconfig, _kconfig_samples),

@@ -117,6 +117,7 @@ def odd_files(image: Path, target: Path) -> None:
     content = image.with_suffix(".content")
     content.write_text("#!/bin/sh\n")
     commands = f"""
+mkdir usr
 mknod disk b 8 0
 mknod mem c 1 1
 mknod pipe p
@@ -138,7 +139,9 @@ def dots(image: Path, target: Path) -> None:
     """Names that lead upwards, and one with a slash in it."""
     content = image.with_suffix(".content")
     content.write_text("pwned")
-    ext4_image(image, BARE, f"mkdir d\nwrite {content} d/evil0\nwrite {content} d/ab\nwrite {content} d/evil9\n")
+    ext4_image(
+        image, BARE, f"mkdir usr\nmkdir d\nwrite {content} d/evil0\nwrite {content} d/ab\nwrite {content} d/evil9\n"
+    )
     rename(image, evil0="../e0", evil9="../e9")
 
 
@@ -198,7 +201,7 @@ def packed(root: Path, image: Path, size: str) -> Path:
 
 def test_a_secret_behind_a_hole_is_found(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    root.mkdir()
+    (root / "usr").mkdir(parents=True)
     with (root / "sparse").open("wb") as stream:
         stream.seek(10**12)
         stream.write(TOKEN.encode())
@@ -209,7 +212,7 @@ def test_a_secret_behind_a_hole_is_found(tmp_path: Path) -> None:
 
 def test_many_names_of_one_file_are_read_once(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    root.mkdir()
+    (root / "usr").mkdir(parents=True)
     (root / "file").write_bytes(TOKEN.encode() + bytes(range(256)) * (16 << 10))
     for number in range(20_000):
         (root / f"name{number}").hardlink_to(root / "file")
@@ -219,7 +222,7 @@ def test_many_names_of_one_file_are_read_once(tmp_path: Path) -> None:
 
 def test_too_deeply_nested_directories_are_rejected(tmp_path: Path) -> None:
     image = tmp_path / "e.img"
-    ext4_image(image, "-N 8192 -I 128", "mkdir x\ncd x\n" * 2500)
+    ext4_image(image, "-N 8192 -I 128", "mkdir usr\n" + "mkdir x\ncd x\n" * 2500)
     with pytest.raises(Ext4Error, match="a path longer"):
         judge_image(image, SPEC, (), tmp_path)
     assert judge_ext4(image, tmp_path).sound
@@ -227,7 +230,7 @@ def test_too_deeply_nested_directories_are_rejected(tmp_path: Path) -> None:
 
 def test_more_secrets_than_anybody_reads_are_cut(tmp_path: Path) -> None:
     root = tmp_path / "root"
-    root.mkdir()
+    (root / "usr").mkdir(parents=True)
     (root / "tokens").write_text(f"{TOKEN}\n" * 50_000)
     found = judge_image(packed(root, tmp_path / "image", "16M"), SPEC, (), tmp_path)
     assert 0 < len(found["secret.content"]) < 50_000

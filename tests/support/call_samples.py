@@ -118,8 +118,8 @@ def _file_samples(spec: Spec, directory: Path) -> list[Sample]:
         sample(read_only.disk_problems, ("a" * 64, "a" * 64), {"changed": ("a" * 64, "b" * 64)}),
         sample(
             baked_secrets.remnant_problems,
-            (spec.secrets, [Chunk(0, bytes(100), 100)], tree),
-            {"deleted file": (spec.secrets, [Chunk(0, key, len(key))], tree)},
+            (spec.secrets, {"the image": [Chunk(0, bytes(100), 100)]}, tree),
+            {"of the image": (spec.secrets, {"the image": [Chunk(0, key, len(key))]}, tree)},
         ),
         Sample(
             snapshot_files.part_problems,

@@ -21,6 +21,10 @@ class DirectoryTree(ImageTree):
     def entries(self) -> Mapping[str, Entry]:
         return {f"/{path.relative_to(self._root)}": _entry(path) for path in self._root.rglob("*")}
 
+    @property
+    def root(self) -> Entry:
+        return _entry(self._root)
+
     def read(self, path: str, offset_bytes: int, length_bytes: int) -> bytes:
         with (self._root / path.lstrip("/")).open("rb") as stream:
             stream.seek(offset_bytes)

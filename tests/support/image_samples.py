@@ -34,6 +34,7 @@ def make_good_root(root: Path) -> None:
         "usr/share/doc",
     ):
         (root / name).mkdir(parents=True, exist_ok=True)
+    root.chmod(0o755)
     (root / "bin").symlink_to("usr/bin")
     (root / "etc/absolute").symlink_to("/usr/bin")
     write(root, "usr/bin/sh", "no script, no ELF", 0o755)
@@ -99,7 +100,7 @@ def _file_mutations() -> Iterator[Mutation]:
 
 
 def _access_mutations() -> Iterator[Mutation]:
-    for name in ("usr", "usr/bin"):
+    for name in ("", "usr", "usr/bin"):
         yield _mutation(f"/{name} built with umask 077", _mode(name, 0o700), "access.crossing")
 
 

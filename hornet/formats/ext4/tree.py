@@ -25,6 +25,10 @@ class Ext4Tree(ImageTree):
     def entries(self) -> Mapping[str, Entry]:
         return self._entries
 
+    @property
+    def root(self) -> Entry:
+        return self._entry(self._inode(ROOT_INODE))
+
     def _read_entries(self) -> dict[str, Entry]:
         found: dict[str, Entry] = {}
         todo, seen = [("", ROOT_INODE)], {ROOT_INODE}
