@@ -79,6 +79,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, Any, Any]:
     if ended_by():
         release_kept()
     if Fleet.kept:
+        config.get_terminal_writer().flush()  # its stream is not Python's standard output while output is captured
         detach()
         child.hand_over(int(code))
         hold_kept()

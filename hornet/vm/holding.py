@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -74,15 +75,20 @@ def end_with_parent(number: signal.Signals | None) -> None:
 
 
 def detach() -> None:
-    """Go on in the background: in a session of its own, and without the standard streams, so that their readers end."""
+    """Go on in the background: in a session of its own, and without the standard streams, so that their readers end.
+
+    What was printed and is still in a buffer reaches its reader first.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
     end_with_parent(None)
     with suppress(PermissionError):  # it leads a session already
         os.setsid()
     null = os.open(os.devnull, os.O_RDWR)
-    streams = [os.fstat(fd) for fd in range(3)]
+    standard = [os.fstat(fd) for fd in range(3)]
     for fd in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
         with suppress(OSError):  # the descriptor of the listing itself
-            if any(os.path.samestat(os.fstat(fd), stream) for stream in streams):
+            if any(os.path.samestat(os.fstat(fd), stream) for stream in standard):
                 os.dup2(null, fd)
 
 

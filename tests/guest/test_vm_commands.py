@@ -61,7 +61,7 @@ def test_vms_of_failed_tests_outlive_the_run(bundle: Bundle, workspace: Workspac
     shutil.copy(SOURCE / "conftest.py", tmp_path)
     words = [sys.executable, "-m", "pytest", "-q", "--keep-vms", f"--rootdir={tmp_path}", f"--run-dir={tmp_path}/run"]
     words += ["-p", "no:cacheprovider", f"--snapshot={bundle.directory}", str(tmp_path)]
-    printed = shell(f"cd {tmp_path} && PYTHONPATH={SOURCE} {shlex.join(words)}", code=1)
+    printed = shell(f"cd {tmp_path} && PYTHONPATH={SOURCE} env -u PYTHONUNBUFFERED {shlex.join(words)}", code=1)
     assert "was-here" in enter_and_end(printed, workspace, "ls /root")
 
 

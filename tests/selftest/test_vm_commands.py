@@ -166,6 +166,7 @@ if not isinstance(child, RunInChild):
     os._exit(child)
 if "hold" not in sys.argv:
     sys.exit(5)
+print("what the run found")
 {detach.__name__}()
 child.hand_over(3)
 open(sys.argv[1], "w").write(str(os.getpid()))
@@ -175,8 +176,10 @@ time.sleep(60)
 
 def test_a_run_ends_for_its_caller_while_its_process_goes_on(tmp_path: Path) -> None:
     file = tmp_path / "pid"
-    ended = subprocess.run([sys.executable, "-c", SPLIT, file, "hold"], capture_output=True, timeout=30, check=False)
-    assert ended.returncode == 3
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    words = [sys.executable, "-c", SPLIT, str(file), "hold"]
+    ended = subprocess.run(words, env=buffered, capture_output=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout) == (3, b"what the run found\n")
     while not (file.exists() and file.read_text()):
         pass
     pid = int(file.read_text())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hornet.host.proc import run
+from hornet.host.umask import build_umask
 from hornet.spec.model import Spec
 
 
@@ -20,6 +21,7 @@ class Mutation:
     fails: frozenset[str]
 
 
+@build_umask()
 def make_good_root(root: Path) -> None:
     """Directories, links, a script, a shared library and one that needs it, an account file, an empty apt cache."""
     for name in (
@@ -52,6 +54,7 @@ def make_good_root(root: Path) -> None:
     run([*flags, *user, "-o", libraries / "libuser.so.1"], timeout_s=60)
 
 
+@build_umask()
 def write(root: Path, name: str, content: str | bytes, mode: int = 0o644) -> None:
     """A file in the tree, with its directories."""
     path = root / name.lstrip("/")
@@ -131,7 +134,11 @@ def _file(name: str, content: str | bytes, mode: int = 0o644) -> Callable[[Path]
 
 
 def _directory(name: str) -> Callable[[Path], None]:
-    return lambda root: (root / name.lstrip("/")).mkdir(parents=True)
+    @build_umask()
+    def make(root: Path) -> None:
+        (root / name.lstrip("/")).mkdir(parents=True)
+
+    return make
 
 
 def _mode(name: str, mode: int) -> Callable[[Path], None]:
