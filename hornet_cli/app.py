@@ -24,6 +24,7 @@ from hornet_cli.diagnose import diagnose
 from hornet_cli.explain import explain
 from hornet_cli.ext4 import ext4
 from hornet_cli.failures import FAILURES
+from hornet_cli.firecracker import firecracker as firecracker_commands
 from hornet_cli.gate import gate
 from hornet_cli.guide import guide
 from hornet_cli.host import host
@@ -123,3 +124,4 @@ app.add_typer(baseline, name="baseline")
 app.add_typer(net, name="net")
 app.add_typer(vm, name="vm")
 app.add_typer(lab, name="lab")
+app.add_typer(firecracker_commands, name="firecracker")

@@ -6,12 +6,15 @@ import sys
 
 import pytest
 
+from builders.kernel import build_kernel
+from builders.rootfs import build_rootfs
 from hornet.errors import HornetError
 from hornet.host.facts import require_root
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
-from hornet.spec.model import load_spec
+from hornet.spec.model import Spec, load_spec
 from hornet_fixtures.options import spec_files
+from hornet_fixtures.tiers import built_tier
 from lab.session import run_in_lab, this_command_there
 
 OF_THIS_MACHINE = ("keep_vms", "pause_on_failure")
@@ -28,11 +31,21 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
             raise pytest.UsageError(f"--{option} and --lab exclude each other: the lab ends with the run")
     try:
         require_root()
-        ended = run_in_lab(
-            load_spec(*spec_files(config)), Workspace.from_env(), this_command_there("--lab"), Progress()
-        )
+        spec, workspace, progress = load_spec(*spec_files(config)), Workspace.from_env(), Progress()
+        _build(config, spec, workspace, progress)
+        ended = run_in_lab(spec, workspace, this_command_there("--lab"), progress)
     except HornetError as error:
         raise pytest.UsageError(str(error)) from error
     for path in ended.runs:
         print(f"brought back: {path}", file=sys.stderr)
     return ended.exit_code
+
+
+def _build(config: pytest.Config, spec: Spec, workspace: Workspace, progress: Progress) -> None:
+    """Build here what the session will need and is missing: in the lab it would take hours. Raises BuildError."""
+    if config.getoption("snapshot"):
+        return
+    if not config.getoption("kernel"):
+        build_kernel(spec, workspace, progress)
+    if not config.getoption("image"):
+        build_rootfs(spec, workspace, progress, tier=built_tier(config))

@@ -10,20 +10,17 @@ import hashlib
 import re
 import shutil
 import stat
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 from builders.apt.packages import extract_packages
+from builders.download import DOWNLOAD_TIMEOUT_S, download
 from hornet.errors import BuildError, CommandError, SpecError
 from hornet.foreign_file import read_text
 from hornet.host.artifact_store import file_sha256
 from hornet.host.durable import put_in_place
-from hornet.host.owned import Owned, work_directory
+from hornet.host.owned import work_directory
 from hornet.host.proc import run
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
@@ -32,10 +29,7 @@ from hornet.spec.model import Spec
 from hornet.spec.rootfs import Debian
 
 QUERY_TIMEOUT_S = 60.0
-DOWNLOAD_TIMEOUT_S = 1800.0
-STALL_TIMEOUT_S = 60.0
 UNPACK_TIMEOUT_S = 600.0
-CHUNK_BYTES = 1 << 20
 INSTALLED_SOURCES = Path("/usr/src")
 MAX_VERSION_BYTES = 1 << 10
 
@@ -132,43 +126,12 @@ def _kernel_org(wanted: KernelOrgKernel, mirror: str, workspace: Workspace, prog
     def unpack(directory: Path, log: Path) -> None:
         archive = workspace.directory("cache", "kernel") / name
         if not (archive.exists() and file_sha256(archive) == wanted.sha256):
-            _download(url, wanted.sha256, archive, progress)
+            hint = "set kernel.kernel_org_mirror to a reachable mirror, or build from another source (--source)"
+            download(url, wanted.sha256, archive, hint, progress)
         _untar(archive, directory, log)
 
     # The mirror is not part of the identity: the pinned hash alone identifies the source.
     return Source({"kernel.org": wanted.version, "sha256": wanted.sha256}, unpack)
-
-
-def _download(url: str, sha256: str, target: Path, progress: Progress) -> None:
-    """Fetch `url`. The file gets its name only when it is complete and has the pinned hash."""
-    hint = "set kernel.kernel_org_mirror to a reachable mirror, or build from another source (--source)"
-    try:
-        with (
-            urllib.request.urlopen(url, timeout=STALL_TIMEOUT_S) as response,
-            Owned.file(target.parent, target.name, 0o644) as partial,
-        ):
-            with open(partial.fd, "wb", closefd=False) as file:
-                _copy(response, file, lambda got: progress.update(f"{url}: {got >> 20} MiB"))
-            found = file_sha256(partial.path)
-            if found != sha256:
-                raise BuildError(
-                    f"{url}: SHA-256 is {found}, the spec pins {sha256}",
-                    "the mirror's file is damaged or a different one: use another mirror, or correct the pin",
-                )
-            partial.path.replace(target)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise BuildError(f"{url}: {getattr(error, 'reason', error)}", hint) from error
-
-
-def _copy(response: BinaryIO, file: BinaryIO, on_bytes: Callable[[int], None]) -> None:
-    deadline_s = time.monotonic() + DOWNLOAD_TIMEOUT_S
-    got_bytes = 0
-    while chunk := response.read(CHUNK_BYTES):
-        file.write(chunk)
-        got_bytes += len(chunk)
-        on_bytes(got_bytes)
-        if time.monotonic() > deadline_s:
-            raise TimeoutError(f"not complete after {DOWNLOAD_TIMEOUT_S:g} s")
 
 
 def _local_tree(tree: Path, progress: Progress) -> Source:

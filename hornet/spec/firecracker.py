@@ -34,6 +34,17 @@ class FirecrackerHazard(Table):
     text: Line
 
 
+class FirecrackerRelease(Table):
+    """What `hornetos firecracker install` fetches. url: of the archive, with {version}; beside it *.sha256.txt."""
+
+    version: Version
+    url: Annotated[str, Field(pattern=r"^https?://[^\s]*\{version\}[^\s]*$", max_length=500)]
+
+    def is_version(self, text: str) -> bool:
+        """Whether a text is the version of a release, as in `1.16.1`: it becomes a part of a path."""
+        return re.fullmatch(r"\d{1,5}\.\d{1,5}\.\d{1,5}", text) is not None
+
+
 class FirecrackerOptions(Table):
     """What a VM of the lane has beside the machine of the spec. Each needs a release that can do it.
 
@@ -61,6 +72,7 @@ class Firecracker(Table):
     """The table of releases, and the lane's options."""
 
     oldest: Version
+    release: FirecrackerRelease
     features: dict[Feature, Releases]
     hazards: dict[Token, FirecrackerHazard]
     options: FirecrackerOptions

@@ -16,6 +16,7 @@ import pytest
 
 from hornet.errors import BuildError, HostError
 from hornet.host import emulation
+from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.spec.model import Spec, load_spec
 from hornet_fixtures import in_lab
@@ -275,6 +276,7 @@ def test_lab_that_does_not_start_is_an_error_of_use(monkeypatch: pytest.MonkeyPa
     config: Any = Mock(getoption=lambda option: {"lab": True, "spec": None, "overlay": []}.get(option))
     monkeypatch.setattr(in_lab, "require_root", Mock())
     monkeypatch.setattr(in_lab, "run_in_lab", Mock(side_effect=HostError("the lab needs more")))
+    monkeypatch.setattr(in_lab, "_build", Mock())
     with pytest.raises(pytest.UsageError, match="the lab needs more"):
         in_lab.pytest_cmdline_main(config)
 
@@ -282,3 +284,18 @@ def test_lab_that_does_not_start_is_an_error_of_use(monkeypatch: pytest.MonkeyPa
 def test_command_line_there_is_this_one_without_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "pytest", "--lab", "-k", "a b"])
     assert this_command_there("--lab") == [sys.executable, "-m", "pytest", "-k", "a b"]
+
+
+@pytest.mark.parametrize(
+    ("given", "built"),
+    [({}, {"build_kernel", "build_rootfs"}), ({"kernel": "K"}, {"build_rootfs"}), ({"snapshot": "S"}, set())],
+)
+def test_what_is_missing_is_built_before_the_lab(
+    given: dict[str, str], built: set[str], spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builders = {name: Mock() for name in ("build_kernel", "build_rootfs")}
+    for name, builder in builders.items():
+        monkeypatch.setattr(in_lab, name, builder)
+    config: Any = Mock(getoption=lambda option: given.get(option))
+    in_lab._build(config, spec, Workspace(tmp_path), Progress())
+    assert {name for name, builder in builders.items() if builder.called} == built
