@@ -30,6 +30,7 @@ from hornet_cli.guide import guide
 from hornet_cli.host import host
 from hornet_cli.kconfig import kconfig
 from hornet_cli.lab import lab
+from hornet_cli.learn import learn
 from hornet_cli.net import net
 from hornet_cli.new_version import new_version
 from hornet_cli.printer import say
@@ -107,6 +108,7 @@ app.command("slim")(slim)
 app.command("host")(host)
 app.command("kconfig")(kconfig)
 app.command("ext4")(ext4)
+app.command("learn")(learn)
 app.command("diagnose")(diagnose)
 app.command("validate")(validate)
 app.command("adopt")(adopt)

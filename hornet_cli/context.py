@@ -23,7 +23,11 @@ class Settings:
 
     @cached_property
     def spec(self) -> Spec:
-        return load_spec(self.spec_path, self.overlays)
+        return self.spec_with([])
+
+    def spec_with(self, overlays: list[Path]) -> Spec:
+        """The spec with further overlays."""
+        return load_spec(self.spec_path, [*self.overlays, *overlays])
 
     @cached_property
     def progress(self) -> Progress:

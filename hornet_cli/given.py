@@ -17,7 +17,7 @@ SnapshotOption = Annotated[
 ]
 
 
-def _source(text: str) -> ImageSource:
+def image_source(text: str) -> ImageSource:
     """The value of --image. Raises BadParameter if it is not there."""
     source = parse_source(text)
     if not source.path.exists():
@@ -30,7 +30,7 @@ def _source(text: str) -> ImageSource:
 ImageOption = Annotated[
     ImageSource | None,
     typer.Option(
-        parser=_source,
+        parser=image_source,
         metavar="FILE|oci:DIR|tar:FILE|dir:DIR",
         help="Judge this root file system instead of building one: an ext4 file; or, by its files only, an OCI image "
         "layout, a tar or a directory.",
