@@ -60,6 +60,8 @@ def _build(
         origin = origin_of(vm, spec, kernel_sha256=file_sha256(kernel), tier=tier, ssh_public_blob=key)
         bundle = take_snapshot(vm, fleet.workspace, spec, version=version, origin=origin)
         fleet.remove(vm)
+    for hazard in driver_of(fleet.lane).hazards(spec.firecracker, origin.kernel_release or ""):
+        progress.say(f"snapshot: hazard of {hazard}")
     return bundle
 
 

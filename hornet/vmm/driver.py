@@ -99,6 +99,12 @@ class Driver(Protocol):
     def snapshot_format(self) -> str | None:
         """The version of the format of its snapshots; None if each version of the VMM has its own."""
 
+    def hazards(self, firecracker: Firecracker, guest_kernel: str) -> list[str]:
+        """What is known to go wrong in restored guests of this version of the VMM: a sentence each, with the remedy.
+
+        guest_kernel: the guest's release of Linux, as in `6.1.192`. Raises HostError if the VMM is not installed.
+        """
+
     def prepare(self) -> None:
         """Do in advance what the first VM would have to wait for. Raises HostError, CommandError."""
 

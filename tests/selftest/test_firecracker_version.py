@@ -46,6 +46,17 @@ def test_another_program_is_rejected(text: str, prints: Callable[[str], None]) -
         DRIVER.prepare()
 
 
+def test_hazards_of_the_release_are_named(prints: Callable[[str], None], spec: Spec) -> None:
+    prints("Firecracker v1.15.1")
+    hazards = DRIVER.hazards(spec.firecracker, "6.1.192")
+    assert len(hazards) == 3
+    assert "Firecracker 1.15.1: vmgenid-not-bound: the guest's VMGenID driver" in hazards[0]
+    assert hazards[0].endswith("(none of them from Firecracker 1.16.1 on)")
+    program._ask.cache_clear()
+    prints("Firecracker v1.16.1")
+    assert DRIVER.hazards(spec.firecracker, "6.1.192") == []
+
+
 def test_snapshot_format_is_asked_for(prints: Callable[[str], None]) -> None:
     prints("v10.0.0")
     assert DRIVER.snapshot_format() == "10.0.0"

@@ -30,6 +30,12 @@ class FirecrackerDriver:
     def snapshot_format(self) -> str:
         return installed.snapshot_format()
 
+    def hazards(self, firecracker: Firecracker, guest_kernel: str) -> list[str]:
+        version = installed.version()
+        found = firecracker.hazards_of(version, guest_kernel)
+        remedy = f"none of them from Firecracker {firecracker.oldest_without_hazards()} on"
+        return [f"Firecracker {version}: {name}: {text} ({remedy})" for name, text in found.items()]
+
     def prepare(self) -> None:
         """Ask for the version, so that the first VM does not wait for it."""
         installed.version()

@@ -36,6 +36,10 @@ class QemuDriver:
     def snapshot_format(self) -> None:
         """None: see Driver."""
 
+    def hazards(self, firecracker: Firecracker, guest_kernel: str) -> list[str]:
+        """Empty: none is known."""
+        return []
+
     def prepare(self) -> None:
         prepare_jail()
 
