@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hornet.errors import VMError
-from hornet.vmm.firecracker.page_faults import Region, parse_regions
+from hornet.vmm.firecracker.page_faults import PageFaultServer, Region, parse_regions
 
 FILE_BYTES = 1 << 20
 GOOD: dict[str, object] = {"base_host_virt_addr": 4096, "size": FILE_BYTES, "offset": 0, "page_size": 4096}
@@ -50,3 +55,45 @@ def test_any_bytes_are_regions_or_an_error(text: bytes) -> None:
         assert parse_regions(text, FILE_BYTES) == []
     except VMError:
         pass
+
+
+@contextmanager
+def serving(directory: Path) -> Iterator[tuple[socket.socket, threading.Event, list[str]]]:
+    """A server for one page, a connection to it, and what it reports when it gives up."""
+    problems: list[str] = []
+    reported = threading.Event()
+
+    def report(problem: str) -> None:
+        problems.append(problem)
+        reported.set()
+
+    (directory / "memory").write_bytes(bytes(4096))
+    with (directory / "memory").open("rb") as memory:
+        server = PageFaultServer(directory, "pages.sock", memory, report)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.connect(str(directory / "pages.sock"))
+            yield connection, reported, problems
+        server.close()
+
+
+@pytest.mark.parametrize("text", [b"[]", b"hello"])
+def test_firecracker_that_sends_no_descriptor_is_reported(text: bytes, tmp_path: Path) -> None:
+    with serving(tmp_path) as (connection, reported, problems):
+        connection.sendall(text)
+        assert reported.wait(20)
+        assert problems == ["Firecracker sent no userfaultfd"]
+
+
+def test_wrong_regions_are_reported(tmp_path: Path) -> None:
+    with serving(tmp_path) as (connection, reported, problems), (tmp_path / "memory").open("rb") as file:
+        socket.send_fds(connection, [json.dumps([GOOD]).encode()], [file.fileno()])
+        assert reported.wait(20)
+        assert "not in the memory file of 4096 bytes" in problems[0]
+
+
+def test_server_that_nobody_connects_to_ends(tmp_path: Path) -> None:
+    problems: list[str] = []
+    (tmp_path / "memory").write_bytes(bytes(4096))
+    with (tmp_path / "memory").open("rb") as memory:
+        PageFaultServer(tmp_path, "pages.sock", memory, problems.append).close()
+    assert problems == []

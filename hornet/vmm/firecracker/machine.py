@@ -117,7 +117,12 @@ class FirecrackerVM:
         """
         options = self.release.options
         if options.memory_backend == "Uffd":
-            self._pages = PageFaultServer(self.config.directory, PAGES_SOCKET, memory)
+            self._pages = PageFaultServer(
+                self.config.directory,
+                PAGES_SOCKET,
+                memory,
+                lambda problem: self.failure.set(f"lost the server of its memory: {problem}"),
+            )
             backend = PAGES_SOCKET
         else:
             backend = inherited_path(memory)

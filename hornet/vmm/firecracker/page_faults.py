@@ -15,6 +15,7 @@ import select
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -28,7 +29,7 @@ EVENT_PAGEFAULT, EVENT_REMOVE = 0x12, 0x15
 # struct uffd_msg: the event, then flags and address of a fault, or start and end of a removed range.
 MESSAGE = struct.Struct("=B7xQQ8x")
 MAX_REGIONS_BYTES = 64 << 10
-CONNECT_TIMEOUT_S = 60.0
+REGIONS_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,17 @@ class Region:
 class PageFaultServer:
     """Serves one VM from a memory file, on a thread of its own, until the VM ends or close() is called.
 
-    problem: why it gave up; "" if it did not. A guest whose server gave up waits for ever for its next page.
+    on_problem: called with the reason if it gives up. Its guest then waits for ever for the next page.
     """
 
-    def __init__(self, directory: Path, name: str, memory: BinaryIO) -> None:
-        self.problem = ""
+    def __init__(self, directory: Path, name: str, memory: BinaryIO, on_problem: Callable[[str], object]) -> None:
+        self._on_problem = on_problem
         self._memory = mmap.mmap(memory.fileno(), 0, access=mmap.ACCESS_COPY)
         self._source = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
         self._removed: set[int] = set()
+        self._closed = False
         self._stop_fd = os.eventfd(0)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.settimeout(CONNECT_TIMEOUT_S)
         # Through a descriptor, because the path of a Unix socket may have at most 107 bytes.
         directory_fd = os.open(directory, os.O_PATH | os.O_DIRECTORY)
         try:
@@ -67,16 +68,19 @@ class PageFaultServer:
 
     def close(self) -> None:
         """End the thread. Call it when the VM has ended."""
+        self._closed = True
         os.eventfd_write(self._stop_fd, 1)
-        # Wakes a thread that still waits for a connection.
-        self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._listener.close()
         os.close(self._stop_fd)
 
     def _serve(self) -> None:
         try:
+            ready, _, _ = select.select([self._listener.fileno(), self._stop_fd], [], [])
+            if self._stop_fd in ready:
+                return
             connection, _ = self._listener.accept()
+            connection.settimeout(REGIONS_TIMEOUT_S)
             # Kept open: Firecracker sees its end as the end of the server.
             with connection:
                 text, fds, _, _ = socket.recv_fds(connection, MAX_REGIONS_BYTES, 1)
@@ -85,7 +89,8 @@ class PageFaultServer:
                 with os.fdopen(fds[0], "rb", buffering=0) as faults:
                     self._serve_faults(faults.fileno(), parse_regions(text, len(self._memory)))
         except (OSError, VMError) as error:
-            self.problem = str(error)
+            if not self._closed:
+                self._on_problem(str(error))
 
     def _serve_faults(self, faults_fd: int, regions: list[Region]) -> None:
         while True:
