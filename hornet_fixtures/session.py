@@ -122,8 +122,8 @@ def new_fleet(
 ) -> Callable[..., Fleet]:
     """Creates another fleet, for use in a test's `with`. It has the settings of `fleet` except those given.
 
-    new_fleet(workspace=…, host_net=…, key=…, check_seals=…, memory_mib=…). memory_mib stands for any value of the
-    spec's machine.
+    new_fleet(workspace=…, host_net=…, key=…, check_seals=…, count_instructions=…, memory_mib=…). memory_mib stands for
+    any value of the spec's machine.
     """
 
     def make(
@@ -133,9 +133,19 @@ def new_fleet(
         host_net: HostNet = host_net,
         key: SshKey = key,
         check_seals: bool = True,
+        count_instructions: bool = False,
         **machine: int | float | str,
     ) -> Fleet:
         changed = spec.model_copy(update={"machine": spec.machine.model_copy(update=machine)})
-        return Fleet(changed, workspace, lane, host_net, key, check_seals=check_seals, **_observed(pytestconfig))
+        return Fleet(
+            changed,
+            workspace,
+            lane,
+            host_net,
+            key,
+            check_seals=check_seals,
+            count_instructions=count_instructions,
+            **_observed(pytestconfig),
+        )
 
     return make

@@ -23,7 +23,7 @@ class Policy(Table):
     have been judged in one. max_waived: how many requirements may be waived. max_load_per_core: the host's load per
     core before the run, at most; None for any. require_baseline: whether the run must be compared with an earlier one.
     max_regression_percent: how much worse than the baseline a measured quantity may be, where a difference is shown;
-    None for any.
+    None for any. instructions_may_grow: whether more guest instructions than the baseline's are accepted.
     """
 
     blocking_levels: Annotated[list[Level], Field(min_length=1)] = ["must"]
@@ -32,6 +32,7 @@ class Policy(Table):
     max_load_per_core: Positive | None = None
     require_baseline: bool = False
     max_regression_percent: Positive | None = None
+    instructions_may_grow: bool = False
 
 
 def read_policy(path: Path) -> Policy:

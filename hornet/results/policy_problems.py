@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hornet.results.compare import Change, Comparison, compare_runs
+from hornet.results.compare import INSTRUCTIONS, Change, Comparison, compare_runs
 from hornet.results.policy import Policy
 from hornet.results.run import Run
 
@@ -20,13 +20,23 @@ def policy_problems(policy: Policy, run: Run, baseline: Run | None) -> tuple[lis
     if baseline is None:
         if policy.require_baseline or policy.max_regression_percent is not None:
             unjudged.append("baseline: the policy demands a comparison: name an earlier run with --baseline")
-    elif policy.max_regression_percent is not None:
-        comparisons = compare_runs(run.records, baseline.records)
+        return failures, unjudged
+    comparisons = compare_runs(run.records, baseline.records)
+    if not policy.instructions_may_grow:
+        failures += _grown_instructions(comparisons, baseline.name)
+    if policy.max_regression_percent is not None:
         failures += _regressions(policy.max_regression_percent, comparisons, baseline.name)
         unjudged += [f"baseline {baseline.name}: {problem}" for problem in baseline.lost]
         if not any(item.change in COMPARED for item in comparisons):
             unjudged.append(f"baseline {baseline.name}: nothing of it can be compared with this run")
     return failures, unjudged
+
+
+def _grown_instructions(comparisons: Iterable[Comparison], baseline: str) -> Iterable[str]:
+    for item in comparisons:
+        if item.unit == INSTRUCTIONS and item.change is Change.WORSE and item.factor:
+            label = f" ({item.label})" if item.label else ""
+            yield f"{item.name}{label}: {(item.factor - 1) * 100:.3g} % more than {baseline}: {item.reason}"
 
 
 def _noise(max_load_per_core: float, run: Run) -> Iterable[str]:

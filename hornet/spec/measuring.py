@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hornet.spec.types import MAX_ROUNDS, Table
+from hornet.spec.types import MAX_ROUNDS, Script, Table, Token
 
 
 class Rounds(Table):
@@ -28,3 +28,10 @@ class Perf(Table):
 
     def rounds(self, *, judged: bool) -> Rounds:
         return self.kvm if judged else self.emulated
+
+
+class Instructions(Table):
+    """What is counted in instructions of the guest. commands: a script by the name of the tool that it uses."""
+
+    rounds: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
+    commands: dict[Token, Script]

@@ -18,7 +18,7 @@ from hornet.spec.firecracker import Firecracker
 from hornet.spec.kernel import Kernel
 from hornet.spec.lab import Lab
 from hornet.spec.machine import Machine, Vmm
-from hornet.spec.measuring import Perf
+from hornet.spec.measuring import Instructions, Perf
 from hornet.spec.network import Network
 from hornet.spec.rootfs import Component, NpmPackage, Rootfs, Slim
 from hornet.spec.rules import Boot, DanglingDependencies, FileRule, Health, ReadOnlyRoot, Removal, Secrets
@@ -40,6 +40,7 @@ class Spec(Table):
     capacity: Capacity
     profiles: dict[Token, Profile]
     perf: Perf
+    instructions: Instructions
     machine: Machine
     vmm: Vmm
     firecracker: Firecracker
@@ -72,6 +73,7 @@ class Spec(Table):
             _known(f"metrics.{name}.target_tier", [metric.target_tier] if metric.target_tier else [], self.tiers)
         _known("metrics", [KERNEL_METRIC], self.metrics)
         _known("capacity.default_profile", [self.capacity.default_profile], self.profiles)
+        _known("instructions.commands", self.instructions.commands, self.tools)
         _known("slim.tools", self.slim.tools, self.tools)
         for name in self.measurements.keys() & self.metrics.keys():
             raise ValueError(f"measurements.{name}: a metric has that name: rename one of them")

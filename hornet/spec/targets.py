@@ -10,10 +10,10 @@ from hornet.spec.types import Line, Positive, Table, Token
 
 
 class Quantity(Table):
-    """Something that is measured and recorded. MB is 10^6 bytes; direction: which way is better."""
+    """Something that is measured and recorded. MB: 10^6 bytes; M instructions: 10^6; direction: which is better."""
 
     title: Line
-    unit: Literal["MB", "KiB", "ms", "VMs", "lines"]
+    unit: Literal["MB", "KiB", "ms", "VMs", "lines", "M instructions"]
     direction: Literal["lower", "higher"]
 
 

@@ -32,6 +32,7 @@ from hornet.vm.leftovers import remove_leftovers
 from hornet.vm.restore_agent import refresh
 from hornet.vm.state import STATE_FILE, VMState, read_state, vmm_runs
 from hornet.vmm.driver import MachineConfig, MicroVM, NetworkCard
+from hornet.vmm.instructions import InstructionCounter, count_in
 from hornet.vmm.open_files import check_own_disk
 from hornet.vmm.registry import driver_of
 
@@ -43,6 +44,7 @@ class VM:
     phases_ms: what it took to get here, by phase, in order; each in milliseconds.
     parent: the snapshot it was restored from, or None if it was booted.
     started_by: for whom the fleet started it; the fleet's creator knows what that means.
+    counter: of the guest's instructions, by phase; None unless the fleet counts them.
     """
 
     vm_id: int
@@ -51,6 +53,7 @@ class VM:
     parent: Bundle | None
     phases_ms: dict[str, float] = field(default_factory=dict)
     started_by: str = ""
+    counter: InstructionCounter | None = None
     fleet: Fleet = field(init=False, repr=False)
     owned: Owned = field(init=False)
     namespace: VMNamespace = field(init=False)
@@ -61,6 +64,11 @@ class VM:
     def disk(self) -> Path:
         """The VM's private root file system."""
         return self.directory / "rootfs.ext4"
+
+    def mark(self, phase: str) -> None:
+        """End a phase of the guest's instructions, if they are counted."""
+        if self.counter:
+            self.counter.mark(phase)
 
     def diagnostics(self) -> str:
         """The state and the last console lines of this VM, for error reports."""
@@ -77,7 +85,8 @@ class Fleet:
     check_seals=False restores also what is no longer intact, against the golden rule: for experiments. evidence: where
     console and logs of a VM that does not boot or restore are kept, by default in logs/vms/ of the workspace.
     on_remove: called with each VM whose VMM was started, before it ends. started_by: gives VM.started_by. keep_failed:
-    a VM that runs and that an error would remove is kept, see keep().
+    a VM that runs and that an error would remove is kept, see keep(). count_instructions: of each guest, for which the
+    lane must emulate the processor (VMError).
     """
 
     # Every VM of this process, for reports of a failure.
@@ -98,7 +107,9 @@ class Fleet:
         on_remove: Callable[[VM], None] | None = None,
         started_by: Callable[[], str] = str,
         keep_failed: bool = False,
+        count_instructions: bool = False,
     ) -> None:
+        self._count_instructions = count_instructions
         self.check_seals = check_seals
         own = workspace.root / "logs" / "vms" / f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
         self._evidence = evidence or Evidence(own)
@@ -141,6 +152,7 @@ class Fleet:
             for phase, line in (("userland_ms", "userland"), ("sshd_ms", "ready")):
                 with timed(vm.phases_ms, phase):
                     vm.vmm.console.wait_for(rf"^hornetos: {line} ", self.spec.machine.boot_timeout_s)
+                vm.mark(phase.removesuffix("_ms"))
             return vm
         except BaseException as error:
             self._keep_evidence(vm, error)
@@ -180,6 +192,7 @@ class Fleet:
             if refreshing:
                 with timed(vm.phases_ms, "refresh_ms"):
                     refreshing.wait(self.spec.snapshot.refresh_timeout_s)
+                vm.mark("refresh")
             return vm
         except BaseException as error:
             self._keep_evidence(vm, error)
@@ -267,6 +280,8 @@ class Fleet:
         remove_network()
         if hasattr(vm, "owned"):
             vm.owned.remove()
+        if vm.counter:
+            vm.counter.close()
         self._ids.release(vm.vm_id)
 
     def close(self) -> None:
@@ -334,6 +349,7 @@ class Fleet:
         with timed(vm.phases_ms, "disk_ms"):
             clone_file(disk, vm.disk)
         machine, network = self.spec.machine, self.spec.network
+        vm.counter = count_in(self.lane) if self._count_instructions else None
         return MachineConfig(
             name=vm.name,
             directory=vm.directory,
@@ -343,6 +359,7 @@ class Fleet:
             vcpus=machine.vcpus,
             firecracker=self.spec.firecracker,
             card=NetworkCard(vm.namespace.name, network.tap_name, network.guest_mac),
+            counter=vm.counter,
         )
 
     def _start(self, vm: VM, config: MachineConfig, start: Callable[[], MicroVM]) -> None:

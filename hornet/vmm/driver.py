@@ -11,6 +11,7 @@ from hornet.spec.firecracker import Firecracker
 from hornet.spec.lane import Lane
 from hornet.vmm.console import Console
 from hornet.vmm.failure import FailureSignal
+from hornet.vmm.instructions import InstructionCounter
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class MachineConfig:
     user: numeric id of the user that the VMM runs as, and of its only group. Each VM has its own.
     card: None for a VM without a network card.
     firecracker: what its releases can do, and the options of its lane; other drivers do not read it.
+    counter: counts the instructions of an emulated guest; None for no counting.
     """
 
     name: str
@@ -41,6 +43,7 @@ class MachineConfig:
     vcpus: int
     firecracker: Firecracker
     card: NetworkCard | None = None
+    counter: InstructionCounter | None = None
 
     @property
     def largest_file_bytes(self) -> int:

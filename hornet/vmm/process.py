@@ -18,7 +18,7 @@ from typing import BinaryIO
 from hornet.errors import HostError, VMError
 from hornet.host.file_copy import OTHERS, open_private
 from hornet.network.netns import RUN_NETNS
-from hornet.vmm import inherited
+from hornet.vmm import inherited, instructions
 from hornet.vmm.console import Console
 from hornet.vmm.jail import enter_jail
 from hornet.vmm.transcript import LAST_LINES_CHARS, last_lines
@@ -134,7 +134,8 @@ def _spawner(*, jailed: bool) -> ThreadPoolExecutor:
         if jailed not in _spawners:
             made = ThreadPoolExecutor(1, thread_name_prefix="vmm-spawner")
             if jailed:
-                made.submit(enter_jail, {inherited.LIBRARY: inherited.library()}).result()
+                libraries = {it.LIBRARY: it.library() for it in (inherited, instructions)}
+                made.submit(enter_jail, libraries).result()
             _spawners[jailed] = made
         return _spawners[jailed]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hornet.host.conditions import tsc_khz
 from hornet.host.tools import HostTool
 from hornet.spec.lane import Lane
+from hornet.vmm import instructions
 from hornet.vmm.driver import MachineConfig, NetworkCard
 
 PROGRAM = HostTool("qemu-system-x86_64", "qemu-system-x86")
@@ -51,6 +52,11 @@ def card_arguments(card: NetworkCard | None, tap_fds: Sequence[int]) -> list[str
         return []
     device = f"virtio-net-device,netdev=net0,mac={card.mac}"
     return ["-netdev", f"tap,id=net0,fd={tap_fds[0]}", "-device", device]
+
+
+def counter_arguments(config: MachineConfig) -> list[str]:
+    """The plugin that counts the guest's instructions. Empty for a VM whose instructions are not counted."""
+    return ["-plugin", f"{instructions.LIBRARY},counter={config.counter.fd}"] if config.counter else []
 
 
 def memory_arguments(config: MachineConfig, *, shared: bool) -> list[str]:

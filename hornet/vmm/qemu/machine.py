@@ -26,7 +26,7 @@ from hornet.vmm.console import Console
 from hornet.vmm.driver import MachineConfig, NetworkCard
 from hornet.vmm.failure import FailureSignal, VMFailedError
 from hornet.vmm.process import Rights, claimed, last_words, log_tail, start_vmm
-from hornet.vmm.qemu.command_line import base_arguments, card_arguments, memory_name
+from hornet.vmm.qemu.command_line import base_arguments, card_arguments, counter_arguments, memory_name
 from hornet.vmm.qemu.qmp import Qmp
 
 START_TIMEOUT_S = 20.0
@@ -65,6 +65,7 @@ class QemuVM:
                 devices = stack.enter_context(_open_accelerator(lane))
                 argv = [
                     *base_arguments(lane, config, disk_fd),
+                    *counter_arguments(config),
                     *("-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control"),
                     *("-chardev", f"socket,id=serial,fd={serial_fd}", "-serial", "chardev:serial"),
                     *arguments,
@@ -72,6 +73,7 @@ class QemuVM:
                 ]
                 rights = Rights(config.user, config.largest_file_bytes, {**files, **devices})
                 pass_fds = [qmp_fd, serial_fd, disk_fd, *tap_fds, *fds]
+                pass_fds += [config.counter.fd] if config.counter else []
                 self._process = start_vmm(argv, rights, log=self._log, pass_fds=pass_fds)
             self.pid = self.failure.pid = self._process.pid
             self.console = Console(config.directory / "console.log", serial_end, self.failure, on_end=self._note_exit)

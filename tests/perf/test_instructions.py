@@ -1,0 +1,85 @@
+"""The cost of booting, restoring and working, in instructions of an emulated guest: the same on a busy host."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from hornet.checks.health import health_probes
+from hornet.checks.runtime_secrets import SecretTrial, injection_probes
+from hornet.results.records import Record
+from hornet.scenarios.page_server import pages_server
+from hornet.scenarios.probe_sets import FACTS_TIMEOUT_S
+from hornet.snapshot import Bundle
+from hornet.spec.lane import Lane
+from hornet.spec.model import Spec
+from hornet.vm.fleet import VM, Fleet
+from hornet_fixtures.under_test import Image
+
+pytestmark = [pytest.mark.perf, pytest.mark.requirement("cost-instructions")]
+
+MILLION = 1_000_000
+# Exit codes of a shell for a command that it could not run. What health checks and secrets must answer is judged by
+# tests/conformance.
+NOT_RUN = (126, 127)
+
+
+@pytest.fixture(scope="module")
+def counting_fleet(lane: Lane, new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
+    if lane.accelerator != "tcg":
+        pytest.skip(f"not judged: a real processor executes the guests of {lane}; use --lane qemu/tcg")
+    with new_fleet(count_instructions=True) as fleet:
+        yield fleet
+
+
+def test_instructions_of_a_boot(
+    counting_fleet: Fleet, kernel: Path, image: Image, spec: Spec, record_runs: Callable[..., Record]
+) -> None:
+    runs = []
+    for _ in range(spec.instructions.rounds):
+        vm = counting_fleet.boot(kernel, image.path)
+        runs.append(_in_millions(vm))
+        counting_fleet.remove(vm)
+    record_runs("instructions_boot", runs)
+
+
+def test_instructions_of_a_restore_and_of_commands(
+    counting_fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str, record_runs: Callable[..., Record]
+) -> None:
+    restores: list[Mapping[str, float]] = []
+    commands: dict[str, list[Mapping[str, float]]] = {}
+    for _ in range(spec.instructions.rounds):
+        vm = counting_fleet.restore(bundle)
+        vm.guest.wait_ready(spec.machine.ssh_timeout_s)
+        vm.mark("first_command")
+        restores.append(_in_millions(vm))
+        for name, count in _counts_of_commands(vm, spec, tier_name):
+            commands.setdefault(name, []).append({"instructions": count / MILLION})
+        counting_fleet.remove(vm)
+    record_runs("instructions_restore", restores)
+    for name, runs in commands.items():
+        record_runs("instructions_command", runs, command=name)
+
+
+def _in_millions(vm: VM) -> dict[str, float]:
+    assert vm.counter
+    return {phase: count / MILLION for phase, count in vm.counter.by_phase.items()}
+
+
+def _counts_of_commands(vm: VM, spec: Spec, tier_name: str) -> Iterator[tuple[str, int]]:
+    """The instructions of each agent's command, and of each path through the health check and the secrets."""
+    assert vm.counter
+    trial = SecretTrial(vm.vm_id, secrets.token_hex(16))
+    tools = {name: script for name, script in spec.instructions.commands.items() if name in spec.tools_of(tier_name)}
+    paths = [*health_probes(spec.health, spec.network), *injection_probes(spec.secrets, trial)]
+    gateway = str(spec.network.gateway_address.ip)
+    with pages_server(vm.namespace, gateway, trial.pages(spec.secrets), spec.secrets.port):
+        for name, script in {**tools, **{probe.name: probe.script for probe in paths}}.items():
+            before = vm.counter.total
+            result = vm.guest.run(script, FACTS_TIMEOUT_S)
+            yield name, vm.counter.total - before
+            assert result.exit_code not in NOT_RUN, f"{name}: {result}"
+            assert name not in tools or result.exit_code == 0, f"{name}: {result}"
