@@ -25,6 +25,7 @@ from hornet_cli.explain import explain
 from hornet_cli.ext4 import ext4
 from hornet_cli.failures import FAILURES
 from hornet_cli.firecracker import firecracker as firecracker_commands
+from hornet_cli.fleet_of_hosts import fleet_app
 from hornet_cli.gate import gate
 from hornet_cli.guide import guide
 from hornet_cli.host import host
@@ -123,6 +124,7 @@ app.command("certify")(certify)
 app.command("capacity")(capacity)
 app.command("clean")(clean)
 app.add_typer(baseline, name="baseline")
+app.add_typer(fleet_app, name="fleet")
 app.add_typer(net, name="net")
 app.add_typer(vm, name="vm")
 app.add_typer(lab, name="lab")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import time
@@ -55,6 +56,7 @@ PYTEST_SETTINGS = (
 
 
 QUICK_SUITE = "conformance"
+RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class OptionalRun(TyperCommand):
@@ -97,6 +99,11 @@ def run(
     quick: Annotated[
         bool, typer.Option("--quick", help="Only what one boot and two restores answer; exit code 0 is impossible.")
     ] = False,
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this folder of tests; repeatable. What is left out counts as not run [all]."),
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The name of the run [the time].")] = None,
     rerun_failed: Annotated[
         str | None, typer.Option(help="Repeat what failed or was not judged in a run [latest]; in a new run.")
     ] = None,
@@ -109,7 +116,6 @@ def run(
     from hornet.host.conditions import require_architecture
     from hornet.host.facts import require_root
     from hornet.host.tools import all_tools, require_tools
-    from hornet.results.collected import IMAGE_SUITES
     from hornet.results.gate import decide
     from hornet.results.policy import POLICY_FILE, policy_text
     from hornet.results.run import load_run
@@ -131,6 +137,7 @@ def run(
         lane_named(lane)
     if in_lab and (keep_vms or pause_on_failure):
         raise typer.BadParameter("--lab: it ends with the run, so no VM can be kept: leave the other option out")
+    suites = _suites(suite, quick=quick)
     debugging = _debugging_options(evidence, keep_vms, pause_on_failure)
     before = baseline_directory(mine, baseline)
     first = _first_run(mine, rerun_failed, tier, quick=quick) if rerun_failed else None
@@ -140,11 +147,10 @@ def run(
         end_with(run_command(mine, this_command_there("--lab")))
     if lane and vmlinux:
         choose_lane(mine, vmlinux, lane)
-    directory = _new_directory(mine)
+    directory = _new_directory(mine, name)
     write_file(directory / POLICY_FILE, policy_text(demands.policy))
     if waivers:
         write_file(directory / WAIVERS_FILE, waivers.read_text(encoding="utf-8"))
-    suites = [QUICK_SUITE] if quick else [suite for suite in IMAGE_SUITES if (TESTS / suite).is_dir()]
     arguments = [*PYTEST_SETTINGS, *(str(TESTS / suite) for suite in suites)]
     arguments += ["--quick"] if quick else ["--benchmark-autosave"]
     arguments += [f"--rerun-of={first.directory}"] if first else []
@@ -168,6 +174,19 @@ def run(
     showing = show_rerun if first else show_quick if quick else show_decision
     showing(found, decision)
     raise typer.Exit(decision.answer.exit_code)
+
+
+def _suites(chosen: list[str] | None, *, quick: bool) -> list[str]:
+    """The folders of tests that run. Raises BadParameter for an unknown one, and for a choice beside --quick."""
+    from hornet.results.collected import IMAGE_SUITES
+
+    if quick and chosen:
+        raise typer.BadParameter(f"--quick runs {QUICK_SUITE}: leave --suite out")
+    for name in chosen or ():
+        if name not in IMAGE_SUITES:
+            raise typer.BadParameter(f"--suite {name}: expected one of: {', '.join(IMAGE_SUITES)}")
+    wanted = chosen or ([QUICK_SUITE] if quick else IMAGE_SUITES)
+    return [suite for suite in IMAGE_SUITES if suite in wanted and (TESTS / suite).is_dir()]
 
 
 def _debugging_options(evidence: str, keep_vms: bool, pause_on_failure: bool) -> list[str]:
@@ -218,15 +237,19 @@ def _build(mine: Settings, tier: str) -> Path:
     return kernel.vmlinux
 
 
-def _new_directory(mine: Settings) -> Path:
-    """A directory that no other run has."""
-    name = time.strftime("%Y%m%d-%H%M%S")
-    names = (name, *(f"{name}-{number}" for number in range(2, 100)))
+def _new_directory(mine: Settings, chosen: str | None = None) -> Path:
+    """A directory that no other run has. Raises HostError if a run of the chosen name exists, or the name is none."""
+    name = chosen or time.strftime("%Y%m%d-%H%M%S")
+    if not RUN_NAME.fullmatch(name):
+        raise HostError(f"{name!r} is no name", "use letters, digits, dots, hyphens and underscores")
+    names = (name,) if chosen else (name, *(f"{name}-{number}" for number in range(2, 100)))
     for directory in (mine.workspace.path("reports", each) for each in names):
         with suppress(FileExistsError):
             directory.mkdir()
             hold(directory)
             return directory
+    if chosen:
+        raise HostError(f"run {name}: exists", "use another --name")
     raise HostError(f"{mine.workspace.reports / name}: a hundred runs began in this second", "run it again")
 
 

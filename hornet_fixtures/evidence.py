@@ -15,13 +15,12 @@ from hornet.errors import HornetError
 from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE
 from hornet.host.interrupts import ended_by
 from hornet.host.owned import Owned
+from hornet.results.outcomes import EVIDENCE_DIRECTORY
 from hornet.vm.evidence import Evidence, park
 from hornet.vm.fleet import VM, Fleet
 from hornet_fixtures.debugging import lines_of_kept_vms, release_vms
 from hornet_fixtures.vm_users import users_of
 
-# In a run directory: a directory for each test and VM.
-EVIDENCE = "evidence"
 MAX_NAME_CHARACTERS = 60
 
 
@@ -30,7 +29,7 @@ class RunEvidence:
 
     def __init__(self, run_directory: Path, *, keep_all: bool) -> None:
         self.run_directory = run_directory
-        self.store = Evidence(run_directory / EVIDENCE)
+        self.store = Evidence(run_directory / EVIDENCE_DIRECTORY)
         self._keep_all = keep_all
         self._parked: dict[VM, Path] = {}
         self._parking: Owned | None = None

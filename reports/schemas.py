@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
+from hornet.remote.fleet_file import FleetFile
 from hornet.results.outcomes import Case, RequirementLine
 from hornet.results.records import Record
 from hornet.results.run_info import RunInfo
@@ -22,6 +23,7 @@ FILES: dict[str, tuple[str, Any]] = {
     "records": ("a line of records.jsonl", Record),
     "report": ("report.json of a run directory", Report),
     "gate": ("the output of hornetos gate --json", DecisionFile),
+    "fleet": ("fleet.json of a fleet of hosts", FleetFile),
     "trend": ("the output of hornetos trend --json", TrendFile),
 }
 

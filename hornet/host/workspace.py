@@ -18,7 +18,7 @@ from hornet.installation import IN_CHECKOUT, SOURCE
 # Temporary files and directories of processes, which hold a lock on them while they live (hornet/host/owned.py).
 LEFT_BEHIND = (
     *(f"{place}*{MARK}*" for place in ("run/", "keys/", "build/*/", "cache/*/", "snapshots/", "snapshots/*/")),
-    *(f"{place}*{MARK}*" for place in ("images/", "baselines/", "reports/", "reports/*/")),
+    *(f"{place}*{MARK}*" for place in ("images/", "baselines/", "reports/", "reports/*/", "fleets/*/hosts/")),
 )
 
 
@@ -136,6 +136,11 @@ class Workspace:
     def baselines(self) -> Path:
         """baselines/<name>/: runs that others are compared with."""
         return self.directory("baselines")
+
+    @property
+    def fleets(self) -> Path:
+        """fleets/<fleet>/: runs that came back from the hosts of a fleet."""
+        return self.directory("fleets")
 
     @property
     def run(self) -> Path:

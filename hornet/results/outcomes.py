@@ -19,6 +19,8 @@ from hornet.host.append import append_line
 from hornet.results.json_lines import parse_lines
 
 OUTCOMES_FILE = "outcomes.jsonl"
+# In a run directory: a directory for each test and VM.
+EVIDENCE_DIRECTORY = "evidence"
 # A complete run writes some 300 KiB; a failure may add its console.
 MAX_OUTCOMES_BYTES = 64 << 20
 MAX_LINE_BYTES = 1 << 20

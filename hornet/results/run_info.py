@@ -6,6 +6,7 @@ cannot be judged: it was interrupted, is still running, or was edited.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from hornet import __version__
 from hornet.foreign_file import ForeignFileError, first_problem, read_json
 from hornet.host.artifact_store import file_sha256
 from hornet.host.durable import write_file
+from hornet.spec.model import Spec
 
 RUN_FILE = "run.json"
 SPEC_FILE = "spec.json"
@@ -64,7 +66,7 @@ def begin_session(directory: Path, info: RunInfo, command: Sequence[str], spec: 
     load: the host's load per core before it. Raises ForeignFileError for an unreadable run.json of an earlier session,
     and if that session was one of another specification.
     """
-    text = json.dumps(spec, indent=1) + "\n"
+    text = _spec_text(spec)
     path = directory / RUN_FILE
     if path.exists():
         info = read_run_info(path)
@@ -76,6 +78,15 @@ def begin_session(directory: Path, info: RunInfo, command: Sequence[str], spec: 
     info.files = {}
     info.sessions.append(Session(command=list(command), started=_now(), load_per_core=round(load, 2)))
     _write(path, info)
+
+
+def spec_sha256(spec: Spec) -> str:
+    """SHA-256 of the spec.json of a run of this specification."""
+    return hashlib.sha256(_spec_text(spec.model_dump(mode="json")).encode()).hexdigest()
+
+
+def _spec_text(spec: dict[str, Any]) -> str:
+    return json.dumps(spec, indent=1) + "\n"
 
 
 def end_session(directory: Path, exit_status: int, subject: dict[str, str], names: Sequence[str]) -> None:

@@ -16,12 +16,17 @@ from hornet.capacity.fleet import answer
 from hornet.capacity.guide_claim import guide_claim
 from hornet.capacity.measured import Measured
 from hornet.capacity.model import HostType
+from hornet.remote.fleet_decision import decide_fleet
+from hornet.remote.fleet_file import FleetFile, HostState
+from hornet.remote.here import describe
+from hornet.remote.plan import Plan
 from hornet.results.gate import Demands
 from hornet.results.history import read_history, run_directories
 from hornet.results.outcomes import Case, Result
 from hornet.spec.model import load_spec
 from hornet.spec.requirements import load_requirements
 from reports import build_report
+from reports.fleet import write_fleet_page
 from reports.plan_page import write_plan_page
 from reports.trend import trend_of, write_page
 from tests.support import capacity_samples
@@ -88,11 +93,10 @@ PALE = """() => {
 HIDDEN = "() => [...document.querySelectorAll('details td')].filter(e => e.getBoundingClientRect().height < 1).length"
 
 
-@pytest.fixture(scope="module", params=["report", "plan"])
+@pytest.fixture(scope="module", params=["report", "plan", "fleet"])
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of a run with a baseline, a long name, a failure and three earlier runs; and that of a capacity plan."""
-    base = tmp_path_factory.mktemp(request.param)
-    return write_plan(base) if request.param == "plan" else write_report(base)
+    """The page of a run with a baseline, a long name and a failure, that of a capacity plan, and that of a fleet."""
+    return WRITERS[request.param](tmp_path_factory.mktemp(request.param))
 
 
 def write_plan(base: Path) -> Path:
@@ -116,6 +120,23 @@ def write_report(base: Path) -> Path:
     records = [*synthetic.records(seed=7, slower=1.4), synthetic.restore_record(seed=9, name=LONG)]
     run = synthetic.make_run(base / "run", records=records, cases=[*synthetic.CASES, FAILED])
     return build_report(run, load_spec(), Demands(load_requirements()), baseline=before).html
+
+
+def write_fleet(base: Path) -> Path:
+    """Two hosts with different results, and two whose work is missing."""
+    spec, demands = load_spec(), Demands(load_requirements())
+    came = HostState(tries=["f"], came_back="f", reason="")
+    hosts = {"rack1-a": came, "rack1-b": came, "rack2-a": HostState(reason=LONG), "rack2-b": HostState()}
+    here, plan = describe(spec, {}, []), Plan(limit_minutes=1)
+    fleet = FleetFile(name="fleet-1", begun="2026-01-01T00:00:00+00:00", here=here, plan=plan, hosts=hosts)
+    for number, name in enumerate(("rack1-a", "rack1-b")):
+        records = synthetic.records(seed=number, lane=("qemu/tcg", "qemu/kvm")[number])
+        run = synthetic.make_run(base / "hosts" / name, records=records, cases=[*synthetic.CASES, FAILED][: 7 + number])
+        build_report(run, spec, demands)
+    return write_fleet_page(base, fleet, decide_fleet(base, fleet, spec, demands), spec)
+
+
+WRITERS = {"report": write_report, "plan": write_plan, "fleet": write_fleet}
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,9 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from hornet.installation import SOURCE
+from hornet.remote.fleet_file import FLEET_FILE, FleetFile, HostState, write_fleet
+from hornet.remote.here import describe
+from hornet.remote.plan import Plan
 from hornet.results.run import load_run
 from hornet.results.run_end import end_run
 from hornet.spec.model import load_spec
@@ -31,6 +34,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = synthetic.make_run(home / "reports" / "one")
     end_run(run, 0, load_spec())
     assert load_run(run).lost == []
+    here, hosts = describe(load_spec(), {}, []), {"a": HostState(tries=["f"], came_back="f"), "b": HostState()}
+    fleet = FleetFile(name="f", begun="2026-01-01", here=here, plan=Plan(limit_minutes=1), hosts=hosts)
+    write_fleet(home, fleet)
     return home
 
 
@@ -48,6 +54,7 @@ def files(home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
         **{name: [data] for name, data in printed.items()},
         **{name: [json.loads(line) for line in found] for name, found in lines.items()},
         **{name: [json.loads((run / f"{name}.json").read_text())] for name in ("run", "report")},
+        "fleet": [json.loads((home / FLEET_FILE).read_text())],
     }
 
 
