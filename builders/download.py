@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 import urllib.error
 import urllib.request
@@ -11,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from builders.downloads import require_source
 from hornet.errors import BuildError
-from hornet.host.artifact_store import OFFLINE, file_sha256
+from hornet.host.artifact_store import file_sha256
 from hornet.host.owned import Owned
 from hornet.host.progress import Progress
 
@@ -46,8 +46,7 @@ def download_text(url: str, max_bytes: int, hint: str) -> str:
 
 @contextmanager
 def _open(url: str, hint: str) -> Iterator[Any]:
-    if os.environ.get(OFFLINE):
-        raise BuildError(f"{url}: needed, but this command is --offline", "run it once without --offline")
+    require_source(url.rpartition("/")[2], lambda: [url], hint=hint)
     try:
         with urllib.request.urlopen(url, timeout=STALL_TIMEOUT_S) as response:
             yield response

@@ -25,21 +25,35 @@ CONNECT_TIMEOUT_S = 5.0
 QUERY_TIMEOUT_S = 30.0
 PORTS = {"http": 80, "https": 443}
 INSTALLED_SOURCES = Path("/usr/src")
+NETWORK_HINT = "check the network and the proxy's settings; what is cached already works with --offline"
+ALPINE_HINT = "in an overlay, set rootfs.alpine.mirror and rootfs.alpine.minirootfs to reachable addresses"
 
 
 def check_download(workspace: Workspace, kind: str, inputs: Mapping[str, Any]) -> None:
     """Raises BuildError if an artifact that must be downloaded cannot be."""
     if kind == "npm":
-        _check("npm's registry", _npm_registry, _npm_proxies)
+        require_source("npm's registry", _npm_registry, _npm_proxies)
     elif kind in ("toolbox", "packages") and "debian" in inputs:
         mirror = inputs["debian"]["mirror"]
-        _check("apt's mirror", lambda: [mirror] if mirror else list(configured_mirrors().values()), _apt_proxies)
+        require_source(
+            "apt's mirror", lambda: [mirror] if mirror else list(configured_mirrors().values()), _apt_proxies
+        )
+    elif kind == "packages" and "alpine" in inputs and urlsplit(inputs["alpine"]["mirror"]).scheme in PORTS:
+        require_source("Alpine's mirror", lambda: [inputs["alpine"]["mirror"]], hint=ALPINE_HINT)
     elif kind == "kernel" and "source" in inputs and not _has_kernel_source(workspace, inputs["source"]):
         debian = "debian" in inputs["source"]
-        _check("the kernel's source", lambda: list(configured_mirrors().values()) if debian else [], _apt_proxies)
+        require_source(
+            "the kernel's source", lambda: list(configured_mirrors().values()) if debian else [], _apt_proxies
+        )
 
 
-def _check(what: str, find_urls: Callable[[], list[str]], find_proxies: Callable[[], Mapping[str, str]]) -> None:
+def require_source(
+    what: str,
+    find_urls: Callable[[], list[str]],
+    find_proxies: Callable[[], Mapping[str, str]] = urllib.request.getproxies,
+    hint: str = NETWORK_HINT,
+) -> None:
+    """Raises BuildError if this command is --offline, or a source of a download cannot be reached. what: its name."""
     if os.environ.get(OFFLINE):
         raise BuildError(
             f"{what}: needed for a build, but this command is --offline",
@@ -51,10 +65,10 @@ def _check(what: str, find_urls: Callable[[], list[str]], find_proxies: Callable
         parts = urlsplit(url)
         if parts.scheme not in PORTS or parts.hostname is None:
             continue  # a local mirror, or a scheme of apt's own
-        _connect(what, url, proxies.get(parts.scheme) or url)
+        _connect(what, url, proxies.get(parts.scheme) or url, hint)
 
 
-def _connect(what: str, url: str, address: str) -> None:
+def _connect(what: str, url: str, address: str, hint: str) -> None:
     parts = urlsplit(address)
     port = parts.port or PORTS.get(parts.scheme, 80)
     try:
@@ -63,7 +77,7 @@ def _connect(what: str, url: str, address: str) -> None:
         through = "" if address == url else f" through the proxy {parts.hostname}"
         raise BuildError(
             f"{what} cannot be reached: {url}{through}: {error}",
-            "check the network and the proxy's settings; what is cached already works with --offline",
+            hint,
         ) from error
 
 

@@ -22,7 +22,7 @@ def clean(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be removed.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Remove old artifacts, failed builds, snapshots, reports and logs, and show their sizes.
+    """Remove old artifacts, failed builds, snapshots, reports, logs and downloads, and show their sizes.
 
     It never removes what a process uses or builds, what production, images/ or reports/latest link to, the snapshot
     of a running VM or the parent of another, an adopted snapshot, or anything that the suite did not make. Whatever is
@@ -47,6 +47,7 @@ def clean(
         say(f"{item.size_bytes / MB:10.1f} MB  {item.kind:20}  {where}" + ("" if gone else "  in use: stays"))
     for item in items:
         if item.kept_because:
-            say(f"      stays     {item.kind:20}  {item.path.relative_to(mine.workspace.root)}: {item.kept_because}")
+            where = item.path.relative_to(mine.workspace.root)
+            say(f"{item.size_bytes / MB:10.1f} MB  {item.kind:20}  {where} stays: {item.kept_because}")
     done_so = "would be removed" if dry_run else "removed"
     say(f"{len(removed)} of {len(items)} {done_so}, {freed_mb:.1f} MB")

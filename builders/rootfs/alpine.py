@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from builders.downloads import ALPINE_HINT, require_source
 from builders.rootfs.content import OWN_COMPONENT, Content
 from builders.rootfs.distro import Distro
 from builders.rootfs.guest_files import GuestValues
@@ -32,7 +33,6 @@ INSTALLED_DATABASE = "lib/apk/db/installed"
 LOCAL_SCHEMES = ("", "file")
 STALL_TIMEOUT_S = 60
 LARGEST_MINIROOTFS_BYTES = 64 << 20
-MIRROR_HINT = "in an overlay, set rootfs.alpine.mirror and rootfs.alpine.minirootfs to reachable addresses"
 
 
 def enable_services(alpine: Alpine, root: Path) -> None:
@@ -82,11 +82,13 @@ def _fetch(alpine: Alpine, archive: Path) -> None:
     """The content of the pinned archive, a few MB, from the address in the spec."""
     given = _local_path(alpine.minirootfs)
     address = given.as_uri() if given else alpine.minirootfs
+    if not given:
+        require_source("Alpine's minirootfs", lambda: [address], hint=ALPINE_HINT)
     try:
         with urllib.request.urlopen(address, timeout=STALL_TIMEOUT_S) as response:
             content = response.read(LARGEST_MINIROOTFS_BYTES)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise BuildError(f"{address}: {getattr(error, 'reason', error)}", MIRROR_HINT) from error
+        raise BuildError(f"{address}: {getattr(error, 'reason', error)}", ALPINE_HINT) from error
     found = hashlib.sha512(content).hexdigest()
     if found != alpine.minirootfs_sha512:
         raise BuildError(
@@ -116,7 +118,7 @@ def _apk_add(alpine: Alpine, base: Path, packages: list[str], tree: Path, log: P
     try:
         run(argv, timeout_s=APK_TIMEOUT_S, log=log, on_line=progress.update)
     except HornetError as error:
-        raise BuildError(error.message, MIRROR_HINT) from error
+        raise BuildError(error.message, ALPINE_HINT) from error
     # The image keeps the mirror's address, so that `apk upgrade` works in it (guide: SOP 1).
     (tree / "etc/apk/repositories").write_text("".join(repositories))
 

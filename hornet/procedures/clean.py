@@ -50,7 +50,13 @@ class Item:
 
 def find_items(workspace: Workspace, names: SnapshotFiles) -> list[Item]:
     """Everything that may be removed one day. Raises VMError for a state file that the suite did not write."""
-    return [*_artifacts(workspace), *_snapshots(workspace, names), *_reports(workspace), *_logs(workspace)]
+    return [
+        *_artifacts(workspace),
+        *_snapshots(workspace, names),
+        *_reports(workspace),
+        *_logs(workspace),
+        *_caches(workspace),
+    ]
 
 
 def choose(items: Sequence[Item], keep: int, older_than_days: float) -> list[Item]:
@@ -140,6 +146,16 @@ def _logs(workspace: Workspace) -> Iterator[Item]:
         for path in _entries(place):
             if LOG.fullmatch(path.name):
                 yield _item(kind, path)
+
+
+def _caches(workspace: Workspace) -> Iterator[Item]:
+    """Downloaded sources of kernels and proofs of lanes. The compiler's cache has a limit of its own (ccache -s)."""
+    for name in ("kernel", "lanes"):
+        for path in _entries(workspace.root / "cache" / name):
+            if path.is_file():
+                yield _item(f"cache {name}", path)
+    if (ccache := workspace.root / "cache" / "ccache").is_dir():
+        yield _item("cache ccache", ccache, "ccache limits it itself: ccache --dir DIR --max-size, --clear")
 
 
 def _item(kind: str, path: Path, kept_because: str = "", used_s: float | None = None) -> Item:

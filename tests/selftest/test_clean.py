@@ -204,3 +204,14 @@ def test_links_are_not_followed(home: Workspace, tmp_path: Path) -> None:
 
 def test_at_least_one_of_each_kind_stays(home: Workspace) -> None:
     assert CliRunner().invoke(app, ["clean", "--keep", "0"]).exit_code != 0
+
+
+def test_old_downloads_go_and_the_compiler_cache_stays(home: Workspace) -> None:
+    for number in range(5):
+        path = home.directory("cache", "kernel") / f"linux-6.{number}.tar.xz"
+        path.write_bytes(bytes(5000))
+        os.utime(path, (time.time() - number * HOUR_S,) * 2)
+    (home.directory("cache", "ccache") / "0").mkdir()
+    assert clean("--keep", "3") == ["cache/kernel/linux-6.3.tar.xz", "cache/kernel/linux-6.4.tar.xz"]
+    shown = CliRunner().invoke(app, ["clean"], catch_exceptions=False).output
+    assert "cache/ccache stays: ccache limits it itself" in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import subprocess
@@ -13,13 +14,16 @@ from typing import Any
 import pytest
 
 from builders import downloads
+from builders.download import download
 from builders.downloads import check_download
 from hornet.errors import BuildError
 from hornet.host.artifact_store import OFFLINE, Store
+from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
 
 SECONDS = 20
+ALPINE = ("packages", {"alpine": {"mirror": "https://mirror.invalid/alpine"}})
 
 
 @pytest.fixture
@@ -56,6 +60,17 @@ def test_unreachable_registry_is_named(closed: str, tmp_path: Path, monkeypatch:
         check_download(Workspace(tmp_path), "npm", {})
 
 
+def test_unreachable_mirror_of_alpine_is_named(closed: str, tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match=rf"Alpine's mirror cannot be reached: {closed}"):
+        check_download(Workspace(tmp_path), "packages", {"alpine": {"mirror": closed}})
+    check_download(Workspace(tmp_path), "packages", {"alpine": {"mirror": "/srv/mirror/alpine"}})
+
+
+def test_unreachable_mirror_of_kernel_org_is_named(closed: str, tmp_path: Path) -> None:
+    with pytest.raises(BuildError, match=r"linux-6\.1\.tar\.xz cannot be reached: http://127"):
+        download(f"{closed}/linux-6.1.tar.xz", "0" * 64, tmp_path / "archive", "hint", Progress(io.StringIO()))
+
+
 def test_proxy_is_asked_instead(
     closed: str, open_address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -68,7 +83,13 @@ def test_proxy_is_asked_instead(
 
 @pytest.mark.parametrize(
     ("kind", "inputs"),
-    [("npm", {}), ("packages", debian(None)), ("toolbox", debian(None)), ("kernel", {"source": {"kernel.org": "6.1"}})],
+    [
+        ("npm", {}),
+        ("packages", debian(None)),
+        ("toolbox", debian(None)),
+        ALPINE,
+        ("kernel", {"source": {"kernel.org": "6.1"}}),
+    ],
 )
 def test_offline_downloads_nothing(
     kind: str, inputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
