@@ -134,7 +134,11 @@ def record(run_directory: Path, host: dict[str, Any], spec: Spec) -> Callable[..
 def record_runs(run_directory: Path, host: dict[str, Any], lane: Lane, spec: Spec) -> Callable[..., Record]:
     """Write one record of repeated runs, each a dictionary of disjoint parts: record_runs(name, runs, clones=4, …)."""
 
-    def write(name: str, runs: Sequence[Mapping[str, float]], **dimensions: str | int | float) -> Record:
+    def write(
+        name: str,
+        runs: Sequence[Mapping[str, float]],
+        **dimensions: str | int | float,
+    ) -> Record:
         quantity = spec.quantity(name)
         made = Record.of_runs(
             name,
@@ -144,6 +148,7 @@ def record_runs(run_directory: Path, host: dict[str, Any], lane: Lane, spec: Spe
             lane=str(lane),
             host=host,
             dimensions=dimensions,
+            machine={"memory_mib": spec.machine.memory_mib, "vcpus": spec.machine.vcpus},
         )
         append_record(run_directory, made)
         return made

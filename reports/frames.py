@@ -57,8 +57,8 @@ def records_frame(runs: Iterable[Run]) -> pd.DataFrame:
     """Every sample of every record: one row each.
 
     Columns: run, metric, lane, sample (its number, from 0), value (in `unit`), unit, direction; then dim_* for the
-    dimensions, part_* for the parts of the record's value, host_* for the host's fingerprint. A record without samples
-    has one row with its value. Empty without records.
+    dimensions, part_* for the parts of the sample (of the record's value, if it has none for each sample), host_* for
+    the host's fingerprint. A record without samples has one row with its value. Empty without records.
     """
     rows = [row for run in runs for record in run.records for row in _rows(run.name, record)]
     return pd.DataFrame(rows, columns=_columns(rows)).convert_dtypes()
@@ -70,7 +70,13 @@ def _rows(run: str, record: Record) -> Iterator[dict[str, Any]]:
     for field, prefix in PREFIXES.items():
         common |= {f"{prefix}{name}": value for name, value in (getattr(record, field) or {}).items()}
     for sample, value in enumerate(record.samples or [record.value]):
-        yield {**common, "sample": sample, "value": value}
+        own = record.runs[sample] if record.runs else {}
+        yield {
+            **common,
+            **{f"{PREFIXES['parts']}{name}": part for name, part in own.items()},
+            "sample": sample,
+            "value": value,
+        }
 
 
 def _columns(rows: list[dict[str, Any]]) -> list[str]:

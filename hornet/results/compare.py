@@ -170,6 +170,9 @@ def compare(record: Record, baseline: Record) -> Comparison:
 def _judge(record: Record, baseline: Record) -> tuple[Change, str, float | None, float | None]:
     if record.unit != baseline.unit:
         return Change.NOT_COMPARABLE, f"{record.unit} against {baseline.unit}", None, None
+    if record.machine and baseline.machine and record.machine != baseline.machine:
+        difference = _host_difference(record.machine, baseline.machine)
+        return Change.NOT_COMPARABLE, f"another virtual machine: {difference}", None, None
     # A property of a file: the same on every host, without chance. A time is none, also without a VM's lane.
     if record.lane is None and record.unit not in TIME_UNITS:
         change = _direction(record, baseline)

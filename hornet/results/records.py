@@ -44,6 +44,8 @@ class Record(BaseModel):
     that is the same everywhere; dimensions: what sets this value apart from others of the same name, as
     in page_cache=cold; host: hornet.host.facts.fingerprint(); samples: each single measurement, in `unit`;
     parts: what the value is made of, in order and in `unit`. Parts are disjoint: their sum is the value.
+    runs: the parts of each sample.
+    machine: memory and virtual CPUs of the VM. Records of older suites have no runs and machine.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -57,6 +59,8 @@ class Record(BaseModel):
     host: dict[str, Any]
     samples: Annotated[list[Amount], Field(max_length=MAX_SAMPLES)] = []
     parts: dict[Name, Amount] = {}
+    runs: Annotated[list[dict[Name, Amount]], Field(max_length=MAX_SAMPLES)] = []
+    machine: Dimensions = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Record:
@@ -64,9 +68,12 @@ class Record(BaseModel):
             raise ValueError(f"lane {self.lane!r}: expected none or one of {', '.join(LANE_NAMES)}")
         if self.samples and not min(self.samples) <= self.value <= max(self.samples):
             raise ValueError(f"value {self.value:g} is outside its samples")
-        total = sum(self.parts.values())
-        if self.parts and abs(total - self.value) > SUM_TOLERANCE * max(total, self.value):
-            raise ValueError(f"parts add up to {total:g}, the value is {self.value:g}: parts must be disjoint")
+        if self.parts:
+            _check_sum("the value", self.parts, self.value)
+        if self.runs and len(self.runs) != len(self.samples):
+            raise ValueError(f"{len(self.runs)} runs and {len(self.samples)} samples: expected one run for each sample")
+        for number, (parts, sample) in enumerate(zip(self.runs, self.samples, strict=False)):
+            _check_sum(f"sample {number}", parts, sample)
         return self
 
     @classmethod
@@ -80,6 +87,7 @@ class Record(BaseModel):
         host: Mapping[str, Any],
         dimensions: Dimensions | None = None,
         direction: Direction = "lower",
+        machine: Dimensions | None = None,
     ) -> Record:
         """One record of repeated runs, each given by its disjoint parts (such as the phases of a restore, in ms).
 
@@ -100,6 +108,8 @@ class Record(BaseModel):
             host=dict(host),
             samples=totals,
             parts=dict(runs[totals.index(median)]),
+            runs=[dict(parts) for parts in runs],
+            machine=machine or {},
         )
 
     @property
@@ -131,6 +141,12 @@ class Record(BaseModel):
     @property
     def _all_dimensions(self) -> Dimensions:
         return {**self.dimensions, **({"host": "lab"} if self.in_lab else {})}
+
+
+def _check_sum(what: str, parts: Mapping[str, float], value: float) -> None:
+    total = sum(parts.values())
+    if abs(total - value) > SUM_TOLERANCE * max(total, value):
+        raise ValueError(f"parts add up to {total:g}, {what} is {value:g}: parts must be disjoint")
 
 
 def append_record(run_directory: Path, record: Record) -> None:
