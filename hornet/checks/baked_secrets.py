@@ -78,8 +78,14 @@ def remnant_problems(secrets: Secrets, places: Mapping[str, Iterable[Chunk]], tr
 
 
 def findings(secrets: Secrets, chunks: Iterable[Chunk]) -> Iterator[tuple[str, bytes]]:
-    """Matches of the patterns: a description and the matched bytes. At most MAX_FINDINGS."""
-    return islice(_findings(secrets, chunks), MAX_FINDINGS)
+    """Matches of the patterns: a description and the matched bytes.
+
+    After MAX_FINDINGS, the last one says that there are more: accepted ones must not hide another behind them.
+    """
+    found = _findings(secrets, chunks)
+    yield from islice(found, MAX_FINDINGS)
+    if next(found, None):
+        yield f"more than {MAX_FINDINGS} keys or tokens: the others were not judged", b""
 
 
 def _findings(secrets: Secrets, chunks: Iterable[Chunk]) -> Iterator[tuple[str, bytes]]:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hornet.checks.baked_secrets import MAX_FINDINGS
 from hornet.checks.catalog import image_checks
 from hornet.errors import Ext4Error
 from hornet.formats.content import CHUNK_BYTES
@@ -84,6 +85,14 @@ def test_what_the_spec_accepts_is_accepted(root: Path) -> None:
     secrets = SPEC.secrets.model_validate({**SPEC.secrets.model_dump(), "allowed_keys": [key], "ignored": ignored})
     checks = image_checks(SPEC.model_copy(update={"secrets": secrets}))
     assert {name: problems for name, check in checks.items() if (problems := check(DirectoryTree(root)))} == {}
+
+
+def test_many_accepted_secrets_do_not_hide_another(root: Path) -> None:
+    write(root, "opt/config", f"{TOKEN} " * (MAX_FINDINGS + 1))
+    ignored = [{"pattern": "GitHub token", "reason": "a documented example"}]
+    secrets = SPEC.secrets.model_validate({**SPEC.secrets.model_dump(), "ignored": ignored})
+    (problem,) = image_checks(SPEC.model_copy(update={"secrets": secrets}))["secret.content"](DirectoryTree(root))
+    assert f"more than {MAX_FINDINGS}" in problem
 
 
 # --- real ext4 images ------------------------------------------------------------------------------------------------
