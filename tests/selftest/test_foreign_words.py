@@ -344,6 +344,7 @@ def test_foreign_file_names_of_an_image_are_escaped(tmp_path: Path) -> None:
     """A file name may contain any byte except slash and zero."""
     tree = tmp_path / "tree" / "evil"
     tree.mkdir(parents=True)
+    (tree.parent / "usr").mkdir()
     for word in HOSTILE.values():
         (tree / word.replace("/", "_").replace("\x00", "")[:80]).touch()
     (Path(os.fsdecode(os.fsencode(tree) + b"/\xff\xfe\x1b[31m"))).touch()

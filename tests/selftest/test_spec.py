@@ -75,7 +75,7 @@ def names_read() -> set[str]:
     """What code and templates name as an attribute: enough to find most settings that nobody reads."""
     files = [path for suite in IMAGE_SUITES for path in (TESTS / suite).rglob("*.py")]
     for package in PACKAGES:
-        files += [path for path in (SOURCE / package).rglob("*") if path.is_file() and path.suffix != ".pyc"]
+        files += [path for path in (SOURCE / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     texts = b"\n".join(path.read_bytes() for path in files if path != Path(renamed.__file__))
     return {name.decode() for name in re.findall(rb"\.([a-z][a-z0-9_]*)\b", texts)}
 
