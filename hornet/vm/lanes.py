@@ -56,7 +56,7 @@ def judges_time(lane: Lane) -> bool:
 
 
 def probe_lanes(workspace: Workspace, kernel: Path | None, spec: Spec) -> list[LaneState]:
-    """The state of every lane, best first. A proof is cached until host or kernel change."""
+    """The state of every lane, best first. A proof is cached until host or kernel change, a failure only of KVM."""
     return [_probe(lane, workspace, kernel, spec) for lane in LANES]
 
 
@@ -94,7 +94,8 @@ def _probe(lane: Lane, workspace: Workspace, kernel: Path | None, spec: Spec) ->
     if known := _kept(kept):
         return known
     state = _boot_to_first_program(lane, workspace, kernel, spec)
-    if state.usable is not None:
+    # A KVM that runs no Linux never will. An emulator failed once by chance, and works the next time.
+    if state.usable or (state.usable is False and lane.accelerator == "kvm"):
         write_file(kept, json.dumps(asdict(state)) + "\n")
     return state
 

@@ -24,8 +24,11 @@ ERRORS = {
 }
 
 
+@pytest.mark.parametrize("accelerator", ["tcg", "kvm"])
 @pytest.mark.parametrize("name", ERRORS)
-def test_only_a_verdict_is_remembered(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_a_lasting_failure_is_remembered(
+    name: str, accelerator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     error, usable = ERRORS[name]
 
     driver = Mock()
@@ -33,11 +36,12 @@ def test_only_a_verdict_is_remembered(name: str, tmp_path: Path, monkeypatch: py
     driver.program.missing = False
     monkeypatch.setattr(lanes, "driver_of", lambda lane: driver)
     monkeypatch.setattr(lanes, "vmm_version", lambda lane: "1")
+    monkeypatch.setattr(lanes.kvm, "payload_problem", lambda: None)
     (tmp_path / "vmlinux").write_bytes(b"a kernel")
     workspace = Workspace(tmp_path / "home")
-    state = lanes._probe(lane_named("qemu/tcg"), workspace, tmp_path / "vmlinux", load_spec())
+    state = lanes._probe(lane_named(f"qemu/{accelerator}"), workspace, tmp_path / "vmlinux", load_spec())
     assert state.usable is usable
-    assert bool(list(workspace.root.glob("cache/lanes/*.json"))) == (usable is not None)
+    assert bool(list(workspace.root.glob("cache/lanes/*.json"))) == (usable is not None and accelerator == "kvm")
 
 
 @pytest.mark.parametrize("lane", LANES, ids=str)
