@@ -11,7 +11,7 @@ from hornet.errors import CommandError, HostError, VMError
 from hornet.host.workspace import Workspace
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec, load_spec
-from hornet.vm import lanes
+from hornet.vm import kvm, lanes
 from hornet.vmm.failure import VMFailedError
 from hornet.vmm.registry import LANES, driver_of, lane_named, vmm_programs
 
@@ -36,7 +36,7 @@ def test_only_a_lasting_failure_is_remembered(
     driver.program.missing = False
     monkeypatch.setattr(lanes, "driver_of", lambda lane: driver)
     monkeypatch.setattr(lanes, "vmm_version", lambda lane: "1")
-    monkeypatch.setattr(lanes.kvm, "payload_problem", lambda: None)
+    monkeypatch.setattr(kvm, "payload_problem", lambda: None)
     (tmp_path / "vmlinux").write_bytes(b"a kernel")
     workspace = Workspace(tmp_path / "home")
     state = lanes._probe(lane_named(f"qemu/{accelerator}"), workspace, tmp_path / "vmlinux", load_spec())
