@@ -22,7 +22,8 @@ from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
 from hornet_fixtures.under_test import Image
 
-pytestmark = [pytest.mark.perf, pytest.mark.requirement("cost-instructions")]
+# Slow: a run that judges an image answers within its time without it.
+pytestmark = [pytest.mark.perf, pytest.mark.slow, pytest.mark.requirement("cost-instructions")]
 
 MILLION = 1_000_000
 Counted = TypeVar("Counted")
