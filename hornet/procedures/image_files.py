@@ -111,7 +111,7 @@ def _temporary(work_directory: Path, stack: ExitStack) -> BinaryIO:
 
 @contextmanager
 def open_image(opening: Mapping[str, Any], descriptors: Mapping[str, int]) -> Iterator[OpenImage]:
-    """In the sandbox: the image that with_image() was given. Raises ImageError for what is no root file system."""
+    """In the sandbox: the image that with_image() was given. Raises ImageError if it has no root file system."""
     if opening["kind"] == Kind.EXT4:
         image = descriptors["image"]
         repair(image, opening["command"], FSCK_TIMEOUT_S)

@@ -15,7 +15,7 @@ from hornet.spec.model import Spec
 
 @dataclass(frozen=True)
 class HostResult:
-    """What became of the plan on one host. missing: why there is no run; empty if there is one."""
+    """How the plan ended on one host. missing: why there is no run; empty if there is one."""
 
     name: str
     missing: str

@@ -1,4 +1,4 @@
-"""fleet.json: what a fleet was to run, and what became of it on each host. `--resume` goes on from it."""
+"""fleet.json: what a fleet was to run, and how that ended on each host. `--resume` continues from it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Images that are no file system: a tar, the layers of an OCI image, a directory. Nothing of them is unpacked."""
+"""Images without a file system: a tar, the layers of an OCI image, a directory. Nothing is unpacked."""
