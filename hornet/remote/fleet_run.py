@@ -141,8 +141,10 @@ class FleetRun:
 def _on_all(
     connections: list[HostConnection], command_of: Callable[[str, RemoteHost], str], *, shown: bool, limit_s: float
 ) -> dict[HostConnection, Any]:
-    """The result of a command, or the exception, by connection."""
+    """The result of a command, or the exception, by connection: in the order of the connections, as hosts are named."""
     try:
-        return dict(ThreadingGroup.from_connections(connections).run(command_of, shown=shown, timeout=limit_s))
+        results = ThreadingGroup.from_connections(connections).run(command_of, shown=shown, timeout=limit_s)
     except GroupException as error:
-        return dict(error.result)
+        results = error.result
+    # A group has them in the order in which its threads ended.
+    return {connection: results[connection] for connection in connections if connection in results}
