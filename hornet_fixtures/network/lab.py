@@ -198,12 +198,12 @@ def ask_site(
         connection.close()
 
 
-def look_up(name: str, server: str) -> str:
+def look_up(name: str, server: str, timeout_s: float = TIMEOUT_S) -> str:
     """Ask a name server for a name's IPv4 address, from the calling thread's namespace. Raises OSError."""
     labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
     query = struct.pack("!6H", 0x4842, 0x0100, 1, 0, 0, 0) + labels + struct.pack("!BHH", 0, 1, 1)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(TIMEOUT_S)
+        client.settimeout(timeout_s)
         client.sendto(query, (server, DNS_PORT))
         answer = client.recv(CHUNK_BYTES)
     return socket.inet_ntoa(answer[-4:])

@@ -1,9 +1,7 @@
-"""The way out of the host: routes as the kernel answers, and firewalls of others, in namespaces with real rules."""
+"""The way out of the host: routes as the kernel answers, and the trial packet. Firewalls: tests/cases/network."""
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -17,119 +15,23 @@ from hornet.network import nft
 from hornet.network.egress import find_uplinks
 from hornet.network.ruleset import Packet, Ruleset
 from hornet.network.state import rules_as_listed
-from hornet_fixtures.network.lab import Lab, ask_site, private_lab
+from hornet_fixtures.network.lab import Lab, private_lab
 from tests.support.network_samples import NETWORK, TIMEOUT_S, hornetos_net, in_namespace, prefix
 
 __all__ = ["prefix"]
 
-DOCKER = """
-    iptables -P FORWARD DROP
-    iptables -N DOCKER-USER; iptables -A DOCKER-USER -j RETURN; iptables -A FORWARD -j DOCKER-USER
-    iptables -A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
-    iptables -A FORWARD -i docker0 -j ACCEPT
-"""
-UFW = """
-    iptables -P FORWARD DROP; iptables -N ufw-before-forward; iptables -N ufw-reject-forward
-    iptables -A FORWARD -j ufw-before-forward; iptables -A FORWARD -j ufw-reject-forward
-    iptables -A ufw-before-forward -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
-    iptables -A ufw-before-forward -p icmp --icmp-type echo-request -j ACCEPT
-    iptables -A ufw-reject-forward -j REJECT --reject-with icmp-host-prohibited
-"""
-FIREWALLD = """
-table inet mine {
-    map zones { type ifname : verdict; elements = { "docker0" : goto trusted }; }
-    set trusted_nets { type ipv4_addr; flags interval; elements = { 172.16.0.0/12 }; }
-    chain trusted { accept; }
-    chain forward {
-        type filter hook forward priority filter + 10; policy accept;
-        ct state { established, related } accept
-        ct status dnat accept
-        iifname "lo" accept
-        iifname vmap @zones
-        ip saddr @trusted_nets accept
-        ct state vmap { invalid : drop }
-        reject with icmpx admin-prohibited
-    }
-}"""
-ONLY_OUT = """
-table ip f { chain forward {
-    type filter hook forward priority 5; policy drop;
-    iifname "veth-vm*" accept
-}
-}"""
-PREROUTING = "table ip f { chain raw { type filter hook prerouting priority -300; ip saddr 10.0.0.0/8 drop; } ; }"
-POSTROUTING = """
-table inet f { chain out { type filter hook postrouting priority 300; meta l4proto udp udp dport 53 drop; } ; }"""
 UNDECIDED = """
 table inet f { chain forward {
     type filter hook forward priority 1; policy drop;
     meta mark & 0xff == 0x7 accept
 }
 }"""
-# (how, what is said, and what lets guests through)
-FIREWALLS = {
-    "docker": (DOCKER, "table ip filter, chain FORWARD (priority 0): policy drop", "-I DOCKER-USER -i veth-vm+"),
-    "ufw": (UFW, "table ip filter, chain FORWARD (priority 0): reject with icmp", "-I FORWARD -i veth-vm+"),
-    "firewalld": (f"nft '{FIREWALLD}'", "table inet mine, chain forward (priority 10): reject", "nft insert rule"),
-    "only-out": (f"nft '{ONLY_OUT}'", "table ip f, chain forward (priority 5): policy drop", "nft insert rule"),
-    "prerouting": (f"nft '{PREROUTING}'", "table ip f, chain raw (priority -300): ip saddr", "nft insert rule"),
-    "postrouting": (f"nft '{POSTROUTING}'", "chain out (priority 300): ", "nft insert rule"),
-    "undecided": (f"nft '{UNDECIDED}'", "table inet f, chain forward (priority 1): policy drop", "nft insert rule"),
-    "legacy": ("iptables-legacy -P FORWARD DROP", "a rule of iptables-legacy", "iptables-legacy -I FORWARD"),
-}  # fmt: skip
 
 
 @pytest.fixture
 def lab(prefix: str) -> Iterator[Lab]:
     with private_lab(NETWORK, prefix) as made:
         yield made
-
-
-@pytest.mark.requirement("trouble-nat")
-@pytest.mark.parametrize("name", FIREWALLS)
-def test_firewall_that_drops_guests_is_named_with_its_mend(name: str, lab: Lab, prefix: str) -> None:
-    how, said, mend = FIREWALLS[name]
-    assert hornetos_net(prefix, "check") == (0, "1 of 1 VM networks are correct\n")
-    answer = json.loads(hornetos_net(prefix, "check", "--json")[1])
-    assert (answer["correct"], answer["problems"], answer["egress"]["problems"]) == (1, [], [])
-    in_namespace(f"{prefix}host", how)
-    if name not in ("postrouting", "legacy"):
-        with pytest.raises(OSError):
-            lab.a.run(lambda: ask_site(timeout_s=1.0))
-    code, output = hornetos_net(prefix, "check")
-    assert code == 1
-    assert said in output
-    assert mend in output
-    code, output = hornetos_net(prefix, "up")
-    assert code == 0
-    assert said in output
-    for command in re.findall(r"to let guests through: (.*)", output):
-        in_namespace(f"{prefix}host", command)
-    assert hornetos_net(prefix, "check")[0] == 0
-    assert lab.a.run(ask_site)
-
-
-ACCEPTING = {
-    "docker with an exception": DOCKER + "iptables -I DOCKER-USER -i veth-vm+ -j ACCEPT",
-    "marked for guests": f"nft '{UNDECIDED.replace('meta mark & 0xff == 0x7', 'meta mark & 0xff == 0x0')}'",
-    "a dormant table": f"nft '{ONLY_OUT.replace('{ chain', '{ flags dormant; chain')}'",
-    "others only": f"nft '{ONLY_OUT.replace('policy drop', 'policy accept; iifname docker0 drop')}'",
-    "legacy, empty": "iptables-legacy -L",
-    "a return before the drop": """nft 'table inet f {
-        chain c { iifgroup 18511 return; oifgroup 18511 return; drop; }
-        chain forward { type filter hook forward priority 1; policy accept; jump c; }
-    }'""",
-}
-
-
-@pytest.mark.parametrize("how", ACCEPTING.values(), ids=ACCEPTING)
-def test_firewall_that_lets_guests_through_is_no_problem(how: str, lab: Lab, prefix: str) -> None:
-    in_namespace(f"{prefix}host", how)
-    assert lab.a.run(ask_site)
-    code, output = hornetos_net(prefix, "check")
-    first, *notes = output.splitlines()
-    assert (code, first) == (0, "1 of 1 VM networks are correct")
-    assert all(line.startswith("note: whether answers to guests pass can't be told from") for line in notes)
 
 
 def test_return_that_may_be_reached_keeps_the_drop_open(prefix: str, lab: Lab) -> None:

@@ -1,31 +1,26 @@
-"""The case book: tests/cases has one file for each image that was once judged wrongly (docs/contributing.md)."""
+"""Images that were once judged wrongly: tests/cases/images."""
 
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from hornet.errors import Ext4Error
 from hornet.formats.ext4.verdict import judge_ext4
 from tests.support import ext4_matrix as matrix
+from tests.support.cases import each_case, opened
 from tests.support.ext4_samples import debugfs
 
-CASES = sorted((Path(__file__).parents[1] / "cases").glob("*.toml"))
 FILE_BYTES = 100_000
 
 
-@pytest.mark.parametrize("file", CASES, ids=lambda file: file.stem)
-def test_case_comes_out_right(file: Path, tmp_path: Path) -> None:
-    case = tomllib.loads(file.read_text())
-    assert case.pop("met"), "where such a thing was met"
-    verdict, said = judged(made(case, tmp_path / "image"), tmp_path)
-    assert verdict == case.pop("verdict"), said
-    assert re.search(case.pop("says"), said), said
-    assert not case, "unknown keys"
+@each_case("images")
+def test_image_case_comes_out_right(file: Path, tmp_path: Path) -> None:
+    with opened(file) as case:
+        verdict, said = judged(made(case, tmp_path / "image"), tmp_path)
+        assert verdict == case.pop("verdict"), said
+        assert re.search(case.pop("says"), said), said
 
 
 def made(case: dict[str, Any], image: Path) -> Path:
