@@ -83,8 +83,8 @@ def _print_tables(facts: dict[str, Any], lanes: Sequence[dict[str, Any]], requir
         known = {None: absent, "?": Text("unknown", "dim")}.get(version, version)
         tool_table.add_row(name, known, facts["packages"][name])
     fact_table = Table(box=None, pad_edge=False, show_header=False)
-    for key, value in facts.items():
-        if key not in ("tools", "packages"):
+    for key, value in {**facts, **facts["tuning"]}.items():
+        if key not in ("tools", "packages", "tuning"):
             fact_table.add_row(Text(key, "dim"), ("yes" if value else "no") if isinstance(value, bool) else str(value))
     for table in (fact_table, tool_table, lane_table):
         show(table)

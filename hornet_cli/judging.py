@@ -61,10 +61,10 @@ def spec_of(mine: Settings, run: Run) -> Spec:
 
 def show_decision(run: Run, decision: Decision) -> None:
     """One line for each reason, then the decision."""
-    from hornet.results.rerun import repeated_lines
+    from hornet.results.rerun import ran_again
 
-    for line in repeated_lines(run):
-        say(line)
+    for label, sentence in ran_again(run):
+        say(f"{label}: {sentence}")
     for heading, sentences in (
         ("failed", decision.failures),
         ("not judged", decision.unjudged),
@@ -97,11 +97,11 @@ def show_quick(run: Run, decision: Decision) -> None:
 
 def show_rerun(run: Run, decision: Decision) -> None:
     """The decision on a run that repeats tests of another: what became of each."""
-    from hornet.results.rerun import repeated_lines
+    from hornet.results.rerun import ran_again
 
     _show_failed(run)
-    for line in repeated_lines(run):
-        say(line)
+    for label, sentence in ran_again(run):
+        say(f"{label}: {sentence}")
     say(f"run {run.name} {decision.headline}")
     say("rerun: no release without a complete run: hornetos run")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,22 @@ from hornet.results.compare import Change
 from hornet.results.gate import Answer
 from hornet.results.outcomes import Result
 from hornet.results.requirements import NoResult
+from hornet.results.rerun import Again
 from hornet.results.verdict import Verdict, format_significant
 from hornet.text import printable
 from reports import markdown
 from reports.pictures import Picture
 from reports.sparkline import sparkline
 from reports.style import for_file, for_page
-from reports.summary import Report
+from reports.summary import REMARK, Report
 
 TEMPLATES = Path(__file__).with_name("templates")
 PICTURES_DIRECTORY = "pictures"
+# What a page shows at once; the rest is folded, and open on paper.
+SHOWN_REASONS, OPENED_TESTS = 12, 3
 
 # Each verdict has a sign besides its colour, for colour-blind readers.
-SIGNS: dict[StrEnum, tuple[str, str]] = {
+SIGNS: dict[str, tuple[str, str]] = {
     Verdict.MEETS: ("good", "✓"),
     Verdict.MISSES: ("bad", "✗"),
     Verdict.EMULATED: ("open", "◻"),
@@ -52,6 +54,9 @@ SIGNS: dict[StrEnum, tuple[str, str]] = {
     Result.NOT_JUDGED: ("open", "◻"),
     Result.NOT_RUN: ("open", "–"),
     Result.WAIVED: ("open", "~"),
+    Again.FLAKY: ("bad", "!"),
+    Again.REPEATED: ("open", "="),
+    REMARK: ("open", "–"),
     NoResult.OF_THE_SUITE: ("open", "–"),
     NoResult.NOT_COVERED: ("open", "–"),
     NoResult.OTHER_TIER: ("open", "–"),
@@ -77,7 +82,8 @@ def write_report(directory: Path, report: Report, pictures: Mapping[str, Picture
         # json escapes control characters as \u…, so a terminal does not interpret them.
         write_file(paths.json, json.dumps(TypeAdapter(Report).dump_python(report, mode="json"), indent=2) + "\n")
         write_file(paths.markdown, render("report.md.j2", report.titles, report=report, pictures=pictures))
-        write_file(paths.html, render("report.html.j2", report.titles, report=report, pictures=pictures))
+        shown = {"shown_reasons": SHOWN_REASONS, "opened_tests": OPENED_TESTS}
+        write_file(paths.html, render("report.html.j2", report.titles, report=report, pictures=pictures, **shown))
     except OSError as error:
         raise HostError(
             f"{error.filename or directory}: {error.strerror}", f"free space in {directory}, or make it writable"

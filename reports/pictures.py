@@ -69,7 +69,7 @@ def pictures(run: Run, report: Report, spec: Spec, baseline: Run | None) -> dict
             "The phases of the median run, each beginning where the one before ended. Emulated times show proportions "
             "on this host, not times under KVM.",
             partial(plot_parts.waterfall, records, titles),
-            _parts_table(report, plot_parts.with_parts(records, memory=False), "Phase"),
+            _parts_table(report, plot_parts.with_parts(records), "Phase"),
         ),
         picture(
             "distributions",
@@ -84,8 +84,16 @@ def pictures(run: Run, report: Report, spec: Spec, baseline: Run | None) -> dict
             "Where the memory goes",
             "The PSS of the median VM by mapping. Pages that clones share are counted once for all of them. The "
             "translated code of an emulator is not included.",
-            partial(plot_parts.memory, records, titles),
-            _parts_table(report, plot_parts.with_parts(records, memory=True), "Mapping"),
+            partial(plot_parts.stacked, records, titles, plot_parts.MEMORY_UNIT),
+            _parts_table(report, plot_parts.with_parts(records, plot_parts.MEMORY_UNIT), "Mapping"),
+        ),
+        picture(
+            "instructions",
+            "What the guest executes",
+            "The instructions of the median run by phase, counted in the emulated lane. They barely depend on the load "
+            "of the host, and say nothing about times.",
+            partial(plot_parts.stacked, records, titles, plot_parts.INSTRUCTIONS_UNIT),
+            _parts_table(report, plot_parts.with_parts(records, plot_parts.INSTRUCTIONS_UNIT), "Phase"),
         ),
         picture(
             "capacity",

@@ -1,4 +1,4 @@
-"""What a value is made of: phases of a time as a waterfall, memory by mapping as stacked bars."""
+"""What a value is made of: phases of a time as a waterfall, memory and instructions as stacked bars."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MEMORY_UNIT = "MB"
+MEMORY_UNIT, INSTRUCTIONS_UNIT = "MB", "M instructions"
+STACKED_UNITS = (MEMORY_UNIT, INSTRUCTIONS_UNIT)
 
 
 def part_name(name: str) -> str:
@@ -22,15 +23,16 @@ def part_name(name: str) -> str:
     return name.removesuffix("_ms").replace("_", " ")
 
 
-def with_parts(records: Sequence[Record], *, memory: bool) -> list[Record]:
-    """The records that have parts: those of memory, or all others."""
-    return [record for record in records if record.parts and (record.unit == MEMORY_UNIT) is memory]
+def with_parts(records: Sequence[Record], unit: str | None = None) -> list[Record]:
+    """The records that have parts: those in `unit`, else those that are drawn as a waterfall."""
+    found = [record for record in records if record.parts]
+    return [record for record in found if (record.unit == unit if unit else record.unit not in STACKED_UNITS)]
 
 
 def waterfall(records: Sequence[Record], titles: Mapping[str, str], width_in: float) -> Figure | None:
     """Times by phase: a row for each phase, which begins where the one before ended. A panel for each name and lane."""
     panels: dict[tuple[str, str | None, str], list[Record]] = {}
-    for record in with_parts(records, memory=False):
+    for record in with_parts(records):
         panels.setdefault((record.name, record.lane, record.unit), []).append(record)
     if not panels:
         return None
@@ -85,10 +87,10 @@ def _total(record: Record) -> str:
     return f"{record.label + ': ' if record.label else ''}{format_significant(record.value)} {record.unit} in all"
 
 
-def memory(records: Sequence[Record], titles: Mapping[str, str], width_in: float) -> Figure | None:
-    """Memory by mapping: one bar for each lane and dimensions, a panel for each name."""
+def stacked(records: Sequence[Record], titles: Mapping[str, str], unit: str, width_in: float) -> Figure | None:
+    """Memory by mapping, instructions by phase: a bar for each lane and dimensions, a panel for each name."""
     panels: dict[str, list[Record]] = {}
-    for record in with_parts(records, memory=True):
+    for record in with_parts(records, unit):
         panels.setdefault(record.name, []).append(record)
     if not panels:
         return None
@@ -97,7 +99,7 @@ def memory(records: Sequence[Record], titles: Mapping[str, str], width_in: float
     figure, axes = new_figure(width_in, heights)
     for axis, (name, found) in zip(axes, panels.items(), strict=True):
         title(axis, width_in, titles.get(name, name))
-        axis.set_xlabel(MEMORY_UNIT)
+        axis.set_xlabel(unit)
         _stacks(axis, found, width_in)
     return figure
 
@@ -110,7 +112,7 @@ def _stacks(axis: Axes, records: Sequence[Record], width_in: float) -> None:
             fill = look[name]
             _bar(axis, y, amount, left, 0.4, fill)
             left += amount
-        text = f"{format_significant(record.value)} {record.unit}"
+        text = format_significant(record.value)
         axis.annotate(text, (left, y), (5, 0), textcoords="offset points", va="center")
     name_rows(axis, [bar_name(record) for record in records], width_in, above=0.42)
     axis.set_ylim(len(records) - 0.6, -0.7)

@@ -13,12 +13,14 @@ from hornet.results.history import History, link_to
 from hornet.results.outcomes import WORST_FIRST, Case, Result
 from hornet.results.records import Record
 from hornet.results.requirements import RequirementRow
+from hornet.results.rerun import Again, ran_again
 from hornet.results.run import Run
 from hornet.results.run_info import Session
 from hornet.results.verdict import Judgement, Verdict, judge
 from hornet.spec.model import Spec
 
 SCHEMA = 3
+REMARK = "remark"
 HAZARD = "hazard-"
 
 
@@ -115,7 +117,10 @@ class Conditions:
 
 @dataclass(frozen=True)
 class Report:
-    """The content of a report. headline: the decision as sentences. titles: of metrics, by key."""
+    """The content of a report. headline: the decision as sentences. titles: of metrics, by key.
+
+    ran_again: tests that ran more than once, such as flaky ones, a sentence each.
+    """
 
     schema: int
     run: str
@@ -124,6 +129,7 @@ class Report:
     titles: dict[str, str]
     headline: list[str]
     decision: Decision
+    ran_again: list[tuple[Again, str]]
     metrics: list[MetricRow]
     comparisons: list[Comparison]
     distributions: list[Distribution]
@@ -136,6 +142,18 @@ class Report:
     host: dict[str, Any]
     problems: list[str]
     records: list[Record]
+
+    @property
+    def reasons(self) -> list[tuple[str, str]]:
+        """Why the decision is what it is: the kind of each reason, and a sentence. What blocks stands first."""
+        decision = self.decision
+        return [
+            *((Result.FAILED, sentence) for sentence in decision.failures),
+            *self.ran_again,
+            *((Result.NOT_JUDGED, sentence) for sentence in decision.unjudged),
+            *((Result.WAIVED, f"{row.id}: {row.reason}") for row in decision.waived),
+            *((REMARK, sentence) for sentence in decision.remarks),
+        ]
 
     @property
     def not_passed(self) -> list[Case]:
@@ -169,6 +187,7 @@ def summarize(
         titles=_titles(spec, run.records),
         headline=[f"{decision.headline.capitalize()}.", *_metric_sentences(spec, judgements)],
         decision=decision,
+        ran_again=ran_again(run),
         metrics=[
             _beside(row, item, comparisons, history, run)
             for row, item in zip(metric_rows(spec, judgements), judgements, strict=True)

@@ -28,6 +28,7 @@ from hornet.host.emulation import cpu_is_emulated
 from hornet.host.file_copy import clone_file
 from hornet.host.owned import work_directory
 from hornet.host.tools import HostTool, all_tools
+from hornet.host.tuning import tuning
 from hornet.host.workspace import Workspace
 from hornet.installation import IN_CHECKOUT, SOURCE
 
@@ -94,6 +95,7 @@ def host_facts(workspace: Workspace, vmms: Mapping[str, HostTool]) -> dict[str, 
         "swap_mb": swap_mb(),
         "ksm": ksm_runs(),
         "tsc_mhz": _tsc_mhz(),
+        "tuning": tuning(),
     }
 
 

@@ -6,6 +6,7 @@ The first run keeps its results. A test that failed there and passes now is flak
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from hornet.results.collected import IMAGE_SUITES, without_result
@@ -13,6 +14,13 @@ from hornet.results.outcomes import Case, Result
 from hornet.results.run import Run, load_run
 
 MEASURED_TOGETHER = "perf"
+
+
+class Again(StrEnum):
+    """What a test that ran more than once is."""
+
+    FLAKY = "flaky"
+    REPEATED = "repeated"
 
 
 @dataclass(frozen=True)
@@ -29,13 +37,13 @@ class Repeated:
     same_subject: bool = True
 
     @property
-    def flaky(self) -> bool:
-        """Whether it failed and then passed, though the subject is the same."""
-        return self.same_subject and self.before in (Result.FAILED, Result.ERROR) and self.after is Result.PASSED
+    def label(self) -> Again:
+        """Flaky if it failed and then passed, though the subject is the same."""
+        failed = self.same_subject and self.before in (Result.FAILED, Result.ERROR)
+        return Again.FLAKY if failed and self.after is Result.PASSED else Again.REPEATED
 
     def __str__(self) -> str:
-        label = "flaky" if self.flaky else "repeated"
-        return f"{label}: {self.test}: {self.before}, then {self.after}" + (f": {self.reason}" if self.reason else "")
+        return f"{self.test}: {self.before}, then {self.after}" + (f": {self.reason}" if self.reason else "")
 
 
 def failed_or_missing(run: Run) -> set[str]:
@@ -67,14 +75,15 @@ def repeated_tests(first: Run, second: Run) -> list[Repeated]:
     return [it for it in found if not it.before is it.after is Result.PASSED]
 
 
-def repeated_lines(run: Run) -> list[str]:
-    """What became of the tests that a run repeats, a line each; no line for a run that repeats none."""
+def ran_again(run: Run) -> list[tuple[Again, str]]:
+    """The tests that ran more than once, a sentence each: in this run, and in the one whose failures it repeats."""
+    found = [(Again.FLAKY, f"{test}: it has several results in this run; the worst one counts") for test in run.flaky]
     first = Path(run.info.rerun_of) if run.info and run.info.rerun_of else None
     if first is None:
-        return []
+        return found
     if not first.is_dir():
-        return [f"rerun of {first.name}: that run is gone, so what was flaky is unknown"]
-    return [f"rerun of {first.name}: {it}" for it in repeated_tests(load_run(first), run)]
+        return [*found, (Again.REPEATED, f"rerun of {first.name}: that run is gone, so what was flaky is unknown")]
+    return [*found, *((it.label, f"rerun of {first.name}: {it}") for it in repeated_tests(load_run(first), run))]
 
 
 def _repeated(test: str, before: Case | None, after: Case | None, same_subject: bool) -> Repeated:

@@ -19,6 +19,7 @@ from hornet import __version__
 from hornet.foreign_file import ForeignFileError, first_problem, read_json
 from hornet.host.artifact_store import file_sha256
 from hornet.host.durable import write_file
+from hornet.host.tuning import tuning
 from hornet.spec.model import Spec
 
 RUN_FILE = "run.json"
@@ -31,7 +32,10 @@ ENDS = (0, 1, 2)
 
 
 class Session(BaseModel):
-    """One pytest session of a run. Times are UTC in ISO 8601; ended and exit_status are None while it runs."""
+    """One pytest session of a run. Times are UTC in ISO 8601; ended and exit_status are None while it runs.
+
+    tuning: the host's settings (hornet.host.tuning) as it began; empty in runs of older suites.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -40,6 +44,7 @@ class Session(BaseModel):
     ended: str | None = None
     exit_status: int | None = None
     load_per_core: Annotated[float, Field(ge=0)] | None = None
+    tuning: dict[str, str] = {}
 
 
 class RunInfo(BaseModel):
@@ -76,7 +81,8 @@ def begin_session(directory: Path, info: RunInfo, command: Sequence[str], spec: 
             )
     write_file(directory / SPEC_FILE, text)
     info.files = {}
-    info.sessions.append(Session(command=list(command), started=_now(), load_per_core=round(load, 2)))
+    session = Session(command=list(command), started=_now(), load_per_core=round(load, 2), tuning=tuning())
+    info.sessions.append(session)
     _write(path, info)
 
 

@@ -44,6 +44,7 @@ GOOD: dict[str, Any] = {
     "swap_mb": 0,
     "ksm": False,
     "tsc_mhz": 2600.0,
+    "tuning": {"swappiness": "60"},
     "tools": dict.fromkeys(TOOLS, "1.0"),
     "packages": {name: tool.source for name, tool in TOOLS.items()},
 }

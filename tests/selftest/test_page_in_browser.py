@@ -117,7 +117,8 @@ def write_plan(base: Path) -> Path:
 def write_report(base: Path) -> Path:
     before = synthetic.make_run(base / "before")
     synthetic.date_run(before, "2026-01-01T00:00:00+00:00")
-    records = [*synthetic.records(seed=7, slower=1.4), synthetic.restore_record(seed=9, name=LONG)]
+    records = [*synthetic.records(seed=7, slower=1.4), *synthetic.instruction_records()]
+    records.append(synthetic.restore_record(seed=9, name=LONG))
     run = synthetic.make_run(base / "run", records=records, cases=[*synthetic.CASES, FAILED])
     return build_report(run, load_spec(), Demands(load_requirements()), baseline=before).html
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hornet.host.tuning import tuning
 from hornet.results.gate import Answer, Demands
 from hornet.results.outcomes import Case, Result
 from hornet.results.records import MAX_AMOUNT, Record
@@ -23,8 +24,9 @@ from reports.style import fills
 from tests.support import synthetic_run as synthetic
 
 SPEC = load_spec()
-PICTURES = {"targets", "phases", "memory", "capacity", "distributions", "components"}
+PICTURES = {"targets", "phases", "memory", "instructions", "capacity", "distributions", "components"}
 DEMANDS = Demands(load_requirements())
+RECORDS = [*synthetic.records(seed=7, slower=1.4), *synthetic.instruction_records()]
 FAILED = Case(
     test="conformance/test_sizes::test_kernel_size",
     result=Result.FAILED,
@@ -57,9 +59,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     before = synthetic.make_run(base / "before")
     build_report(before, SPEC, DEMANDS)
     synthetic.date_run(before, "2026-01-01T00:00:00+00:00")
-    run = synthetic.make_run(
-        base / "run", records=synthetic.records(seed=7, slower=1.4), cases=[*synthetic.CASES, FAILED]
-    )
+    run = synthetic.make_run(base / "run", records=RECORDS, cases=[*synthetic.CASES, FAILED])
     build_report(run, SPEC, DEMANDS, baseline=before)
     return run
 
@@ -123,6 +123,20 @@ def test_the_page_shows_load_waiver_and_lane_of_each_result(tmp_path: Path) -> N
     text = Page(build_report(run, SPEC, demands).html.read_text()).text
     for said in ("load 0.1 per core before it", "waiver of A. Owner until 2099-01-01", "qemu/kvm", "Hazards of clones"):
         assert said in text
+    assert f"swappiness: {tuning()['swappiness']}" in text
+
+
+def test_a_test_with_two_results_is_shown_as_flaky(tmp_path: Path) -> None:
+    passed = Case(test="network/test_x::test_y", result=Result.PASSED, lane="qemu/kvm")
+    failed = passed.model_copy(update={"result": Result.FAILED, "reason": "no answer"})
+    paths = build_report(synthetic.make_run(tmp_path / "run", cases=[failed, passed]), SPEC, DEMANDS)
+    assert "! flaky network/test_x::test_y: it has several results" in Page(paths.html.read_text()).text
+    assert "- flaky: network/test_x::test_y: it has several results" in paths.markdown.read_text()
+
+
+def test_many_reasons_are_folded_after_the_first(tmp_path: Path) -> None:
+    page = Page(build_report(synthetic.make_run(tmp_path / "run", cases=[]), SPEC, DEMANDS).html.read_text())
+    assert re.search(r"\b\d+ more\b", page.text)
 
 
 def test_no_two_parts_of_a_picture_look_alike() -> None:
@@ -151,9 +165,7 @@ def test_json_says_the_same_and_holds_every_sample(written: Path) -> None:
     report = json.loads((written / "report.json").read_text())
     assert report["decision"]["answer"] == Answer.FAILED
     assert [row["verdict"] for row in report["metrics"]] == [row.verdict for row in verdict_table(written, SPEC)]
-    assert sum(len(record["samples"]) for record in report["records"]) == sum(
-        len(record.samples) for record in synthetic.records()
-    )
+    assert sum(len(record["samples"]) for record in report["records"]) == sum(len(it.samples) for it in RECORDS)
 
 
 def test_a_second_build_writes_the_same(written: Path) -> None:

@@ -15,7 +15,7 @@ from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
 from hornet.results.gate import Demands, decide
 from hornet.results.outcomes import Case, Result
-from hornet.results.rerun import failed_or_missing, repeated_tests
+from hornet.results.rerun import Again, failed_or_missing, repeated_tests
 from hornet.results.run import Run, load_run
 from hornet.spec.model import load_spec
 from hornet.spec.requirements import load_requirements
@@ -23,6 +23,7 @@ from hornet_cli.app import app
 from hornet_cli.context import Settings
 from hornet_cli.judging import show_decision, show_quick
 from hornet_cli.run import _first_run
+from reports import build_report
 from tests.support import synthetic_run as synthetic
 
 FAILED = Case(test="conformance/test_x::test_a", result=Result.FAILED, reason="no git")
@@ -60,14 +61,15 @@ def passed(case: Case) -> Case:
 
 def test_failure_that_passes_later_is_flaky() -> None:
     first = run_of(FAILED, ERROR, SKIPPED, PASSED)
-    lines = [str(it) for it in repeated_tests(first, run_of(passed(FAILED), ERROR, passed(SKIPPED), PASSED))]
+    second = run_of(passed(FAILED), ERROR, passed(SKIPPED), PASSED)
+    lines = [f"{it.label}: {it}" for it in repeated_tests(first, second)]
     assert lines == [
         f"flaky: {FAILED.test}: failed, then passed: no git",
         f"repeated: {ERROR.test}: error, then error: no answer",
         f"repeated: {SKIPPED.test}: not judged, then passed: {SKIPPED.reason}",
     ]
     (missing, *_) = repeated_tests(first, run_of(PASSED))
-    assert (missing.before, missing.after, missing.flaky) == (Result.FAILED, Result.NOT_RUN, False)
+    assert (missing.before, missing.after, missing.label) == (Result.FAILED, Result.NOT_RUN, Again.REPEATED)
 
 
 SAMPLE = """
@@ -130,11 +132,15 @@ def test_rerun_repeats_only_what_failed_and_names_the_first_run(
     assert names(second) == {"test_facts"}
     assert second.info
     assert second.info.rerun_of == str(first.directory)
-    assert [it.flaky for it in repeated_tests(first, second) if it.before is Result.FAILED] == [True]
+    assert [it.label for it in repeated_tests(first, second) if it.before is Result.FAILED] == [Again.FLAKY]
     decision = decide(load_spec(), second, Demands(load_requirements()))
     assert decision.answer.exit_code == 2, "too little ran"
     show_decision(second, decision)
-    assert "rerun of first: flaky: conformance/test_sample::test_facts: failed, then passed" in capsys.readouterr().out
+    said = "flaky: rerun of first: conformance/test_sample::test_facts: failed, then passed"
+    assert said in capsys.readouterr().out
+    report = build_report(second.directory, load_spec(), Demands(load_requirements()))
+    assert said.removeprefix("flaky: ") in report.html.read_text()
+    assert "- flaky: rerun of first" in report.markdown.read_text()
     assert decide(load_spec(), first, Demands(load_requirements())).answer.exit_code == 1, "the failure stays"
     first.directory.rename(tmp_path / "moved")
     show_decision(second, decision)

@@ -73,6 +73,21 @@ def records(*, seed: int = 1, slower: float = 1.0, lane: str = "qemu/tcg") -> li
     ]
 
 
+def instruction_records() -> list[Record]:
+    """Instructions of a boot and of two commands, in the only lane that counts them."""
+
+    def counted(name: str, parts: dict[str, float], **dimensions: Any) -> Record:
+        samples = [parts] * 3
+        unit = "M instructions"
+        return Record.of_runs(name, samples, unit=unit, lane="qemu/tcg", host=HOST, dimensions=dimensions)
+
+    return [
+        counted("instructions_boot", {"userland": 260.0, "sshd": 190.0}),
+        counted("instructions_command", {"instructions": 161.0}, command="node"),
+        counted("instructions_command", {"instructions": 498.0}, command="claude"),
+    ]
+
+
 def green_cases(requirements: Iterable[Requirement], tier: str = "standard", lane: str = "qemu/kvm") -> list[Case]:
     """One passed test for each requirement that a run of this tier judges by tests."""
     return [
