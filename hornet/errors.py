@@ -16,12 +16,14 @@ class HornetError(Exception):
     `message` names the thing, the value found and the value expected. `hint` is the next step. Both may quote text from
     outside, so control characters are escaped here, for every place that shows an error. `timed_out`: a timeout of the
     suite expired. That is not a verdict, because a busy machine can cause it. `evidence`: the directory with the
-    console and logs of the VM that failed, if that VM is gone.
+    console and logs of the VM that failed, if that VM is gone. `phases_ms`: of a VM that did not start, the
+    durations of its phases until then, in milliseconds; the last phase is the one that failed.
     """
 
     def __init__(self, message: str, hint: str = "", *, timed_out: bool = False) -> None:
         self.timed_out = timed_out
         self.evidence: Path | None = None
+        self.phases_ms: dict[str, float] = {}
         self.message = printable(message, LIMIT_CHARACTERS)
         self.hint = printable(hint, LIMIT_CHARACTERS)
         super().__init__(self.message)

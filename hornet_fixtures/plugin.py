@@ -64,12 +64,14 @@ from hornet_fixtures.procedures import (
 from hornet_fixtures.recording import (
     RUN_DIRECTORY,
     artifacts,
+    booted_subject,
     configure_run,
     host,
     pytest_terminal_summary,
     pytest_unconfigure,
     record,
     record_runs,
+    restored_subject,
     run_directory,
 )
 from hornet_fixtures.requirement_markers import (
@@ -100,6 +102,7 @@ __all__ = [
     "artifacts",
     "backup",
     "backup_future",
+    "booted_subject",
     "bundle",
     "clean_up",
     "clean_up_future",
@@ -141,6 +144,7 @@ __all__ = [
     "read_only_root_vm",
     "record",
     "record_runs",
+    "restored_subject",
     "restored_vm",
     "rollback",
     "rollback_future",

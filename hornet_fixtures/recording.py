@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,16 @@ import pytest
 from filelock import FileLock
 
 from hornet.errors import HostError
+from hornet.host.artifact_store import file_sha256
 from hornet.host.checkout_owner import give_to_owner
 from hornet.host.durable import write_file
 from hornet.host.facts import fingerprint
+from hornet.host.revision import source_revision
 from hornet.host.workspace import Workspace
 from hornet.results.benchmarks import BENCHMARKS_DIRECTORY
 from hornet.results.collected import COLLECTED_FILE
 from hornet.results.outcomes import OUTCOMES_FILE
-from hornet.results.records import RECORDS_FILE, Record, append_record
+from hornet.results.records import RECORDS_FILE, Failure, Record, append_record
 from hornet.results.run import ARTIFACTS_FILE, HOST_FILE, JUNIT_FILE
 from hornet.results.run_info import RUN_FILE, SPEC_FILE
 from hornet.snapshot import Bundle
@@ -29,6 +32,7 @@ from hornet.snapshot.bundle import UNSEALED_WARNING
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vmm.registry import vmm_programs
+from hornet_fixtures.under_test import Image
 
 RUN_DIRECTORY = pytest.StashKey[Path]()
 DEFAULT_STORAGE = "file://./.benchmarks"
@@ -122,6 +126,8 @@ def record(run_directory: Path, host: dict[str, Any], spec: Spec) -> Callable[..
             direction=quantity.direction,
             lane=str(lane) if lane else None,
             host=host,
+            machine=_machine(spec) if lane else {},
+            **_origin(),
             **values,
         )
         append_record(run_directory, made)
@@ -132,11 +138,17 @@ def record(run_directory: Path, host: dict[str, Any], spec: Spec) -> Callable[..
 
 @pytest.fixture(scope="session")
 def record_runs(run_directory: Path, host: dict[str, Any], lane: Lane, spec: Spec) -> Callable[..., Record]:
-    """Write one record of repeated runs, each a dictionary of disjoint parts: record_runs(name, runs, clones=4, …)."""
+    """Write one record of repeated runs, each a dictionary of disjoint parts: record_runs(name, runs, clones=4, …).
+
+    failures: the repetitions that gave no parts. subject: SHA-256 of what was measured, by kind.
+    """
 
     def write(
         name: str,
         runs: Sequence[Mapping[str, float]],
+        *,
+        failures: Sequence[Failure] = (),
+        subject: Mapping[str, str] | None = None,
         **dimensions: str | int | float,
     ) -> Record:
         quantity = spec.quantity(name)
@@ -148,12 +160,37 @@ def record_runs(run_directory: Path, host: dict[str, Any], lane: Lane, spec: Spe
             lane=str(lane),
             host=host,
             dimensions=dimensions,
-            machine={"memory_mib": spec.machine.memory_mib, "vcpus": spec.machine.vcpus},
+            failures=list(failures),
+            subject=dict(subject or {}),
+            **_origin(),
+            machine=_machine(spec),
         )
         append_record(run_directory, made)
         return made
 
     return write
+
+
+def _machine(spec: Spec) -> dict[str, str | int | float]:
+    return {"memory_mib": spec.machine.memory_mib, "vcpus": spec.machine.vcpus}
+
+
+def _origin() -> dict[str, Any]:
+    return {"time": datetime.now(UTC).isoformat(timespec="seconds"), "commit": source_revision()}
+
+
+@pytest.fixture(scope="session")
+def booted_subject(kernel: Path, image: Image) -> dict[str, str]:
+    """SHA-256 of the kernel and of the image that a measurement boots."""
+    return {"kernel": file_sha256(kernel), "rootfs": file_sha256(image.path)}
+
+
+@pytest.fixture(scope="session")
+def restored_subject(bundle: Bundle) -> dict[str, str]:
+    """SHA-256 of the snapshot that a measurement restores, of its manifest, and of the kernel that it booted."""
+    manifest = bundle.manifest()
+    kernel = manifest.origin.kernel_sha256
+    return {"snapshot": manifest.self_sha256, **({"kernel": kernel} if kernel else {})}
 
 
 @pytest.fixture(scope="session")

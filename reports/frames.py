@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,15 @@ from hornet.results.records import RECORDS_FILE, Record
 from hornet.results.run import Run, load_run
 from hornet.results.run_info import RUN_FILE
 
-COLUMNS = ("run", "metric", "lane", "sample", "value", "unit", "direction")
+COLUMNS = ("run", "time", "commit", "metric", "lane", "sample", "value", "unit", "direction", "failed_phase", "failure")
 # What names a record's own fields is told from its dimensions, parts and host.
-PREFIXES = {"dimensions": "dim_", "parts": "part_", "host": "host_"}
+PREFIXES = {
+    "dimensions": "dim_",
+    "parts": "part_",
+    "machine": "machine_",
+    "subject": "subject_",
+    "host": "host_",
+}
 
 
 def samples_of(*paths: str | Path) -> pd.DataFrame:
@@ -56,27 +62,36 @@ def _loaded(paths: Iterable[str | Path]) -> list[Run]:
 def records_frame(runs: Iterable[Run]) -> pd.DataFrame:
     """Every sample of every record: one row each.
 
-    Columns: run, metric, lane, sample (its number, from 0), value (in `unit`), unit, direction; then dim_* for the
-    dimensions, part_* for the parts of the sample (of the record's value, if it has none for each sample), host_* for
-    the host's fingerprint. A record without samples has one row with its value. Empty without records.
+    Columns: run, time, commit, metric, lane, sample (its number, from 0), value (in `unit`), unit, direction,
+    failed_phase, failure; then dim_* for the dimensions, part_* for the parts of the sample (of the record's value, if
+    it has none for each sample), machine_* for the VM, subject_* for the hashes of what was measured, host_* for the
+    host's fingerprint. A record without samples has one row with its value. A repetition that failed has a row without
+    a value. Empty without records.
     """
     rows = [row for run in runs for record in run.records for row in _rows(run.name, record)]
     return pd.DataFrame(rows, columns=_columns(rows)).convert_dtypes()
 
 
 def _rows(run: str, record: Record) -> Iterator[dict[str, Any]]:
-    common: dict[str, Any] = {"run": run, "metric": record.name, "lane": record.lane}
-    common |= {"unit": record.unit, "direction": record.direction}
-    for field, prefix in PREFIXES.items():
-        common |= {f"{prefix}{name}": value for name, value in (getattr(record, field) or {}).items()}
-    for sample, value in enumerate(record.samples or [record.value]):
-        own = record.runs[sample] if record.runs else {}
-        yield {
-            **common,
-            **{f"{PREFIXES['parts']}{name}": part for name, part in own.items()},
-            "sample": sample,
-            "value": value,
-        }
+    common: dict[str, Any] = {"run": run, "time": record.time, "commit": record.commit}
+    common |= {"metric": record.name, "lane": record.lane, "unit": record.unit, "direction": record.direction}
+    for field in PREFIXES:
+        if not (field == "parts" and record.runs):
+            common |= _prefixed(field, getattr(record, field))
+    failures = {failure.number: failure for failure in record.failures}
+    values = iter(enumerate(record.samples or [record.value]))
+    for number in range(len(record.samples or [record.value]) + len(failures)):
+        if failure := failures.get(number):
+            told = {"failed_phase": failure.phase, "failure": failure.reason}
+            yield {**common, **told, **_prefixed("parts", failure.parts), "sample": number}
+        else:
+            index, value = next(values)
+            own = record.runs[index] if record.runs else {}
+            yield {**common, **_prefixed("parts", own), "sample": number, "value": value}
+
+
+def _prefixed(field: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{PREFIXES[field]}{name}": value for name, value in values.items()}
 
 
 def _columns(rows: list[dict[str, Any]]) -> list[str]:

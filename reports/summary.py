@@ -288,7 +288,7 @@ def _conditions(run: Run, spec: Spec, demands: Demands) -> Conditions:
         sessions=run.sessions,
         max_load_per_core=demands.policy.max_load_per_core,
         overlays=run.info.overlays if run.info else [],
-        repetitions=spec.perf.model_dump(),
+        repetitions=spec.perf.model_dump(include={"kvm", "emulated"}),
         vmms={lane: f"{name} {version}" for lane, (name, version) in programs.items() if version},
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from hornet.errors import CommandError
 from hornet.host.proc import run
 from hornet.installation import IN_CHECKOUT, SOURCE
@@ -9,6 +11,7 @@ from hornet.installation import IN_CHECKOUT, SOURCE
 GIT_TIMEOUT_S = 10
 
 
+@cache
 def source_revision() -> str | None:
     """The checkout's commit, with `-dirty` if files differ from it; None outside a checkout, or without git."""
     if not IN_CHECKOUT:

@@ -112,6 +112,11 @@ def upper_bound(ordered: Sequence[float], percent: int) -> float | None:
     return ordered[rank - 1] if rank <= len(ordered) else None
 
 
+def samples_needed(percent: int) -> int:
+    """How many samples upper_bound() needs for a percentile: until the largest exceeds it with enough confidence."""
+    return math.ceil(math.log(1 - CONFIDENCE) / math.log(percent / 100))
+
+
 def compare_runs(records: Sequence[Record], baseline: Sequence[Record]) -> list[Comparison]:
     """Every quantity of either run, matched by name, lane and dimensions; those of this run come first."""
     old, new = _by_identity(baseline), _by_identity(records)

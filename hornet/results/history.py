@@ -43,7 +43,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Series:
-    """One quantity over runs, oldest first. label: its dimensions. host: of all its points."""
+    """One quantity over runs, oldest first. label: its dimensions and its machine. host: of all its points."""
 
     metric: str
     label: str
@@ -176,7 +176,7 @@ def _add(
         if key not in series:
             series[key] = Series(
                 metric=one_line(record.name),
-                label=one_line(record.label),
+                label=_label(record),
                 lane=record.lane,
                 unit=one_line(record.unit),
                 direction=record.direction,
@@ -193,11 +193,17 @@ def _key(record: Record, tier: str | None) -> tuple[Any, ...]:
     return (
         one_line(record.name),
         record.lane,
-        one_line(record.label),
+        _label(record),
         one_line(record.unit),
         tier,
         _text_of(record.host),
     )
+
+
+def _label(record: Record) -> str:
+    """The dimensions and the machine as text: a VM of 128 MiB is in another series than one of 256 MiB."""
+    machine = (f"{key}={value}" for key, value in record.machine.items())
+    return one_line(", ".join(filter(None, (record.label, *machine))))
 
 
 def _text_of(host: Mapping[str, Any]) -> str:

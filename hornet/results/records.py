@@ -11,12 +11,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from hornet.errors import HornetError
 from hornet.foreign_file import parse_json, read_bytes
 from hornet.host.append import append_line
 from hornet.results.json_lines import parse_lines
 from hornet.spec.lane import Lane
+from hornet.text import one_line
 from hornet.vmm.registry import LANE_NAMES, lane_named
 
 RECORDS_FILE = "records.jsonl"
@@ -29,11 +31,38 @@ MAX_AMOUNT = 1e15
 MAX_NAME_CHARACTERS = 200
 # Parts are written as decimal text: allow the rounding error of a sum, nothing more.
 SUM_TOLERANCE = 1e-6
+# The part of a wall time that no phase explains; the spec limits its share.
+UNEXPLAINED = "other_ms"
+MAX_REASON_CHARACTERS = 500
 
 Amount = Annotated[float, Field(ge=0, le=MAX_AMOUNT)]
 Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME_CHARACTERS)]
 Direction = Literal["lower", "higher"]
 Dimensions = dict[Name, Annotated[str, Field(max_length=MAX_NAME_CHARACTERS)] | int | float]
+
+
+class Failure(BaseModel):
+    """A repetition that failed or timed out.
+
+    number: of the repetition, from 0; phase: the one that failed, empty if it failed before the first; parts: of the
+    time until then, that of the failed phase included.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    number: Annotated[int, Field(ge=0, lt=MAX_SAMPLES)]
+    phase: Annotated[str, Field(max_length=MAX_NAME_CHARACTERS), AfterValidator(one_line)]
+    reason: Annotated[str, Field(max_length=MAX_REASON_CHARACTERS), AfterValidator(one_line)]
+    timed_out: bool
+    parts: dict[Name, Amount] = {}
+
+    @classmethod
+    def of_error(cls, number: int, error: HornetError) -> Failure:
+        """The failure of a repetition that raised `error`."""
+        reason = one_line(error.message)[:MAX_REASON_CHARACTERS]
+        parts = dict(error.phases_ms)
+        phase = next(reversed(parts), "")
+        return cls(number=number, phase=phase, reason=reason, timed_out=error.timed_out, parts=parts)
 
 
 class Record(BaseModel):
@@ -44,8 +73,9 @@ class Record(BaseModel):
     that is the same everywhere; dimensions: what sets this value apart from others of the same name, as
     in page_cache=cold; host: hornet.host.facts.fingerprint(); samples: each single measurement, in `unit`;
     parts: what the value is made of, in order and in `unit`. Parts are disjoint: their sum is the value.
-    runs: the parts of each sample.
-    machine: memory and virtual CPUs of the VM. Records of older suites have no runs and machine.
+    runs: the parts of each sample; failures: each repetition that gave no sample. machine: memory and virtual CPUs of
+    the VM. time: when it was written, UTC in ISO 8601; commit: of the suite; subject: SHA-256 of what was measured, by
+    kind. Records of older suites have none of these.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -60,7 +90,11 @@ class Record(BaseModel):
     samples: Annotated[list[Amount], Field(max_length=MAX_SAMPLES)] = []
     parts: dict[Name, Amount] = {}
     runs: Annotated[list[dict[Name, Amount]], Field(max_length=MAX_SAMPLES)] = []
+    failures: Annotated[list[Failure], Field(max_length=MAX_SAMPLES)] = []
     machine: Dimensions = {}
+    time: Name | None = None
+    commit: Name | None = None
+    subject: dict[Name, Name] = {}
 
     @model_validator(mode="after")
     def _consistent(self) -> Record:
@@ -74,6 +108,10 @@ class Record(BaseModel):
             raise ValueError(f"{len(self.runs)} runs and {len(self.samples)} samples: expected one run for each sample")
         for number, (parts, sample) in enumerate(zip(self.runs, self.samples, strict=False)):
             _check_sum(f"sample {number}", parts, sample)
+        numbers = {failure.number for failure in self.failures}
+        tried = len(self.samples) + len(self.failures)
+        if len(numbers) != len(self.failures) or any(number >= tried for number in numbers):
+            raise ValueError(f"failures {sorted(numbers)} of {tried} repetitions: expected each number once, below it")
         return self
 
     @classmethod
@@ -87,12 +125,12 @@ class Record(BaseModel):
         host: Mapping[str, Any],
         dimensions: Dimensions | None = None,
         direction: Direction = "lower",
-        machine: Dimensions | None = None,
+        **values: Any,
     ) -> Record:
         """One record of repeated runs, each given by its disjoint parts (such as the phases of a restore, in ms).
 
         The samples are the totals of the runs. Value and parts are those of the median run, so that they
-        really occurred together. Raises ValueError for no runs.
+        really occurred together. values: of other fields. Raises ValueError for no runs.
         """
         totals = [sum(parts.values()) for parts in runs]
         if not totals:
@@ -109,8 +147,14 @@ class Record(BaseModel):
             samples=totals,
             parts=dict(runs[totals.index(median)]),
             runs=[dict(parts) for parts in runs],
-            machine=machine or {},
+            **values,
         )
+
+    @property
+    def unexplained_share(self) -> float:
+        """The share of the wall time of all repetitions that none of their phases explains."""
+        total = sum(sum(parts.values()) for parts in self.runs)
+        return sum(parts.get(UNEXPLAINED, 0) for parts in self.runs) / total if total else 0.0
 
     @property
     def parsed_lane(self) -> Lane | None:

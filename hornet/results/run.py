@@ -45,7 +45,7 @@ class KernelFacts(BaseModel):
 
 
 # The fields of a record that may hold any text.
-_TEXTS = {"name", "unit", "dimensions", "host", "parts"}
+_TEXTS = {"name", "unit", "dimensions", "host", "parts", "runs", "machine", "time", "commit", "subject"}
 # The fields of a case that are shown on one line.
 _CASE_TEXTS = {"test", "reason"}
 _ANY_FACTS = TypeAdapter[Any](dict[str, Any])

@@ -5,12 +5,14 @@ Times and densities are judged in KVM lanes on a real processor only; emulated o
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from hornet.results.compare import percentile
+from hornet.results.compare import CONFIDENCE, samples_needed, upper_bound
 from hornet.results.records import Record
 from hornet.spec.model import Spec
 from hornet.spec.targets import Metric
@@ -68,11 +70,11 @@ def judge(spec: Spec, records: Iterable[Record]) -> list[Judgement]:
 def judge_record(spec: Spec, key: str, record: Record) -> Judgement:
     """Judge one record by the metric `key`, and by the tier of the image that was measured."""
     target = spec.target(key, str(record.dimensions.get("tier", "")))
-    verdict, reason = _verdict(spec.metrics[key], target, record)
+    verdict, reason = _verdict(spec, spec.metrics[key], target, record)
     return Judgement(key, target, record, verdict, reason)
 
 
-def _verdict(metric: Metric, target: float, record: Record) -> tuple[Verdict, str]:
+def _verdict(spec: Spec, metric: Metric, target: float, record: Record) -> tuple[Verdict, str]:
     if record.unit != metric.unit:
         return Verdict.INVALID_RECORD, f"recorded in {record.unit}, the target is in {metric.unit}"
     if record.direction != metric.direction:
@@ -84,25 +86,52 @@ def _verdict(metric: Metric, target: float, record: Record) -> tuple[Verdict, st
         if not record.judges_time:
             what = f"{lane} in the lab: QEMU" if record.in_lab else str(lane)
             return Verdict.EMULATED, f"{what} emulates the processor; the target needs KVM"
+    if record.unexplained_share > spec.perf.max_unexplained_share:
+        allowed = f"expected at most {spec.perf.max_unexplained_share:.0%}"
+        return Verdict.INVALID_RECORD, f"no phase explains {record.unexplained_share:.1%} of the time, {allowed}"
     value, missing = _judged_value(metric, record)
     if value is None:
         return Verdict.INVALID_RECORD, missing
     bound = f"at {'most' if metric.direction == 'lower' else 'least'} {target:g} {metric.unit}"
-    found = f"{format_significant(value, target)} {metric.unit}"
-    found += f" at p{metric.percentile}" if metric.percentile else ""
+    if value == math.inf:
+        return Verdict.MISSES, f"{_failed(record)}, expected {bound}{_at(metric)}"
+    found = f"{format_significant(value, target)} {metric.unit}{_at(metric)}"
     if metric.is_met(value, target):
         return Verdict.MEETS, f"{found}, {bound}"
     return Verdict.MISSES, f"{found}, expected {bound}"
 
 
 def _judged_value(metric: Metric, record: Record) -> tuple[float | None, str]:
-    """The value that must meet the target: at the metric's percentile, on the bad side. None, and why, for too few
-    samples."""
-    if metric.percentile is None:
+    """The value that must meet the target: the recorded one, or the bound of the metric's percentile on the bad side,
+    infinite if failed repetitions reach it. None, and why, for too few samples.
+
+    A repetition that failed is worse than any sample.
+    """
+    worst = math.inf if metric.direction == "lower" else -math.inf
+    tried = [*record.samples, *(worst for _ in record.failures)]
+    if metric.percentile is None and not record.failures:
         return record.value, ""
-    ordered = sorted(record.samples, reverse=metric.direction == "higher")
-    value = percentile(ordered, metric.percentile)
-    return value, f"{len(ordered)} samples are too few for p{metric.percentile}" if value is None else ""
+    if metric.percentile is None:
+        median = statistics.median_low(tried) if metric.direction == "lower" else statistics.median_high(tried)
+        return abs(median), ""
+    # The bound from above of the values turned around is the bound from below.
+    sign = 1 if metric.direction == "lower" else -1
+    bound = upper_bound(sorted(sign * value for value in tried), metric.percentile)
+    if bound is None:
+        needed = samples_needed(metric.percentile)
+        return None, f"{len(tried)} samples are too few for p{metric.percentile}: expected at least {needed}"
+    return (math.inf if math.isinf(bound) else sign * bound), ""
+
+
+def _at(metric: Metric) -> str:
+    return f" at p{metric.percentile}, with {CONFIDENCE:.0%} confidence" if metric.percentile else ""
+
+
+def _failed(record: Record) -> str:
+    first = record.failures[0]
+    tried = len(record.samples) + len(record.failures)
+    where = f", the first in {first.phase}" if first.phase else ""
+    return f"{len(record.failures)} of {tried} repetitions failed{where}: {first.reason}"
 
 
 def format_significant(value: float, beside: float | None = None) -> str:

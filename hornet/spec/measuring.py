@@ -21,10 +21,14 @@ class Rounds(Table):
 
 
 class Perf(Table):
-    """Rounds in lanes whose times are judged, and in emulated ones."""
+    """Rounds in lanes whose times are judged, and in emulated ones.
+
+    max_unexplained_share: of the repetitions' wall time, the share that no phase explains, at most.
+    """
 
     kvm: Rounds
     emulated: Rounds
+    max_unexplained_share: Annotated[float, Field(ge=0, lt=1)]
 
     def rounds(self, *, judged: bool) -> Rounds:
         return self.kvm if judged else self.emulated

@@ -137,14 +137,13 @@ class Fleet:
         """Cold-boot a private copy of an image until its console reports that sshd is ready.
 
         extra_boot_args come after those of the machine, and win over them. ready_signal=False is for an image made
-        elsewhere, which says nothing there: its SSH port is waited for. Raises VMError with the console's last lines
-        when it does not get there in machine.boot_timeout_s.
+        elsewhere: its SSH port must answer. Raises VMError with the console's last lines after machine.boot_timeout_s.
         """
         boot_args = f"{self.spec.machine.boot_args} {extra_boot_args} hornet.ssh_key={self.key.public_blob}"
         vm = self._new_vm(None)
         try:
             config = self._provision(vm, image)
-            self._start(vm, config, lambda: self._driver.boot(self.lane, config, kernel=kernel, boot_args=boot_args))
+            self._start(vm, lambda: self._driver.boot(self.lane, config, kernel=kernel, boot_args=boot_args))
             if not ready_signal:
                 with timed(vm.phases_ms, "sshd_ms"):
                     self._await_port(vm)
@@ -174,15 +173,14 @@ class Fleet:
         try:
             frozen = self._check_bundle(bundle, vm.phases_ms) if self.check_seals else is_frozen(bundle)
             config = self._provision(vm, bundle.rootfs)
-            memory, state = bundle.memory, bundle.state
             self._start(
                 vm,
-                config,
                 lambda: self._driver.restore(
-                    self.lane, config, memory=memory, state=state, snapshottable=snapshottable
+                    self.lane, config, memory=bundle.memory, state=bundle.state, snapshottable=snapshottable
                 ),
             )
-            check_own_disk(vm.vmm.pid, vm.disk)
+            with timed(vm.phases_ms, "own_disk_ms"):
+                check_own_disk(vm.vmm.pid, vm.disk)
             if before_resume:
                 before_resume(vm)
             with timed(vm.phases_ms, "resume_ms"):
@@ -201,10 +199,11 @@ class Fleet:
 
     def _keep_evidence(self, vm: VM, error: BaseException) -> None:
         """Only of a failure: an interrupt says nothing about the VM. What can't be kept hides no error."""
-        if not isinstance(error, HornetError) or not hasattr(vm, "owned"):
+        if not isinstance(error, HornetError):
             return
+        error.phases_ms = vm.phases_ms
         with suppress(OSError):
-            if kept := self._evidence.keep(vm, vm.name):
+            if hasattr(vm, "owned") and (kept := self._evidence.keep(vm, vm.name)):
                 error.evidence = kept
                 error.add_hint(f"console and logs of VM {vm.name}: {kept}")
 
@@ -319,8 +318,7 @@ class Fleet:
         with timed(phases_ms, "namespace_ms"):
             namespace = self._networks.take()
         name = namespace.plan.namespace
-        directory = vms_directory(self.workspace) / name
-        vm = VM(namespace.vm_id, name, directory, parent, phases_ms, self._started_by())
+        vm = VM(namespace.vm_id, name, vms_directory(self.workspace) / name, parent, phases_ms, self._started_by())
         vm.fleet, vm.namespace = self, namespace
         with self._lock:
             self.vms.append(vm)
@@ -338,9 +336,10 @@ class Fleet:
 
     def _provision(self, vm: VM, disk: Path) -> MachineConfig:
         """Create what a VM needs before its VMM starts: its directory, its disk, its network card."""
-        remove_abandoned(vm.directory)
         try:
-            vm.owned = Owned.directory(vm.directory, PRIVATE_DIRECTORY_MODE)
+            with timed(vm.phases_ms, "directory_ms"):
+                remove_abandoned(vm.directory)
+                vm.owned = Owned.directory(vm.directory, PRIVATE_DIRECTORY_MODE)
         except FileExistsError:
             raise VMError(
                 f"VM {vm.name}: {vm.directory} belongs to another running VM",
@@ -360,17 +359,18 @@ class Fleet:
             firecracker=self.spec.firecracker,
             card=NetworkCard(vm.namespace.name, network.tap_name, network.guest_mac),
             counter=vm.counter,
+            phases_ms=vm.phases_ms,
         )
 
-    def _start(self, vm: VM, config: MachineConfig, start: Callable[[], MicroVM]) -> None:
+    def _start(self, vm: VM, start: Callable[[], MicroVM]) -> None:
         vm.vmm = start()
         if vm not in self.vms:
             vm.vmm.kill()
             raise VMError(f"VM {vm.name}: removed while it was started")
         vm.vmm.failure.on_failure(vm.namespace.close_sockets)
         vm.guest = Guest(vm.namespace, str(self.spec.network.guest_address.ip), self.key, vm.vmm.failure)
-        vm.phases_ms.update(vm.vmm.phases_ms)
-        self._write_state(vm)
+        with timed(vm.phases_ms, "state_file_ms"):
+            self._write_state(vm)
 
     def _write_state(self, vm: VM, kept: str | None = None) -> None:
         state = VMState(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -33,6 +33,7 @@ class MachineConfig:
     card: None for a VM without a network card.
     firecracker: what its releases can do, and the options of its lane; other drivers do not read it.
     counter: counts the instructions of an emulated guest; None for no counting.
+    phases_ms: the driver adds the durations of its steps to it, in order: see docs/architecture.md.
     """
 
     name: str
@@ -44,6 +45,7 @@ class MachineConfig:
     firecracker: Firecracker
     card: NetworkCard | None = None
     counter: InstructionCounter | None = None
+    phases_ms: dict[str, float] = field(default_factory=dict)
 
     @property
     def largest_file_bytes(self) -> int:
@@ -60,8 +62,6 @@ class MicroVM(Protocol):
     pid: int
     console: Console
     failure: FailureSignal
-    # Durations of the driver's steps to start this VM, in milliseconds, in order: see docs/architecture.md.
-    phases_ms: dict[str, float]
 
     def pause(self) -> None:
         """Stop the vCPUs."""

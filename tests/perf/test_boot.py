@@ -29,6 +29,7 @@ def test_cold_boot(
     spec: Spec,
     describe: Callable[..., None],
     record_runs: Callable[..., Record],
+    booted_subject: dict[str, str],
 ) -> None:
     describe("boot_with_surroundings")
     running: list[VM] = []
@@ -44,4 +45,4 @@ def test_cold_boot(
         teardown=tear_down,
         rounds=spec.perf.rounds(judged=judges_time(fleet.lane)).boot,
     )
-    record_runs("cold_boot", phases)
+    record_runs("cold_boot", phases, subject=booted_subject)

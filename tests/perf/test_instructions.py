@@ -41,7 +41,12 @@ def counting_fleet(lane: Lane, new_fleet: Callable[..., Fleet]) -> Iterator[Flee
 
 
 def test_instructions_of_a_boot(
-    counting_fleet: Fleet, kernel: Path, image: Image, spec: Spec, record_runs: Callable[..., Record]
+    counting_fleet: Fleet,
+    kernel: Path,
+    image: Image,
+    spec: Spec,
+    record_runs: Callable[..., Record],
+    booted_subject: dict[str, str],
 ) -> None:
     def boot() -> dict[str, float]:
         vm = counting_fleet.boot(kernel, image.path)
@@ -49,11 +54,16 @@ def test_instructions_of_a_boot(
         counting_fleet.remove(vm)
         return counts
 
-    record_runs("instructions_boot", _side_by_side(boot, spec.instructions.rounds))
+    record_runs("instructions_boot", _side_by_side(boot, spec.instructions.rounds), subject=booted_subject)
 
 
 def test_instructions_of_a_restore_and_of_commands(
-    counting_fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str, record_runs: Callable[..., Record]
+    counting_fleet: Fleet,
+    bundle: Bundle,
+    spec: Spec,
+    tier_name: str,
+    record_runs: Callable[..., Record],
+    restored_subject: dict[str, str],
 ) -> None:
     def restore() -> tuple[dict[str, float], dict[str, float]]:
         vm = counting_fleet.restore(bundle)
@@ -65,9 +75,10 @@ def test_instructions_of_a_restore_and_of_commands(
         return counts, commands
 
     rounds = _side_by_side(restore, spec.instructions.rounds)
-    record_runs("instructions_restore", [counts for counts, _ in rounds])
+    record_runs("instructions_restore", [counts for counts, _ in rounds], subject=restored_subject)
     for name in rounds[0][1]:
-        record_runs("instructions_command", [{"instructions": commands[name]} for _, commands in rounds], command=name)
+        counts = [{"instructions": commands[name]} for _, commands in rounds]
+        record_runs("instructions_command", counts, subject=restored_subject, command=name)
 
 
 def _side_by_side(measure: Callable[[], Counted], rounds: int) -> list[Counted]:

@@ -46,12 +46,13 @@ def test_memory_of_clones(
     lane: Lane,
     record: Callable[..., Record],
     record_runs: Callable[..., Record],
+    restored_subject: dict[str, str],
 ) -> None:
     if state == "worked":
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda vm: work(vm, spec), clones))
     splits = [memory_split(vm.vmm.pid, [bundle.memory]).parts_mb for vm in clones]
-    measured = record_runs(METRIC, splits, clones=len(clones), state=state)
+    measured = record_runs(METRIC, splits, subject=restored_subject, clones=len(clones), state=state)
     fitting = Footprint.of_record(measured).vms_in(spec.capacity.available_mb)
     record(DENSITY_METRIC, fitting, lane=lane, dimensions={"state": state})
     assert measured.parts["guest_private"] + measured.parts["guest_shared"] < spec.machine.memory_mib * 1.048576

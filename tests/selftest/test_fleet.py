@@ -90,6 +90,7 @@ def test_vmm_without_its_own_disk_is_ended_before_its_guest_runs(
     bundle = bundle_samples.make_bundle(tmp_path / "v1.0")
     # This process plays the VMM. It has other files open, and not the disk.
     monkeypatch.setattr("hornet.vm.fleet.check_own_disk", check_own_disk)
-    with pytest.raises(SnapshotError, match="restored with the disk"):
+    with pytest.raises(SnapshotError, match="restored with the disk") as caught:
         restored(bundle, check_seals=False)
+    assert list(caught.value.phases_ms)[-1] == "own_disk_ms", "the phase that failed"
     assert not Fleet.running

@@ -114,9 +114,10 @@ def test_rounded_value_stays_on_its_side_of_the_limit(value: float, limit: float
 @pytest.mark.parametrize(
     ("samples", "expected"),
     [
-        ([400.0] * 96 + [900.0] * 4, Verdict.MEETS),
-        ([400.0] * 94 + [900.0] * 6, Verdict.MISSES),
-        ([400.0] * 19, Verdict.INVALID_RECORD),
+        ([400.0] * 99 + [900.0], Verdict.MEETS),
+        ([400.0] * 96 + [900.0] * 4, Verdict.MISSES),
+        ([400.0] * 58, Verdict.INVALID_RECORD),
+        ([400.0] * 59, Verdict.MEETS),
         ([], Verdict.INVALID_RECORD),
     ],
 )
@@ -131,5 +132,7 @@ def test_a_target_at_a_percentile_is_judged_by_its_samples(samples: list[float],
 def test_a_percentile_of_what_should_be_high_is_its_low_end() -> None:
     metric = SPEC.metrics["vms_per_16gb"].model_copy(update={"percentile": 95})
     spec = SPEC.model_copy(update={"metrics": {**SPEC.metrics, "vms_per_16gb": metric}})
-    record = measured("vms_per_16gb", 70.0, lane="qemu/kvm", samples=[70.0] * 94 + [50.0] * 6)
-    assert judge_record(spec, "vms_per_16gb", record).verdict is Verdict.MISSES
+    for low, expected in ((1, Verdict.MEETS), (4, Verdict.MISSES)):
+        samples = [70.0] * (100 - low) + [50.0] * low
+        record = measured("vms_per_16gb", 70.0, lane="qemu/kvm", samples=samples)
+        assert judge_record(spec, "vms_per_16gb", record).verdict is expected

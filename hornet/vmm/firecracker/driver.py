@@ -64,9 +64,10 @@ class FirecrackerDriver:
         with open_given(memory) as ram, open_given(state) as stream:
             vm = FirecrackerVM(lane, config, release, [ram, stream])
             try:
-                open_private(config.directory / METRICS_FILE, "xb").close()
-                vm.call("PUT", "/metrics", {"metrics_path": METRICS_FILE})
-                with timed(vm.phases_ms, "load_ms"):
+                with timed(config.phases_ms, "metrics_ms"):
+                    open_private(config.directory / METRICS_FILE, "xb").close()
+                    vm.call("PUT", "/metrics", {"metrics_path": METRICS_FILE})
+                with timed(config.phases_ms, "load_ms"):
                     vm.load(ram, stream)
             except HornetError as error:
                 vm.give_up(error)

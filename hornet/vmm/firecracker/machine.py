@@ -55,13 +55,12 @@ class FirecrackerVM:
         self.lane = lane
         self.config = config
         self.release = release
-        self.phases_ms: dict[str, float] = {}
         self._log = config.directory / LOG_FILE
         self._memory: list[Path] = []
         self._pages: PageFaultServer | None = None
         self._resumed_by_load = False
         self.failure = FailureSignal(config.name)
-        with timed(self.phases_ms, "vmm_start_ms"):
+        with timed(config.phases_ms, "vmm_start_ms"):
             serial_end, serial_theirs = socket.socketpair()
             # Firecracker reads standard input only if it is a terminal or a pipe.
             typed_fd, keyboard_fd = os.pipe()

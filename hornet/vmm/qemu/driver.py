@@ -66,7 +66,7 @@ class QemuDriver:
                 # Opened read-only: neither the guest nor a compromised QEMU can change it.
                 arguments += command_line.memory_arguments(config, shared=False)
                 vm = QemuVM(lane, config, arguments, {MEMORY: ram.fileno()}, fds)
-            with timed(vm.phases_ms, "load_ms"):
+            with timed(config.phases_ms, "load_ms"):
                 vm.load(stream.fileno())
         return vm
 

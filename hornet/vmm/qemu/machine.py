@@ -52,10 +52,9 @@ class QemuVM:
         self._own_memory = snapshottable
         self.lane = lane
         self.config = config
-        self.phases_ms: dict[str, float] = {}
         self._log = config.directory / "vmm.log"
         self.failure = FailureSignal(config.name)
-        with timed(self.phases_ms, "vmm_start_ms"):
+        with timed(config.phases_ms, "vmm_start_ms"):
             qmp_end, qmp_theirs = socket.socketpair()
             serial_end, serial_theirs = socket.socketpair()
             with ExitStack() as stack:
