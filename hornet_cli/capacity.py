@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from hornet.spec.capacity import Profile
 
 SAMPLES = "samples"
+LATEST = "latest"
 NOT_ENOUGH_HOSTS = 1
 
 
 def capacity(
     ctx: typer.Context,
     runs: Annotated[
-        list[str] | None, typer.Argument(help="Runs with measured memory, one per tier; names or paths [latest].")
+        list[str] | None, typer.Argument(help="Runs with measured memory, one per tier; names or paths [the newest].")
     ] = None,
     agents: Annotated[int | None, typer.Option(help="How many agents run at once.")] = None,
     profile: Annotated[
@@ -40,6 +41,12 @@ def capacity(
     ] = None,
     correlation: Annotated[float | None, typer.Option(help="Of bursts, 0 to 1, instead of the profile's.")] = None,
     risk: Annotated[float | None, typer.Option(help="Of exceeding a host's memory, at any one moment.")] = None,
+    over_year: Annotated[
+        bool, typer.Option("--over-year", help="The risk also counts for a year: that any host exceeds its memory.")
+    ] = False,
+    spare_hosts: Annotated[
+        int | None, typer.Option(min=0, help="Hosts that may be lost at once (default: the spec's).")
+    ] = None,
     memory_mb: Annotated[float | None, typer.Option(help="A host's memory in MB of 1,000,000 bytes.")] = None,
     reserved_mb: Annotated[float | None, typer.Option(help="Memory that the host reserves, in MB.")] = None,
     cores: Annotated[float | None, typer.Option(help="A host's cores.")] = None,
@@ -62,7 +69,9 @@ def capacity(
 ) -> None:
     """Plan hosts for agents.
 
-    Exit code 1 if the given hosts are too few; 2 if a run has no usable memory record, or an input is impossible.
+    `latest` is the newest run with measured memory; without any, the footprint of the spec is taken, which this suite
+    measured elsewhere. Exit code 1 if the given hosts are too few; 2 if a named run has no usable memory record, or an
+    input is impossible.
     """
     from hornet.capacity.fleet import answer
     from hornet.capacity.limits import read_limits
@@ -82,16 +91,18 @@ def capacity(
         "cores": given.assumptions.host_cores.value if cores is None else cores,
         "vm_memory_mb": _spec_vm_mb(mine) if vm_memory_mb is None else vm_memory_mb,
         "kept": kept,
+        "over_year": over_year,
         "seed": given.seed if seed is None else seed,
         "groups": group or [],
         "hosts": host or [],
     }
     request = _request(options)
-    measurements = [_measured(mine, name, lane) for name in runs or ["latest"]]
+    measurements = [_measured(mine, name, lane) for name in runs or [LATEST]]
     profiles = _profiles(mine, measurements, samples)
     planned = scenarios(request, given, profiles, measurements)
     limits = read_limits(given.limits) if this_host else given.limits
-    plan = answer(planned, limits, measurements, [parsed_what_if(text) for text in what_if or []])
+    spare = given.spare_hosts if spare_hosts is None else spare_hosts
+    plan = answer(planned, limits, measurements, [parsed_what_if(text) for text in what_if or []], spare)
     claim = _claim(mine, measurements, profiles, request)
     if csv:
         _write_csv(plan, csv)
@@ -106,7 +117,7 @@ def capacity(
         _show(plan, claim)
         for path in filter(None, (csv, page)):
             say(f"\nwritten: {path}")
-    if plan.unplaced:
+    if plan.unplaced or (spare_hosts and plan.spare.hosts < plan.spare.wanted):
         raise typer.Exit(NOT_ENOUGH_HOSTS)
 
 
@@ -129,9 +140,11 @@ def _spec_vm_mb(mine: Settings) -> float:
 
 
 def _measured(mine: Settings, name: str, lane: str | None) -> Measured:
-    from hornet.capacity.measured import measured
+    from hornet.capacity.measured import latest_measured, measured, of_spec
     from hornet.results.run import load_run
 
+    if name == LATEST:
+        return latest_measured(mine.workspace.reports, lane) or of_spec(mine.spec.capacity.footprint)
     return measured(load_run(run_directory(mine.workspace, name)), lane)
 
 
@@ -192,7 +205,8 @@ def _show(plan: Answer, claim: list[ClaimRow]) -> None:
             say(f"{found.host.name}: {found.alone or 'no number of'} such hosts would hold all agents")
         say(sentences.binding(found, scenario))
         say(sentences.interval(found))
-        say("\n".join(sentences.overflows(found, scenario)) + "\n")
+        say("\n".join(sentences.overflows(found, scenario)))
+        say(sentences.over_a_year(found, scenario) + "\n")
     say(sentences.other_way(plan))
     for fit in plan.guests:
         say(sentences.guest_fit(fit, scenario.risk))

@@ -40,6 +40,7 @@ def _lines(plan: Answer) -> list[str]:
     for found in plan.types:
         lines += [sentences.binding(found, plan.scenario), sentences.interval(found)]
         lines.append(" ".join(sentences.overflows(found, plan.scenario)))
+        lines.append(sentences.over_a_year(found, plan.scenario))
     fits = [sentences.guest_fit(fit, plan.scenario.risk) for fit in plan.guests]
     return [*lines, sentences.other_way(plan), *fits]
 

@@ -13,6 +13,7 @@ from hornet.capacity.levers import Sensitivity, changed, sensitivity
 from hornet.capacity.limits import Bound
 from hornet.capacity.measured import Measured
 from hornet.capacity.model import HostType, Scenario
+from hornet.capacity.period import YearRisk, year_risk
 from hornet.errors import HostError
 from hornet.spec.capacity import Limit
 
@@ -22,7 +23,7 @@ class HostsOfType:
     """The hosts of one type in an answer. hosts: how many are needed; agents: how many run on them together.
 
     alone: how many hosts of this type all agents would need, None if not one VM fits. overflow: of the fullest host;
-    memory_overflow: of one with as many VMs as memory allows.
+    memory_overflow: of one with as many VMs as memory allows. year: of these hosts, each as full as the fullest.
     """
 
     host: HostType
@@ -32,6 +33,7 @@ class HostsOfType:
     alone: int | None
     overflow: Overflow
     memory_overflow: Overflow
+    year: YearRisk
 
     @property
     def spare_vms(self) -> int:
@@ -61,6 +63,18 @@ class WhatIf:
 
 
 @dataclass(frozen=True)
+class Spare:
+    """Hosts beside the needed ones, so that all agents still fit if as many are lost. host: of the largest type used.
+
+    hosts: how many there are; wanted: how many were asked for.
+    """
+
+    host: str
+    hosts: int
+    wanted: int
+
+
+@dataclass(frozen=True)
 class Answer:
     """A whole plan. other: the same with burst memory kept instead of returned, or the other way round.
 
@@ -70,6 +84,7 @@ class Answer:
     scenario: Scenario
     types: list[HostsOfType]
     unplaced: int
+    spare: Spare
     guests: list[GuestFit]
     other: WhatIf
     what_ifs: list[WhatIf]
@@ -84,8 +99,9 @@ def answer(
     limits: Mapping[str, Limit],
     measurements: Sequence[Measured],
     what_ifs: Sequence[Mapping[str, float]] = (),
+    spare_hosts: int = 0,
 ) -> Answer:
-    """The plan for one scenario per host type, filled in their order.
+    """The plan for one scenario per host type, filled in their order, and so many spare hosts.
 
     Raises HostError if not one VM fits on any host, and for a what-if that is impossible.
     """
@@ -104,6 +120,7 @@ def answer(
         scenario=first,
         types=types,
         unplaced=left,
+        spare=_spare(types, spare_hosts),
         guests=_guest_fits(first),
         other=_what_if(
             replace(first, kept=not first.kept),
@@ -142,7 +159,15 @@ def _fill(scenario: Scenario, plan: HostPlan, agents: int) -> HostsOfType:
         alone=hosts_for(scenario.agents, plan.vms),
         overflow=overflow(scenario, fullest),
         memory_overflow=overflow(scenario, plan.memory.vms),
+        year=year_risk(scenario, fullest, hosts),
     )
+
+
+def _spare(types: Sequence[HostsOfType], wanted: int) -> Spare:
+    """Spare hosts of the type that holds the most VMs: one of them replaces any lost host."""
+    largest = max((found for found in types if found.hosts), key=lambda found: found.plan.vms)
+    count = largest.host.count
+    return Spare(largest.host.name, wanted if count is None else min(wanted, count - largest.hosts), wanted)
 
 
 def _refuse(types: Sequence[HostsOfType]) -> None:

@@ -12,6 +12,7 @@ from hornet.capacity.closed_form import ClosedForms, closed_forms
 from hornet.capacity.footprint import Footprint
 from hornet.capacity.limits import Bound, kernel_bounds, restart_bounds
 from hornet.capacity.model import Scenario
+from hornet.capacity.period import YearBound
 from hornet.capacity.simulate import Counts, cpu_demand, fitting, largest, memory_demand, risk_at, totals
 from hornet.spec.capacity import Limit
 from hornet.spec.types import DAY_S
@@ -117,6 +118,7 @@ def plan_host(scenario: Scenario, limits: Mapping[str, Limit], error_mb: float =
             "computed",
             "simulation and normal approximation, the smaller of both",
         ),
+        *([_memory_over_a_year(scenario)] if scenario.over_year else []),
         _processors(scenario),
         *restart_bounds(scenario),
         *kernel_bounds(limits),
@@ -182,6 +184,17 @@ def _counts(scenario: Scenario, errors_mb: Sequence[float] = (0.0,)) -> list[Cou
     lightest = Footprint(scenario.rest_mb + min(errors_mb), scenario.shared_mb)
     at_most = min(lightest.vms_in(scenario.host.available_mb) + 1, MAX_VMS)
     return fitting(scenario, memory_demand(scenario), scenario.room_mb, at_most, errors_mb)
+
+
+def _memory_over_a_year(scenario: Scenario) -> Bound:
+    return Bound(
+        "memory_year",
+        "memory over a year",
+        YearBound(scenario).allowed(scenario.risk),
+        f"the risk that any host exceeds its memory within a year is at most {percent(scenario.risk)}",
+        "computed",
+        "Chernoff's bound of each moment, for as many moments as bursts end",
+    )
 
 
 def _processors(scenario: Scenario) -> Bound:

@@ -31,7 +31,7 @@ def inputs(scenario: Scenario, measurements: Sequence[Measured], bounds: Sequenc
     host = scenario.host
     given = [
         Input("agents", f"{scenario.agents:,}", "given", GIVEN),
-        Input("risk", percent(scenario.risk), "given", GIVEN),
+        Input("risk", percent(scenario.risk) + (", also within a year" if scenario.over_year else ""), "given", GIVEN),
         Input("host memory", f"{host.memory_mb:,g} MB, {host.reserved_mb:,g} MB reserved", "given", GIVEN),
         Input("host cores", f"{host.cores:g}", "given", GIVEN),
         Input(
@@ -57,10 +57,20 @@ def caveats(rows: Sequence[Input], bounds: Sequence[Bound], measurements: Sequen
     """
     far = {limit_name(bound) for bound in bounds[2:]}
     by_kind = {kind: [row.name for row in rows if row.kind == kind and row.name not in far] for kind in NOT_MEASURED}
-    sentences = [f"{kind}: {', '.join(names)}" for kind, names in by_kind.items() if names]
+    sentences = [f"{kind}: {_in_groups(names)}" for kind, names in by_kind.items() if names]
     few = [found for found in measurements if found.clones < bounds[0].vms]
-    measured = ", ".join(f"{found.clones} in run {found.run}" for found in few)
+    measured = ", ".join(f"{found.clones} in {found.origin}" for found in few)
     return [*sentences, *([f"extrapolated: {bounds[0].vms:,} VMs per host, measured with {measured}"] if few else [])]
+
+
+def _in_groups(names: Sequence[str]) -> str:
+    """Names of inputs, those of one tier or profile together: `claude-code (correlation; cpu_busy)`."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        owner, _, rest = name.rpartition(": ")
+        groups.setdefault(owner, []).append(rest)
+    alone = groups.pop("", [])
+    return ", ".join([*(f"{owner} ({'; '.join(found)})" for owner, found in groups.items()), *alone])
 
 
 def limit_name(bound: Bound) -> str:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy.stats import t as students_t
 
 from hornet.capacity.footprint import METRIC, Footprint
 from hornet.errors import HostError
+from hornet.results.benchmarks import SavedBenchmarks
+from hornet.results.history import begun_at, run_directories
 from hornet.results.records import Record
-from hornet.results.run import Run
-from hornet.spec.capacity import Kind, Profile
+from hornet.results.run import Run, load_run
+from hornet.spec.capacity import Kind, MeasuredElsewhere, Profile
 from hornet.text import one_line
 
 WORKED = "worked"
 UNIT = "MB"
+# The newest runs in which measured memory is looked for.
+TRIED_RUNS = 50
 NEXT = "measure with `pytest tests/perf`, then plan again"
 
 
@@ -25,6 +31,7 @@ class Measured:
     """The memory of a VM in one run. error_mb: half of its 95 % interval, None for a single sample.
 
     clones: how many VMs ran at once. grown: the footprint after the suite's work (Node.js and git), if measured.
+    elsewhere: where it is from, if not from a run.
     """
 
     run: str
@@ -35,6 +42,7 @@ class Measured:
     error_mb: float | None
     clones: int
     emulated: bool
+    elsewhere: str = ""
 
     @property
     def kind(self) -> Kind:
@@ -43,7 +51,36 @@ class Measured:
     @property
     def source(self) -> str:
         lane = f", {self.lane}" if self.lane else ""
-        return f"run {self.run}, tier {self.tier}{lane}: {self.clones} clones at once"
+        return f"{self.origin}, tier {self.tier}{lane}: {self.clones} clones at once"
+
+    @property
+    def origin(self) -> str:
+        return f"the spec, without a run ({self.elsewhere})" if self.elsewhere else f"run {self.run}"
+
+
+def latest_measured(reports: Path, lane: str | None = None) -> Measured | None:
+    """That of the newest run below `reports` whose memory is usable; None if none of the newest has any."""
+    begun = begun_at(run_directories(reports))
+    saved = SavedBenchmarks(reports)
+    for directory in sorted(begun, key=lambda each: (begun[each], each), reverse=True)[:TRIED_RUNS]:
+        with suppress(HostError):
+            return measured(load_run(directory, saved), lane)
+    return None
+
+
+def of_spec(given: MeasuredElsewhere) -> Measured:
+    """The footprint of the spec, for a plan without a run."""
+    return Measured(
+        run="",
+        tier=given.tier,
+        lane=given.lane,
+        footprint=Footprint(given.private_mb, given.shared_mb),
+        grown=None,
+        error_mb=given.error_mb,
+        clones=given.clones,
+        emulated=given.kind == "emulated",
+        elsewhere=given.source,
+    )
 
 
 def measured(run: Run, lane: str | None = None) -> Measured:

@@ -116,7 +116,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One case to plan. risk: of exceeding the host's memory at any one moment. kept: see Group.extra_mb."""
+    """One case to plan. risk: of exceeding the host's memory at any one moment. kept: see Group.extra_mb.
+
+    over_year: the risk is also that of any host within a year (hornet.capacity.period).
+    """
 
     groups: tuple[Group, ...]
     host: HostType
@@ -124,6 +127,7 @@ class Scenario:
     kept: bool
     seed: int
     scenarios: int
+    over_year: bool = False
 
     @property
     def agents(self) -> int:

@@ -35,6 +35,7 @@ class Request(Table):
     cores: Cores
     vm_memory_mb: Memory
     kept: bool
+    over_year: bool
     seed: Annotated[int, Field(ge=0, lt=1 << 32)]
     groups: list[str]
     hosts: list[str]
@@ -54,7 +55,10 @@ def scenarios(
                 f"host {host.name}: {host.reserved_mb:g} MB reserved of {host.memory_mb:g} MB: nothing is left for VMs",
                 "give --reserved-mb a smaller value",
             )
-    return [Scenario(groups, host, request.risk, request.kept, request.seed, capacity.scenarios) for host in hosts]
+    return [
+        Scenario(groups, host, request.risk, request.kept, request.seed, capacity.scenarios, request.over_year)
+        for host in hosts
+    ]
 
 
 def what_if(text: str) -> dict[str, float]:

@@ -6,6 +6,9 @@ from hornet.capacity.fleet import Answer, GuestFit, HostsOfType
 from hornet.capacity.host_plan import Overflow, percent
 from hornet.capacity.model import Scenario
 
+# A risk below this is not shown in digits: the model's inputs are not known that well.
+NEGLIGIBLE = 1e-9
+
 
 def headline(plan: Answer) -> str:
     """The answer in one sentence, with hosts and spare."""
@@ -15,7 +18,33 @@ def headline(plan: Answer) -> str:
     spare = sum(found.spare_vms for found in plan.types)
     if plan.unplaced:
         return f"{agents} do not fit: {plan.unplaced:,} are left over on {hosts or 'these hosts'}."
-    return f"{agents} need {hosts}, with room for {spare:,} more."
+    return f"{agents} need {hosts}, with room for {spare:,} more{_spare(plan)}."
+
+
+def _spare(plan: Answer) -> str:
+    """What the plan has for lost hosts."""
+    found = plan.spare
+    if not found.wanted:
+        return ", and no host to spare"
+    if found.hosts < found.wanted:
+        return f", and only {found.hosts:,} of {found.wanted:,} spare hosts"
+    kind = f" ({found.host})" if len(plan.types) > 1 else ""
+    if found.hosts == 1:
+        return f", and 1 spare host{kind} in case one is lost"
+    return f", and {found.hosts:,} spare hosts{kind} in case as many are lost"
+
+
+def over_a_year(found: HostsOfType, scenario: Scenario) -> str:
+    """The risk within a year, of the plan and as a demand."""
+    year = found.year
+    if not year.hosts:
+        return "No agent runs on these hosts."
+    hosts = "the host exceeds its" if year.hosts == 1 else f"any of {year.hosts:,} hosts exceeds its"
+    risk = f"at most {percent(year.at_most)}" if year.at_most >= NEGLIGIBLE else "below one in a billion"
+    return (
+        f"Within a year: with {year.vms:,} VMs on a host, the risk that {hosts} memory is {risk}. For at most "
+        f"{percent(scenario.risk)} in a year, memory allows {year.allowed:,} VMs per host (--over-year)."
+    )
 
 
 def _hosts(found: HostsOfType) -> str:
@@ -65,7 +94,7 @@ def at_overflow(found: Overflow, scenario: Scenario) -> list[str]:
     else:
         often = (
             f"its memory is exceeded {percent(found.risk)} of the time: {found.seconds_per_day:,.0f} s a day, once in "
-            f"{_time(found.hours_between)} on average"
+            f"{_time(found.hours_between)} on average if each time lasts as long as a burst"
         )
     lines = [f"With {found.vms:,} VMs on a host, {often}."]
     if not found.risk:

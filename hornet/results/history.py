@@ -81,13 +81,19 @@ def link_to(point: Point, page: Path) -> str:
     return quote(os.path.relpath(report if known else point.directory, page))
 
 
-def runs_up_to(directory: Path, limit: int) -> list[Path]:
-    """A run directory and the latest runs beside it that began before it, at most `limit`, oldest first."""
+def begun_at(directories: Iterable[Path]) -> dict[Path, datetime]:
+    """When each run began, without those that do not say it."""
     begun: dict[Path, datetime] = {}
-    for each in {*run_directories(directory.parent), directory}:
+    for each in directories:
         with suppress(ForeignFileError, IndexError, ValueError):
             found = datetime.fromisoformat(read_run_info(each / RUN_FILE).sessions[0].started)
             begun[each] = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return begun
+
+
+def runs_up_to(directory: Path, limit: int) -> list[Path]:
+    """A run directory and the latest runs beside it that began before it, at most `limit`, oldest first."""
+    begun = begun_at({*run_directories(directory.parent), directory})
     if directory not in begun:
         return []
     earlier = [each for each, start in begun.items() if start < begun[directory] and each != directory]

@@ -65,8 +65,27 @@ class Limit(Table):
     source: Line
 
 
+class MeasuredElsewhere(Table):
+    """The memory of VMs for a plan without a run. private_mb: each VM's own; shared_mb: of all together.
+
+    error_mb: half of the 95 % interval of private_mb. clones: how many ran at once.
+    """
+
+    tier: Token
+    lane: Line
+    private_mb: Positive
+    shared_mb: NotNegative
+    error_mb: NotNegative
+    clones: Annotated[int, Field(ge=1)]
+    kind: Kind
+    source: Line
+
+
 class Capacity(Table):
-    """The host to plan for. work_mb: the cases that the report shows for what an agent adds to its VM at rest."""
+    """The host to plan for. work_mb: the cases that the report shows for what an agent adds to its VM at rest.
+
+    spare_hosts: how many hosts may be lost while all agents still fit. footprint: for a plan without a run.
+    """
 
     host_memory_mb: Positive
     host_reserved_mb: NotNegative
@@ -76,6 +95,8 @@ class Capacity(Table):
     risk: Risk
     scenarios: Annotated[int, Field(ge=1000, le=1_000_000)]
     seed: Annotated[int, Field(ge=0, lt=1 << 32)]
+    spare_hosts: Annotated[int, Field(ge=0, le=1_000_000)]
+    footprint: MeasuredElsewhere
     assumptions: Assumptions
     limits: dict[Token, Limit]
 

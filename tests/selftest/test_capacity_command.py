@@ -50,8 +50,10 @@ def test_the_question_gets_one_sentence_and_its_grounds(tmp_path: Path) -> None:
     text = " ".join(found.output.split())
     for part in (
         "hosts of 64 GB and 16 cores",
-        "A plan, not a verdict. emulated: standard: VMM and guest, private",
-        "assumed: memory after a burst",
+        "A plan, not a verdict. emulated: standard (VMM and guest, private; shared once)",
+        "cpu_busy), limit (processors), memory after a burst",
+        "and 1 spare host in case one is lost",
+        "Within a year: with",
         "VMs per host, measured with 4 in run run",
         "First bound: processors",
         "Next: memory",
@@ -104,6 +106,42 @@ def test_too_few_hosts_are_exit_code_1(tmp_path: Path) -> None:
     found = planned(tmp_path, *QUESTION, "--host", "only:64000:16:1")
     assert found.exit_code == 1
     assert "do not fit" in found.output
+
+
+def test_a_missing_spare_host_is_named(tmp_path: Path) -> None:
+    given = [*QUESTION, "--host", "only:64000:16:1", "--agents", "20"]
+    found = planned(tmp_path, *given)
+    assert (found.exit_code, "and only 0 of 1 spare hosts" in found.output) == (0, True)
+    assert planned(tmp_path, *given, "--spare-hosts", "1").exit_code == 1
+    found = planned(tmp_path, *given, "--spare-hosts", "0")
+    assert (found.exit_code, "and no host to spare" in found.output) == (0, True)
+
+
+def test_a_risk_over_a_year_allows_fewer_vms(tmp_path: Path) -> None:
+    plans = [json.loads(planned(tmp_path, *QUESTION, "--json", *more).output) for more in ([], ["--over-year"])]
+    moment, year = ({it["name"]: it["vms"] for it in plan["types"][0]["plan"]["bounds"]} for plan in plans)
+    assert "memory_year" not in moment
+    assert 0 < year["memory_year"] < moment["memory"]
+    assert year["memory_year"] == plans[0]["types"][0]["year"]["allowed"]
+
+
+def test_without_a_run_the_newest_one_with_memory_counts_else_the_spec(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HORNET_HOME", str(tmp_path))
+    reports = tmp_path / "reports"
+    for name, records, begun in (("old", [memory_record()], "2026-01-01"), ("new", [], "2026-01-02")):
+        synthetic.date_run(synthetic.make_run(reports / name, records=records), f"{begun}T00:00:00+00:00")
+
+    def source(*words: str) -> str:
+        found = CliRunner().invoke(app, ["capacity", *words, "--agents", "2", "--json"])
+        return str(next(row["source"] for row in json.loads(found.output)["inputs"] if "shared once" in row["name"]))
+
+    assert source().startswith("run old, ")
+    assert source("latest").startswith("run old, ")
+    assert source("--lane", "qemu/kvm").startswith("the spec, without a run (")
+    (reports / "old" / "records.jsonl").unlink()
+    assert source().startswith("the spec, without a run (")
 
 
 def test_options_reach_the_scenario(tmp_path: Path) -> None:
