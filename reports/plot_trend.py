@@ -46,7 +46,9 @@ def trend(series: Series, changes: Sequence[ChangePoint], page: Path, heading: s
     axis.grid(axis="y", color=GRID, linewidth=0.8)
     axis.set_ylim(0, max(values) * ROOM_ABOVE or 1)
     shown = _places(len(values), 2 if is_narrow(width_in) else 5)
-    axis.set_xticks(shown, [series.points[place].started[:10] for place in shown])
+    days = {point.started[:10] for point in series.points}
+    first, last = (11, 16) if len(days) == 1 else (0, 10)  # of ISO 8601: the time, or the day
+    axis.set_xticks(shown, [series.points[place].started[first:last] for place in shown])
     axis.set_xlabel("runs, oldest first")
     return figure
 

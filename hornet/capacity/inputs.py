@@ -60,6 +60,7 @@ def caveats(rows: Sequence[Input], bounds: Sequence[Bound], measurements: Sequen
     sentences = [f"{kind}: {_in_groups(names)}" for kind, names in by_kind.items() if names]
     few = [found for found in measurements if found.clones < bounds[0].vms]
     measured = ", ".join(f"{found.clones} in {found.origin}" for found in few)
+    sentences += [f"not intact: {found.origin} ({found.changed[0]})" for found in measurements if found.changed]
     return [*sentences, *([f"extrapolated: {bounds[0].vms:,} VMs per host, measured with {measured}"] if few else [])]
 
 

@@ -16,6 +16,7 @@ from hornet.results.benchmarks import SavedBenchmarks
 from hornet.results.history import begun_at, run_directories
 from hornet.results.records import Record
 from hornet.results.run import Run, load_run
+from hornet.results.run_info import RUN_FILE, run_problems
 from hornet.spec.capacity import Kind, MeasuredElsewhere, Profile
 from hornet.text import one_line
 
@@ -31,7 +32,7 @@ class Measured:
     """The memory of a VM in one run. error_mb: half of its 95 % interval, None for a single sample.
 
     clones: how many VMs ran at once. grown: the footprint after the suite's work (Node.js and git), if measured.
-    elsewhere: where it is from, if not from a run.
+    elsewhere: where it is from, if not from a run. changed: why the run may not be the one that its tests left.
     """
 
     run: str
@@ -43,6 +44,7 @@ class Measured:
     clones: int
     emulated: bool
     elsewhere: str = ""
+    changed: tuple[str, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -110,6 +112,7 @@ def measured(run: Run, lane: str | None = None) -> Measured:
         error_mb=_error(base.samples),
         clones=int(base.dimensions["clones"]),
         emulated=_is_emulated(base),
+        changed=tuple(run_problems(run.directory, run.info)) if run.info else (f"no readable {RUN_FILE}",),
     )
 
 

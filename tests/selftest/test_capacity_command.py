@@ -108,6 +108,14 @@ def test_too_few_hosts_are_exit_code_1(tmp_path: Path) -> None:
     assert "do not fit" in found.output
 
 
+def test_a_run_that_was_edited_is_named(tmp_path: Path) -> None:
+    assert "not intact" not in planned(tmp_path).output
+    with (tmp_path / "run" / "records.jsonl").open("a") as stream:
+        stream.write("\n")
+    text = " ".join(planned(tmp_path).output.split())
+    assert "not intact: run run (records.jsonl: changed after the run ended" in text
+
+
 def test_a_missing_spare_host_is_named(tmp_path: Path) -> None:
     given = [*QUESTION, "--host", "only:64000:16:1", "--agents", "20"]
     found = planned(tmp_path, *given)
