@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from hornet.host.workspace import Workspace
-from hornet_cli.context import settings
+from hornet_cli.context import Settings, settings
 from hornet_cli.printer import AsJson, say, say_json, show
+
+STATES = {True: "✓", False: "✗ change it", None: "? not judged"}
 
 
 def host(
@@ -19,13 +21,23 @@ def host(
     kernel: Annotated[
         Path | None, typer.Option(help="The vmlinux to prove lanes with (default: the newest built one).")
     ] = None,
+    production: Annotated[
+        bool, typer.Option("--production", help="Judge its settings for VMs of several tenants instead.")
+    ] = False,
+    vms: Annotated[
+        int | None, typer.Option(min=1, help="With --production: for so many VMs (default: the target of the spec).")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the host's tools, features and lanes (exit 0: the host is ready, 1: it is not, 2: no lane could be proved).
 
     A lane (VMM/accelerator) is proved by booting a kernel until its first program has run. The result is cached until
     the host or the kernel changes. Without a built kernel every lane is "not proved".
+
+    --production reads kernel, processor and limits, and says of each setting what was found, what is wanted, why, and
+    how to change it (exit 0: all as wanted, 1: some are not, 2: some could not be judged).
     """
+    from hornet.capacity.at_rest import DENSITY_METRIC
     from hornet.checks.host_readiness import host_abilities, host_problems, host_remarks
     from hornet.errors import HostError
     from hornet.host.facts import host_facts
@@ -34,6 +46,11 @@ def host(
     from hornet.vmm.registry import vmm_programs
 
     mine = settings(ctx)
+    if vms and not production:
+        raise HostError("--vms: it says for how many VMs the limits are judged", "use it with --production")
+    if production:
+        _production(mine, vms or int(mine.spec.target(DENSITY_METRIC)), as_json=as_json)
+        return
     if kernel and not kernel.is_file():
         raise HostError(f"{kernel}: no such file", "name a vmlinux, or leave --kernel out")
     facts = host_facts(mine.workspace, vmm_programs())
@@ -58,6 +75,27 @@ def host(
     if kernel and not any(state.usable for state in lanes):
         reasons = "; ".join(f"{state.lane}: {state.reason}" for state in lanes if state.usable is None)
         raise HostError(f"no lane could be proved: {reasons}", "fix that, then run it again")
+
+
+def _production(mine: Settings, vms: int, *, as_json: bool) -> None:
+    from rich.table import Table
+
+    from hornet.host.production import production_findings
+
+    found = production_findings(mine.spec.production, mine.spec.capacity.limits, vms)
+    if as_json:
+        say_json({"vms": vms, "production": [dataclasses.asdict(item) for item in found]})
+    else:
+        table = Table("Setting", "", "Found", "Wanted", box=None, pad_edge=False, header_style="dim")
+        for item in found:
+            table.add_row(item.title, STATES[item.fine], item.found, item.wanted)
+        show(table)
+        for item in found:
+            if not item.fine:
+                say(f"\n{item.title}: {item.why}\n  next: {item.change}")
+    states = {item.fine for item in found}
+    if states != {True}:
+        raise typer.Exit(1 if False in states else 2)
 
 
 def _newest_kernel(workspace: Workspace) -> Path | None:

@@ -20,6 +20,7 @@ from hornet.spec.lab import Lab
 from hornet.spec.machine import Machine, Vmm
 from hornet.spec.measuring import Instructions, Perf
 from hornet.spec.network import Network
+from hornet.spec.production import HostRule
 from hornet.spec.rootfs import Component, NpmPackage, Rootfs, Slim
 from hornet.spec.rules import Boot, DanglingDependencies, FileRule, Health, ReadOnlyRoot, Removal, Secrets
 from hornet.spec.snapshots import Hazards, SnapshotFiles
@@ -38,6 +39,7 @@ class Spec(Table):
     metrics: dict[Token, Metric]
     measurements: dict[Token, Quantity]
     capacity: Capacity
+    production: dict[Token, HostRule]
     profiles: dict[Token, Profile]
     perf: Perf
     instructions: Instructions
