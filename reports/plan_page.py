@@ -15,7 +15,7 @@ from hornet.spec.targets import Metric
 from reports import plot_plan
 from reports.page import render
 from reports.pictures import Picture, picture
-from reports.plan_tables import tables
+from reports.plan_tables import KNOWN, tables
 
 
 def write_plan_page(path: Path, plan: Answer, claim: Sequence[ClaimRow], density: Metric) -> None:
@@ -28,6 +28,7 @@ def write_plan_page(path: Path, plan: Answer, claim: Sequence[ClaimRow], density
         lines=_lines(plan),
         pictures=_pictures(plan, claim, density),
         tables=tables(plan, claim),
+        known=KNOWN,
     )
     try:
         write_file(path, page)

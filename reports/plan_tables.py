@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 SHOWN_EFFECTS = 8
+# Larger values are shown without decimals.
+WHOLE_FROM = 1000
+# Its words are short, and never broken.
+KNOWN = "Known"
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ def _bounds(plan: Answer) -> list[PlanTable]:
     for found in plan.types:
         host = f", {found.host.name}" if len(plan.types) > 1 else ""
         rows = [(bound.title, f"{bound.vms:,}", bound.reason, bound.kind) for bound in found.plan.bounds]
-        headings = ("Resource", "VMs", "Why", "Known")
+        headings = ("Resource", "VMs", "Why", KNOWN)
         made.append(PlanTable(f"What bounds the VMs of a host{host}", headings, rows, frozenset({1})))
     return made
 
@@ -68,7 +72,8 @@ def _what_ifs(plan: Answer) -> PlanTable:
 
 def _effects(title: str, effects: Sequence[Effect]) -> PlanTable:
     def at(value: float, vms: int | None) -> str:
-        return f"{value:.4g}: {'impossible' if vms is None else format(vms, ',')}"
+        shown = f"{value:,.0f}" if value >= WHOLE_FROM else f"{value:.4g}"
+        return f"{shown}: {'impossible' if vms is None else format(vms, ',')}"
 
     rows = [
         (it.title, it.name, at(it.low, it.vms_at_low), at(it.high, it.vms_at_high), f"±{it.swing:,}")
@@ -99,4 +104,4 @@ def _inputs(plan: Answer) -> PlanTable:
     for it in plan.inputs:
         rows.append((it.name, it.value, it.kind, "as above" if it.source == source else it.source))
         source = it.source
-    return PlanTable("Inputs", ("Input", "Value", "Known", "Source"), rows)
+    return PlanTable("Inputs", ("Input", "Value", KNOWN, "Source"), rows)

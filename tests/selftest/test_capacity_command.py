@@ -89,6 +89,8 @@ def test_page_has_pictures_and_every_table(tmp_path: Path) -> None:
     text = page.read_text()
     assert text.count("<svg role=") == 10, "five pictures, each for a page and for a phone"
     assert "<b>a</b>" not in text, "names are text"
+    assert 'class="lane" data-of="Known">assumed<' in text, "a word of a narrow column is never broken"
+    assert "e+04" not in text
     assert not re.search(r"""(src|href)=["']http|url\(http|@import""", text), "nothing is loaded"
 
 

@@ -1,4 +1,4 @@
-"""A fleet of hosts with real SSH: one host is lost in the middle, one has a wrong key, one another version."""
+"""A fleet of hosts with real SSH: one is lost in the middle, one was off, one has a wrong key, one another version."""
 
 from __future__ import annotations
 
@@ -43,10 +43,11 @@ def fleet_of(lab: Site) -> tuple[Path, FleetFile]:
     return directory, read_fleet(directory)
 
 
-@pytest.mark.parametrize("lab", [["good", "lost", "key", "old"]], indirect=True)
+@pytest.mark.parametrize("lab", [["good", "lost", "key", "old", "off"]], indirect=True)
 def test_each_lost_host_is_named_and_resumed(lab: Site) -> None:
     good, lost = lab.hosts["good"], lab.hosts["lost"]
     lab.hosts["old"].install("0.0.1")
+    lab.hosts["off"].power_off()
     process = lab.start("--hosts", str(lab.hosts_file(key=f'host_key = "{OTHER_KEY}"')))
     await_true(lambda: good.begun.exists() and lost.begun.exists())
     lost.power_off()
@@ -54,9 +55,10 @@ def test_each_lost_host_is_named_and_resumed(lab: Site) -> None:
     output, _ = process.communicate(timeout=ENDED_S)
     directory, fleet = fleet_of(lab)
     assert process.returncode == 2, output
-    assert "not judged on 4 of 4 hosts; the work of 3 is missing" in output
+    assert "not judged on 5 of 5 hosts; the work of 4 is missing" in output
     reasons = {name: state.reason for name, state in fleet.missing.items()}
-    assert list(reasons) == ["lost", "key", "old"]
+    assert list(reasons) == ["lost", "key", "old", "off"]
+    assert reasons["off"].startswith("unreachable: ")
     assert reasons["lost"].startswith("lost: the connection ended")
     assert reasons["key"].startswith("wrong host key: it showed ssh-ed25519 SHA256:")
     assert "suite 0.0.1" in reasons["old"]
@@ -70,6 +72,7 @@ def test_each_lost_host_is_named_and_resumed(lab: Site) -> None:
 
     lab.hosts["old"].install(__version__)
     lost.power_on()
+    lab.hosts["off"].power_on()
     good.begun.unlink()
     for host in lab.hosts.values():
         host.go_on()
@@ -78,7 +81,7 @@ def test_each_lost_host_is_named_and_resumed(lab: Site) -> None:
     assert (code, fleet.missing) == (2, {}), output
     assert not good.begun.exists()
     assert fleet.hosts["lost"].came_back == f"{directory.name}-2"
-    assert "not judged on 4 of 4 hosts\n" in output
+    assert "not judged on 5 of 5 hosts\n" in output
 
 
 @pytest.mark.parametrize("lab", [["slow"]], indirect=True)
