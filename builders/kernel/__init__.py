@@ -18,6 +18,7 @@ from builders.toolchain import toolchain
 from hornet.errors import HostError
 from hornet.formats.kconfig import read_config
 from hornet.host.artifact_store import Store, file_sha256
+from hornet.host.compiler_cache import cache_environment
 from hornet.host.proc import Completed, run
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
@@ -143,7 +144,7 @@ def _make(spec: Spec, workspace: Workspace, tree: Path, log: Path, *words: str, 
         "KBUILD_BUILD_TIMESTAMP": _timestamp(spec),
         "LOCALVERSION": "",
         "LC_ALL": "C",
-        "CCACHE_DIR": str(workspace.directory("cache", "ccache")),
+        **cache_environment(workspace),
         "MAKEFLAGS": "",
     }
     return run(

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from hornet.errors import HornetError
 from hornet.host.artifact_store import INPUTS_FILE
+from hornet.host.compiler_cache import MAX_SIZE, cache_directory, trim_cache
 from hornet.host.owned import remove_abandoned
 from hornet.host.workspace import Workspace
 from hornet.snapshot import production
@@ -88,6 +89,14 @@ def remove(item: Item) -> bool:
         return False
 
 
+def trim_compiler_cache(workspace: Workspace, older_than_days: float) -> int:
+    """Trim ccache; returns the bytes that this freed. Raises CommandError."""
+    cache = cache_directory(workspace)
+    before_bytes = _size_bytes(cache) if cache.is_dir() else 0
+    trim_cache(workspace, older_than_days)
+    return before_bytes - (_size_bytes(cache) if cache.is_dir() else 0)
+
+
 def _lock_of(item: Item) -> Path | None:
     """The file on which those wait who build or publish it."""
     if item.kind.startswith("artifact") or item.kind == "failed build":
@@ -149,13 +158,13 @@ def _logs(workspace: Workspace) -> Iterator[Item]:
 
 
 def _caches(workspace: Workspace) -> Iterator[Item]:
-    """Downloaded sources of kernels and proofs of lanes. The compiler's cache has a limit of its own (ccache -s)."""
+    """Downloaded sources of kernels and proofs of lanes. The compiler's cache is only trimmed (trim_cache)."""
     for name in ("kernel", "lanes"):
         for path in _entries(workspace.root / "cache" / name):
             if path.is_file():
                 yield _item(f"cache {name}", path)
-    if (ccache := workspace.root / "cache" / "ccache").is_dir():
-        yield _item("cache ccache", ccache, "ccache limits it itself: ccache --dir DIR --max-size, --clear")
+    if (cache := cache_directory(workspace)).is_dir():
+        yield _item("cache ccache", cache, f"trimmed to {MAX_SIZE}, with --older-than to what was used since")
 
 
 def _item(kind: str, path: Path, kept_because: str = "", used_s: float | None = None) -> Item:

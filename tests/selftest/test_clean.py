@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,13 +16,14 @@ from filelock import FileLock
 from typer.testing import CliRunner
 
 from hornet.host.artifact_store import Store
+from hornet.host.compiler_cache import cache_directory, cache_environment
 from hornet.host.workspace import Workspace
 from hornet.snapshot import Bundle, publishing, switch_production
 from hornet.vm.state import VMState
 from hornet_cli.app import app
 from tests.support.bundle_samples import NAMES, ORIGIN, fill
 
-HOUR_S = 3600
+HOUR_S, DAY_S = 3600, 86_400
 
 
 @pytest.fixture
@@ -206,12 +208,43 @@ def test_at_least_one_of_each_kind_stays(home: Workspace) -> None:
     assert CliRunner().invoke(app, ["clean", "--keep", "0"]).exit_code != 0
 
 
-def test_old_downloads_go_and_the_compiler_cache_stays(home: Workspace) -> None:
+def test_old_downloads_are_removed(home: Workspace) -> None:
     for number in range(5):
         path = home.directory("cache", "kernel") / f"linux-6.{number}.tar.xz"
         path.write_bytes(bytes(5000))
         os.utime(path, (time.time() - number * HOUR_S,) * 2)
-    (home.directory("cache", "ccache") / "0").mkdir()
     assert clean("--keep", "3") == ["cache/kernel/linux-6.3.tar.xz", "cache/kernel/linux-6.4.tar.xz"]
-    shown = CliRunner().invoke(app, ["clean"], catch_exceptions=False).output
-    assert "cache/ccache stays: ccache limits it itself" in shown
+
+
+def test_compiler_cache_is_trimmed_by_its_last_use(home: Workspace) -> None:
+    """Objects of a real compiler: an old one and a new one."""
+    objects = [compiled(home, number) for number in range(2)]
+    for path in objects[0]:
+        os.utime(path, (time.time() - 10 * DAY_S,) * 2)
+    assert "cache/ccache stays: trimmed" in clean_says("--dry-run", "--older-than", "5")
+    clean_says()
+    clean_says("--older-than", "20")
+    assert all(path.exists() for path in objects[0])
+    assert "cache ccache          trimmed" in clean_says("--older-than", "5")
+    assert not any(path.exists() for path in objects[0])
+    assert all(path.exists() for path in objects[1])
+
+
+def compiled(home: Workspace, number: int) -> set[Path]:
+    """What the compiler's cache keeps of one more program."""
+    source = home.directory() / f"{number}.c"
+    source.write_text(f"int f{number}(void) {{ return {number}; }}\n")
+    before = objects_of(home)
+    environment = {**os.environ, **cache_environment(home)}
+    argv = ["ccache", "gcc", "-c", str(source), "-o", str(source.with_suffix(".o"))]
+    subprocess.run(argv, env=environment, timeout=60, check=True)
+    return objects_of(home) - before
+
+
+def objects_of(home: Workspace) -> set[Path]:
+    """Results (R) and manifests (M), as ccache 4 names them."""
+    return {path for path in cache_directory(home).rglob("*[RM]") if path.is_file()}
+
+
+def clean_says(*words: str) -> str:
+    return CliRunner().invoke(app, ["clean", *words], catch_exceptions=False).output
