@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from hornet.vmm.registry import LANES_HELP, lane_named
 from hornet_cli.context import settings
 from hornet_cli.ext4 import as_text
-from hornet_cli.printer import say
+from hornet_cli.printer import AsJson, say, say_answer
+
+if TYPE_CHECKING:
+    from hornet.snapshot import Bundle, Origin
 
 
 def adopt(
@@ -30,6 +33,7 @@ def adopt(
         typer.Option("--frozen", help="Its guest is frozen: the suite took the snapshot, and its manifest was lost."),
     ] = False,
     ssh_key: Annotated[Path | None, typer.Option(help="The public key that its guest accepts.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Judge the file system, then bind the files in their current state to each other, this CPU and this VMM.
 
@@ -38,19 +42,33 @@ def adopt(
     """
     from hornet.procedures.adopt import Provenance, judge_before_adopting
     from hornet.procedures.adopt import adopt as seal
+    from hornet.procedures.answers import AdoptAnswer
     from hornet.snapshot import open_bundle
 
     mine = settings(ctx)
     mine.spec.tier(tier)
     bundle = open_bundle(directory, mine.spec.snapshot)
     verdict = judge_before_adopting(bundle, mine.workspace)
-    say(as_text(verdict))
-    if not verdict.sound:
+    origin = None
+    if not as_json:
+        say(as_text(verdict))
+    if verdict.sound:
+        provenance = Provenance(lane_named(lane), tier, vcpus, vmm_version, kernel, frozen, ssh_key)
+        origin = seal(bundle, provenance, mine.spec, mine.progress)
+    if as_json:
+        state: Literal["sealed", "damaged"] = "sealed" if origin else "damaged"
+        damage = [finding.rule.meaning for finding in verdict.findings]
+        say_answer(AdoptAnswer(str(directory), state, damage, verdict.remarks, origin, bundle.open_to_others))
+    elif origin:
+        _show(origin, bundle)
+    if not origin:
         raise typer.Exit(1)
-    provenance = Provenance(lane_named(lane), tier, vcpus, vmm_version, kernel, frozen, ssh_key)
-    origin = seal(bundle, provenance, mine.spec, mine.progress)
+
+
+def _show(origin: Origin, bundle: Bundle) -> None:
     for name, value in origin.model_dump().items():
         say(f"  {name}: {'not known' if value is None else value}")
     if bundle.open_to_others:
-        say(f"other users may read the guest's memory: chmod -R go= {directory}")
-    say(f"sealed in its current state; earlier changes cannot be detected\n  next: hornetos validate {directory}")
+        say(f"other users may read the guest's memory: chmod -R go= {bundle.directory}")
+    say("sealed in its current state; earlier changes cannot be detected")
+    say(f"  next: hornetos validate {bundle.directory}")

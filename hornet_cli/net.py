@@ -11,7 +11,7 @@ from hornet.host.facts import require_root
 from hornet.network import HostNet
 from hornet.network.egress import Egress
 from hornet_cli.context import settings
-from hornet_cli.printer import AsJson, say, say_json
+from hornet_cli.printer import AsJson, say, say_answer, say_json
 
 net = typer.Typer(
     help="""Networks for VMs that all use the address 10.0.0.2.
@@ -84,25 +84,25 @@ def down(
 
 
 @net.command("list")
-def show(ctx: typer.Context, private: Private = None) -> None:
+def show(ctx: typer.Context, private: Private = None, as_json: AsJson = False) -> None:
     """List everything that the suite owns: VM networks, remains of broken ones, rules, leftovers of killed runs."""
-    from hornet.network.ownership import leftovers, take_inventory
+    from hornet.network.ownership import list_owned
 
-    host = _host(ctx, private)
-    found = take_inventory(host)
-    for vm_id in found.vm_ids:
-        vm = host.vm(vm_id)
-        end = vm.plan.host_veth if vm.plan.host_veth in found.host_ends else "no interface on the host"
-        say(f"{vm.name}  {vm.plan.subnet}  {end}")
-    for name in found.orphans(host):
+    found = list_owned(_host(ctx, private))
+    if as_json:
+        say_answer(found)
+        return
+    for vm in found.vms:
+        say(f"{vm.name}  {vm.subnet}  {vm.interface or 'no interface on the host'}")
+    for name in found.orphans:
         say(f"{name}  an orphaned interface on the host: its namespace is gone")
-    for name in found.empty_names:
+    for name in found.names_only:
         say(f"{name}  a name without a namespace")
     if found.rules:
         say("table inet hornetos  the host's rules")
-    for pid, names in ({} if private else leftovers(host.network)).items():
+    for pid, names in found.leftovers.items():
         say(f"{', '.join(names)}  left by process {pid}, which has ended")
-    if not found.vm_ids:
+    if not found.vms:
         say("no VM networks")
 
 

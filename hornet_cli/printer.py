@@ -23,6 +23,13 @@ def say_json(data: Any) -> None:
     say(json.dumps(data, indent=2))
 
 
+def say_answer(answer: Any) -> None:
+    """Print a data class of a command's answer, whose schema `hornetos schema` prints."""
+    from pydantic import TypeAdapter
+
+    say_json(TypeAdapter(type(answer)).dump_python(answer, mode="json"))
+
+
 def show(table: RenderableType) -> None:
     """Print a table."""
     from hornet_cli.console import PlainConsole

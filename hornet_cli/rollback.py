@@ -9,12 +9,13 @@ import typer
 
 from hornet.errors import BrokenSnapshotError
 from hornet_cli.context import settings
-from hornet_cli.printer import say
+from hornet_cli.printer import AsJson, say, say_answer
 
 
 def rollback(
     ctx: typer.Context,
     version: Annotated[str, typer.Argument(help="A version in HORNET_HOME/snapshots.")],
+    as_json: AsJson = False,
 ) -> None:
     """Switch production to a version with one rename, after every byte of the version was checked.
 
@@ -22,6 +23,7 @@ def rollback(
     listed; none is ended. Exit code 0 if production uses the version now, 1 if its seal is broken, 2 if the switch
     could not be done.
     """
+    from hornet.procedures.answers import OtherVersion, RollbackAnswer
     from hornet.procedures.rollback import roll_back
     from hornet.snapshot import production
 
@@ -29,13 +31,21 @@ def rollback(
     try:
         done = roll_back(mine.workspace, mine.spec.snapshot, version, mine.progress)
     except BrokenSnapshotError as error:
-        say(f"{error}\nproduction is unchanged: {_name(production(mine.workspace, mine.spec.snapshot))}")
+        unchanged = production(mine.workspace, mine.spec.snapshot)
+        if as_json:
+            say_answer(RollbackAnswer(False, _version(unchanged), _version(unchanged), str(error), []))
+        else:
+            say(f"{error}\nproduction is unchanged: {_version(unchanged) or 'none'}")
         raise typer.Exit(1) from error
-    say(f"production: {done.now.directory.name} (before: {_name(done.before)})")
-    for name, state in done.others.items():
-        other = Path(state.snapshot).name if state.snapshot else "booted from an image"
-        say(f"still runs another version: {name}: {other}, VMM process {state.pid}, owned by process {state.owner_pid}")
+    others = [OtherVersion(vm, it.snapshot or None, it.pid, it.owner_pid) for vm, it in done.others.items()]
+    if as_json:
+        say_answer(RollbackAnswer(True, done.now.directory.name, _version(done.before), "", others))
+        return
+    say(f"production: {done.now.directory.name} (before: {_version(done.before) or 'none'})")
+    for it in others:
+        other = Path(it.snapshot).name if it.snapshot else "booted from an image"
+        say(f"still runs another version: {it.vm}: {other}, VMM process {it.pid}, owned by process {it.owner_pid}")
 
 
-def _name(directory: Path | None) -> str:
-    return directory.name if directory else "none"
+def _version(directory: Path | None) -> str | None:
+    return directory.name if directory else None

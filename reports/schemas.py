@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
+from hornet.network.ownership import NetList
+from hornet.procedures.answers import AdoptAnswer, NewVersionAnswer, RollbackAnswer
 from hornet.remote.fleet_file import FleetFile
 from hornet.results.outcomes import Case, RequirementLine
 from hornet.results.records import Record
@@ -24,6 +26,10 @@ FILES: dict[str, tuple[str, Any]] = {
     "report": ("report.json of a run directory", Report),
     "gate": ("the output of hornetos gate --json", DecisionFile),
     "fleet": ("fleet.json of a fleet of hosts", FleetFile),
+    "adopt": ("the output of hornetos adopt --json", AdoptAnswer),
+    "new-version": ("the output of hornetos new-version --json", NewVersionAnswer),
+    "rollback": ("the output of hornetos rollback --json", RollbackAnswer),
+    "net-list": ("the output of hornetos net list --json", NetList),
     "trend": ("the output of hornetos trend --json", TrendFile),
 }
 

@@ -51,6 +51,44 @@ class Inventory:
         )
 
 
+@dataclass(frozen=True)
+class ListedVM:
+    """The network of a VM. interface: its end on the host; None if that is missing."""
+
+    name: str
+    subnet: str
+    interface: str | None
+
+
+@dataclass(frozen=True)
+class NetList:
+    """What `hornetos net list` shows, with and without --json.
+
+    orphans: interfaces on the host whose namespace is gone. names_only: names without a namespace. rules: whether the
+    host's rules are loaded. leftovers: names of namespaces of test runs that ended, by process id.
+    """
+
+    vms: list[ListedVM]
+    orphans: list[str]
+    names_only: list[str]
+    rules: bool
+    leftovers: dict[int, list[str]]
+
+
+def list_owned(host: HostNet) -> NetList:
+    """Everything that the suite owns on a host; leftovers of test runs for the machine's own network only."""
+    found = take_inventory(host)
+    vms = [host.vm(vm_id) for vm_id in found.vm_ids]
+    ends = {vm.name: vm.plan.host_veth if vm.plan.host_veth in found.host_ends else None for vm in vms}
+    return NetList(
+        vms=[ListedVM(vm.name, str(vm.plan.subnet), ends[vm.name]) for vm in vms],
+        orphans=found.orphans(host),
+        names_only=found.empty_names,
+        rules=found.rules,
+        leftovers={} if host.namespace else leftovers(host.network),
+    )
+
+
 def take_inventory(host: HostNet) -> Inventory:
     """Find the suite's objects on a host; none if the host does not exist."""
     if host.namespace and not (netns.exists(host.namespace) and host.is_ours()):

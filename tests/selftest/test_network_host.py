@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from hornet.host.proc import run
 from hornet.installation import SOURCE
@@ -16,6 +18,7 @@ from hornet.network import HostNet, netns, rtnl
 from hornet.network.ownership import leftovers, remove_leftovers, take_inventory
 from hornet.network.reconcile import vm_problems
 from hornet.network.state import read_facts
+from reports.schemas import schema_of
 from tests.support.network_samples import (
     IN_CHECKOUT,
     NETWORK,
@@ -242,6 +245,10 @@ def test_leftovers_are_listed_and_removed(prefix: str) -> None:
         _, output = hornetos_net(prefix, "list")
         assert "veth-vm2-br  an orphaned interface on the host: its namespace is gone" in output
         assert f"{prefix}vm9  a name without a namespace" in output
+        answer = json.loads(hornetos_net(prefix, "list", "--json")[1])
+        Draft202012Validator(schema_of("net-list")).validate(answer)
+        assert [vm["interface"] for vm in answer["vms"]] == ["veth-vm1-br", "veth-vm3-br"]
+        assert (answer["orphans"], answer["names_only"]) == (["veth-vm2-br"], [f"{prefix}vm9"])
         assert hornetos_net(prefix, "down", "--count", "1") == (0, "1 VM networks removed\n")
         assert "vm3" in hornetos_net(prefix, "list")[1]
         assert hornetos_net(prefix, "down") == (0, "1 VM networks removed\n")

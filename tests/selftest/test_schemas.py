@@ -12,6 +12,9 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from hornet.installation import SOURCE
+from hornet.network.ownership import ListedVM, NetList
+from hornet.procedures.answers import AdoptAnswer, NewVersionAnswer, OtherVersion, RollbackAnswer
+from hornet.procedures.validate import Step
 from hornet.remote.fleet_file import FLEET_FILE, FleetFile, HostState, write_fleet
 from hornet.remote.here import describe
 from hornet.remote.plan import Plan
@@ -19,12 +22,21 @@ from hornet.results.run import load_run
 from hornet.results.run_end import end_run
 from hornet.spec.model import load_spec
 from hornet_cli.app import app
+from hornet_cli.printer import say_answer
 from reports.schemas import FILES, schema_of
 from tests.support import synthetic_run as synthetic
+from tests.support.bundle_samples import ORIGIN
 
 # Facts of any kind.
 ANYTHING = {"host", "artifacts"}
 KEPT = SOURCE / "docs" / "schemas"
+# What commands print that need root or a guest; the tests of each compare what it really prints with its schema.
+ANSWERS = {
+    "adopt": AdoptAnswer("/d", "sealed", ["damage"], ["remark"], ORIGIN, open_to_others=False),
+    "new-version": NewVersionAnswer("published", "/d", 0, "said", [Step("seal", "PASS", ["line"])]),
+    "rollback": RollbackAnswer(True, "v2", "v1", "", [OtherVersion("vm1", "/v1", 7, 8)]),
+    "net-list": NetList([ListedVM("vm1", "10.0.1.0/24", "veth-vm1-br")], ["o"], ["n"], True, {7: ["l"]}),
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,14 +52,17 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def files(home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
-    """What each schema describes, from the run."""
+def files(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, list[Any]]:
+    """What each schema describes, from the run and from ANSWERS."""
     monkeypatch.setenv("HORNET_HOME", str(home))
     run = home / "reports" / "one"
     printed = {
         name: json.loads(CliRunner().invoke(app, words).stdout)
         for name, words in {"gate": ["gate", "one", "--json"], "trend": ["trend", "--json"]}.items()
     }
+    for name, answer in ANSWERS.items():
+        say_answer(answer)
+        printed[name] = json.loads(capsys.readouterr().out)
     assert CliRunner().invoke(app, ["report", "one"]).exit_code == 0
     lines = {name: (run / f"{name}.jsonl").read_text().splitlines() for name in ("outcomes", "records")}
     return {
@@ -58,8 +73,10 @@ def files(home: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     }
 
 
-def test_every_file_conforms_to_its_schema(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = files(written, monkeypatch)
+def test_every_file_conforms_to_its_schema(
+    written: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = files(written, monkeypatch, capsys)
     assert found.keys() == FILES.keys()
     assert {line["kind"] for line in found["outcomes"]} == {"test", "requirement"}
     for name, documents in found.items():

@@ -6,17 +6,24 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from typer.testing import CliRunner, Result
 
 from hornet.errors import HornetError, SnapshotError
 from hornet.host.workspace import Workspace
+from hornet.procedures.new_version import NewVersion, Watcher
+from hornet.procedures.validate import Step
 from hornet.snapshot import Bundle, open_bundle, production
 from hornet.snapshot.manifest import MANIFEST_FILE
+from hornet.vm.guest_script import Result as GuestResult
 from hornet.vm.state import STATE_FILE, VMState
 from hornet_cli.app import app
+from reports.schemas import schema_of
 from tests.support import bundle_samples, ext4_samples
 from tests.support.bundle_samples import NAMES
 
@@ -77,6 +84,70 @@ def test_rollback_switches_and_lists_who_still_runs_another(workspace: Workspace
     assert "still runs another version: vm1: v1.0" in result.output
     assert "vm2" not in result.output, "it runs the version chosen"
     assert "vm3" not in result.output, "its process is gone"
+
+
+def answered(name: str, result: Result) -> dict[str, Any]:
+    """What a command printed with --json, if it conforms to its schema."""
+    answer: dict[str, Any] = json.loads(result.stdout)
+    Draft202012Validator(schema_of(name)).validate(answer)
+    return answer
+
+
+def test_rollback_answers_as_data(workspace: Workspace) -> None:
+    note_running_vm(workspace, "vm1", workspace.snapshots / "v1.0", os.getpid())
+    answer = answered("rollback", cli("rollback", "v2.0", "--json"))
+    assert (answer["switched"], answer["production"], answer["before"]) == (True, "v2.0", "v1.0")
+    assert [it["vm"] for it in answer["others"]] == ["vm1"]
+    break_seal(workspace.snapshots / "v1.0")
+    result = cli("rollback", "v1.0", "--json")
+    answer = answered("rollback", result)
+    assert (result.exit_code, answer["switched"], answer["production"]) == (1, False, "v2.0")
+    assert "vm.mem: SHA-256" in answer["problem"]
+
+
+def test_adopt_answers_as_data(workspace: Workspace) -> None:
+    options = ["--lane", "firecracker/kvm", "--tier", "standard", "--vmm-version", "1.7.0", "--json"]
+    sound, damaged = workspace.snapshots / "v2.0", workspace.snapshots / "v1.0"
+    take_seal_off(sound)
+    answer = answered("adopt", cli("adopt", sound, *options))
+    assert (answer["verdict"], answer["damage"], answer["origin"]["adopted"]) == ("sealed", [], True)
+    damage_disk(damaged)
+    result = cli("adopt", damaged, *options)
+    answer = answered("adopt", result)
+    assert (result.exit_code, answer["verdict"], answer["origin"]) == (1, "damaged", None)
+    assert answer["damage"]
+
+
+STEPS = [Step("seal", "PASS", []), Step("restore and SSH", "FAIL", ["no answer"])]
+NEW_VERSIONS: dict[str, tuple[Callable[[Bundle], NewVersion], int]] = {
+    "published": (lambda bundle: NewVersion(0, [], bundle), 0),
+    "script failed": (lambda bundle: NewVersion(3, [], None), 1),
+    "not valid": (lambda bundle: NewVersion(0, STEPS[1:], None), 1),
+    "not judged": (lambda bundle: NewVersion(0, [Step("tools", "NOT JUDGED", [])], None), 2),
+}
+
+
+@pytest.mark.parametrize("verdict", NEW_VERSIONS)
+def test_new_version_answers_as_data(verdict: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mock of the guest's part: what is tested is the answer."""
+    outcome, exit_code = NEW_VERSIONS[verdict]
+
+    def make(vms: object, old: Bundle, *_: object, watcher: Watcher, **__: object) -> NewVersion:
+        watcher.script_ended(GuestResult("said\x1b[31m", "", 0))
+        for step in STEPS:
+            watcher.judged(step)
+        return outcome(old)
+
+    monkeypatch.setattr("hornet.procedures.new_version.make_new_version", make)
+    monkeypatch.setattr("hornet_cli.new_version.fleet", lambda *_, **__: nullcontext())
+    script = workspace.root / "script"
+    script.write_text("true")
+    result = cli("new-version", "v1.0", "v3.0", "--script", script, "--json")
+    answer = answered("new-version", result)
+    assert (result.exit_code, answer["verdict"]) == (exit_code, verdict)
+    assert (answer["published"] is None) == (verdict != "published")
+    assert "\x1b" not in answer["script_output"]
+    assert [step["verdict"] for step in answer["steps"]] == ["PASS", "FAIL"]
 
 
 def break_seal(directory: Path) -> None:
