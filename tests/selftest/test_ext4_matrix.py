@@ -49,10 +49,12 @@ def judged_wrongly(features: str, life: str, image: Path, work: Path) -> list[st
     return wrong
 
 
-@pytest.mark.skipif(not loop_devices_work(), reason="not judged: this host has no loop devices")
 @pytest.mark.parametrize("features", matrix.THOROUGH)
 def test_every_life_of_the_matrix_can_be_had(features: str, tmp_path: Path) -> None:
     """Otherwise a host on which nothing can be mounted would call everything right."""
+    # Asked here, not in a decorator: `hornetos guide` collects the tests as a user without /usr/sbin in PATH.
+    if not loop_devices_work():
+        pytest.skip("not judged: this host has no loop devices")
     for life in matrix.lives_of(features):
         matrix.LIVES[life](matrix.make(features, tmp_path / "image.ext4"))
 
