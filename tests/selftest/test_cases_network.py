@@ -1,4 +1,4 @@
-"""Firewalls of others that were once judged wrongly: tests/cases/network. Packets of a guest are the judge."""
+"""Other programs' firewalls that were once judged wrongly: tests/cases/network. A guest's packets decide."""
 
 from __future__ import annotations
 
