@@ -81,14 +81,24 @@ def write_report(directory: Path, report: Report, pictures: Mapping[str, Picture
             write_picture(directory / PICTURES_DIRECTORY, picture)
         # json escapes control characters as \u…, so a terminal does not interpret them.
         write_file(paths.json, json.dumps(TypeAdapter(Report).dump_python(report, mode="json"), indent=2) + "\n")
-        write_file(paths.markdown, render("report.md.j2", report.titles, report=report, pictures=pictures))
-        shown = {"shown_reasons": SHOWN_REASONS, "opened_tests": OPENED_TESTS}
-        write_file(paths.html, render("report.html.j2", report.titles, report=report, pictures=pictures, **shown))
+        write_file(paths.markdown, report_markdown(report, pictures))
+        write_file(paths.html, report_html(report, pictures))
     except OSError as error:
         raise HostError(
             f"{error.filename or directory}: {error.strerror}", f"free space in {directory}, or make it writable"
         ) from error
     return paths
+
+
+def report_markdown(report: Report, pictures: Mapping[str, Picture]) -> str:
+    """The text of report.md."""
+    return render("report.md.j2", report.titles, report=report, pictures=pictures)
+
+
+def report_html(report: Report, pictures: Mapping[str, Picture]) -> str:
+    """The text of report.html."""
+    shown = {"shown_reasons": SHOWN_REASONS, "opened_tests": OPENED_TESTS}
+    return render("report.html.j2", report.titles, report=report, pictures=pictures, **shown)
 
 
 def write_picture(directory: Path, picture: Picture) -> None:

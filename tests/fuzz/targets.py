@@ -49,7 +49,7 @@ from hornet.spec.requirements import load_requirements
 from hornet.vm.probes import ProbeResult, parse_answers
 from hornet.vm.state import VMState, parse_state
 from hornet.vmm.registry import lane_named
-from reports.page import render
+from reports.page import report_html, report_markdown
 from reports.pictures import component_sizes
 from reports.summary import Report, summarize
 from tests.fuzz.archive_targets import ARCHIVES
@@ -315,8 +315,8 @@ def _facts(data: bytes) -> None:
     _note_artifacts(run, run.host)
     component_sizes(run, _spec().tiers.get(run.rootfs.tier))
     report = _report(run)
-    for template in ("report.md.j2", "report.html.j2"):
-        render(template, report.titles, report=report, pictures={})
+    report_markdown(report, {})
+    report_html(report, {})
 
 
 def _facts_samples() -> Iterable[bytes]:
