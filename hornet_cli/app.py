@@ -19,6 +19,7 @@ from hornet_cli.build import build
 from hornet_cli.capacity import capacity
 from hornet_cli.certify import certify
 from hornet_cli.clean import clean
+from hornet_cli.compare import compare
 from hornet_cli.context import Settings
 from hornet_cli.diagnose import diagnose
 from hornet_cli.explain import explain
@@ -119,6 +120,7 @@ app.command("report")(report)
 app.command("trend")(trend)
 app.command("schema")(schema)
 app.command("records")(records)
+app.command("compare")(compare)
 app.command("gate")(gate)
 app.command("certify")(certify)
 app.command("capacity")(capacity)

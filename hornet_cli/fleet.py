@@ -35,11 +35,17 @@ SnapshotName = Annotated[str, typer.Argument(help="A version below HORNET_HOME/s
 
 @contextmanager
 def fleet(
-    mine: Settings, lane: Lane, *, spec: Spec | None = None, host_network: bool = False, check_seals: bool = True
+    mine: Settings,
+    lane: Lane,
+    *,
+    spec: Spec | None = None,
+    host_network: bool = False,
+    check_seals: bool = True,
+    count_instructions: bool = False,
 ) -> Iterator[Fleet]:
     """VMs for one command; they and their network are gone when it ends. spec: in place of the settings' own.
 
-    Raises HostError without root.
+    count_instructions: of each guest (see Fleet). Raises HostError without root.
     """
     from hornet.network.ownership import host_of_this_run
     from hornet.snapshot.bundle import UNSEALED_WARNING
@@ -49,7 +55,15 @@ def fleet(
     used = spec or mine.spec
     with (
         host_of_this_run(used.network, private=not host_network) as net,
-        Fleet(used, mine.workspace, lane, net, ssh_key(mine.workspace), check_seals=check_seals) as vms,
+        Fleet(
+            used,
+            mine.workspace,
+            lane,
+            net,
+            ssh_key(mine.workspace),
+            check_seals=check_seals,
+            count_instructions=count_instructions,
+        ) as vms,
     ):
         if not check_seals:
             print(UNSEALED_WARNING, file=sys.stderr)

@@ -65,7 +65,7 @@ def up(
     mine = _checked(ctx)
     if not hold:
         return _start_in_background(mine)
-    paths = _kernel_and_image(mine, tier, kernel, image)
+    paths = kernel_and_image(mine, tier, kernel, image)
     return _hold(mine, choose_lane(mine, paths[0], lane), start, host_network=host_network)
 
 
@@ -192,7 +192,8 @@ def _checked(ctx: typer.Context) -> Settings:
     return settings(ctx)
 
 
-def _kernel_and_image(mine: Settings, tier: str, kernel: Path | None, image: Path | None) -> tuple[Path, Path]:
+def kernel_and_image(mine: Settings, tier: str, kernel: Path | None, image: Path | None) -> tuple[Path, Path]:
+    """The given ones, and what is built for those not given."""
     from builders.kernel import build_kernel
     from builders.rootfs import build_rootfs
     from hornet.formats.kernel_file import require_vmlinux

@@ -13,6 +13,7 @@ from hornet.remote.fleet_file import FleetFile
 from hornet.results.outcomes import Case, RequirementLine
 from hornet.results.records import Record
 from hornet.results.run_info import RunInfo
+from reports.comparison import ComparisonFile
 from reports.decision import DecisionFile
 from reports.summary import Report
 from reports.trend import TrendFile
@@ -25,6 +26,7 @@ FILES: dict[str, tuple[str, Any]] = {
     "records": ("a line of records.jsonl", Record),
     "report": ("report.json of a run directory", Report),
     "gate": ("the output of hornetos gate --json", DecisionFile),
+    "compare": ("the output of hornetos compare --json", ComparisonFile),
     "fleet": ("fleet.json of a fleet of hosts", FleetFile),
     "adopt": ("the output of hornetos adopt --json", AdoptAnswer),
     "new-version": ("the output of hornetos new-version --json", NewVersionAnswer),

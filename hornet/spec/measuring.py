@@ -34,6 +34,24 @@ class Perf(Table):
         return self.kvm if judged else self.emulated
 
 
+class Comparing(Table):
+    """How `hornetos compare` compares A with B.
+
+    blocks: sessions of each side; restores: samples in a session of restores, a boot is a session of its own.
+    tail_percentile: compared beside the median. error_rate: of reporting any difference where there is none, over all
+    rows. power: with which the smallest detectable change would be found. resamples: of the bootstrap, and exchanges of
+    blocks that are tried, at most. trials: comparisons from which an A/A run counts its false alarms.
+    """
+
+    blocks: Annotated[int, Field(ge=2, le=MAX_ROUNDS)]
+    restores: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
+    tail_percentile: Annotated[int, Field(gt=50, lt=100)]
+    error_rate: Annotated[float, Field(gt=0, lt=1)]
+    power: Annotated[float, Field(gt=0, lt=1)]
+    resamples: Annotated[int, Field(ge=100, le=100_000)]
+    trials: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
+
+
 class Instructions(Table):
     """What is counted in instructions of the guest. commands: a script by the name of the tool that it uses."""
 

@@ -9,15 +9,13 @@ from typing import Any
 import pytest
 
 from hornet.results.records import Record
+from hornet.scenarios.side_by_side import BOOT_PHASES
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
 from hornet.vm.lanes import judges_time
 from hornet_fixtures.under_test import Image
 
 pytestmark = pytest.mark.perf
-
-# What surrounds a VM before its VMM starts is no part of a boot; tests/perf/test_restore.py records it.
-PHASES = ("vmm_start_ms", "userland_ms", "sshd_ms")
 
 
 @pytest.mark.requirement("target-cold-boot")
@@ -37,7 +35,7 @@ def test_cold_boot(
 
     def tear_down() -> None:
         vm = running.pop()
-        phases.append({name: vm.phases_ms[name] for name in PHASES})
+        phases.append({name: vm.phases_ms[name] for name in BOOT_PHASES})
         fleet.remove(vm)
 
     benchmark.pedantic(

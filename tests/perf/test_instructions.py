@@ -16,6 +16,7 @@ from hornet.checks.runtime_secrets import SecretTrial, injection_probes
 from hornet.results.records import Record
 from hornet.scenarios.page_server import pages_server
 from hornet.scenarios.probe_sets import FACTS_TIMEOUT_S
+from hornet.scenarios.side_by_side import MILLION
 from hornet.snapshot import Bundle
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
@@ -25,7 +26,6 @@ from hornet_fixtures.under_test import Image
 # Slow: a run that judges an image answers within its time without it.
 pytestmark = [pytest.mark.perf, pytest.mark.slow, pytest.mark.requirement("cost-instructions")]
 
-MILLION = 1_000_000
 Counted = TypeVar("Counted")
 # Exit codes of a shell for a command that it could not run. What health checks and secrets must answer is judged by
 # tests/conformance.

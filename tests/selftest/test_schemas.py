@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
@@ -18,17 +19,39 @@ from hornet.procedures.validate import Step
 from hornet.remote.fleet_file import FLEET_FILE, FleetFile, HostState, write_fleet
 from hornet.remote.here import describe
 from hornet.remote.plan import Plan
+from hornet.results.interleaved import Sides, compare_sides
 from hornet.results.run import load_run
 from hornet.results.run_end import end_run
 from hornet.spec.model import load_spec
 from hornet_cli.app import app
 from hornet_cli.printer import say_answer
+from reports.comparison import SCHEMA, ComparisonFile, as_data
 from reports.schemas import FILES, schema_of
 from tests.support import synthetic_run as synthetic
 from tests.support.bundle_samples import ORIGIN
 
 # Facts of any kind.
 ANYTHING = {"host", "artifacts"}
+QUANTITIES = {"total": Sides("ms", 1.0, np.ones((3, 1)), np.full((3, 1), 1.5))}
+COMPARED = ComparisonFile(
+    schema=SCHEMA,
+    kind="kernel",
+    a="a",
+    b="b",
+    a_sha256="0",
+    b_sha256="1",
+    boot_args_b="",
+    lane="qemu/tcg",
+    seed=1,
+    blocks=3,
+    error_rate=0.05,
+    power=0.8,
+    duration_s=1.0,
+    load_per_core=0.5,
+    host=synthetic.HOST,
+    rows=compare_sides(QUANTITIES, load_spec().compare, seed=1),
+    false_alarm_rate=None,
+)
 KEPT = SOURCE / "docs" / "schemas"
 # What commands print that need root or a guest; the tests of each compare what it really prints with its schema.
 ANSWERS = {
@@ -69,6 +92,7 @@ def files(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
         **{name: [data] for name, data in printed.items()},
         **{name: [json.loads(line) for line in found] for name, found in lines.items()},
         **{name: [json.loads((run / f"{name}.json").read_text())] for name in ("run", "report")},
+        "compare": [as_data(COMPARED)],
         "fleet": [json.loads((home / FLEET_FILE).read_text())],
     }
 
