@@ -105,7 +105,7 @@ def _show(mine: Settings, image: RootfsArtifact) -> None:
     found = image.manifest
     say(
         f"{found['tier']} from {found['distro']}: {found['size_mb']:.1f} MB, {found['used_mb']:.1f} of them used, "
-        f"{image.image}"
+        f"{found['layout']} layout ({found['unpacked_mb']:.1f} MB unpacked), {image.image}"
     )
     tier = mine.spec.tiers.get(found["tier"])
     guide_mb = tier.components if tier else {}

@@ -11,6 +11,7 @@ from typing import Any
 
 from builders.distros import DEFAULT_DISTRO, distro_named
 from builders.rootfs import npm
+from builders.rootfs.compressed_usr import compress_usr
 from builders.rootfs.content import OWN_COMPONENT, Content
 from builders.rootfs.distro import Distro
 from builders.rootfs.guest_files import FILES, GuestValues, write_guest_files
@@ -23,6 +24,7 @@ from hornet.host.artifact_store import Store, content_key, file_sha256
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.spec.model import Spec
+from hornet.spec.tiers import Layout
 
 IMAGE_FILE = "rootfs.ext4"
 MANIFEST_FILE = "manifest.json"
@@ -89,7 +91,8 @@ def build_rootfs(
             seed = content_key({"tier": tier, "distro": distro, "network": inputs["network"]})
             max_mb, free_mb = spec.tier(tier).max_mb, spec.rootfs.free_mb[tier]
             facts = {"tier": tier, "guide_components": _guide_rows(spec, tier, source)}
-            packing = Packing(seed, max_mb, free_mb, facts, as_installed=source.as_installed)
+            layout = spec.tier(tier).layout
+            packing = Packing(seed, max_mb, free_mb, facts, as_installed=source.as_installed, layout=layout)
             pack(spec, toolbox, work, content, packing)
 
     directory = store.get_or_build("rootfs", inputs, build)
@@ -141,11 +144,17 @@ class Packing:
     free_mb: float
     facts: Mapping[str, Any]
     as_installed: bool = False
+    layout: Layout = "plain"
 
 
 def pack(spec: Spec, toolbox: Toolbox, work: Path, content: Content, packing: Packing) -> None:
     """Pack work/root into the image and write its manifest."""
     root, tar_path, image = work / "root", work / "content.tar", work / IMAGE_FILE
+    unpacked_bytes = sum(content.sizes_bytes({}).values())
+    stored: dict[str, int] = {}
+    if packing.layout == "compressed":
+        stored = compress_usr(spec.rootfs, toolbox, root, work, as_installed=packing.as_installed)
+    sizes_bytes = content.sizes_bytes(stored)
     write_tar(root, tar_path, spec.rootfs.source_date_epoch, as_installed=packing.as_installed)
     made = make_ext4(
         spec.rootfs,
@@ -158,15 +167,16 @@ def pack(spec: Spec, toolbox: Toolbox, work: Path, content: Content, packing: Pa
     )
     tar_path.unlink()
     shutil.rmtree(root)
-    sizes = sorted(content.sizes_bytes.items(), key=lambda item: -item[1])
     manifest = {
         "distro": content.distro,
+        "layout": packing.layout,
         **packing.facts,
         "sha256": file_sha256(image),
         "size_mb": made.size_bytes / MB,
         "used_mb": made.used_bytes / MB,
         "free_mb": made.free_bytes / MB,
-        "components_mb": {name: size_bytes / MB for name, size_bytes in sizes},
+        "unpacked_mb": unpacked_bytes / MB,
+        "components_mb": {name: size_bytes / MB for name, size_bytes in sizes_bytes.items()},
         "packages": content.packages,
         "npm": content.npm,
     }

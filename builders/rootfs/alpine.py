@@ -9,11 +9,11 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from builders.downloads import ALPINE_HINT, require_source
-from builders.rootfs.content import OWN_COMPONENT, Content
+from builders.rootfs.content import OWN_COMPONENT, Content, file_bytes
 from builders.rootfs.distro import Distro
 from builders.rootfs.guest_files import GuestValues
 from builders.rootfs.toolbox import Toolbox
@@ -144,10 +144,23 @@ def _local_path(address: str) -> Path | None:
     return Path(parts.path).resolve() if parts.scheme in LOCAL_SCHEMES else None
 
 
-def _installed(database: Path) -> Iterator[dict[str, str]]:
-    """The packages in apk's database, as fields by letter (P name, V version, I installed size in bytes)."""
+class _Package(NamedTuple):
+    """An installed package. files: paths without a leading slash."""
+
+    name: str
+    version: str
+    files: list[str]
+
+
+def _installed(database: Path) -> Iterator[_Package]:
+    """The packages in apk's database: P name, V version, F a directory, R a file in the last directory."""
     for block in database.read_text().strip().split("\n\n"):
-        yield {line[0]: line[2:] for line in block.splitlines() if line[1:2] == ":" and line[0] in "PVI"}
+        lines = [(line[0], line[2:]) for line in block.splitlines() if line[1:2] == ":"]
+        fields, directory, files = dict(lines), "", []
+        for letter, text in lines:
+            directory = text if letter == "F" else directory
+            files += [f"{directory}/{text}".lstrip("/")] if letter == "R" else []
+        yield _Package(fields["P"], fields["V"], files)
 
 
 class AlpineDistro:
@@ -190,11 +203,11 @@ class AlpineDistro:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         _set_rc_sys(root / "etc/rc.conf", alpine.rc_sys)
         (root / "root/.ssh").mkdir(mode=0o700, parents=True, exist_ok=True)
-        versions, sizes_bytes = {}, {}
+        content = Content(f"alpine {alpine.version}", root, {})
         for package in _installed(root / INSTALLED_DATABASE):
-            versions[package["P"]] = package["V"]
-            sizes_bytes[package["P"]] = int(package["I"])
-        return Content(f"alpine {alpine.version}", sizes_bytes, versions)
+            content.packages[package.name] = package.version
+            content.count(package.name, (path for name in package.files if file_bytes(path := root / name)))
+        return content
 
     def guest_values(self, values: GuestValues) -> GuestValues:
         return replace(values, init_command=INIT_COMMAND)

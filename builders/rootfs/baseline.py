@@ -9,7 +9,7 @@ from typing import Any
 from builders.apt.packages import FETCH_TIMEOUT_S, PACKAGES_MODULE, TRUST
 from builders.apt.sources import apt_sources, suites
 from builders.rootfs import Packing, RootfsArtifact, artifact, npm, own_inputs, pack
-from builders.rootfs.content import OWN_COMPONENT, Content, tree_bytes
+from builders.rootfs.content import OWN_COMPONENT, Content, file_bytes
 from builders.rootfs.guest_files import GuestValues, write_guest_files
 from builders.rootfs.toolbox import build_toolbox
 from hornet.errors import BuildError, HornetError
@@ -48,7 +48,8 @@ def build_baseline(spec: Spec, workspace: Workspace, progress: Progress) -> Root
         root = work / "root"
         with progress.step(NAME, "filling the tree"):
             run(["cp", "-a", layer / "tree", root], timeout_s=FETCH_TIMEOUT_S)
-            content = Content(f"debian {spec.rootfs.debian.suite}", {"Debian packages": tree_bytes(root)}, {})
+            content = Content(f"debian {spec.rootfs.debian.suite}", root, {})
+            content.count("Debian packages", filter(file_bytes, root.rglob("*")))
             npm.install(whole, npm_layers, root, content)
             guest = (spec.network, spec.secrets, spec.health, spec.snapshot)
             values = GuestValues(*guest, NAME, "Baseline", SSH_SERVER, "/bin/bash", SYSTEMD)

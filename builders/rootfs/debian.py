@@ -8,20 +8,19 @@ from typing import Any
 
 from builders.apt.packages import MAX_VERSIONS_BYTES, PACKAGES_MODULE, VERSIONS_FILE, extract_packages, write_versions
 from builders.apt.sources import suites
-from builders.rootfs.content import Content, file_bytes
+from builders.rootfs.content import Content
 from builders.rootfs.distro import Distro
 from builders.rootfs.guest_files import GuestValues, bundle_certificates, link_applets, make_directories
 from builders.rootfs.icu import shrink
 from builders.rootfs.selection import Selection, select
 from builders.rootfs.stub_libraries import replace_libraries
 from builders.rootfs.toolbox import Toolbox
-from builders.rootfs.trim import known_names, trim
 from builders.toolchain import toolchain
 from hornet.foreign_file import read_json
 from hornet.host.artifact_store import Store, file_sha256
 from hornet.host.progress import Progress
 from hornet.spec.model import Spec
-from hornet.spec.rootfs import Component, Debian
+from hornet.spec.rootfs import Component
 
 CERTIFICATES_COMPONENT = "Certificates"
 RECIPE = ("icu.py", "stub_libraries.py")
@@ -44,24 +43,14 @@ def _copy(selection: Selection, root: Path) -> None:
             shutil.copy(source, target)
 
 
-def _trim(debian: Debian, tier: str, root: Path) -> None:
-    """Trim the tier's libraries: remove symbols that no other file of the image uses."""
-    libraries = [path for pattern in debian.trimmed.get(tier, []) for path in root.glob(pattern.lstrip("/"))]
-    for library in libraries:
-        others = (path for path in root.rglob("*") if file_bytes(path) and path != library)
-        trim(library, known_names(others), debian.trim_keeps)
-
-
-def _component_sizes(selection: Selection, root: Path) -> dict[str, int]:
-    """Bytes by component. A file with several hard links counts once."""
-    sizes: dict[str, int] = {}
+def _count(selection: Selection, content: Content) -> None:
+    """Count the selected files. A file with several hard links counts once."""
     seen: set[int] = set()
     for path, component in selection.component_by_path.items():
-        full = selection.tree / path
-        if full.lstat().st_ino not in seen:
-            seen.add(full.lstat().st_ino)
-            sizes[component] = sizes.get(component, 0) + file_bytes(root / path)
-    return sizes
+        inode = (selection.tree / path).lstat().st_ino
+        if inode not in seen:
+            seen.add(inode)
+            content.count(component, [content.root / path])
 
 
 class DebianDistro:
@@ -73,12 +62,13 @@ class DebianDistro:
         """The tier's unpacked packages. They are a separate layer, so that changes of our own files need no network."""
         debian = spec.rootfs.debian
         packages = sorted({name for component in components(spec, tier).values() for name in component.packages})
+        cut = spec.tier(tier).layout == "plain"
         inputs: dict[str, Any] = {
             "packages": packages,
             "debian": debian.model_dump(include={"suite", "components", "mirror"}),
             "suites": suites(debian),
             **toolchain(),
-            "stub_libraries": debian.stub_libraries.get(tier, []),
+            "cuts": debian.stub_libraries if cut else None,
             "toolbox": toolbox.identity,
             "builder": [file_sha256(path) for path in (PACKAGES_MODULE, *map(Path(__file__).with_name, RECIPE))],
         }
@@ -87,10 +77,11 @@ class DebianDistro:
             tree = work / "tree"
             with progress.step(tier, f"fetching and unpacking Debian {debian.suite}"):
                 versions = extract_packages(debian, packages, tree, work, progress)
-            with progress.step(tier, "cutting ICU's data down to English"):
-                slim = shrink(tree, toolbox, work)
-                shutil.move(slim, tree / "usr/lib/x86_64-linux-gnu" / slim.name)
-            replace_libraries(tree, work, debian.stub_libraries.get(tier, []))
+            if cut:
+                with progress.step(tier, "cutting ICU's data down to English"):
+                    slim = shrink(tree, toolbox, work)
+                    shutil.move(slim, tree / "usr/lib/x86_64-linux-gnu" / slim.name)
+                replace_libraries(tree, work, debian.stub_libraries)
             write_versions(versions, work)
 
         return store.get_or_build("packages", inputs, fetch)
@@ -103,15 +94,15 @@ class DebianDistro:
         tree = layer / "tree"
         selection = select(tree, {name: it.paths for name, it in components(spec, tier).items() if it.paths})
         _copy(selection, root)
-        _trim(spec.rootfs.debian, tier, root)
         make_directories(root)
         link_applets(Toolbox(tree), root)
         content = Content(
             distro=f"debian {spec.rootfs.debian.suite}",
-            sizes_bytes=_component_sizes(selection, root),
+            root=root,
             packages=read_json(layer / VERSIONS_FILE, MAX_VERSIONS_BYTES),
         )
-        content.count(CERTIFICATES_COMPONENT, bundle_certificates(tree, root))
+        _count(selection, content)
+        content.count(CERTIFICATES_COMPONENT, [bundle_certificates(tree, root)])
         return content
 
     def guest_values(self, values: GuestValues) -> GuestValues:

@@ -45,14 +45,14 @@ class GuestValues:
         return cls(*guest, tier_name, tier.title, tier.ssh_server, tier.shell, command)
 
 
-def write_guest_files(name: str, values: GuestValues, root: Path) -> int:
+def write_guest_files(name: str, values: GuestValues, root: Path) -> list[Path]:
     """Render the directory `name` of builders/rootfs/files/ into an image tree and add its links.
 
-    The executable bit is kept. Returns the number of bytes written.
+    The executable bit is kept. Returns the files that were written.
     """
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False)
     variables = {field: getattr(values, field) for field in values.__dataclass_fields__}
-    size_bytes = 0
+    written = []
     for source in sorted((FILES / name).rglob("*")):
         inside = source.relative_to(FILES / name)
         target = root / inside
@@ -60,7 +60,8 @@ def write_guest_files(name: str, values: GuestValues, root: Path) -> int:
         if source.is_file():
             # Replace a package's symbolic link; do not write through it.
             target.unlink(missing_ok=True)
-            size_bytes += target.write_text(environment.from_string(source.read_text()).render(variables))
+            target.write_text(environment.from_string(source.read_text()).render(variables))
+            written.append(target)
             executable = source.stat().st_mode & 0o100
             target.chmod(0o755 if executable else 0o600 if str(inside) in SECRET else 0o644)
     for inside, destination in tomllib.loads(LINKS.read_text()).get(name, {}).items():
@@ -68,7 +69,7 @@ def write_guest_files(name: str, values: GuestValues, root: Path) -> int:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(destination)
-    return size_bytes
+    return written
 
 
 def make_directories(root: Path) -> None:
@@ -85,23 +86,18 @@ def make_directories(root: Path) -> None:
         (root / link).symlink_to(target)
 
 
-def bundle_certificates(packages: Path, root: Path) -> int:
-    """Write all of Mozilla's certificate authorities to one file, in order of name, as update-ca-certificates does.
-
-    Returns its size in bytes.
-    """
+def bundle_certificates(packages: Path, root: Path) -> Path:
+    """Write all of Mozilla's certificate authorities to one file, in order of name, as update-ca-certificates does."""
     bundle = root / CERTIFICATE_BUNDLE
     bundle.parent.mkdir(parents=True, exist_ok=True)
-    size_bytes = bundle.write_text(
-        "".join(path.read_text() for path in sorted((packages / CERTIFICATES).glob("*.crt")))
-    )
+    bundle.write_text("".join(path.read_text() for path in sorted((packages / CERTIFICATES).glob("*.crt"))))
     # OpenSSL's default paths.
     openssl = root / "usr/lib/ssl"
     openssl.mkdir(parents=True, exist_ok=True)
     for name, target in {"certs": "/etc/ssl/certs", "cert.pem": f"/{CERTIFICATE_BUNDLE}"}.items():
         (openssl / name).symlink_to(target)
     (openssl / "openssl.cnf").symlink_to("/etc/ssl/openssl.cnf")
-    return size_bytes
+    return bundle
 
 
 def link_applets(packages: Toolbox, root: Path) -> None:

@@ -16,10 +16,14 @@ FLAGS = [
 PROGRAMS = {"refresh": ("refresh.c", "-static"), "getrandom.so": ("getrandom.c", "-shared", "-fPIC")}
 
 
-def install_programs(root: Path) -> int:
-    """Compile all programs into an image tree. Returns their total size in bytes. Raises CommandError."""
+def install_programs(root: Path) -> list[Path]:
+    """Compile the programs of every image into its tree. Returns their paths. Raises CommandError."""
     directory = root / TARGET
     directory.mkdir(parents=True, exist_ok=True)
-    for name, (source, *kind) in PROGRAMS.items():
-        run(["gcc", *FLAGS, *kind, "-o", directory / name, SOURCES / source], timeout_s=60)
-    return sum((directory / name).stat().st_size for name in PROGRAMS)
+    return [compile_program(source, directory / name, *kind) for name, (source, *kind) in PROGRAMS.items()]
+
+
+def compile_program(source: str, output: Path, *kind: str) -> Path:
+    """Compile one of the sources. kind: `-static` for a program, `-shared` for a library. Raises CommandError."""
+    run(["gcc", *FLAGS, *kind, "-o", output, SOURCES / source], timeout_s=60)
+    return output

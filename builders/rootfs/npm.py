@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from builders.apt.packages import FETCH_TIMEOUT_S
-from builders.rootfs.content import Content, tree_bytes
+from builders.rootfs.content import Content
 from hornet.errors import BuildError, HornetError
 from hornet.host.artifact_store import Store, file_sha256
 from hornet.host.proc import run
@@ -50,7 +50,7 @@ def install(packages: Mapping[str, NpmPackage], layers: Mapping[str, Path], root
             command = root / COMMANDS / package.command
             command.parent.mkdir(parents=True, exist_ok=True)
             command.symlink_to(Path("../lib/node_modules") / package.package / package.entry)
-        content.count(component, tree_bytes(target))
+        content.count(component, (path for path in target.rglob("*") if path.is_file()))
         content.npm[package.package] = package.version
 
 

@@ -1,4 +1,4 @@
-"""Replaces big libraries that an image does not use with small stubs.
+"""Replaces big libraries that an image of the plain layout does not use with small stubs.
 
 GnuTLS and its dependencies take 6 MB of a 150 MB image that already has OpenSSL. Two libraries need it:
 
@@ -6,8 +6,7 @@ GnuTLS and its dependencies take 6 MB of a 150 MB image that already has OpenSSL
   functions with other symbol versions. A stub that forwards each function to that flavour replaces Git's libcurl.
 - libcurl's RTMP library, for a protocol of video streams. A stub in which every open fails replaces it.
 
-spec/builders.toml lists further stubs: sshd's database of logins, which would need SQLite, and in Micro libcurl's LDAP,
-SFTP and Kerberos.
+spec/builders.toml lists them, and sshd's database of logins, which would need SQLite.
 """
 
 from __future__ import annotations
@@ -50,6 +49,8 @@ class Symbol:
 def replace_libraries(tree: Path, work: Path, names: Sequence[str]) -> None:
     """Replace libraries in the tree. Every function of those in `names` returns 0, which means no handle or no effect.
 
+    A name that the tree does not have is skipped: which packages a tier has is the spec's business.
+
     Raises BuildError if the flavours of libcurl differ.
     """
     libraries = tree / LIBRARIES
@@ -57,7 +58,7 @@ def replace_libraries(tree: Path, work: Path, names: Sequence[str]) -> None:
     if missing := {symbol.name for symbol in wanted} - {symbol.name for symbol in offered}:
         raise BuildError(f"{CURL} lacks functions that {CURL_GNUTLS} has: {', '.join(sorted(missing)[:5])}")
     _replace(libraries / CURL_GNUTLS, wanted, "jmp {name}@PLT", work, [str(libraries / CURL)])
-    for name in names:
+    for name in filter(lambda name: (libraries / name).exists(), names):
         _replace(libraries / name, _exported(libraries / name), "xor %eax, %eax\n ret", work, [])
 
 

@@ -6,10 +6,13 @@ from hornet.checks.check import Subject, check
 from hornet.formats.ext4.symptoms import log_symptoms
 from hornet.vm.probes import Probe, ProbeResults
 
+# A compressed /usr is a mount of its own.
+WALK = "find / $(grep -q ' /usr overlay ' /proc/mounts && echo /usr) -xdev -size 0 >/dev/null"
+
 
 def disk_probes() -> list[Probe]:
     """The kernel log, after a walk that lists every directory and reads every inode."""
-    return [Probe("disk.walk", "find / -xdev -size 0 >/dev/null", 60), Probe("disk.log", "dmesg")]
+    return [Probe("disk.walk", WALK, 60), Probe("disk.log", "dmesg")]
 
 
 @check("disk.walk", Subject.GUEST, proves=["corruption-symptoms"])

@@ -21,7 +21,7 @@ MAX_TEXT_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Entry:
-    """The attributes of a path. identity: equal for all names of one file (hard links)."""
+    """The attributes of a path. identity: equal for all names of one file (hard links). device: of a device node."""
 
     mode: int
     uid: int
@@ -29,6 +29,7 @@ class Entry:
     size_bytes: int
     identity: int
     link_target: str | None = None
+    device: int = 0
 
     @property
     def is_file(self) -> bool:

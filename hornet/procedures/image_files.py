@@ -22,9 +22,9 @@ from hornet.formats.ext4.checker import newest_e2fsck
 from hornet.formats.ext4.examine import repair
 from hornet.formats.ext4.reader import Ext4Reader
 from hornet.formats.ext4.superblock import MAX_IMAGE_BYTES, NotExt4Error, read_superblock
-from hornet.formats.ext4.tree import Ext4Tree
 from hornet.formats.ext4.verdict import private_copy
 from hornet.formats.image_tree import ImageTree
+from hornet.formats.overlay_tree import image_tree
 from hornet.host.file_copy import data_ranges
 from hornet.sandbox import Limits, confined
 
@@ -116,7 +116,7 @@ def open_image(opening: Mapping[str, Any], descriptors: Mapping[str, int]) -> It
         image = descriptors["image"]
         repair(image, opening["command"], FSCK_TIMEOUT_S)
         with Ext4Reader(image) as fs:
-            tree: ImageTree = Ext4Tree(fs)
+            tree = image_tree(fs)
             _require_root_file_system(tree)
             yield OpenImage(tree, {"the image, in a deleted file or unused space": _raw(image)})
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 
 from hornet.checks.boot import boot_probes
+from hornet.checks.compressed_usr import usr_probes
 from hornet.checks.feature_tests import feature_probes
 from hornet.checks.guest_disk import disk_probes
 from hornet.checks.guest_kernel import kernel_probes
@@ -29,7 +30,7 @@ def guest_probes(spec: Spec, tier: str) -> list[Probe]:
     name = spec.tier(tier).init
     init = init_probes(name, spec.inits[name])
     guest = [*kernel_probes(), *boot_probes(spec.boot), *init, *network_probes(spec.network), *disk_probes()]
-    return [*guest, *features]
+    return [*guest, *usr_probes(), *features]
 
 
 def tools_probes(spec: Spec, tier: str) -> list[Probe]:

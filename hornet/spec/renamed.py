@@ -24,6 +24,8 @@ REMOVED = {
     "metrics.*.baseline_quote": "reports show baseline",
     "metrics.*.target_quote": "reports show target",
     "name": "it was never read",
+    "rootfs.debian.trim_keeps": "no library is trimmed: use the compressed layout",
+    "rootfs.debian.trimmed": "no library is trimmed: use the compressed layout",
     "schema": "old keys are detected without it",
     "tiers.*.min_mb": "an image may be smaller",
     "tiers.*.use_case": "it was never read",

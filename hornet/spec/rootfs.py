@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -12,7 +12,6 @@ from hornet.spec.types import (
     ImagePath,
     Line,
     Package,
-    Pattern,
     Positive,
     Script,
     Suite,
@@ -62,16 +61,13 @@ class Component(Table):
 class Debian(Table):
     """How images are built from Debian packages. `mirror` defaults to the mirror in apt's configuration.
 
-    By tier: `stub_libraries`, libraries that are replaced with stubs; `trimmed`, paths of libraries whose symbols are
-    removed if nothing else in the image uses them, except those that `trim_keeps` matches.
+    `stub_libraries`: libraries that are replaced with stubs in images of the plain layout.
     """
 
     suite: Suite
     components: list[FileName]
     mirror: Location | None = None
-    stub_libraries: dict[Token, list[Command]]
-    trimmed: dict[Token, list[ImagePath]]
-    trim_keeps: Pattern
+    stub_libraries: list[Command]
     image_components: dict[Line, Component]
 
 
@@ -92,6 +88,13 @@ class Alpine(Table):
     rc_sys: FileName
     cleanup: list[ImagePath]
     guide: dict[Package, Line]
+
+
+class Squashfs(Table):
+    """How /usr is compressed. block_kib: a power of two."""
+
+    block_kib: Literal[16, 32, 64, 128, 256, 512, 1024]
+    zstd_level: Annotated[int, Field(ge=1, le=22)]
 
 
 class Baseline(Table):
@@ -136,6 +139,7 @@ class Rootfs(Table):
     free_mb: dict[Token, Positive]
     inodes_spare: Annotated[int, Field(ge=0, le=1 << 20)]
     journal_mib: Annotated[int, Field(ge=MIN_JOURNAL_MIB, le=1024)]
+    squashfs: Squashfs
     toolbox: list[Package]
     npm: dict[Line, NpmPackage]
     debian: Debian

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from pydantic import model_validator
 
@@ -19,6 +20,10 @@ class Init(Table):
     pattern: Pattern
 
 
+# How an image stores /usr: as plain files of its ext4, or compressed in one file of it.
+Layout = Literal["plain", "compressed"]
+
+
 class Tier(Table):
     """A tier (guide: HornetOS Tiers). Sizes in MB; exempt_from_removals: names in [removals].
 
@@ -33,6 +38,7 @@ class Tier(Table):
     shell: ImagePath
     components: dict[Line, Positive]
     kernel_component: Line
+    layout: Layout = "plain"
     exempt_from_removals: list[Token] = []
 
     @model_validator(mode="after")

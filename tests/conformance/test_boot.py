@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from hornet.checks.compressed_usr import guest_problems
 from hornet.spec.model import Spec
 from hornet.spec.rules import Boot
 from hornet.vm.probes import ProbeResults
@@ -20,3 +21,8 @@ def test_guest_booted_correctly(
     check: Callable[[Boot, ProbeResults], list[str]], spec: Spec, facts: ProbeResults
 ) -> None:
     assert_no_problems(check(spec.boot, facts))
+
+
+@pytest.mark.requirement("usr-layers")
+def test_compressed_usr_is_mounted_and_can_be_changed(facts: ProbeResults) -> None:
+    assert_no_problems(guest_problems(facts))

@@ -15,6 +15,11 @@ def test_file_rule_holds(file_rule: str, image_problems: ImageProblems) -> None:
     assert_no_problems(image_problems[f"file.{file_rule}"])
 
 
+@pytest.mark.requirement("usr-layers")
+def test_changes_belong_to_the_compressed_usr(image_problems: ImageProblems) -> None:
+    assert_no_problems(image_problems["usr.image"])
+
+
 @pytest.mark.requirement("image-crossable")
 def test_other_users_can_cross_the_image(image_problems: ImageProblems) -> None:
     assert_no_problems(image_problems["access.crossing"])

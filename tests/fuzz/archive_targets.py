@@ -1,4 +1,4 @@
-"""The parsers of tars and OCI image layouts."""
+"""The parsers of tars, OCI image layouts and squashfs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from pathlib import Path
 from hornet.formats.archives.layered_tree import LayeredTree
 from hornet.formats.archives.oci_layout import open_oci
 from hornet.formats.archives.unpack import unpack
+from hornet.formats.squashfs import SquashfsTree
 from tests.fuzz.target import Target
 from tests.support import archive_samples as samples
+from tests.support import squashfs_samples
 
 MAX_READ_BYTES = ROOM_BYTES = 1 << 20
 HOLES = {"GNU.sparse.major": "0", "GNU.sparse.minor": "1", "GNU.sparse.size": "90", "GNU.sparse.map": "0,5,50,10"}
@@ -67,4 +69,17 @@ def _index_samples() -> Iterable[bytes]:
     return [json.dumps(index).encode()]
 
 
-ARCHIVES = {"layers": Target(_layers, _layer_samples), "oci_index": Target(_index, _index_samples)}
+def _squashfs(data: bytes) -> None:
+    tree = SquashfsTree(io.BytesIO(data), "usr.squashfs")
+    for path in tree.files:
+        tree.read(path, 0, MAX_READ_BYTES)
+    for path in tree.paths:
+        tree.resolve(path)
+    tree.stored_bytes()
+
+
+ARCHIVES = {
+    "layers": Target(_layers, _layer_samples),
+    "oci_index": Target(_index, _index_samples),
+    "squashfs": Target(_squashfs, lambda: [squashfs_samples.small()]),
+}

@@ -132,6 +132,8 @@ OLD_KEYS = [
     ("tiers.dev.keeps", "tiers.dev.keeps: renamed: use tiers.dev.exempt_from_removals"),
     ("tools.jq.guide", "tools.jq.guide: renamed: use tools.jq.requirement"),
     ("accepted.test_x", "accepted: removed: name the requirement in a waivers file"),
+    ("rootfs.debian.trim_keeps", "rootfs.debian.trim_keeps: removed: no library is trimmed"),
+    ("rootfs.debian.trimmed.micro", "rootfs.debian.trimmed: removed: no library is trimmed"),
     ("schema", "schema: removed"),
     ("name", "name: removed"),
 ]

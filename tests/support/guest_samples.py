@@ -12,6 +12,7 @@ from hypothesis import find, settings
 from hypothesis.strategies import from_regex
 
 from hornet.formats.kconfig import format_config
+from hornet.formats.overlay_tree import CHANGES
 from hornet.spec.model import Spec
 from hornet.vm.probes import ProbeResult, ProbeResults
 
@@ -61,6 +62,7 @@ def good_facts(spec: Spec) -> ProbeResults:
         "net.hostname": f"{network.hostname}\n",
         "net.gateway": "1 packets transmitted, 1 packets received, 0% packet loss\n",
         "disk.walk": "",
+        "usr.state": f"usr /usr overlay rw,lowerdir=/layers/base,upperdir={CHANGES},workdir=/layers/work 0 0\n",
         "disk.log": KERNEL_LOG,
     }
     outputs |= {f"feature.{name}": "" for name in spec.kernel.feature_tests}
@@ -163,6 +165,9 @@ def _network_mutations() -> Iterator[Mutation]:
     yield _printing("another host name", {"net.hostname": "localhost\n"}, "network.hostname")
     yield _failing("the gateway is dead", "net.gateway", "network.gateway")
     yield _failing("a file that can't be looked at", "disk.walk")
+    yield _failing("a compressed /usr that can't be changed", "usr.state", "usr.guest")
+    read_only = f"usr /usr overlay ro,relatime,lowerdir={CHANGES}:/layers/base 0 0\n"
+    yield _printing("a compressed /usr without a layer of changes", {"usr.state": read_only}, "usr.guest")
     damage = "EXT4-fs error (device vda): ext4_lookup:1855: inode #2: comm ls: deleted inode referenced: 24593\n"
     yield _printing("a damaged disk", {"disk.log": damage}, "disk.log")
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hornet.formats.overlay_tree import ID_IN_USR, ID_OF_CHANGES, USR_FILE
 from hornet.host.proc import run
 from hornet.host.umask import build_umask
 from hornet.spec.model import Spec
@@ -75,6 +76,7 @@ def image_mutations(spec: Spec) -> Iterator[Mutation]:
     yield from _access_mutations()
     yield from _dangling_mutations()
     yield from _secret_mutations(spec)
+    yield from _usr_mutations()
 
 
 def _removal_mutations(spec: Spec) -> Iterator[Mutation]:
@@ -123,6 +125,19 @@ def _secret_mutations(spec: Spec) -> Iterator[Mutation]:
     yield _mutation("a baked authorized key", _file("root/.ssh/authorized_keys", key), "secret.key")
     yield _mutation("a password", _file("etc/shadow", "root:$6$salt$hash:20000::::::\n"), "secret.password")
     yield _mutation("no password", _file("etc/shadow", "root::20000::::::\n"), "secret.password")
+
+
+def _usr_mutations() -> Iterator[Mutation]:
+    """A directory stands for the compressed /usr, whose identity a OverlayTree shows below its path."""
+    in_usr = f"{USR_FILE}{ID_IN_USR}"
+
+    def other(root: Path) -> None:
+        write(root, in_usr, "one\n")
+        write(root, ID_OF_CHANGES, "other\n")
+
+    yield _mutation("changes of another /usr", other, "usr.image")
+    yield _mutation("changes of an unknown /usr", _file(in_usr, "one\n"), "usr.image")
+    yield _mutation("a /usr of unknown identity", _directory(USR_FILE), "usr.image")
 
 
 def _mutation(name: str, apply: Callable[[Path], None], *fails: str) -> Mutation:

@@ -18,6 +18,8 @@ from typing import NamedTuple
 from hornet.errors import Ext4Error, HostError
 from hornet.formats.ext4 import problems
 from hornet.formats.ext4.reader import ROOT_INODE, Ext4Reader
+from hornet.formats.overlay_tree import image_tree
+from hornet.formats.squashfs import SquashfsError
 from hornet.host.environment import FIXED_LOCALE
 
 # e2fsck: 1 and 2 mean that it repaired something, which is normal if a VM was not shut down.
@@ -34,7 +36,8 @@ class Examination(NamedTuple):
     """Result of e2fsck and of the walk.
 
     exit_code: of e2fsck, negative for the signal that ended it. problems: the codes of what it met (problems.py);
-    complete: whether its log of them is. output: its words. duplicates: messages on duplicate names.
+    complete: whether its log of them is. output: its words. duplicates: messages on what e2fsck misses: names that
+    occur twice, a damaged compressed /usr.
     """
 
     exit_code: int
@@ -78,7 +81,15 @@ def _walked(image: int, exit_code: int) -> list[str]:
     if exit_code not in REPAIRED:
         return []
     with Ext4Reader(image) as fs:
-        return list(duplicate_names(fs))[:SHOWN_DUPLICATES]
+        return list(duplicate_names(fs))[:SHOWN_DUPLICATES] or list(layer_damage(fs))
+
+
+def layer_damage(fs: Ext4Reader) -> Iterator[str]:
+    """A message on a compressed /usr that is truncated, damaged or not one."""
+    try:
+        image_tree(fs)
+    except SquashfsError as error:
+        yield f"compressed /usr: {error.message}"
 
 
 def repair(image: int, command: list[str], time_limit_s: float) -> None:

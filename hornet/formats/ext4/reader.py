@@ -28,6 +28,7 @@ BLOCK_FLAG_DATA_ONLY, BLOCK_FLAG_READ_ONLY = 4, 8
 EXTENT_ROOT, EXTENT_NEXT = 1, 9
 EXTENT_LEAF, EXTENT_UNWRITTEN = 1, 2
 EXTENT_NO_NEXT = 2133571452  # EXT2_ET_EXTENT_NO_NEXT of ext2_err.h: no error, the end
+ATTRIBUTE_NOT_FOUND = 2133571490  # EXT2_ET_EA_KEY_NOT_FOUND
 SEEK_SET = 0
 # A directory entry begins with inode, record length, and length and type of the name (ext4: Directory Entries).
 ENTRY = struct.Struct("<IHBB")
@@ -46,7 +47,7 @@ _BlockCallback = ctypes.CFUNCTYPE(
 
 @dataclass(frozen=True)
 class Inode:
-    """The attributes of a file. size_bytes includes holes."""
+    """The attributes of a file. size_bytes includes holes; device: major and minor number of a device node, encoded."""
 
     number: int
     mode: int
@@ -54,6 +55,7 @@ class Inode:
     gid: int
     size_bytes: int
     flags: int
+    device: int = 0
 
     @property
     def is_directory(self) -> bool:
@@ -104,8 +106,11 @@ class Ext4Reader:
         (flags,) = struct.unpack_from("<I", raw, 32)
         (size_high,) = struct.unpack_from("<I", raw, 108)
         uid_high, gid_high = struct.unpack_from("<HH", raw, 120)
+        # Of a device node, in the old or in the new encoding (ext4: fs/ext4/inode.c, __ext4_iget).
+        old_device, new_device = struct.unpack_from("<II", raw, 40)
+        device = (old_device or new_device) if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else 0
         size_bytes = size_low | size_high << 32
-        return Inode(number, mode, uid | uid_high << 16, gid | gid_high << 16, size_bytes, flags)
+        return Inode(number, mode, uid | uid_high << 16, gid | gid_high << 16, size_bytes, flags, device)
 
     def entries(self, directory: int) -> list[Entry]:
         """The entries of a directory in stored order, without `.` and `..`."""
@@ -151,6 +156,24 @@ class Ext4Reader:
             return buffer.raw[:done]
         finally:
             self._library.ext2fs_file_close(handle)
+
+    def attribute(self, number: int, name: str) -> bytes | None:
+        """An extended attribute of an inode; None if it does not have it."""
+        handle, value, size = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_size_t()
+        what = f"the extended attributes of inode {number}"
+        self._check(self._library.ext2fs_xattrs_open(self._fs, number, ctypes.byref(handle)), what)
+        try:
+            self._check(self._library.ext2fs_xattrs_read(handle), what)
+            code = self._library.ext2fs_xattr_get(handle, name.encode(), ctypes.byref(value), ctypes.byref(size))
+            if code == ATTRIBUTE_NOT_FOUND:
+                return None
+            self._check(code, what)
+            try:
+                return ctypes.string_at(value, size.value)
+            finally:
+                self._library.ext2fs_free_mem(ctypes.byref(value))
+        finally:
+            self._library.ext2fs_xattrs_close(ctypes.byref(handle))
 
     def data_ranges(self, inode: Inode) -> Iterator[tuple[int, int]]:
         """The data ranges of a file, without holes and preallocated blocks, as (offset, length) in bytes, ascending."""
@@ -234,6 +257,11 @@ def _library() -> Any:
         ("ext2fs_file_close", [pointer]),
         ("ext2fs_extent_open", [pointer, number, pointer]),
         ("ext2fs_extent_get", [pointer, ctypes.c_int, pointer]),
+        ("ext2fs_xattrs_open", [pointer, number, pointer]),
+        ("ext2fs_xattrs_read", [pointer]),
+        ("ext2fs_xattr_get", [pointer, ctypes.c_char_p, pointer, pointer]),
+        ("ext2fs_xattrs_close", [pointer]),
+        ("ext2fs_free_mem", [pointer]),
         ("ext2fs_block_iterate3", [pointer, number, ctypes.c_int, pointer, _BlockCallback, pointer]),
     ):
         function = getattr(library, name)

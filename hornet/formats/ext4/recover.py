@@ -9,8 +9,8 @@ from hornet.errors import Ext4Error
 from hornet.formats.ext4.checker import newest_e2fsck
 from hornet.formats.ext4.examine import repair
 from hornet.formats.ext4.reader import Ext4Reader
-from hornet.formats.ext4.tree import Ext4Tree
 from hornet.formats.ext4.verdict import TIME_LIMIT_S, private_copy
+from hornet.formats.overlay_tree import image_tree
 from hornet.sandbox import Limits, confined
 
 
@@ -28,7 +28,7 @@ def read_repaired(image: int, path: str, command: list[str]) -> str:
     """The confined part of recovered_text()."""
     repair(image, command, TIME_LIMIT_S)
     with Ext4Reader(image) as fs:
-        text = Ext4Tree(fs).text(path)
+        text = image_tree(fs).text(path)
     if text is None:
         raise Ext4Error(f"it has no file {path}", "look at the guest's console: was it written?")
     return text

@@ -61,6 +61,12 @@ RULES = (
         "the kernel could not write data that programs consider saved: that data is lost",
     ),
     Rule(
+        "compressed /usr damaged",
+        r"^compressed /usr: ",
+        "the file with the compressed /usr is not the one that was built",
+        "build the image again, or copy it again from a good source",
+    ),
+    Rule(
         "truncated",
         r"physical size of the device|truncated",
         "the file is shorter than the file system in it: the copy was truncated",

@@ -51,6 +51,10 @@ class Ext4Tree(ImageTree):
     def data_ranges(self, path: str) -> Iterator[tuple[int, int]]:
         return self._fs.data_ranges(self._inode(self.entries[path].identity))
 
+    def attribute(self, path: str, name: str) -> bytes | None:
+        """An extended attribute of a path; None if it does not have it."""
+        return self._fs.attribute(self.entries[path].identity, name)
+
     @staticmethod
     def _check_path(path: str, found: Mapping[str, Entry]) -> None:
         if path in found:
@@ -63,4 +67,4 @@ class Ext4Tree(ImageTree):
 
     def _entry(self, inode: Inode) -> Entry:
         target = self._fs.link_target(inode).decode(errors="surrogateescape") if inode.is_link else None
-        return Entry(inode.mode, inode.uid, inode.gid, inode.size_bytes, inode.number, target)
+        return Entry(inode.mode, inode.uid, inode.gid, inode.size_bytes, inode.number, target, inode.device)
