@@ -62,13 +62,14 @@ class DebianDistro:
         """The tier's unpacked packages. They are a separate layer, so that changes of our own files need no network."""
         debian = spec.rootfs.debian
         packages = sorted({name for component in components(spec, tier).values() for name in component.packages})
-        cut = spec.tier(tier).layout == "plain"
+        cut_icu = spec.tier(tier).layout == "plain"
         inputs: dict[str, Any] = {
             "packages": packages,
             "debian": debian.model_dump(include={"suite", "components", "mirror"}),
             "suites": suites(debian),
             **toolchain(),
-            "cuts": debian.stub_libraries if cut else None,
+            "stub_libraries": debian.stub_libraries,
+            "cut_icu": cut_icu,
             "toolbox": toolbox.identity,
             "builder": [file_sha256(path) for path in (PACKAGES_MODULE, *map(Path(__file__).with_name, RECIPE))],
         }
@@ -77,11 +78,11 @@ class DebianDistro:
             tree = work / "tree"
             with progress.step(tier, f"fetching and unpacking Debian {debian.suite}"):
                 versions = extract_packages(debian, packages, tree, work, progress)
-            if cut:
+            if cut_icu:
                 with progress.step(tier, "cutting ICU's data down to English"):
                     slim = shrink(tree, toolbox, work)
                     shutil.move(slim, tree / "usr/lib/x86_64-linux-gnu" / slim.name)
-                replace_libraries(tree, work, debian.stub_libraries)
+            replace_libraries(tree, work, debian.stub_libraries)
             write_versions(versions, work)
 
         return store.get_or_build("packages", inputs, fetch)

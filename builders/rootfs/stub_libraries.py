@@ -1,6 +1,7 @@
-"""Replaces big libraries that an image of the plain layout does not use with small stubs.
+"""Replaces big libraries that an image does not use with small stubs.
 
-GnuTLS and its dependencies take 6 MB of a 150 MB image that already has OpenSSL. Two libraries need it:
+GnuTLS and its dependencies take 6 MB of a 150 MB image that already has OpenSSL, and contain private keys for its own
+tests, which a scan for secrets finds. Two libraries need it:
 
 - Git's libcurl is built with GnuTLS. All other programs use Debian's OpenSSL flavour of libcurl, which has the same
   functions with other symbol versions. A stub that forwards each function to that flavour replaces Git's libcurl.
