@@ -24,7 +24,7 @@ from hornet.formats.ext4.reader import Ext4Reader
 from hornet.formats.ext4.superblock import MAX_IMAGE_BYTES, NotExt4Error, read_superblock
 from hornet.formats.ext4.verdict import private_copy
 from hornet.formats.image_tree import ImageTree
-from hornet.formats.overlay_tree import image_tree
+from hornet.formats.overlay_tree import USR_FILE, image_tree
 from hornet.host.file_copy import data_ranges
 from hornet.sandbox import Limits, confined
 
@@ -128,6 +128,8 @@ def open_image(opening: Mapping[str, Any], descriptors: Mapping[str, int]) -> It
         room_bytes -= size_bytes or 0
     tree = LayeredTree(layers, whiteouts=opening["kind"] == Kind.OCI)
     _require_root_file_system(tree)
+    if USR_FILE in tree.entries:
+        raise ImageError(f"{USR_FILE}: a compressed /usr, which is judged in an ext4 image only", "name rootfs.ext4")
     yield OpenImage(tree, _places(opening, layers, descriptors))
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from hornet.errors import Ext4Error, HornetError
+from hornet.formats.archives.source import ImageSource, Kind
 from hornet.formats.ext4.verdict import judge_ext4
 from hornet.formats.overlay_tree import CHANGES, ID_IN_USR, ID_OF_CHANGES, USR_FILE
-from hornet.procedures.judge_image import ImageProblems, judge_image
+from hornet.procedures.judge_image import ImageProblems, judge_image, judge_source
 from hornet.spec.model import load_spec
 from tests.support.image_samples import make_good_root, write
 from tests.support.squashfs_samples import compress, debugfs, make_image, small
@@ -130,6 +131,14 @@ def test_damaged_usr_is_named_by_every_judge(content: bytes, said: str, root: Pa
         judged(image, tmp_path)
     (finding,) = judge_ext4(image, tmp_path).findings
     assert finding.rule.kind == "compressed /usr damaged"
+
+
+def test_compressed_usr_outside_of_ext4_is_refused(root: Path, tmp_path: Path) -> None:
+    """Without looking into it, the image would seem to have none of what is forbidden."""
+    (tmp_path / "work").mkdir()
+    compress(root, tmp_path / "work")
+    with pytest.raises(HornetError, match="judged in an ext4 image only"):
+        judge_source(ImageSource(Kind.DIRECTORY, root), SPEC, (), tmp_path)
 
 
 def test_equal_trees_give_equal_files_and_every_byte_is_counted(root: Path, tmp_path: Path) -> None:
