@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator, Mapping
 
 from hornet.errors import Ext4Error
-from hornet.formats.ext4.reader import Ext4Reader
+from hornet.formats.ext4.reader import ROOT_INODE, Ext4Reader
 from hornet.formats.ext4.tree import Ext4Tree
 from hornet.formats.image_tree import Entry, ImageTree
 from hornet.formats.squashfs import SquashfsTree
@@ -25,6 +25,19 @@ ID_IN_USR = "/lib/hornetos/usr-id"
 OPAQUE = "trusted.overlay.opaque"
 # The kernel of the project makes neither (CONFIG_OVERLAY_FS_REDIRECT_DIR, CONFIG_OVERLAY_FS_METACOPY).
 UNSUPPORTED = ("trusted.overlay.redirect", "trusted.overlay.metacopy")
+
+
+def has_compressed_usr(fs: Ext4Reader) -> bool:
+    """Whether an image has the compressed layout. Reads three directories only: others may have paths that are refused.
+
+    Raises Ext4Error.
+    """
+    number: int | None = ROOT_INODE
+    for name in USR_FILE.encode().strip(b"/").split(b"/"):
+        if number is None or not fs.inode(number).is_directory:
+            return False
+        number = next((entry.inode for entry in fs.entries(number) if entry.name == name), None)
+    return number is not None
 
 
 def image_tree(fs: Ext4Reader) -> ImageTree:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from hornet.errors import Ext4Error, HostError
 from hornet.formats.ext4 import problems
 from hornet.formats.ext4.reader import ROOT_INODE, Ext4Reader
-from hornet.formats.overlay_tree import image_tree
+from hornet.formats.overlay_tree import has_compressed_usr, image_tree
 from hornet.formats.squashfs import SquashfsError
 from hornet.host.environment import FIXED_LOCALE
 
@@ -86,6 +86,8 @@ def _walked(image: int, exit_code: int) -> list[str]:
 
 def layer_damage(fs: Ext4Reader) -> Iterator[str]:
     """A message on a compressed /usr that is truncated, damaged or not one."""
+    if not has_compressed_usr(fs):
+        return
     try:
         image_tree(fs)
     except SquashfsError as error:
