@@ -7,10 +7,13 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from builders.bill import snapshot_bill
 from hornet.errors import SnapshotError, VMError
+from hornet.foreign_file import read_json
 from hornet.host.artifact_store import content_key, file_sha256
 from hornet.host.progress import Progress
 from hornet.snapshot import Bundle, open_bundle
+from hornet.snapshot.bundle import BILL_FILE, MAX_BILL_BYTES
 from hornet.snapshot.manifest import FORMAT
 from hornet.vm import snapshotting
 from hornet.vm.fleet import VM, Fleet
@@ -58,11 +61,20 @@ def _build(
         vm = _boot(fleet, progress, kernel, image, ready_signal)
     with progress.step("snapshot", f"taking {version}"):
         origin = origin_of(vm, spec, kernel_sha256=file_sha256(kernel), tier=tier, ssh_public_blob=key)
-        bundle = take_snapshot(vm, fleet.workspace, spec, version=version, origin=origin)
+        text = _bill(version, image, kernel)
+        bundle = take_snapshot(vm, fleet.workspace, spec, version=version, origin=origin, bill=text)
         fleet.remove(vm)
     for hazard in driver_of(fleet.lane).hazards(spec.firecracker, origin.kernel_release or ""):
         progress.say(f"snapshot: hazard of {hazard}")
     return bundle
+
+
+def _bill(version: str, image: Path, kernel: Path) -> str | None:
+    """The bill of materials of a snapshot; None if one of its two parts was made elsewhere and has none."""
+    found = [path.resolve().with_name(BILL_FILE) for path in (image, kernel)]
+    if not all(path.is_file() for path in found):
+        return None
+    return snapshot_bill(version, [read_json(path, MAX_BILL_BYTES) for path in found])
 
 
 def _boot(fleet: Fleet, progress: Progress, kernel: Path, image: Path, ready_signal: bool) -> VM:

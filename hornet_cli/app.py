@@ -41,6 +41,7 @@ from hornet_cli.report import report
 from hornet_cli.rollback import rollback
 from hornet_cli.run import OptionalRun, run
 from hornet_cli.runs import runs
+from hornet_cli.sbom import sbom
 from hornet_cli.schema import schema
 from hornet_cli.slim import slim
 from hornet_cli.test import PassOn, test
@@ -119,6 +120,7 @@ app.command("rollback")(rollback)
 app.command("report")(report)
 app.command("trend")(trend)
 app.command("schema")(schema)
+app.command("sbom")(sbom)
 app.command("records")(records)
 app.command("compare")(compare)
 app.command("gate")(gate)

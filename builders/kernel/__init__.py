@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from builders.kernel.bill import kernel_bill
 from builders.kernel.configure import configure, fragment
 from builders.kernel.elf import check_loadable, strip_padding
 from builders.kernel.source import Source, find_source
@@ -22,6 +23,7 @@ from hornet.host.compiler_cache import cache_environment
 from hornet.host.proc import Completed, run
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
+from hornet.snapshot.bundle import BILL_FILE
 from hornet.spec.model import Spec
 
 VMLINUX_FILE = "vmlinux"
@@ -132,6 +134,9 @@ def _build(spec: Spec, workspace: Workspace, source: Source, work: Path, progres
     shutil.copy(tree / ".config", work / CONFIG_FILE)
     shutil.copy(tree / "System.map", work / SYMBOLS_FILE)
     shutil.rmtree(tree)
+    patches, epoch_s = sorted(PATCHES.glob("*.patch")), spec.rootfs.source_date_epoch
+    text = kernel_bill(work / VMLINUX_FILE, config.version or "unknown", source.identity, patches, epoch_s)
+    (work / BILL_FILE).write_text(text)
     progress.say(f"kernel: vmlinux of {(work / VMLINUX_FILE).stat().st_size / MB:.2f} MB")
 
 

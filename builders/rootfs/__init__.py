@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from builders.bill import artifact_component, as_cyclonedx
 from builders.distros import DEFAULT_DISTRO, distro_named
 from builders.rootfs import npm
+from builders.rootfs.bill import bill_components, mounting_program
 from builders.rootfs.compressed_usr import compress_usr
 from builders.rootfs.content import OWN_COMPONENT, Content
 from builders.rootfs.distro import Distro
@@ -23,6 +25,7 @@ from hornet.foreign_file import read_json
 from hornet.host.artifact_store import Store, content_key, file_sha256
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
+from hornet.snapshot.bundle import BILL_FILE
 from hornet.spec.model import Spec
 from hornet.spec.tiers import Layout
 
@@ -122,8 +125,8 @@ def _configure(spec: Spec, tier: str, distro: Distro, root: Path, content: Conte
     """Write the project's own files and add each set's size to its component."""
     values = distro.guest_values(GuestValues.of_tier(spec, tier))
     for name, component in {"common": OWN_COMPONENT, **distro.file_sets(spec, tier)}.items():
-        content.count(component, write_guest_files(name, values, root))
-    content.count(OWN_COMPONENT, install_programs(root))
+        content.count_own(component, write_guest_files(name, values, root))
+    content.count_own(OWN_COMPONENT, install_programs(root))
 
 
 def _guide_rows(spec: Spec, tier: str, distro: Distro) -> dict[str, str]:
@@ -150,6 +153,7 @@ class Packing:
 def pack(spec: Spec, toolbox: Toolbox, work: Path, content: Content, packing: Packing) -> None:
     """Pack work/root into the image and write its manifest."""
     root, tar_path, image = work / "root", work / "content.tar", work / IMAGE_FILE
+    components = bill_components(content, as_installed=packing.as_installed)
     unpacked_bytes = sum(content.sizes_bytes({}).values())
     stored: dict[str, int] = {}
     if packing.layout == "compressed":
@@ -166,12 +170,17 @@ def pack(spec: Spec, toolbox: Toolbox, work: Path, content: Content, packing: Pa
         free_mb=packing.free_mb,
     )
     tar_path.unlink()
+    if packing.layout == "compressed":
+        components.append(mounting_program(root))
     shutil.rmtree(root)
+    sha256 = file_sha256(image)
+    described = artifact_component(f"hornetos-{packing.facts['tier']}", content.distro, sha256)
+    (work / BILL_FILE).write_text(as_cyclonedx(described, components, spec.rootfs.source_date_epoch))
     manifest = {
         "distro": content.distro,
         "layout": packing.layout,
         **packing.facts,
-        "sha256": file_sha256(image),
+        "sha256": sha256,
         "size_mb": made.size_bytes / MB,
         "used_mb": made.used_bytes / MB,
         "free_mb": made.free_bytes / MB,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import urllib.error
 import urllib.request
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from builders.bill import Part
 from builders.downloads import ALPINE_HINT, require_source
 from builders.rootfs.content import OWN_COMPONENT, Content, file_bytes
 from builders.rootfs.distro import Distro
@@ -147,20 +149,21 @@ def _local_path(address: str) -> Path | None:
 class _Package(NamedTuple):
     """An installed package. files: paths without a leading slash."""
 
-    name: str
-    version: str
+    part: Part
     files: list[str]
 
 
 def _installed(database: Path) -> Iterator[_Package]:
-    """The packages in apk's database: P name, V version, F a directory, R a file in the last directory."""
+    """The packages in apk's database: P name, V version, L licence, o source, F a directory, R a file in it."""
     for block in database.read_text().strip().split("\n\n"):
         lines = [(line[0], line[2:]) for line in block.splitlines() if line[1:2] == ":"]
         fields, directory, files = dict(lines), "", []
         for letter, text in lines:
             directory = text if letter == "F" else directory
             files += [f"{directory}/{text}".lstrip("/")] if letter == "R" else []
-        yield _Package(fields["P"], fields["V"], files)
+        licences = tuple(name for name in re.split(r"[ ()]+", fields.get("L", "")) if name not in ("", "AND", "OR"))
+        source = (fields["o"], fields["V"]) if "o" in fields else None
+        yield _Package(Part("apk", fields["P"], fields["V"], "alpine", (), licences, source), files)
 
 
 class AlpineDistro:
@@ -205,8 +208,9 @@ class AlpineDistro:
         (root / "root/.ssh").mkdir(mode=0o700, parents=True, exist_ok=True)
         content = Content(f"alpine {alpine.version}", root, {})
         for package in _installed(root / INSTALLED_DATABASE):
-            content.packages[package.name] = package.version
-            content.count(package.name, (path for name in package.files if file_bytes(path := root / name)))
+            content.packages[package.part.name] = package.part.version
+            content.parts.append((package.part, set(package.files)))
+            content.count(package.part.name, (path for name in package.files if file_bytes(path := root / name)))
         return content
 
     def guest_values(self, values: GuestValues) -> GuestValues:

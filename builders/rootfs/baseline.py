@@ -9,6 +9,7 @@ from typing import Any
 from builders.apt.packages import FETCH_TIMEOUT_S, PACKAGES_MODULE, TRUST
 from builders.apt.sources import apt_sources, suites
 from builders.rootfs import Packing, RootfsArtifact, artifact, npm, own_inputs, pack
+from builders.rootfs.bill import installed_parts
 from builders.rootfs.content import OWN_COMPONENT, Content, file_bytes
 from builders.rootfs.guest_files import GuestValues, write_guest_files
 from builders.rootfs.toolbox import build_toolbox
@@ -50,11 +51,12 @@ def build_baseline(spec: Spec, workspace: Workspace, progress: Progress) -> Root
             run(["cp", "-a", layer / "tree", root], timeout_s=FETCH_TIMEOUT_S)
             content = Content(f"debian {spec.rootfs.debian.suite}", root, {})
             content.count("Debian packages", filter(file_bytes, root.rglob("*")))
+            content.parts += installed_parts(layer / "tree")
             npm.install(whole, npm_layers, root, content)
             guest = (spec.network, spec.secrets, spec.health, spec.snapshot)
             values = GuestValues(*guest, NAME, "Baseline", SSH_SERVER, "/bin/bash", SYSTEMD)
             for files in ("common", "openssh", NAME):
-                content.count(OWN_COMPONENT, write_guest_files(files, values, root))
+                content.count_own(OWN_COMPONENT, write_guest_files(files, values, root))
         with progress.step(NAME, "writing the ext4 image"):
             size_mb = spec.rootfs.baseline.size_mb
             seed = content_key({"tier": NAME, "network": inputs["network"]})

@@ -56,8 +56,13 @@ def _move_init_into_usr(root: Path) -> None:
         (root / "sbin/init").rename(root / INIT)
 
 
+def program_path(root: Path) -> Path:
+    """Where the program that mounts /usr is in a tree of the compressed layout."""
+    return root / INIT if (root / "sbin").is_symlink() else root / "sbin/init"
+
+
 def _install_program(root: Path) -> None:
-    program = root / INIT if (root / "sbin").is_symlink() else root / "sbin/init"
+    program = program_path(root)
     (root / "usr").mkdir()
     program.parent.mkdir(parents=True, exist_ok=True)
     compile_program("mount_usr.c", program, "-static")

@@ -6,23 +6,40 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from builders.apt.packages import MAX_VERSIONS_BYTES, PACKAGES_MODULE, VERSIONS_FILE, extract_packages, write_versions
+from builders.apt.packages import (
+    CONTENTS_FILE,
+    MAX_CONTENTS_BYTES,
+    MAX_VERSIONS_BYTES,
+    PACKAGES_MODULE,
+    VERSIONS_FILE,
+    DebPackage,
+    extract_packages,
+    parse_contents,
+    write_versions,
+)
 from builders.apt.sources import suites
+from builders.rootfs.bill import debian_part
 from builders.rootfs.content import Content
 from builders.rootfs.distro import Distro
-from builders.rootfs.guest_files import GuestValues, bundle_certificates, link_applets, make_directories
+from builders.rootfs.guest_files import (
+    CERTIFICATE_BUNDLE,
+    GuestValues,
+    bundle_certificates,
+    link_applets,
+    make_directories,
+)
 from builders.rootfs.icu import shrink
 from builders.rootfs.selection import Selection, select
-from builders.rootfs.stub_libraries import replace_libraries
+from builders.rootfs.stub_libraries import CURL_GNUTLS, LIBRARIES, replace_libraries
 from builders.rootfs.toolbox import Toolbox
 from builders.toolchain import toolchain
-from hornet.foreign_file import read_json
+from hornet.foreign_file import read_json, read_text
 from hornet.host.artifact_store import Store, file_sha256
 from hornet.host.progress import Progress
 from hornet.spec.model import Spec
 from hornet.spec.rootfs import Component
 
-CERTIFICATES_COMPONENT = "Certificates"
+CERTIFICATES_COMPONENT, CERTIFICATES_PACKAGE = "Certificates", "ca-certificates"
 RECIPE = ("icu.py", "stub_libraries.py")
 
 
@@ -51,6 +68,15 @@ def _count(selection: Selection, content: Content) -> None:
         if inode not in seen:
             seen.add(inode)
             content.count(component, [content.root / path])
+
+
+def _packages(layer: Path) -> list[DebPackage]:
+    return parse_contents(read_text(layer / CONTENTS_FILE, MAX_CONTENTS_BYTES))
+
+
+def _paths(package: DebPackage) -> set[str]:
+    """Where files of a package are in the image: the certificates are in one file there."""
+    return package.files | ({CERTIFICATE_BUNDLE} if package.name == CERTIFICATES_PACKAGE else set())
 
 
 class DebianDistro:
@@ -104,6 +130,10 @@ class DebianDistro:
         )
         _count(selection, content)
         content.count(CERTIFICATES_COMPONENT, [bundle_certificates(tree, root)])
+        content.parts += [(debian_part(package, tree), _paths(package)) for package in _packages(layer)]
+        if spec.tier(tier).layout == "plain":
+            names = (CURL_GNUTLS, *spec.rootfs.debian.stub_libraries)
+            content.own |= {f"{LIBRARIES}/{name}" for name in names if (root / LIBRARIES / name).exists()}
         return content
 
     def guest_values(self, values: GuestValues) -> GuestValues:

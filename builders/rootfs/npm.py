@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from builders.apt.packages import FETCH_TIMEOUT_S
+from builders.bill import Part
 from builders.rootfs.content import Content
 from hornet.errors import BuildError, HornetError
+from hornet.foreign_file import read_json
 from hornet.host.artifact_store import Store, file_sha256
 from hornet.host.proc import run
 from hornet.host.progress import Progress
@@ -20,6 +22,7 @@ from hornet.spec.rootfs import NpmPackage
 
 MODULES = "usr/local/lib/node_modules"
 COMMANDS = "usr/local/bin"
+MAX_DESCRIPTION_BYTES = 1 << 20
 
 
 def fetch_layers(packages: Mapping[str, NpmPackage], store: Store, progress: Progress) -> dict[str, Path]:
@@ -50,8 +53,20 @@ def install(packages: Mapping[str, NpmPackage], layers: Mapping[str, Path], root
             command = root / COMMANDS / package.command
             command.parent.mkdir(parents=True, exist_ok=True)
             command.symlink_to(Path("../lib/node_modules") / package.package / package.entry)
-        content.count(component, (path for path in target.rglob("*") if path.is_file()))
+        files = [path for path in target.rglob("*") if path.is_file()]
+        content.count(component, files)
+        content.parts.append((_part(package, target), {str(path.relative_to(root)) for path in files}))
         content.npm[package.package] = package.version
+
+
+def _part(package: NpmPackage, target: Path) -> Part:
+    """The package for the bill of materials, with the licence that its package.json names."""
+    description = target / "package.json"
+    licence = read_json(description, MAX_DESCRIPTION_BYTES).get("license") if description.exists() else None
+    namespace, _, name = package.package.rpartition("/")
+    digest = base64.b64decode(package.integrity.partition("-")[2]).hex()
+    licences = (licence,) if isinstance(licence, str) else ()
+    return Part("npm", name, package.version, namespace, licences=licences, hashes=(("SHA-512", digest),))
 
 
 def fetch_npm(package: NpmPackage, target: Path, work: Path) -> None:

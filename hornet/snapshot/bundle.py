@@ -28,6 +28,9 @@ MB = 1_000_000
 # Local to the host: the stat of each file when its content was last verified.
 STAT_FILE = "seal.json"
 MAX_STAT_BYTES = 4 << 10
+# The bill of materials beside an image, beside a kernel and in a bundle (CycloneDX).
+BILL_FILE = "sbom.cdx.json"
+MAX_BILL_BYTES = 64 << 20
 GOLDEN_RULE = (
     "the golden rule: never change rootfs.ext4 after a snapshot. Restore an intact snapshot, make the change inside "
     "the VM and take a new snapshot: hornetos new-version"
@@ -56,6 +59,10 @@ class Bundle:
     @property
     def state(self) -> Path:
         return self.directory / self.names.state_file
+
+    @property
+    def bill(self) -> Path:
+        return self.directory / BILL_FILE
 
     @property
     def files(self) -> tuple[Path, Path, Path]:
@@ -118,7 +125,21 @@ class Bundle:
         self._check_sizes(manifest)
         self._check_superblock(manifest)
         self._check_hashes(manifest, progress)
+        self.check_bill(manifest)
         return manifest
+
+    def check_bill(self, manifest: Manifest) -> None:
+        """Check the bill of materials, which no restore needs. Raises BrokenSnapshotError if it was changed."""
+        if manifest.bill is None:
+            return
+        if not self.bill.is_file():
+            raise BrokenSnapshotError(f"{self.bill}: missing", "copy it from where the snapshot came from")
+        found = file_sha256(self.bill)
+        if found != manifest.bill.sha256:
+            raise BrokenSnapshotError(
+                f"{self.bill}: SHA-256 {found[:12]}…, sealed {manifest.bill.sha256[:12]}…",
+                "copy it from where the snapshot came from",
+            )
 
     def seal(self, version: str, origin: Origin) -> Manifest:
         """Write the manifest of the files in their current state."""
@@ -130,6 +151,7 @@ class Bundle:
             origin=origin,
             files={path.name: FileSeal(size_bytes=path.stat().st_size, sha256=h) for path, h in self._hashes().items()},
             superblock=read_superblock(self.rootfs).raw,
+            bill=_seal_of(self.bill) if self.bill.is_file() else None,
         )
         manifest.write(self.directory)
         self._note_stats(before)
@@ -205,6 +227,10 @@ class Bundle:
             write_file(self.directory / STAT_FILE, json.dumps(stats) + "\n", PRIVATE_MODE)
         except OSError:
             pass  # a read-only directory: every restore hashes the files, which is slow but correct
+
+
+def _seal_of(path: Path) -> FileSeal:
+    return FileSeal(size_bytes=path.stat().st_size, sha256=file_sha256(path))
 
 
 def open_bundle(directory: Path, names: SnapshotFiles) -> Bundle:

@@ -73,6 +73,8 @@ class Origin(Table):
 class Manifest(Table):
     """The content of manifest.json. superblock: of the root file system, in hex.
 
+    bill: of the bill of materials of image and kernel; None if the snapshot has none.
+
     self_sha256: over all other fields. A manifest that was edited by hand does not match it.
     """
 
@@ -81,12 +83,20 @@ class Manifest(Table):
     created: str
     origin: Origin
     files: dict[str, FileSeal]
+    bill: FileSeal | None = None
     superblock: Annotated[str, Field(pattern=rf"^[0-9a-f]{{{2 * SUPERBLOCK_BYTES}}}$")]
     self_sha256: str
 
     @classmethod
     def create(
-        cls, *, version: str, created: str, origin: Origin, files: dict[str, FileSeal], superblock: bytes
+        cls,
+        *,
+        version: str,
+        created: str,
+        origin: Origin,
+        files: dict[str, FileSeal],
+        superblock: bytes,
+        bill: FileSeal | None = None,
     ) -> Manifest:
         """A manifest with its own hash."""
         bare = cls(
@@ -97,6 +107,7 @@ class Manifest(Table):
             files=files,
             superblock=superblock.hex(),
             self_sha256="",
+            **({"bill": bill} if bill else {}),
         )
         return bare.model_copy(update={"self_sha256": bare.content_sha256()})
 

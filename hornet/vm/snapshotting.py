@@ -11,7 +11,8 @@ from typing import Any
 from hornet.errors import SnapshotError
 from hornet.formats.ext4.verdict import judge_ext4
 from hornet.host.cpu import cpu_features_sha256, cpu_model, microcode
-from hornet.host.file_copy import clone_file
+from hornet.host.durable import write_file
+from hornet.host.file_copy import PRIVATE_MODE, clone_file
 from hornet.host.workspace import Workspace
 from hornet.snapshot.bundle import Bundle
 from hornet.snapshot.manifest import Origin
@@ -47,13 +48,16 @@ def take_snapshot(
     *,
     version: str,
     origin: Origin,
+    bill: str | None = None,
     before_publishing: Callable[[Bundle], None] | None = None,
 ) -> Bundle:
     """Snapshot a VM as HORNET_HOME/snapshots/<version>; the VM is paused afterwards.
 
     The guest writes out what it holds; its serial line falls silent; the VM is paused; memory, state and disk are
     copied while it stands still; the disk is judged; the seal is put on; `before_publishing` may look at the result and
-    refuse it by raising; one rename publishes. Raises SnapshotError, VMError, GuestError; then nothing is published.
+    refuse it by raising; one rename publishes. bill: the bill of materials, as the text of a file.
+
+    Raises SnapshotError, VMError, GuestError; then nothing is published.
     """
     flush(vm)
     if origin.frozen:
@@ -66,6 +70,8 @@ def take_snapshot(
         vm.vmm.snapshot(bundle.memory, bundle.state)
         clone_file(vm.disk, bundle.rootfs)
         _check_disk(bundle, workspace)
+        if bill:
+            write_file(bundle.bill, bill, PRIVATE_MODE)
         bundle.seal(version, origin)
         if before_publishing:
             before_publishing(bundle)

@@ -143,6 +143,10 @@ ext4 CIRCLE
 kconfig DIR
 kconfig GONE
 kconfig CIRCLE
+sbom GONE
+sbom DIR
+sbom CIRCLE
+sbom /dev/null
 validate GONE
 validate LONG
 validate CIRCLE
