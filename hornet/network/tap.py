@@ -17,10 +17,11 @@ IFF_NO_PI = 0x1000
 IFF_VNET_HDR = 0x4000
 
 
-def open_tap(name: str, *, persist: bool = False) -> int:
+def open_tap(name: str, *, persist: bool = False, owner: int | None = None) -> int:
     """Open the tap `name` in the calling thread's namespace, and create it if needed; returns the descriptor.
 
-    persist=True lets it stay when the descriptor is closed, for root to open again. Raises NetworkError.
+    persist=True lets it stay when the descriptor is closed. owner: the user who may then open it, beside root. Raises
+    NetworkError.
     """
     try:
         fd = os.open(TUN, os.O_RDWR | os.O_CLOEXEC)
@@ -32,9 +33,8 @@ def open_tap(name: str, *, persist: bool = False) -> int:
         fcntl.ioctl(fd, TUNSETIFF, request)
         if persist:
             fcntl.ioctl(fd, TUNSETPERSIST, 1)
-            # Firecracker is root without capabilities. Of a tap without an owner, old kernels let every user open it,
-            # newer ones none without CAP_NET_ADMIN.
-            fcntl.ioctl(fd, TUNSETOWNER, 0)
+        if owner is not None:
+            fcntl.ioctl(fd, TUNSETOWNER, owner)
     except OSError as error:
         os.close(fd)
         raise NetworkError(f"tap {name}: {error.strerror}", "is it in use by another VMM?") from error

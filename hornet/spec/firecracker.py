@@ -69,9 +69,10 @@ class FirecrackerOptions(Table):
 
 
 class Firecracker(Table):
-    """The table of releases, and the lane's options."""
+    """The table of releases, and the lane's options. memory_group: numeric id, in the range of Vmm.first_user."""
 
     oldest: Version
+    memory_group: Annotated[int, Field(ge=0x70000000, le=0x7FFF0000)]
     release: FirecrackerRelease
     features: dict[Feature, Releases]
     hazards: dict[Token, FirecrackerHazard]

@@ -23,7 +23,9 @@ def check_own_disk(pid: int, disk: Path) -> None:
     """
     own = disk.stat()
     written = list(_written_files(pid))
-    strangers = [path for path, found in written if not _belongs(path, found, own, disk.parent)]
+    in_directory = set(_files_in(disk.parent))
+    # A file without a name, such as memfd, is nobody's disk.
+    strangers = [path for path, found in written if found.st_nlink and _identity(found) not in in_directory]
     if strangers:
         raise SnapshotError(
             f"process {pid}, restored with the disk {disk}, has opened {strangers[0]} for writing",
@@ -36,9 +38,13 @@ def check_own_disk(pid: int, disk: Path) -> None:
         )
 
 
-def _belongs(path: str, found: os.stat_result, own: os.stat_result, directory: Path) -> bool:
-    # A file without a name, such as memfd, is nobody's disk.
-    return os.path.samestat(found, own) or found.st_nlink == 0 or Path(path).parent == directory
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
+
+
+def _files_in(directory: Path) -> Iterator[tuple[int, int]]:
+    """The files in the VM's directory, by their inodes: a VMM in a jail opens them under other paths."""
+    yield from (_identity(path.lstat()) for path in directory.rglob("*"))
 
 
 def _written_files(pid: int) -> Iterator[tuple[str, os.stat_result]]:

@@ -19,13 +19,14 @@ from hornet.errors import HostError, VMError
 from hornet.host.file_copy import OTHERS, open_private
 from hornet.network.netns import RUN_NETNS
 from hornet.vmm import inherited, instructions
+from hornet.vmm.cell import Cell, prepare_cells
 from hornet.vmm.console import Console
 from hornet.vmm.jail import enter_jail
 from hornet.vmm.transcript import LAST_LINES_CHARS, last_lines
 
 # setpriv(1). The parent-death signal comes last: the kernel clears it when a process changes its user.
 WITHOUT_RIGHTS = (
-    *("--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"),
+    *("--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all"),
     *("--pdeathsig", "KILL"),
 )
 # Per user. QEMU uses up to 64 threads for disk requests, and one for each of at most 32 virtual CPUs.
@@ -35,17 +36,18 @@ VISIBLE_PROGRAMS = ("/usr", "/bin", "/sbin")
 
 @dataclass(frozen=True)
 class Rights:
-    """What a VMM may do.
+    """What a VMM may do. It is in a jail (jail.py), with no capability.
 
-    user: numeric id of its user and its only group. The VMM is then in a jail (hornet/vmm/jail.py). It can open
-    `files`, descriptors by name, and the files that every user may read there. None: the VMM runs as root without any
-    capability and sees the whole host, because it opens its files by path. largest_file_bytes: the size limit of files
-    that it writes.
+    user: numeric id of its user and its group. groups: its other groups. largest_file_bytes: the size limit of files
+    that it writes. files: descriptors that it opens by name; without a cell it can open no other file, except those
+    that every user may read in the jail. cell: what it sees of its own (cell.py).
     """
 
-    user: int | None
+    user: int
     largest_file_bytes: int
     files: Mapping[str, int] = field(default_factory=dict)
+    groups: Sequence[int] = ()
+    cell: Cell | None = None
 
 
 def start_vmm(
@@ -55,31 +57,28 @@ def start_vmm(
     log: Path,
     pass_fds: Sequence[int] = (),
     stdio: tuple[int, int] | None = None,
-    directory: Path | None = None,
     namespace: str | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start `argv` with its output in `log`. The kernel kills it when this process dies, for any reason.
 
     pass_fds: descriptors that it inherits in addition to rights.files; stdio: descriptors for its standard input and
-    output, in place of the defaults; directory: its working directory; namespace: its network namespace. Raises
-    HostError if the program is missing, or this host can't confine it.
+    output, in place of the defaults; namespace: its network namespace, for a VMM in a cell. Raises HostError if the
+    program is missing, or this host can't confine it.
     """
     limits = ["--core=0", f"--fsize={_limit(resource.RLIMIT_FSIZE, rights.largest_file_bytes)}"]
-    user = []
+    limits.append(f"--nproc={_limit(resource.RLIMIT_NPROC, MAX_THREADS)}")
+    user = ["--reuid", str(rights.user), "--regid", str(rights.user)]
+    user += ["--groups", ",".join(map(str, rights.groups))] if rights.groups else ["--clear-groups"]
+    program = argv[0] if rights.cell else _seen_in_jail(argv[0])
+    command = [_seen_in_jail("prlimit"), *limits, _seen_in_jail("setpriv"), *user, *WITHOUT_RIGHTS, program, *argv[1:]]
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
-    if rights.user is not None:
-        limits.append(f"--nproc={_limit(resource.RLIMIT_NPROC, MAX_THREADS)}")
-        user = ["--reuid", str(rights.user), "--regid", str(rights.user)]
+    if rights.cell:
+        network = [f"--net={RUN_NETNS / namespace}"] if namespace else []
+        command = ["nsenter", *network, *rights.cell.entered_by, "--", *command]
+    else:
         environment |= inherited.environment(rights.files)
-    program = str if rights.user is None else _seen_in_jail
-    command = [program("prlimit"), *limits, program("setpriv"), *user, *WITHOUT_RIGHTS, program(argv[0]), *argv[1:]]
-    if namespace:
-        # Entered first, because it needs privileges.
-        command = ["nsenter", f"--net={RUN_NETNS / namespace}", "--", *command]
 
     def spawn() -> subprocess.Popen[bytes]:
-        if rights.user is None and not shutil.which(argv[0], path=environment["PATH"]):
-            raise HostError(f"{argv[0]}: not found on PATH", "install it there: ./hornetos host installs what it can")
         stdin, stdout = stdio or (subprocess.DEVNULL, sink.fileno())
         return subprocess.Popen(
             command,
@@ -87,14 +86,13 @@ def start_vmm(
             stdout=stdout,
             stderr=sink,
             pass_fds=(*pass_fds, *rights.files.values()),
-            cwd=directory,
             env=environment,
             umask=OTHERS,
         )
 
     with open_private(log, "ab") as sink:
         try:
-            return _spawner(jailed=rights.user is not None).submit(spawn).result()
+            return _spawner(cells=bool(rights.cell)).submit(spawn).result()
         except FileNotFoundError as error:
             raise HostError(f"{error.filename}: not found", "install the package util-linux") from error
 
@@ -119,9 +117,20 @@ def _limit(kind: int, wanted: int) -> int:
     return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
-def prepare_jail() -> None:
-    """Create the jail now, so that the first VMM does not wait for it. Raises HostError, CommandError."""
-    _spawner(jailed=True)
+def prepare_jail(*, cells: bool = False) -> None:
+    """Create a jail now, so that the first VMM does not wait for it. Raises HostError, CommandError."""
+    _spawner(cells=cells)
+
+
+@contextmanager
+def opened_cell(work: Path, files: Mapping[str, Path]) -> Iterator[Cell]:
+    """A cell for one VMM; see Cell. Raises HostError."""
+    thread = _spawner(cells=True)
+    cell = thread.submit(Cell, work, files).result()
+    try:
+        yield cell
+    finally:
+        thread.submit(cell.close).result()
 
 
 # The parent-death signal fires when the starting *thread* ends, so a permanent thread starts every VMM.
@@ -129,15 +138,17 @@ _spawners: dict[bool, ThreadPoolExecutor] = {}
 _making = threading.Lock()
 
 
-def _spawner(*, jailed: bool) -> ThreadPoolExecutor:
+def _spawner(*, cells: bool) -> ThreadPoolExecutor:
     with _making:
-        if jailed not in _spawners:
+        if cells not in _spawners:
             made = ThreadPoolExecutor(1, thread_name_prefix="vmm-spawner")
-            if jailed:
+            if cells:
+                made.submit(prepare_cells).result()
+            else:
                 libraries = {it.LIBRARY: it.library() for it in (inherited, instructions)}
                 made.submit(enter_jail, libraries).result()
-            _spawners[jailed] = made
-        return _spawners[jailed]
+            _spawners[cells] = made
+        return _spawners[cells]
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 from string import ascii_lowercase
@@ -11,7 +10,10 @@ from string import ascii_lowercase
 import pytest
 
 from hornet.errors import VMError
+from hornet.spec.model import Spec
+from hornet.vm.memory import memory_split
 from hornet.vmm.firecracker.driver import DRIVER
+from hornet.vmm.open_files import check_own_disk
 from tests.support.api_description import ApiDescription
 from tests.support.tiny_guest import (
     LANE,
@@ -28,8 +30,6 @@ from tests.support.tiny_guest import (
 
 pytestmark = pytest.mark.guest
 __all__ = ["machine", "program", "started"]  # fixtures
-
-NOBODY = 65534
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -95,9 +95,8 @@ def test_two_clones_of_a_booted_guest_continue(
         clone.console.wait_for(f"^{following}$", LIMIT_S)
         # A letter may have been on its way out when the parent was paused.
         assert letters(clone)[:2] in (2 * ascii_lowercase)
-        assert clone.memory_files() == [memory]
-        opened = {path.resolve() for path in Path(f"/proc/{clone.pid}/fd").iterdir()}
-        assert clone.config.disk in opened, "the clone has its own disk open, not the one whose path is in the snapshot"
+        assert memory_split(clone.pid, clone.memory_files()).guest_private > 0
+        check_own_disk(clone.pid, clone.config.disk)
     assert memory.read_bytes() == before, "clones never write into the snapshot's memory"
 
 
@@ -129,22 +128,35 @@ def test_a_clone_can_be_snapshotted_again(program: Path, machine: MakeConfig, st
         vm.console.wait_for("^[a-z]$", LIMIT_S)
 
 
-def test_firecracker_needs_no_capability(program: Path, machine: MakeConfig, started: Started, tmp_path: Path) -> None:
-    """Without capabilities, root cannot enter a directory of mode 0700 of another user, such as a home."""
-    os.chown(tmp_path, NOBODY, NOBODY)
-    tmp_path.chmod(0o700)
+def test_firecracker_has_no_rights(
+    program: Path, machine: MakeConfig, started: Started, spec: Spec, tmp_path: Path
+) -> None:
+    """Booted and restored, it is a user of its own without capabilities, and sees nothing of the host but its cell."""
     parent = started(DRIVER.boot(LANE, machine("parent"), kernel=program, boot_args=""))
-    status = Path(f"/proc/{parent.pid}/status").read_text()
-    assert set(re.findall(r"^Cap\w+:\s*(\w+)$", status, re.MULTILINE)) == {"0" * 16}
-    assert "NoNewPrivs:\t1" in status
     parent.console.wait_for("^b$", LIMIT_S)
     parent.pause()
     memory, state = tmp_path / "vm.mem", tmp_path / "vm.snapshot"
     parent.snapshot(memory, state)
-    assert [path.stat().st_mode & 0o777 for path in (memory, state)] == [0o600, 0o600]
+    group = spec.firecracker.memory_group
+    assert (memory.stat().st_uid, memory.stat().st_gid, memory.stat().st_mode & 0o777) == (0, group, 0o640)
+    assert (state.stat().st_uid, state.stat().st_gid, state.stat().st_mode & 0o777) == (0, 0, 0o600)
     clone = started(DRIVER.restore(LANE, machine("clone"), memory=memory, state=state))
     clone.resume()
     clone.console.wait_for("^[a-z]$", LIMIT_S)
+    for vm in (parent, clone):
+        status = Path(f"/proc/{vm.pid}/status").read_text()
+        user = str(vm.config.user)
+        for kind in ("Uid", "Gid"):
+            assert re.findall(rf"^{kind}:(.*)$", status, re.MULTILINE)[0].split() == [user] * 4
+        assert re.findall(r"^Groups:(.*)$", status, re.MULTILINE)[0].split() == [str(group)]
+        assert set(re.findall(r"^Cap\w+:\s*(\w+)$", status, re.MULTILINE)) == {"0" * 16}
+        assert "NoNewPrivs:\t1" in status
+        assert "Seccomp:\t2" in status
+        root = Path(f"/proc/{vm.pid}/root")
+        assert not (root / "etc/passwd").exists()
+        assert not (root / "proc/self").exists()
+        assert {path.name for path in (root / "dev").iterdir()} <= {"null", "urandom", "kvm", "net", "userfaultfd"}
+    assert parent.config.user != clone.config.user
 
 
 def test_error_quotes_firecrackers_own_message(

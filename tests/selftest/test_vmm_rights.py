@@ -16,7 +16,7 @@ import pytest
 from hornet.errors import HostError, VMError
 from hornet.host.proc import is_running
 from hornet.installation import SOURCE
-from hornet.vmm.process import Rights, claimed, open_given, prepare_jail, start_vmm
+from hornet.vmm.process import Rights, claimed, open_given, opened_cell, prepare_jail, start_vmm
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ USER = 1_900_065_000
 TIMEOUT_S = 20
 FILE_BYTES = 1 << 20
 CONFINED = Rights(USER, FILE_BYTES)
-AS_ROOT = Rights(None, FILE_BYTES)
+GROUP = 1_900_065_001
 CAPABILITY_SETS = ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")
 # Says what rights the process has that runs the payload.
 PAYLOAD_RIGHTS = """
@@ -125,14 +125,57 @@ def in_a_group() -> Iterator[None]:
     os.setgroups(before)
 
 
-@pytest.mark.parametrize(("rights", "user"), [(CONFINED, USER), (AS_ROOT, 0)], ids=["QEMU", "Firecracker"])
-def test_a_vmm_has_no_rights(rights: Rights, user: int, in_a_group: None, tmp_path: Path) -> None:
-    with running(rights, tmp_path / "vmm.log") as pid:
-        found = status(pid)
-    assert found["Uid"].split() == found["Gid"].split() == [str(user)] * 4
-    assert found["Groups"] == ""
-    assert {name: int(found[name], 16) for name in CAPABILITY_SETS} == dict.fromkeys(CAPABILITY_SETS, 0)
-    assert found["NoNewPrivs"] == "1"
+@contextmanager
+def in_cell(work: Path, **files: Path) -> Iterator[Rights]:
+    """The rights of Firecracker, with what it sees of its own."""
+    os.chown(work, USER, USER)
+    with opened_cell(work, files) as cell:
+        yield Rights(USER, FILE_BYTES, groups=[GROUP], cell=cell)
+
+
+def test_a_vmm_has_no_rights(in_a_group: None, tmp_path: Path) -> None:
+    with in_cell(tmp_path) as rights:
+        for each, groups in ((CONFINED, []), (rights, [str(GROUP)])):
+            with running(each, tmp_path / "vmm.log") as pid:
+                found = status(pid)
+            assert found["Uid"].split() == found["Gid"].split() == [str(USER)] * 4
+            assert found["Groups"].split() == groups
+            assert {name: int(found[name], 16) for name in CAPABILITY_SETS} == dict.fromkeys(CAPABILITY_SETS, 0)
+            assert found["NoNewPrivs"] == "1"
+
+
+def test_a_cell_shows_its_files_and_nothing_else(tmp_path: Path) -> None:
+    memory, work = tmp_path / "vm.mem", tmp_path / "work"
+    memory.write_text("needle\n")
+    memory.chmod(0o640)
+    os.chown(memory, 0, GROUP)
+    work.mkdir()
+    script = """
+        pwd; cat ../memory; echo x >>../memory; echo mine >written; cat written
+        ls /; ls /dev; ls /vms; ls ..; touch ../x; unshare --user true; cat ../../../../../etc/passwd
+    """
+    with in_cell(work, memory=memory) as rights:
+        said = output_of(script, tmp_path, rights)
+    assert said.count("needle") == said.count("mine") == 1
+    assert "../memory: Read-only file system" in said or "../memory: Permission denied" in said
+    for refused in ("directory '/vms': Permission", "'..': Permission", "touch '../x'", "/etc/passwd: No such file"):
+        assert refused in said, said
+    assert "Operation not permitted" in said, "it made a user namespace"
+    assert (memory.read_text(), (work / "written").stat().st_uid) == ("needle\n", USER)
+
+
+def test_a_cell_leaves_nothing(tmp_path: Path) -> None:
+    """Neither on the host nor, for other VMMs, in the jail."""
+    before = Path("/proc/self/mountinfo").read_text()
+    work = tmp_path / "work"
+    work.mkdir()
+    with in_cell(work) as rights, running(rights, tmp_path / "vmm.log") as pid:
+        assert Path("/proc/self/mountinfo").read_text() == before
+        root = Path(f"/proc/{pid}/root/vms")
+        cells = set(os.listdir(root))
+        with in_cell(work):
+            assert len(os.listdir(root)) == len(cells) + 1
+        assert set(os.listdir(root)) == cells
 
 
 def test_the_payload_that_proves_kvm_has_no_rights() -> None:
@@ -181,8 +224,9 @@ def test_a_vmm_can_make_no_user_namespace(tmp_path: Path) -> None:
 
 def test_vmm_does_not_inherit_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HORNET_TEST_TOKEN", "secret")
-    for rights in (CONFINED, AS_ROOT):
-        assert "secret" not in output_of("env", tmp_path, rights)
+    with in_cell(tmp_path) as rights:
+        for each in (CONFINED, rights):
+            assert "secret" not in output_of("env", tmp_path, each)
 
 
 def test_a_vmm_leaves_no_core_and_fills_no_disk(tmp_path: Path) -> None:
@@ -215,10 +259,9 @@ def test_a_file_is_handed_over_by_name_and_for_reading_only(tmp_path: Path) -> N
     assert secret.read_text() == "needle\n"
 
 
-@pytest.mark.parametrize("rights", [CONFINED, AS_ROOT], ids=["QEMU", "Firecracker"])
-def test_a_missing_vmm_is_named(rights: Rights, tmp_path: Path) -> None:
+def test_a_missing_vmm_is_named(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="no-such-vmm: not found"):
-        start_vmm(["no-such-vmm"], rights, log=tmp_path / "vmm.log")
+        start_vmm(["no-such-vmm"], CONFINED, log=tmp_path / "vmm.log")
 
 
 def test_second_vmm_on_one_disk_is_rejected(tmp_path: Path) -> None:
@@ -240,7 +283,8 @@ def test_second_vmm_on_one_disk_is_rejected(tmp_path: Path) -> None:
 def test_what_a_vmm_writes_is_private(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
-        start_vmm(["touch", "made"], AS_ROOT, log=tmp_path / "vmm.log", directory=tmp_path).wait(TIMEOUT_S)
+        with in_cell(tmp_path) as rights:
+            start_vmm(["touch", "made"], rights, log=tmp_path / "vmm.log").wait(TIMEOUT_S)
     finally:
         os.umask(before)
     assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {"made": 0o600, "vmm.log": 0o600}

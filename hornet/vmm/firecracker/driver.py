@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from hornet.errors import HornetError, VMError
-from hornet.host.file_copy import open_private
 from hornet.host.phases import timed
 from hornet.host.tools import HostTool
 from hornet.spec.firecracker import Firecracker
 from hornet.spec.lane import Lane
 from hornet.vmm.driver import Driver, MachineConfig
 from hornet.vmm.firecracker import program as installed
-from hornet.vmm.firecracker.machine import METRICS_FILE, FirecrackerVM, inherited_path
+from hornet.vmm.firecracker.machine import KERNEL, METRICS_FILE, STATE, FirecrackerVM
 from hornet.vmm.firecracker.requests import Release, boot_requests
-from hornet.vmm.process import open_given
+from hornet.vmm.firecracker.work import share_memory
+from hornet.vmm.process import open_given, prepare_jail
 
 
 class FirecrackerDriver:
@@ -37,8 +37,9 @@ class FirecrackerDriver:
         return [f"Firecracker {version}: {name}: {text} ({remedy})" for name, text in found.items()]
 
     def prepare(self) -> None:
-        """Ask for the version, so that the first VM does not wait for it."""
+        """Ask for the version and build the jail, so that the first VM does not wait for them."""
         installed.version()
+        prepare_jail(cells=True)
 
     def lane_settings(self, lane: Lane, firecracker: Firecracker) -> dict[str, str]:
         """The lane's options: devices, and how memory is backed."""
@@ -46,14 +47,14 @@ class FirecrackerDriver:
 
     def boot(self, lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> FirecrackerVM:
         release = supported(config.firecracker)
+        requests = boot_requests(config, release, kernel=KERNEL, boot_args=boot_args)
         with open_given(kernel) as stream:
-            requests = boot_requests(config, release, kernel=inherited_path(stream), boot_args=boot_args)
-            vm = FirecrackerVM(lane, config, release, [stream])
-            try:
-                for request in requests:
-                    vm.send(request)
-            except HornetError as error:
-                vm.give_up(error)
+            vm = FirecrackerVM(lane, config, release, copied={KERNEL: stream})
+        try:
+            for request in requests:
+                vm.send(request)
+        except HornetError as error:
+            vm.give_up(error)
         return vm
 
     def restore(
@@ -62,13 +63,13 @@ class FirecrackerDriver:
         """See Driver. snapshottable has no effect: every clone can be snapshotted."""
         release = supported(config.firecracker)
         with open_given(memory) as ram, open_given(state) as stream:
-            vm = FirecrackerVM(lane, config, release, [ram, stream])
+            share_memory(memory, config.firecracker.memory_group)
+            vm = FirecrackerVM(lane, config, release, copied={STATE: stream}, memory=memory)
             try:
                 with timed(config.phases_ms, "metrics_ms"):
-                    open_private(config.directory / METRICS_FILE, "xb").close()
                     vm.call("PUT", "/metrics", {"metrics_path": METRICS_FILE})
                 with timed(config.phases_ms, "load_ms"):
-                    vm.load(ram, stream)
+                    vm.load(ram)
             except HornetError as error:
                 vm.give_up(error)
         return vm

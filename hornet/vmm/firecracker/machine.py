@@ -1,28 +1,29 @@
 """A running Firecracker, through its API on a Unix socket (Firecracker: src/firecracker/swagger/firecracker.yaml).
 
-Firecracker writes the path of a VM's disk into its snapshots. Here it runs in the VM's own directory and gets only the
-disk's file name. A clone therefore opens the disk in its own directory, wherever that is. Firecracker opens its tap by
+Firecracker writes the path of a VM's disk into its snapshots. Here it runs in a directory of its own VM (work.py) and
+gets only the disk's file name. A clone therefore opens its own disk, wherever that is. Firecracker opens its tap by
 name, so it runs in the VM's network namespace.
 
-Firecracker also opens guest memory by path. Every clone must open the same file, or they would share no pages. So it
-runs as root, which owns that file, without any capability, and sees the whole host. A guest that compromises it can
-write all files that root owns. Firecracker's own solution, the jailer, is not used yet.
+It runs as the VM's user, without any capability, in a cell (hornet/vmm/cell.py). Every clone must open the same memory
+file, or they would share no pages. So that file has a group which every Firecracker has, and which may only read it.
 """
 
 from __future__ import annotations
 
 import http.client
 import os
-import shutil
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from hornet.errors import HornetError, VMError
 from hornet.foreign_file import parse_json, read_bytes
 from hornet.host.phases import timed
+from hornet.network import netns
+from hornet.network.tap import open_tap
 from hornet.spec.lane import Lane
 from hornet.vmm.api_log import ApiLog
 from hornet.vmm.console import Console
@@ -30,9 +31,10 @@ from hornet.vmm.driver import MachineConfig
 from hornet.vmm.failure import END_TIMEOUT_S, FailureSignal
 from hornet.vmm.firecracker.api import TIMEOUT_S, Api
 from hornet.vmm.firecracker.page_faults import PageFaultServer
-from hornet.vmm.firecracker.program import program
+from hornet.vmm.firecracker.program import binary
 from hornet.vmm.firecracker.requests import DISK, Release, Request, create_request, load_request
-from hornet.vmm.process import Rights, claimed, last_words, log_tail, start_vmm
+from hornet.vmm.firecracker.work import WorkDirectory, share_memory
+from hornet.vmm.process import Rights, claimed, last_words, log_tail, opened_cell, start_vmm
 
 API_SOCKET, PAGES_SOCKET = "api.sock", "pages.sock"
 LOG_FILE = "vmm.log"
@@ -40,23 +42,33 @@ METRICS_FILE = "metrics.json"
 # A line of some KiB for each flush.
 MAX_METRICS_BYTES = 4 << 20
 WRITTEN_MEMORY, WRITTEN_STATE = "written.mem", "written.snapshot"
+# What Firecracker finds in its cell and in its working directory.
+PROGRAM, MEMORY = "firecracker", "vm.mem"
+KERNEL, STATE = "vmlinux", "vm.snapshot"
 START_TIMEOUT_S = 20.0
 # Nothing signals that the socket exists. A start takes several milliseconds, so this adds little error.
 POLL_S = 0.0005
 
 
 class FirecrackerVM:
-    """A running Firecracker. Made by FirecrackerDriver, not directly.
+    """A running Firecracker. Made by FirecrackerDriver, not directly."""
 
-    files: those that it opens through inherited_path(). Without capabilities it can't enter other users' directories.
-    """
-
-    def __init__(self, lane: Lane, config: MachineConfig, release: Release, files: Sequence[BinaryIO]) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        config: MachineConfig,
+        release: Release,
+        *,
+        copied: Mapping[str, BinaryIO],
+        memory: Path | None = None,
+    ) -> None:
+        """copied: files of which it gets a copy, by their names there; memory: a snapshot's memory file."""
         self.lane = lane
         self.config = config
         self.release = release
         self._log = config.directory / LOG_FILE
-        self._memory: list[Path] = []
+        self._stack = ExitStack()
+        self._mapped: list[Path] = []
         self._pages: PageFaultServer | None = None
         self._resumed_by_load = False
         self.failure = FailureSignal(config.name)
@@ -65,18 +77,12 @@ class FirecrackerVM:
             # Firecracker reads standard input only if it is a terminal or a pipe.
             typed_fd, keyboard_fd = os.pipe()
             keyboard = os.fdopen(keyboard_fd, "wb", buffering=0)
-            argv = [program().name, "--api-sock", API_SOCKET, "--id", config.name]
-            argv += ["--log-path", LOG_FILE, "--level", "Warn"]
-            with serial_theirs, os.fdopen(typed_fd), claimed(config.disk) as disk_fd:
-                self._process = start_vmm(
-                    argv,
-                    Rights(None, config.largest_file_bytes),
-                    log=self._log,
-                    pass_fds=[disk_fd, *(file.fileno() for file in files)],
-                    stdio=(typed_fd, serial_theirs.fileno()),
-                    directory=config.directory,
-                    namespace=config.card.namespace if config.card else None,
-                )
+            try:
+                with serial_theirs, os.fdopen(typed_fd), claimed(config.disk) as disk_fd:
+                    self._start(copied, memory, [disk_fd], (typed_fd, serial_theirs.fileno()))
+            except BaseException:
+                self._stack.close()
+                raise
             self.pid = self.failure.pid = self._process.pid
             self.console = Console(
                 config.directory / "console.log", serial_end, self.failure, keyboard, on_end=self._note_exit
@@ -86,6 +92,34 @@ class FirecrackerVM:
                 self._api = Api(self._connect())
             except HornetError as error:
                 self.give_up(error)
+
+    def _start(
+        self, copied: Mapping[str, BinaryIO], memory: Path | None, pass_fds: list[int], stdio: tuple[int, int]
+    ) -> None:
+        config = self.config
+        try:
+            self._work = WorkDirectory(config)
+            for name in (LOG_FILE, METRICS_FILE):
+                self._work.lend_empty(name)
+            for name, stream in copied.items():
+                self._work.copy_in(stream, name)
+        except OSError as error:
+            raise VMError(f"{config.directory}: can't be written: {error.strerror}", "free space there") from error
+        if card := config.card:
+            os.close(netns.enter(card.namespace, lambda: open_tap(card.tap, owner=config.user)))
+        files = {PROGRAM: binary()} | ({MEMORY: memory} if memory else {})
+        self._cell = self._stack.enter_context(opened_cell(self._work.path, files))
+        group = config.firecracker.memory_group
+        argv = [self._cell.path(PROGRAM), "--api-sock", API_SOCKET, "--id", config.name]
+        argv += ["--log-path", LOG_FILE, "--level", "Warn"]
+        self._process = start_vmm(
+            argv,
+            Rights(config.user, config.largest_file_bytes, groups=[group], cell=self._cell),
+            log=self._log,
+            pass_fds=pass_fds,
+            stdio=stdio,
+            namespace=card.namespace if card else None,
+        )
 
     def pause(self) -> None:
         self.call("PATCH", "/vm", {"state": "Paused"})
@@ -101,36 +135,39 @@ class FirecrackerVM:
 
         diff: only the pages that were written since the last snapshot or since the load; see diff.merge().
         """
-        # Firecracker writes into the VM's own directory, its working directory, which it can always reach.
         self.send(create_request(self.release, memory=WRITTEN_MEMORY, state=WRITTEN_STATE, diff=diff))
         try:
-            shutil.move(self.config.directory / WRITTEN_MEMORY, memory)
-            shutil.move(self.config.directory / WRITTEN_STATE, state)
+            self._work.take_out(WRITTEN_MEMORY, memory)
+            self._work.take_out(WRITTEN_STATE, state)
         except OSError as error:
             raise VMError(f"{memory.parent}: can't be written: {error.strerror}", "free space there") from error
+        # Now, because the snapshot's files must not change once they are sealed.
+        share_memory(memory, self.config.firecracker.memory_group)
 
-    def load(self, memory: BinaryIO, state: BinaryIO) -> None:
+    def load(self, memory: BinaryIO) -> None:
         """Load memory and device state. The VM is paused afterwards, except with the option resume_in_load.
 
         Memory is mapped private or, with the backend Uffd, served page by page.
         """
         options = self.release.options
         if options.memory_backend == "Uffd":
+            backend = PAGES_SOCKET
             self._pages = PageFaultServer(
-                self.config.directory,
+                self._work.path,
                 PAGES_SOCKET,
                 memory,
                 lambda problem: self.failure.set(f"lost the server of its memory: {problem}"),
             )
-            backend = PAGES_SOCKET
+            self._work.give(self._work.path / PAGES_SOCKET)
         else:
-            backend = inherited_path(memory)
-            self._memory = [Path(memory.name)]
-        self.send(load_request(self.config, self.release, backend=backend, state=inherited_path(state)))
+            backend = self._cell.path(MEMORY)
+            self._mapped = [self._cell.mapped_path(MEMORY)]
+        self.send(load_request(self.config, self.release, backend=backend, state=STATE))
         self._resumed_by_load = options.resume_in_load
 
     def exchange_disk(self, name: str) -> None:
         """Make the guest use another file of the VM's directory as its disk; between load and resume, for example."""
+        self._work.lend(self.config.directory / name)
         self.call("PATCH", f"/drives/{DISK}", {"drive_id": DISK, "path_on_host": name})
 
     def set_balloon(self, taken_mib: int) -> None:
@@ -167,7 +204,7 @@ class FirecrackerVM:
         return latency_us / 1000
 
     def memory_files(self) -> list[Path]:
-        return self._memory
+        return self._mapped
 
     def _note_exit(self, console: Console) -> None:
         self.failure.note_exit(self._process, lambda: last_words(console, self._log))
@@ -187,6 +224,7 @@ class FirecrackerVM:
             self._api.close()
         self._api_log.close()
         self.console.close()
+        self._stack.close()
 
     def send(self, request: Request) -> None:
         """One request to the API. Raises VMError."""
@@ -223,7 +261,7 @@ class FirecrackerVM:
         """Connect to the API as soon as it listens."""
         deadline_s = time.monotonic() + START_TIMEOUT_S
         # Through a descriptor, because the path of a Unix socket may have at most 107 bytes.
-        directory_fd = os.open(self.config.directory, os.O_PATH | os.O_DIRECTORY)
+        directory_fd = os.open(self._work.path, os.O_PATH | os.O_DIRECTORY)
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(TIMEOUT_S)
         try:
@@ -245,8 +283,3 @@ class FirecrackerVM:
                     time.sleep(POLL_S)
         finally:
             os.close(directory_fd)
-
-
-def inherited_path(file: BinaryIO) -> str:
-    """The path under which a process opens a file whose descriptor it inherited."""
-    return f"/proc/self/fd/{file.fileno()}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -26,6 +27,14 @@ def use(path: Path) -> None:
     if not os.access(path, os.X_OK) or not path.is_file():
         raise HostError(f"--firecracker {path}: no program that can be run", "name a release binary of Firecracker")
     os.environ[VARIABLE] = str(path.resolve())
+
+
+def binary() -> Path:
+    """The file of the program. Raises HostError if it is missing."""
+    name = program().name
+    if not (found := shutil.which(name)):
+        raise HostError(f"{name}: not found on PATH", "hornetos firecracker install fetches a release")
+    return Path(found).resolve()
 
 
 def version() -> str:
