@@ -11,7 +11,8 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -143,16 +144,34 @@ def unshare(name: str) -> None:
     _check(code, f"namespace {name}: unshare")
 
 
-def move_to(name: str) -> None:
-    """Move the calling thread into a named namespace. Raises NetworkError if it does not exist."""
+@contextmanager
+def opened(name: str) -> Iterator[int]:
+    """A descriptor of a namespace. Raises NetworkError if it does not exist."""
     try:
         fd = os.open(RUN_NETNS / name, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         raise NetworkError(f"namespace {name}: does not exist", "look at `ip netns list`") from None
     try:
-        _check(_libc.setns(fd, CLONE_NEWNET), f"namespace {name}: setns")
+        yield fd
     finally:
         os.close(fd)
+
+
+def move_to(name: str) -> None:
+    """Move the calling thread into a named namespace. Raises NetworkError if it does not exist."""
+    with opened(name) as fd:
+        _check(_libc.setns(fd, CLONE_NEWNET), f"namespace {name}: setns")
+
+
+@contextmanager
+def visiting(fd: int) -> Iterator[None]:
+    """Let the calling thread be in another namespace for a while. Raises NetworkError."""
+    with Path(OWN).open("rb") as own:
+        _check(_libc.setns(fd, CLONE_NEWNET), "setns")
+        try:
+            yield
+        finally:
+            _check(_libc.setns(own.fileno(), CLONE_NEWNET), "setns")
 
 
 def bind(name: str) -> None:

@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from hornet.errors import HostError, VMError
 from hornet.host.file_copy import OTHERS, open_private
-from hornet.network.netns import RUN_NETNS
+from hornet.network import netns
 from hornet.vmm import inherited, instructions
 from hornet.vmm.cell import Cell, prepare_cells
 from hornet.vmm.console import Console
@@ -73,8 +73,7 @@ def start_vmm(
     command = [_seen_in_jail("prlimit"), *limits, _seen_in_jail("setpriv"), *user, *WITHOUT_RIGHTS, program, *argv[1:]]
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
     if rights.cell:
-        network = [f"--net={RUN_NETNS / namespace}"] if namespace else []
-        command = ["nsenter", *network, *rights.cell.entered_by, "--", *command]
+        command = ["nsenter", *rights.cell.entered_by, "--", *command]
     else:
         environment |= inherited.environment(rights.files)
 
@@ -90,9 +89,18 @@ def start_vmm(
             umask=OTHERS,
         )
 
+    def spawn_in_namespace(fd: int) -> subprocess.Popen[bytes]:
+        with netns.visiting(fd):
+            return spawn()
+
     with open_private(log, "ab") as sink:
+        thread = _spawner(cells=bool(rights.cell))
         try:
-            return _spawner(cells=bool(rights.cell)).submit(spawn).result()
+            if not namespace:
+                return thread.submit(spawn).result()
+            # By a descriptor: the thread's mount namespace need not show namespaces that are younger than itself.
+            with netns.opened(namespace) as fd:
+                return thread.submit(spawn_in_namespace, fd).result()
         except FileNotFoundError as error:
             raise HostError(f"{error.filename}: not found", "install the package util-linux") from error
 
