@@ -49,20 +49,24 @@ def build_jail(devices: Iterable[Path], directory: Path) -> None:
     chroot(2). Devices that the host lacks are left out. Raises HostError without the necessary privileges.
     """
     _build()
-    try:
-        for device in filter(Path.exists, devices):
-            inside = _inside(device)
-            os.mknod(inside, stat.S_IFCHR, device.stat().st_rdev)
-            inside.chmod(0o666)
-    except OSError as error:
-        raise HostError(
-            f"can't confine VMMs: making {inside}: {error.strerror}", "run as root, with CAP_MKNOD"
-        ) from error
+    for device in filter(Path.exists, devices):
+        _make_node(device)
     place = _inside(directory)
     place.mkdir()
     _mount("none", ROOT, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID)
     # Its own file system, because directories are made in it later. Nobody but root can list it.
     _mount("tmpfs", place, MS_NOSUID | MS_NODEV, kind="tmpfs", options="mode=0711,size=4m")
+
+
+def _make_node(device: Path) -> None:
+    inside = _inside(device)
+    try:
+        os.mknod(inside, stat.S_IFCHR, device.stat().st_rdev)
+        inside.chmod(0o666)
+    except PermissionError:
+        # In a user namespace, as of many containers. The host's own node then, which may not be for everybody.
+        inside.touch()
+        _mount(str(device), inside, MS_BIND)
 
 
 def show(source: Path, target: Path, *, writable: bool) -> None:
