@@ -51,7 +51,7 @@ def test_memory_of_clones(
     if state == "worked":
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda vm: work(vm, spec), clones))
-    splits = [memory_split(vm.vmm.pid, [bundle.memory]).parts_mb for vm in clones]
+    splits = [memory_split(vm.vmm.pid, [bundle.memory, *vm.vmm.memory_files()]).parts_mb for vm in clones]
     measured = record_runs(METRIC, splits, subject=restored_subject, clones=len(clones), state=state)
     fitting = Footprint.of_record(measured).vms_in(spec.capacity.available_mb)
     record(DENSITY_METRIC, fitting, lane=lane, dimensions={"state": state})
