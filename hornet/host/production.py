@@ -39,10 +39,8 @@ def production_findings(
 
 
 def _applies(rule: HostRule, root: Path) -> bool:
-    if rule.only_if_file is None or rule.only_if is None:
-        return True
-    text = _read(root / rule.only_if_file)
-    return text is not None and re.search(rule.only_if, text, re.MULTILINE) is not None
+    texts = {pattern: _read(root / file) for file, pattern in rule.only_if.items()}
+    return all(text is not None and re.search(pattern, text, re.MULTILINE) for pattern, text in texts.items())
 
 
 def _rule(name: str, rule: HostRule, root: Path) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from hornet.spec.types import Line, Pattern, Table
 
@@ -20,13 +20,6 @@ class HostRule(Table):
     pattern: Pattern
     wanted: Line
     absent: Literal["fine", "unknown"]
-    only_if_file: HostFile | None = None
-    only_if: Pattern | None = None
+    only_if: dict[HostFile, Pattern] = {}
     why: Line
     change: Line
-
-    @model_validator(mode="after")
-    def _whole_condition(self) -> HostRule:
-        if (self.only_if_file is None) != (self.only_if is None):
-            raise ValueError("expected only_if_file and only_if together, or neither")
-        return self

@@ -22,14 +22,14 @@ SETTINGS = {
     "ksm": ("sys/kernel/mm/ksm/run", "0\n", "1\n"),
     "swap": ("proc/swaps", SWAPS, f"{SWAPS}/dev/sda2 partition 1048572 0 -2\n"),
     "mitigations": (f"{CPUS}/vulnerabilities/mds", "Mitigation: Clear CPU buffers\n", "Vulnerable; SMT on\n"),
-    "nx_huge_pages": ("sys/module/kvm/parameters/nx_huge_pages", "never\n", "Y\n"),
+    "nx_huge_pages": ("sys/module/kvm/parameters/nx_huge_pages", "never\n", "N\n"),
     "favordynmods": ("proc/mounts", f"{CGROUP},favordynmods 0 0\n", f"proc /proc proc rw 0 0\n{CGROUP} 0 0\n"),
     "transparent_huge_pages": (
         "sys/kernel/mm/transparent_hugepage/enabled",
         "always [madvise] never\n",
         "[always] madvise never\n",
     ),
-    "console": ("proc/sys/kernel/printk", "4\t4\t1\t7\n", "7\t4\t1\t7\n"),
+    "console": ("proc/sys/kernel/printk", "1\t4\t1\t7\n", "4\t4\t1\t7\n"),
     "governor": (f"{CPUS}/cpu1/cpufreq/scaling_governor", "performance\n", "powersave\n"),
     "turbo_intel": (f"{CPUS}/intel_pstate/no_turbo", "1\n", "0\n"),
     "turbo_boost": (f"{CPUS}/cpufreq/boost", "0\n", "1\n"),
@@ -105,6 +105,19 @@ def test_huge_pages_of_code_may_be_split_on_a_processor_that_needs_it(good_host:
     write(good_host, f"{CPUS}/vulnerabilities/itlb_multihit", "KVM: Mitigation: Split huge pages\n")
     write(good_host, SETTINGS["nx_huge_pages"][0], "Y\n")
     assert "nx_huge_pages" not in findings(good_host)
+
+
+def test_a_kernel_that_moves_threads_quickly_needs_no_remedy_for_it(good_host: Path) -> None:
+    write(good_host, "proc/sys/kernel/osrelease", "5.10.0-30-amd64\n")
+    write(good_host, SETTINGS["nx_huge_pages"][0], "N\n")
+    assert findings(good_host).keys().isdisjoint({"nx_huge_pages", "favordynmods"})
+    write(good_host, "proc/sys/kernel/osrelease", "6.18.2\n")
+    assert findings(good_host).keys() & {"nx_huge_pages", "favordynmods"} == {"favordynmods"}
+
+
+def test_cgroup_v1_may_have_favordynmods_too(good_host: Path) -> None:
+    write(good_host, "proc/mounts", "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu,favordynmods 0 0\n")
+    assert findings(good_host)["favordynmods"].fine is True
 
 
 def test_one_wrong_processor_is_named(good_host: Path) -> None:
