@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hornet.errors import VMError
@@ -19,20 +20,28 @@ from hornet.vmm.failure import VMFailedError
 SEED_BYTES = 32
 # This file exists in a guest whose half runs.
 AGENT_FILE = "/run/hornetos/agent.pid"
+# It waited too long for the line, or thought so: a clock that jumps at a restore ends its wait, even within the line.
+THAWED = "hornetos: thawed"
 
 
 @dataclass(frozen=True)
 class ConsoleCommand:
-    """A command that was sent to the guest."""
+    """A command that was sent to the guest. resend: sends it once more, with the present values."""
 
     console: Console
     verb: str
     answer: str
+    resend: Callable[[], None] | None = None
 
     def wait(self, timeout_s: float) -> None:
         """Wait until the guest reports that it is done. Raises VMError if it does not."""
         try:
-            self.console.wait_for(self.answer, timeout_s)
+            if not self.resend:
+                self.console.wait_for(self.answer, timeout_s)
+            elif self.console.wait_for(f"{self.answer}|{THAWED}", timeout_s)[0] == THAWED:
+                # The guest may have got the line after all; then it ignores this one.
+                self.resend()
+                self.console.wait_for(self.answer, timeout_s)
         except VMFailedError:
             raise
         except VMError as error:
@@ -45,16 +54,30 @@ class ConsoleCommand:
 
 def freeze(console: Console) -> ConsoleCommand:
     """Tell the guest to freeze all its processes. Raises VMError."""
-    return _order(console, "freeze", "frozen")
+    token = _new_token()
+    _send(console, "freeze", token)
+    return ConsoleCommand(console, "freeze", _answer("frozen", token))
 
 
 def refresh(console: Console) -> ConsoleCommand:
     """Send the guest the time and a new seed; it then thaws its processes. Raises VMError."""
-    return _order(console, "refresh", "refreshed", f"{time.time():.9f}", secrets.token_hex(SEED_BYTES))
+    token = _new_token()
+
+    def send() -> None:
+        _send(console, "refresh", token, f"{time.time():.9f}", secrets.token_hex(SEED_BYTES))
+
+    send()
+    return ConsoleCommand(console, "refresh", _answer("refreshed", token), send)
 
 
-def _order(console: Console, verb: str, done: str, *values: str) -> ConsoleCommand:
-    token = secrets.token_hex(4)
-    console.send(f"{' '.join(('hornetos', verb, token, *values))}\n")
+def _new_token() -> str:
+    return secrets.token_hex(4)
+
+
+def _send(console: Console, verb: str, *words: str) -> None:
+    console.send(f"{' '.join(('hornetos', verb, *words))}\n")
+
+
+def _answer(done: str, token: str) -> str:
     # Not only at the start of a line: text that was being printed at the snapshot comes first.
-    return ConsoleCommand(console, verb, f"hornetos: {done} {token}")
+    return f"hornetos: {done} {token}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,20 @@ def test_restored_guest_gets_the_time_and_a_seed(line: tuple[Console, socket.soc
     guest.sendall(b"half a linehornetos: refreshed " + token.encode() + b"\r")
     guest.sendall(b"\n")
     order.wait(TIMEOUT_S)
+
+
+def test_a_guest_that_thawed_by_itself_is_told_again(line: tuple[Console, socket.socket]) -> None:
+    console, guest = line
+    order = refresh(console)
+    first = guest.recv(4096).decode().split()
+    guest.sendall(b"hornetos: thawed\r\n")
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(order.wait, TIMEOUT_S)
+        second = guest.recv(4096).decode().split()
+        guest.sendall(b"hornetos: refreshed " + second[2].encode() + b"\r\n")
+        waiting.result()
+    assert second[:3] == first[:3], "by the token the guest knows that it is the same command"
+    assert float(second[3]) > float(first[3]), "the time is the present one"
 
 
 def test_two_seeds_differ(line: tuple[Console, socket.socket]) -> None:
