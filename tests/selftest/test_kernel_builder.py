@@ -66,6 +66,7 @@ def test_a_kernel_is_built_once_and_the_same_elsewhere(workspace: Workspace, tmp
         "build.log",
         "config",
         "inputs.json",
+        "sbom.cdx.json",
         "vmlinux",
     ]
     assert not (tree / ".config").exists(), "the original tree is left alone"
