@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,12 +54,12 @@ def extract_packages(
 
     Writes CONTENTS_FILE into `work`. Raises BuildError if the mirror can't be reached or a package does not exist.
     """
-    listing = work / "packages.txt"
+    listing, contents = work / "packages.txt", work / CONTENTS_FILE
     argv = [
         *("mmdebstrap", "--mode=root", "--variant=extract", TRUST, f"--include={','.join(packages)}"),
         *("--architectures=amd64", "--aptopt=Acquire::Retries 3", "--aptopt=Acquire::http::Timeout 60"),
-        f'--extract-hook=cd "$1/var/cache/apt/archives" && ls *.deb > "{listing}"',
-        f'--extract-hook=cd "$1/var/cache/apt/archives" && ({LIST_CONTENTS}) > "{work / CONTENTS_FILE}"',
+        f'--extract-hook=cd "$1/var/cache/apt/archives" && ls *.deb > {shlex.quote(str(listing))}',
+        f'--extract-hook=cd "$1/var/cache/apt/archives" && ({LIST_CONTENTS}) > {shlex.quote(str(contents))}',
         *(debian.suite, str(tree), *apt_sources(debian)),
     ]
     progress.update(f"{len(packages)} packages of {debian.suite}")

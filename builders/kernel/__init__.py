@@ -14,6 +14,7 @@ from typing import Any
 from builders.kernel.bill import kernel_bill
 from builders.kernel.configure import configure, fragment
 from builders.kernel.elf import check_loadable, strip_padding
+from builders.kernel.make import make
 from builders.kernel.source import Source, find_source
 from builders.toolchain import toolchain
 from hornet.errors import HostError
@@ -120,11 +121,11 @@ def _build(spec: Spec, workspace: Workspace, source: Source, work: Path, progres
         for patch in sorted(PATCHES.glob("*.patch")):
             words: list[str | Path] = ["patch", "-p1", "--forward", "--no-backup-if-mismatch", "-i", patch]
             run(words, cwd=tree, timeout_s=STEP_TIMEOUT_S, log=log, hint=f"adapt {patch} to this kernel version")
-    make = partial(_make, spec, workspace, tree, log)
+    make_here = partial(_make, spec, workspace, tree, log)
     with progress.step("kernel", "configuring"):
-        config = configure(tree, spec.kernel, spec.machine.boot_args, make)
+        config = configure(tree, spec.kernel, spec.machine.boot_args, make_here)
     with progress.step("kernel", f"compiling Linux {config.version} (log: {log})"):
-        make(
+        make_here(
             f"-j{len(os.sched_getaffinity(0))}",
             "vmlinux",
             on_line=CompileProgress(progress, expected_objects(workspace)),
@@ -152,9 +153,9 @@ def _make(spec: Spec, workspace: Workspace, tree: Path, log: Path, *words: str, 
         **cache_environment(workspace),
         "MAKEFLAGS": "",
     }
-    return run(
-        ["make", "ARCH=x86_64", "CC=ccache gcc", "HOSTCC=ccache gcc", *words],
-        cwd=tree,
+    return make(
+        tree,
+        *("ARCH=x86_64", "CC=ccache gcc", "HOSTCC=ccache gcc", *words),
         env=fixed,
         log=log,
         timeout_s=BUILD_TIMEOUT_S,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from builders.apt.packages import extract_packages
 from builders.download import DOWNLOAD_TIMEOUT_S, download
+from builders.kernel.make import make
 from hornet.errors import BuildError, CommandError, SpecError
 from hornet.foreign_file import read_text
 from hornet.host.artifact_store import file_sha256
@@ -140,7 +141,7 @@ def _local_tree(tree: Path, progress: Progress) -> Source:
 
     def unpack(directory: Path, log: Path) -> None:
         shutil.copytree(tree, directory, symlinks=True, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".git"))
-        run(["make", "mrproper"], cwd=directory, timeout_s=UNPACK_TIMEOUT_S, log=log)
+        make(directory, "mrproper", timeout_s=UNPACK_TIMEOUT_S, log=log)
 
     return Source({"tree_sha256": digest}, unpack)
 

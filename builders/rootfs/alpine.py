@@ -113,12 +113,13 @@ def _apk_add(alpine: Alpine, base: Path, packages: list[str], tree: Path, log: P
     repositories_file = tree.with_name("repositories")
     repositories_file.write_text("".join(repositories))
     argv: list[str | Path] = [
-        *(loader, "--library-path", f"{base}/lib:{base}/usr/lib", base / "sbin/apk"),
+        # Relative to `base`: the loader would split an absolute path at a colon.
+        *(loader, "--library-path", "lib:usr/lib", base / "sbin/apk"),
         *("--root", tree, "--arch", ARCHITECTURE, "--keys-dir", keys, "--repositories-file", repositories_file),
         *("--no-progress", "--no-cache", "--update-cache", "--initdb", "add", *packages),
     ]
     try:
-        run(argv, timeout_s=APK_TIMEOUT_S, log=log, on_line=progress.update)
+        run(argv, cwd=base, timeout_s=APK_TIMEOUT_S, log=log, on_line=progress.update)
     except HornetError as error:
         raise BuildError(error.message, ALPINE_HINT) from error
     # The image keeps the mirror's address, so that `apk upgrade` works in it (guide: SOP 1).

@@ -75,8 +75,9 @@ def _replace(library: Path, symbols: Sequence[Symbol], body: str, work: Path, li
     flags = ["-shared", "-nostdlib", "-Wl,--build-id=none", f"-Wl,-soname,{library.name}"]
     # Do not resolve the dependencies of the linked library here.
     flags += ["-Wl,--allow-shlib-undefined", "-Wl,--no-as-needed"]
-    flags += [f"-Wl,--version-script={script}"] if "" not in nodes else []
-    run(["gcc", *flags, "-o", output, source, *linked], timeout_s=60)
+    flags += [f"-Wl,--version-script={script.name}"] if "" not in nodes else []
+    # In `work`, because -Wl would split a path at a comma.
+    run(["gcc", *flags, "-o", output, source, *linked], cwd=work, timeout_s=60)
     run(["strip", "--strip-unneeded", output], timeout_s=60)
     library.resolve().unlink()
     library.unlink(missing_ok=True)

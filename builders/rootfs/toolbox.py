@@ -10,13 +10,11 @@ from builders.apt.packages import PACKAGES_MODULE, VERSIONS_FILE, extract_packag
 from builders.apt.sources import suites
 from hornet.errors import BuildError
 from hornet.host.artifact_store import Store, file_sha256
+from hornet.host.own_loader import PROGRAM_DIRECTORIES, own_loader
 from hornet.host.proc import run
 from hornet.host.progress import Progress
 from hornet.spec.model import Spec
 
-LIBRARIES = "usr/lib/x86_64-linux-gnu"
-LOADER = f"{LIBRARIES}/ld-linux-x86-64.so.2"
-PROGRAM_DIRECTORIES = ("usr/sbin", "usr/bin")
 TIMEOUT_S = 300
 
 
@@ -38,8 +36,7 @@ class Toolbox:
         )
         if program is None:
             raise BuildError(f"{self.tree} has no {tool}", "add its package to rootfs.toolbox in spec/builders.toml")
-        loader: list[str | Path] = [self.tree / LOADER, "--library-path", self.tree / LIBRARIES, program]
-        return run([*loader, *args], timeout_s=TIMEOUT_S, cwd=cwd, env=env).output
+        return run([*own_loader(self.tree, program), *args], timeout_s=TIMEOUT_S, cwd=cwd, env=env).output
 
 
 def build_toolbox(spec: Spec, store: Store, progress: Progress) -> Toolbox:

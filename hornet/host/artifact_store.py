@@ -19,7 +19,6 @@ from filelock import FileLock
 from hornet.errors import BuildError
 from hornet.foreign_file import ForeignFileError, MissingFileError, open_foreign, read_json
 from hornet.host.artifact_parts import difference, parts_of
-from hornet.host.conditions import require_no_blanks
 from hornet.host.durable import put_in_place
 from hornet.host.in_use import hold, release
 from hornet.host.owned import MARK, remove_abandoned, work_directory
@@ -90,7 +89,6 @@ class Store:
             if self._is_intact(final, inputs):
                 self._use(final)
                 return final
-            require_no_blanks(self.workspace.root)
             for check in BEFORE_BUILD:
                 check(self.workspace, kind, inputs)
             with work_directory(parent, final.name) as work:

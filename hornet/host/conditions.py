@@ -41,15 +41,6 @@ def require_architecture() -> None:
         )
 
 
-def require_no_blanks(home: Path) -> None:
-    """Raises HostError for a HORNET_HOME in which the kernel's make refuses to work."""
-    if re.search(r"[\s:]", str(home)):
-        raise HostError(
-            f"HORNET_HOME={home}: contains a blank or a colon, and Linux cannot be compiled in such a directory",
-            "set HORNET_HOME to a directory without, or bind-mount it: mount --bind",
-        )
-
-
 def forwarding_obstacle() -> str:
     """Why ip_forward is disabled and cannot be enabled here; "" if it is enabled or can be."""
     try:

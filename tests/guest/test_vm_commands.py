@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from hornet.host.file_copy import clone_file
 from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
 from hornet.network import netns
@@ -54,6 +55,17 @@ def enter_and_end(printed: str, workspace: Workspace, command: str) -> str:
 def test_restored_vm_stays_until_it_is_ended(bundle: Bundle, workspace: Workspace) -> None:
     hornetos = workspace.command_line
     assert "uid=0" in enter_and_end(shell(f"{hornetos} vm restore {bundle.directory}"), workspace, "id")
+
+
+@pytest.mark.parametrize("name", ["my home", "a:b,c", "it's $HOME"])
+def test_snapshot_in_an_odd_home_is_restored(name: str, bundle: Bundle, workspace: Workspace, tmp_path: Path) -> None:
+    """A space, a colon and a comma mean something to shells, mounts and QEMU's options."""
+    home = Workspace(tmp_path / name)
+    shutil.copytree(workspace.keys, home.directory() / "keys")
+    for source in bundle.directory.iterdir():
+        clone_file(source, home.directory("snapshots", "odd") / source.name)
+    printed = shell(f"{home.command_line} vm restore odd")
+    assert "uid=0" in enter_and_end(printed, home, "id")
 
 
 def test_vms_of_failed_tests_outlive_the_run(bundle: Bundle, workspace: Workspace, tmp_path: Path) -> None:

@@ -16,9 +16,7 @@ import pytest
 
 from hornet.errors import HostError, NetworkError
 from hornet.host import conditions
-from hornet.host.artifact_store import Store
 from hornet.host.file_copy import clone_file
-from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
 from hornet.network import HostNet, netns
 from hornet.network.sysctl import set_sysctl
@@ -142,13 +140,6 @@ def test_relative_home_is_the_same_for_programs_that_are_started(tmp_path: Path)
     argv = [sys.executable, "-c", code]
     done = subprocess.run(argv, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == str(tmp_path / "my/home")
-
-
-def test_build_in_a_home_with_a_blank_is_refused_before_it_starts(tmp_path: Path) -> None:
-    started: list[Path] = []
-    with pytest.raises(HostError, match=r"my home: contains a blank"):
-        Store(Workspace(tmp_path / "my home")).get_or_build("kernel", {"a": 1}, started.append)
-    assert not started
 
 
 # --- The machine ------------------------------------------------------------------------------------------------------

@@ -38,7 +38,6 @@ GOOD: dict[str, Any] = {
     "architecture": "x86_64",
     "home": "/opt/swarm",
     "home_file_system": "ext4",
-    "builds_in_home": True,
     "forwarding": "works",
     "loop_devices": "work",
     "swap_mb": 0,
@@ -79,7 +78,6 @@ def test_each_missing_tool_is_named_with_its_package(tool: str) -> None:
         ({"tun": False}, "/dev/net/tun"),
         ({"architecture": "aarch64"}, "this machine is aarch64, expected x86_64"),
         ({"forwarding": "ip_forward is not 1 and cannot be set: Read-only file system"}, "--sysctl"),
-        ({"builds_in_home": False, "home": "/my home"}, "HORNET_HOME=/my home"),
     ],
 )
 def test_each_missing_right_or_device_is_named(facts: dict[str, Any], named: str) -> None:

@@ -141,7 +141,7 @@ def _fact_samples(spec: Spec) -> list[Sample]:
     taken = partial(balloon.Balloon, 64, 246_188)
     lanes = [LaneState("qemu/tcg", True, "works")]
     host = {"root": True, "cap_net_admin": True, "tun": True, "tools": {"nft": "1"}, "packages": {"nft": "nftables"}}
-    host |= {"architecture": "x86_64", "forwarding": "works", "builds_in_home": True, "home": "/opt/swarm"}
+    host |= {"architecture": "x86_64", "forwarding": "works", "home": "/opt/swarm"}
     return [
         sample(boot.line_problems, (spec.boot, "all is well"), {"matches": (spec.boot, "Kernel panic - not syncing")}),
         sample(

@@ -84,6 +84,9 @@ def kernel_with(text: str) -> bytes:
 
 MAKEFILE = """\
 # A kernel tree that answers as the real one does to the builder's calls.
+ifneq ($(words $(subst :, ,$(CURDIR))), 1)
+$(error source directory cannot contain spaces or colons)
+endif
 CFLAGS = -O1 -ffreestanding -nostdlib -static -no-pie -fcf-protection=none
 allnoconfig:
 \t{ echo '# Linux/x86_64 6.1.99 Kernel Configuration'; grep -v 'CONFIG_DROPPED=' $(KCONFIG_ALLCONFIG); } > .config

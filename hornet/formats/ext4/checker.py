@@ -12,13 +12,13 @@ from pathlib import Path
 
 from hornet.formats.ext4.features import as_text
 from hornet.host.environment import FIXED_LOCALE
+from hornet.host.own_loader import own_loader
 from hornet.host.workspace import Workspace
 
 # The suite's own toolbox of the distribution from which images are built (builders/rootfs/toolbox.py).
 TOOLBOXES = "toolbox"
 _ARTIFACT = re.compile(r"[0-9a-f]{16}")
-_LIBRARIES = "usr/lib/x86_64-linux-gnu"
-_PROGRAM, _LOADER = "usr/sbin/e2fsck", f"{_LIBRARIES}/ld-linux-x86-64.so.2"
+_PROGRAM = "usr/sbin/e2fsck"
 _VERSION = re.compile(r"(\d{1,5})\.(\d{1,5})(?:\.(\d{1,5}))?")
 # The sandbox's PATH: another e2fsck of this host is not visible there.
 _PATH = "/usr/sbin:/usr/bin"
@@ -66,8 +66,7 @@ def _toolboxes(parent: Path) -> Iterator[E2fsck]:
             version = parse_version(str(json.loads(listing.read_text())["e2fsprogs"]))
         except (OSError, ValueError, LookupError, TypeError):
             continue
-        command = (str(tree / _LOADER), "--library-path", str(tree / _LIBRARIES), str(tree / _PROGRAM))
-        yield E2fsck(command, version, tree)
+        yield E2fsck(tuple(own_loader(tree, tree / _PROGRAM)), version, tree)
 
 
 def parse_version(text: str) -> tuple[int, ...]:
