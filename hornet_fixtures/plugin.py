@@ -14,7 +14,7 @@ from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.vm.evidence import ALL
 from hornet.vm.leftovers import remove_leftovers
-from hornet_fixtures import debugging, ending, evidence, files_only, narrowing, outcomes, vm_users
+from hornet_fixtures import debugging, ending, evidence, files_only, narrowing, noise, outcomes, vm_users
 from hornet_fixtures.clones import lineage, lineage_future, lineage_workspace, parent_future
 from hornet_fixtures.debugging import pytest_cmdline_main
 from hornet_fixtures.diagnostics import (
@@ -184,6 +184,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(ending)
     config.pluginmanager.register(outcomes)
     config.pluginmanager.register(narrowing)
+    config.pluginmanager.register(noise)
     config.pluginmanager.register(files_only)
     config.pluginmanager.register(vm_users)
     config.pluginmanager.register(evidence)

@@ -32,6 +32,7 @@ from hornet.snapshot.bundle import UNSEALED_WARNING
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vmm.registry import vmm_programs
+from hornet_fixtures.noise import noise_until_now
 from hornet_fixtures.under_test import Image
 
 RUN_DIRECTORY = pytest.StashKey[Path]()
@@ -110,8 +111,8 @@ def host() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def record(run_directory: Path, host: dict[str, Any], spec: Spec) -> Callable[..., Record]:
-    """Write a record: record(name, value, lane=…, dimensions=…, samples=…, parts=…); returns it.
+def record(run_directory: Path, host: dict[str, Any], spec: Spec, pytestconfig: pytest.Config) -> Callable[..., Record]:
+    """Write a record: record(name, value, lane=…, dimensions=…, samples=…, parts=…, subject=…); returns it.
 
     The spec defines the unit and which direction is better. An unknown name is an error (Spec.quantity).
     """
@@ -127,7 +128,7 @@ def record(run_directory: Path, host: dict[str, Any], spec: Spec) -> Callable[..
             lane=str(lane) if lane else None,
             host=host,
             machine=_machine(spec) if lane else {},
-            **_origin(),
+            **_origin(pytestconfig),
             **values,
         )
         append_record(run_directory, made)
@@ -137,7 +138,9 @@ def record(run_directory: Path, host: dict[str, Any], spec: Spec) -> Callable[..
 
 
 @pytest.fixture(scope="session")
-def record_runs(run_directory: Path, host: dict[str, Any], lane: Lane, spec: Spec) -> Callable[..., Record]:
+def record_runs(
+    run_directory: Path, host: dict[str, Any], lane: Lane, spec: Spec, pytestconfig: pytest.Config
+) -> Callable[..., Record]:
     """Write one record of repeated runs, each a dictionary of disjoint parts: record_runs(name, runs, clones=4, …).
 
     failures: the repetitions that gave no parts. subject: SHA-256 of what was measured, by kind.
@@ -162,7 +165,7 @@ def record_runs(run_directory: Path, host: dict[str, Any], lane: Lane, spec: Spe
             dimensions=dimensions,
             failures=list(failures),
             subject=dict(subject or {}),
-            **_origin(),
+            **_origin(pytestconfig),
             machine=_machine(spec),
         )
         append_record(run_directory, made)
@@ -175,8 +178,12 @@ def _machine(spec: Spec) -> dict[str, str | int | float]:
     return {"memory_mib": spec.machine.memory_mib, "vcpus": spec.machine.vcpus}
 
 
-def _origin() -> dict[str, Any]:
-    return {"time": datetime.now(UTC).isoformat(timespec="seconds"), "commit": source_revision()}
+def _origin(config: pytest.Config) -> dict[str, Any]:
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": source_revision(),
+        "noise": noise_until_now(config),
+    }
 
 
 @pytest.fixture(scope="session")

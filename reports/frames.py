@@ -23,6 +23,7 @@ PREFIXES = {
     "machine": "machine_",
     "subject": "subject_",
     "host": "host_",
+    "noise": "noise_",
 }
 
 
@@ -65,8 +66,8 @@ def records_frame(runs: Iterable[Run]) -> pd.DataFrame:
     Columns: run, time, commit, metric, lane, sample (its number, from 0), value (in `unit`), unit, direction,
     failed_phase, failure; then dim_* for the dimensions, part_* for the parts of the sample (of the record's value, if
     it has none for each sample), machine_* for the VM, subject_* for the hashes of what was measured, host_* for the
-    host's fingerprint. A record without samples has one row with its value. A repetition that failed has a row without
-    a value. Empty without records.
+    host's fingerprint, noise_* for what else it did. A record without samples has one row with its value. A repetition
+    that failed has a row without a value. Empty without records.
     """
     rows = [row for run in runs for record in run.records for row in _rows(run.name, record)]
     return pd.DataFrame(rows, columns=_columns(rows)).convert_dtypes()
@@ -77,7 +78,7 @@ def _rows(run: str, record: Record) -> Iterator[dict[str, Any]]:
     common |= {"metric": record.name, "lane": record.lane, "unit": record.unit, "direction": record.direction}
     for field in PREFIXES:
         if not (field == "parts" and record.runs):
-            common |= _prefixed(field, getattr(record, field))
+            common |= _prefixed(field, dict(getattr(record, field) or {}))
     failures = {failure.number: failure for failure in record.failures}
     values = iter(enumerate(record.samples or [record.value]))
     for number in range(len(record.samples or [record.value]) + len(failures)):

@@ -16,7 +16,7 @@ from hornet.results.requirements import RequirementRow
 from hornet.results.rerun import Again, ran_again
 from hornet.results.run import Run
 from hornet.results.run_info import Session
-from hornet.results.verdict import Judgement, Verdict, judge
+from hornet.results.verdict import Judgement, Verdict, judge, noisy
 from hornet.spec.model import Spec
 
 SCHEMA = 3
@@ -83,12 +83,13 @@ class Module:
 
 @dataclass(frozen=True)
 class Distribution:
-    """The samples of one record, summarized."""
+    """The samples of one record, summarized. first: the first one, which may have warmed the caches for the others."""
 
     name: str
     label: str
     lane: str | None
     unit: str
+    first: float
     spread: SampleSummary
 
 
@@ -105,7 +106,8 @@ class HazardRow:
 class Conditions:
     """What values depend on beside the subject: load of the host before each session, overlays, repetitions.
 
-    vmms: the version of the VMM of each lane. max_load_per_core: what the policy allows; None for any.
+    vmms: the version of the VMM of each lane. max_load_per_core: what the policy allows; None for any. noisy: a
+    sentence for each time that was measured on a noisy host.
     """
 
     sessions: list[Session]
@@ -113,6 +115,7 @@ class Conditions:
     overlays: list[str]
     repetitions: dict[str, dict[str, int]]
     vmms: dict[str, str]
+    noisy: list[str]
 
 
 @dataclass(frozen=True)
@@ -194,7 +197,7 @@ def summarize(
         ],
         comparisons=comparisons,
         distributions=[
-            Distribution(record.name, record.label, record.lane, record.unit, spread(record.samples))
+            Distribution(record.name, record.label, record.lane, record.unit, record.samples[0], spread(record.samples))
             for record in run.records
             if len(record.samples) > 1
         ],
@@ -290,6 +293,7 @@ def _conditions(run: Run, spec: Spec, demands: Demands) -> Conditions:
         overlays=run.info.overlays if run.info else [],
         repetitions=spec.perf.model_dump(include={"kvm", "emulated"}),
         vmms={lane: f"{name} {version}" for lane, (name, version) in programs.items() if version},
+        noisy=noisy(run.records, spec.noise),
     )
 
 

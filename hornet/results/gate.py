@@ -96,7 +96,7 @@ def decide(spec: Spec, run: Run, demands: Demands, baseline: Run | None = None) 
     if len(waived) > demands.policy.max_waived:
         shown = ", ".join(waived)
         failures.append(f"over-waived: {len(waived)} waived, the policy allows {demands.policy.max_waived}: {shown}")
-    more_failures, more_unjudged = policy_problems(demands.policy, run, baseline)
+    more_failures, more_unjudged = policy_problems(demands.policy, run, baseline, spec.noise)
     failures, unjudged = _unique([*failures, *more_failures]), _unique([*unjudged, *more_unjudged])
     answer = Answer.FAILED if failures else Answer.NOT_JUDGED if unjudged else Answer.PASSED
     return Decision(answer, failures, unjudged, sorted_out.left_out, sorted_out.remarks, rows)

@@ -24,6 +24,7 @@ class Policy(Table):
     core before the run, at most; None for any. require_baseline: whether the run must be compared with an earlier one.
     max_regression_percent: how much worse than the baseline a measured quantity may be, where a difference is shown;
     None for any. instructions_may_grow: whether more guest instructions than the baseline's are accepted.
+    require_quiet: whether each time must have been measured on a quiet host, by the limits of the spec.
     """
 
     blocking_levels: Annotated[list[Level], Field(min_length=1)] = ["must"]
@@ -33,6 +34,7 @@ class Policy(Table):
     require_baseline: bool = False
     max_regression_percent: Positive | None = None
     instructions_may_grow: bool = False
+    require_quiet: bool = False
 
 
 def read_policy(path: Path) -> Policy:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hornet.results.compare import INSTRUCTIONS, Change, Comparison, compare_runs
+from hornet.results.compare import INSTRUCTIONS, TIME_UNITS, Change, Comparison, compare_runs
 from hornet.results.policy import Policy
 from hornet.results.run import Run
+from hornet.results.verdict import noisy
+from hornet.spec.measuring import NoiseLimits
 
 COMPARED = (Change.BETTER, Change.WORSE, Change.NONE_SHOWN)
 
 
-def policy_problems(policy: Policy, run: Run, baseline: Run | None) -> tuple[list[str], list[str]]:
+def policy_problems(policy: Policy, run: Run, baseline: Run | None, limits: NoiseLimits) -> tuple[list[str], list[str]]:
     """Failures, and what is missing for a decision, by what the policy demands beyond the requirements."""
     failures: list[str] = []
     unjudged: list[str] = []
     if policy.max_load_per_core is not None:
-        unjudged += _noise(policy.max_load_per_core, run)
+        unjudged += _load(policy.max_load_per_core, run)
+    if policy.require_quiet:
+        unjudged += _noise(run, limits)
     if baseline is None:
         if policy.require_baseline or policy.max_regression_percent is not None:
             unjudged.append("baseline: the policy demands a comparison: name an earlier run with --baseline")
@@ -39,13 +43,20 @@ def _grown_instructions(comparisons: Iterable[Comparison], baseline: str) -> Ite
             yield f"{item.name}{label}: {(item.factor - 1) * 100:.3g} % more than {baseline}: {item.reason}"
 
 
-def _noise(max_load_per_core: float, run: Run) -> Iterable[str]:
+def _load(max_load_per_core: float, run: Run) -> Iterable[str]:
     loads = [session.load_per_core for session in run.sessions]
     if not loads or None in loads:
         yield "host: the policy demands a quiet one, and this run has no record of its load"
     for load in loads:
         if load is not None and load > max_load_per_core:
             yield f"host: its load was {load:g} per core before the run, the policy allows {max_load_per_core:g}"
+
+
+def _noise(run: Run, limits: NoiseLimits) -> Iterable[str]:
+    yield from (f"host: the policy demands a quiet one: {sentence}" for sentence in noisy(run.records, limits))
+    for record in run.records:
+        if record.noise is None and record.unit in TIME_UNITS:
+            yield f"host: the policy demands a quiet one, and {record.name} has no record of its noise"
 
 
 def _regressions(max_percent: float, comparisons: Iterable[Comparison], baseline: str) -> Iterable[str]:

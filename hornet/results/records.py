@@ -17,6 +17,7 @@ from hornet.errors import HornetError
 from hornet.foreign_file import parse_json, read_bytes
 from hornet.host.append import append_line
 from hornet.results.json_lines import parse_lines
+from hornet.results.noise import Noise
 from hornet.spec.lane import Lane
 from hornet.text import one_line
 from hornet.vmm.registry import LANE_NAMES, lane_named
@@ -75,7 +76,7 @@ class Record(BaseModel):
     parts: what the value is made of, in order and in `unit`. Parts are disjoint: their sum is the value.
     runs: the parts of each sample; failures: each repetition that gave no sample. machine: memory and virtual CPUs of
     the VM. time: when it was written, UTC in ISO 8601; commit: of the suite; subject: SHA-256 of what was measured, by
-    kind. Records of older suites have none of these.
+    kind. noise: of the host meanwhile. Records of older suites have none of these.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -95,6 +96,7 @@ class Record(BaseModel):
     time: Name | None = None
     commit: Name | None = None
     subject: dict[Name, Name] = {}
+    noise: Noise | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Record:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from hornet.results.compare import CONFIDENCE, samples_needed, upper_bound
+from hornet.results.compare import CONFIDENCE, TIME_UNITS, samples_needed, upper_bound
+from hornet.results.noise import noise_problems
 from hornet.results.records import Record
+from hornet.spec.measuring import NoiseLimits
 from hornet.spec.model import Spec
 from hornet.spec.targets import Metric
 
@@ -71,7 +73,25 @@ def judge_record(spec: Spec, key: str, record: Record) -> Judgement:
     """Judge one record by the metric `key`, and by the tier of the image that was measured."""
     target = spec.target(key, str(record.dimensions.get("tier", "")))
     verdict, reason = _verdict(spec, spec.metrics[key], target, record)
+    if noise := record_noise(record, spec.noise):
+        reason += f"; on a noisy host: {noise}"
     return Judgement(key, target, record, verdict, reason)
+
+
+def record_noise(record: Record, limits: NoiseLimits) -> str:
+    """Why a time was measured on a noisy host; empty on a quiet one, and for anything but a time."""
+    if record.noise is None or record.unit not in TIME_UNITS:
+        return ""
+    return "; ".join(noise_problems(record.noise, limits))
+
+
+def noisy(records: Iterable[Record], limits: NoiseLimits) -> list[str]:
+    """A sentence for each time that was measured on a noisy host."""
+    return [
+        f"{record.name}{f' ({record.label})' if record.label else ''}: {reason}"
+        for record in records
+        if (reason := record_noise(record, limits))
+    ]
 
 
 def _verdict(spec: Spec, metric: Metric, target: float, record: Record) -> tuple[Verdict, str]:

@@ -23,15 +23,31 @@ class Rounds(Table):
 class Perf(Table):
     """Rounds in lanes whose times are judged, and in emulated ones.
 
-    max_unexplained_share: of the repetitions' wall time, the share that no phase explains, at most.
+    max_unexplained_share: of the repetitions' wall time, the share that no phase explains, at most. cheap_seals,
+    full_seals: how often each seal is checked, in every lane.
     """
 
     kvm: Rounds
     emulated: Rounds
+    cheap_seals: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
+    full_seals: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
     max_unexplained_share: Annotated[float, Field(ge=0, lt=1)]
 
     def rounds(self, *, judged: bool) -> Rounds:
         return self.kvm if judged else self.emulated
+
+
+class NoiseLimits(Table):
+    """What a host may do beside a measurement of a time; with more, it is marked as noisy.
+
+    Shares are of all processors' time. max_frequency_change: of the mean frequency, from before to after.
+    """
+
+    max_steal_share: Annotated[float, Field(ge=0, le=1)]
+    max_others_share: Annotated[float, Field(ge=0, le=1)]
+    max_other_vms: Annotated[int, Field(ge=0)]
+    max_frequency_change: Annotated[float, Field(ge=0)]
+    max_clock_step_ms: Annotated[float, Field(ge=0)]
 
 
 class Comparing(Table):

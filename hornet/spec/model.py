@@ -18,7 +18,7 @@ from hornet.spec.firecracker import Firecracker
 from hornet.spec.kernel import Kernel
 from hornet.spec.lab import Lab
 from hornet.spec.machine import Machine, Vmm
-from hornet.spec.measuring import Comparing, Instructions, Perf
+from hornet.spec.measuring import Comparing, Instructions, NoiseLimits, Perf
 from hornet.spec.network import Network
 from hornet.spec.production import HostRule
 from hornet.spec.rootfs import Component, NpmPackage, Rootfs, Slim
@@ -42,6 +42,7 @@ class Spec(Table):
     production: dict[Token, HostRule]
     profiles: dict[Token, Profile]
     perf: Perf
+    noise: NoiseLimits
     instructions: Instructions
     compare: Comparing
     machine: Machine

@@ -28,8 +28,9 @@ def test_image_fits_its_tier(
     artifacts: Callable[[str, dict[str, Any]], None],
 ) -> None:
     found_mb = sizes.size_mb(image.path)
-    record("rootfs_size", found_mb, dimensions={"tier": tier_name})
-    known = image.manifest or {"tier": tier_name, "sha256": file_sha256(image.path)}
+    sha256 = file_sha256(image.path)
+    record("rootfs_size", found_mb, dimensions={"tier": tier_name}, subject={"rootfs": sha256})
+    known = image.manifest or {"tier": tier_name, "sha256": sha256}
     artifacts("rootfs", {**known, "size_mb": found_mb})
     assert_no_problems(sizes.rootfs_size_problems(tier, found_mb, image.manifest.get("components_mb", {})))
 
@@ -39,6 +40,7 @@ def test_kernel_meets_its_size_target(
     spec: Spec, kernel: Path, record: Callable[..., Record], artifacts: Callable[[str, dict[str, Any]], None]
 ) -> None:
     found_mb = sizes.size_mb(kernel)
-    record("kernel_size", found_mb)
-    artifacts("kernel", {"size_mb": found_mb, "sha256": file_sha256(kernel)})
+    sha256 = file_sha256(kernel)
+    record("kernel_size", found_mb, subject={"kernel": sha256})
+    artifacts("kernel", {"size_mb": found_mb, "sha256": sha256})
     assert_no_problems(sizes.kernel_size_problems(spec.target(KERNEL_METRIC), found_mb))

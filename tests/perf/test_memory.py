@@ -54,7 +54,7 @@ def test_memory_of_clones(
     splits = [memory_split(vm.vmm.pid, [bundle.memory, *vm.vmm.memory_files()]).parts_mb for vm in clones]
     measured = record_runs(METRIC, splits, subject=restored_subject, clones=len(clones), state=state)
     fitting = Footprint.of_record(measured).vms_in(spec.capacity.available_mb)
-    record(DENSITY_METRIC, fitting, lane=lane, dimensions={"state": state})
+    record(DENSITY_METRIC, fitting, lane=lane, dimensions={"state": state}, subject=restored_subject)
     assert measured.parts["guest_private"] + measured.parts["guest_shared"] < spec.machine.memory_mib * 1.048576
 
 

@@ -7,10 +7,12 @@ each bridge, whoever removed it) is measured apart and waited for, so that it fa
 
 from __future__ import annotations
 
+import hashlib
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,15 @@ SETTLE_TIMEOUT_S = 300
 FASTER_THAN_GUIDE, GROWTH, POOL_MS = 10, 1.5, 1.0
 
 Figures = dict[tuple[str, str, int], list[float]]
+
+
+@pytest.fixture(scope="module")
+def record(record: Callable[..., Record], spec: Spec) -> Callable[..., Record]:
+    """The run's `record`, with the hash of what is measured here: the code that makes networks, and its settings."""
+    content = hashlib.sha256(spec.network.model_dump_json().encode())
+    for path in sorted(Path(netns.__file__).parent.glob("*.py")):
+        content.update(path.read_bytes())
+    return partial(record, subject={"network": content.hexdigest()})
 
 
 @pytest.fixture(scope="module")

@@ -79,7 +79,7 @@ def test_growth_over_the_baseline_fails_the_gate_unless_the_policy_accepts_it(
     tmp_path: Any, allowed: bool, failures: int
 ) -> None:
     run, baseline = Run(tmp_path / "new", [boots(150)]), Run(tmp_path / "old", [boots()])
-    found, unjudged = policy_problems(Policy(instructions_may_grow=allowed), run, baseline)
+    found, unjudged = policy_problems(Policy(instructions_may_grow=allowed), run, baseline, load_spec().noise)
     assert (len(found), unjudged) == (failures, [])
     assert all("instructions_boot: 9.09 % more than old: " in failure for failure in found)
 
