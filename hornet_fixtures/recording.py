@@ -143,7 +143,8 @@ def record_runs(
 ) -> Callable[..., Record]:
     """Write one record of repeated runs, each a dictionary of disjoint parts: record_runs(name, runs, clones=4, …).
 
-    failures: the repetitions that gave no parts. subject: SHA-256 of what was measured, by kind.
+    failures: the repetitions that gave no parts. sessions: the session of each repetition. subject: SHA-256 of what was
+    measured, by kind.
     """
 
     def write(
@@ -151,6 +152,7 @@ def record_runs(
         runs: Sequence[Mapping[str, float]],
         *,
         failures: Sequence[Failure] = (),
+        sessions: Sequence[int] = (),
         subject: Mapping[str, str] | None = None,
         **dimensions: str | int | float,
     ) -> Record:
@@ -164,6 +166,7 @@ def record_runs(
             host=host,
             dimensions=dimensions,
             failures=list(failures),
+            sessions=list(sessions),
             subject=dict(subject or {}),
             **_origin(pytestconfig),
             machine=_machine(spec),

@@ -15,7 +15,20 @@ from hornet.results.records import RECORDS_FILE, Record
 from hornet.results.run import Run, load_run
 from hornet.results.run_info import RUN_FILE
 
-COLUMNS = ("run", "time", "commit", "metric", "lane", "sample", "value", "unit", "direction", "failed_phase", "failure")
+COLUMNS = (
+    "run",
+    "time",
+    "commit",
+    "metric",
+    "lane",
+    "session",
+    "sample",
+    "value",
+    "unit",
+    "direction",
+    "failed_phase",
+    "failure",
+)
 # What names a record's own fields is told from its dimensions, parts and host.
 PREFIXES = {
     "dimensions": "dim_",
@@ -63,7 +76,7 @@ def _loaded(paths: Iterable[str | Path]) -> list[Run]:
 def records_frame(runs: Iterable[Run]) -> pd.DataFrame:
     """Every sample of every record: one row each.
 
-    Columns: run, time, commit, metric, lane, sample (its number, from 0), value (in `unit`), unit, direction,
+    Columns: run, time, commit, metric, lane, session, sample (its number, from 0), value (in `unit`), unit, direction,
     failed_phase, failure; then dim_* for the dimensions, part_* for the parts of the sample (of the record's value, if
     it has none for each sample), machine_* for the VM, subject_* for the hashes of what was measured, host_* for the
     host's fingerprint, noise_* for what else it did. A record without samples has one row with its value. A repetition
@@ -82,13 +95,14 @@ def _rows(run: str, record: Record) -> Iterator[dict[str, Any]]:
     failures = {failure.number: failure for failure in record.failures}
     values = iter(enumerate(record.samples or [record.value]))
     for number in range(len(record.samples or [record.value]) + len(failures)):
+        place = {"sample": number, "session": record.sessions[number] if record.sessions else 0}
         if failure := failures.get(number):
             told = {"failed_phase": failure.phase, "failure": failure.reason}
-            yield {**common, **told, **_prefixed("parts", failure.parts), "sample": number}
+            yield {**common, **told, **_prefixed("parts", failure.parts), **place}
         else:
             index, value = next(values)
             own = record.runs[index] if record.runs else {}
-            yield {**common, **_prefixed("parts", own), "sample": number, "value": value}
+            yield {**common, **_prefixed("parts", own), **place, "value": value}
 
 
 def _prefixed(field: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class Conditions:
     sessions: list[Session]
     max_load_per_core: float | None
     overlays: list[str]
-    repetitions: dict[str, dict[str, int]]
+    repetitions: dict[str, dict[str, float]]
     vmms: dict[str, str]
     noisy: list[str]
 
@@ -197,7 +197,9 @@ def summarize(
         ],
         comparisons=comparisons,
         distributions=[
-            Distribution(record.name, record.label, record.lane, record.unit, record.samples[0], spread(record.samples))
+            Distribution(
+                record.name, record.label, record.lane, record.unit, record.samples[0], spread(record.by_session())
+            )
             for record in run.records
             if len(record.samples) > 1
         ],

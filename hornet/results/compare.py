@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from hornet.results.bounds import upper_bound_of_sessions
 from hornet.results.records import Record
 
 # Many metrics are compared at once, so each comparison needs a smaller error than the usual 5 %.
 ALPHA = 0.002
-CONFIDENCE = 0.95
 TIME_UNITS = frozenset({"ns", "us", "ms", "s"})
 # A significant difference below this factor is too small to act on.
 MIN_FACTOR = 1.05
@@ -63,7 +63,7 @@ class Comparison:
 class SampleSummary:
     """A distribution in a few numbers. A percentile is None if there are too few samples beyond it.
 
-    p90_bound, p99_bound: with 95 % confidence, the percentile is at most this (see upper_bound).
+    p90_bound, p99_bound: with 95 % confidence, the percentile is at most this (hornet.results.bounds).
     """
 
     count: int
@@ -76,18 +76,21 @@ class SampleSummary:
     largest: float
 
 
-def spread(samples: Sequence[float]) -> SampleSummary:
-    """Summarize samples; the median is one of them, as in a Record. Raises StatisticsError for no samples."""
-    median = statistics.median_low(samples)
-    ordered = sorted(samples)
+def spread(sessions: Sequence[Sequence[float]]) -> SampleSummary:
+    """Summarize the samples of one or several sessions; the median is one of them, as in a Record.
+
+    Raises StatisticsError for no samples.
+    """
+    ordered = sorted(sample for session in sessions for sample in session)
+    median = statistics.median_low(ordered)
     return SampleSummary(
         count=len(ordered),
         smallest=ordered[0],
         median=median,
         p90=percentile(ordered, 90),
-        p90_bound=upper_bound(ordered, 90),
+        p90_bound=upper_bound_of_sessions(sessions, 90),
         p99=percentile(ordered, 99),
-        p99_bound=upper_bound(ordered, 99),
+        p99_bound=upper_bound_of_sessions(sessions, 99),
         largest=ordered[-1],
     )
 
@@ -97,24 +100,6 @@ def percentile(ordered: Sequence[float], percent: int) -> float | None:
     if len(ordered) * (100 - percent) < 100:
         return None
     return ordered[math.ceil(len(ordered) * percent / 100) - 1]
-
-
-def upper_bound(ordered: Sequence[float], percent: int) -> float | None:
-    """The value that a percentile does not exceed with 95 % confidence; None if there are too few samples for one.
-
-    The smallest sample whose rank is exceeded by the number of samples below the percentile with at most 5 %
-    probability; no distribution is assumed. 59 samples are needed for the 95th percentile, 299 for the 99th. Source: G.
-    J. Hahn and W. Q. Meeker, Statistical Intervals (1991), 5.2.
-    """
-    from scipy.stats import binom
-
-    rank = int(binom.ppf(CONFIDENCE, len(ordered), percent / 100)) + 1
-    return ordered[rank - 1] if rank <= len(ordered) else None
-
-
-def samples_needed(percent: int) -> int:
-    """How many samples upper_bound() needs for a percentile: until the largest exceeds it with enough confidence."""
-    return math.ceil(math.log(1 - CONFIDENCE) / math.log(percent / 100))
 
 
 def compare_runs(records: Sequence[Record], baseline: Sequence[Record]) -> list[Comparison]:
@@ -192,11 +177,12 @@ def rank_test(record: Record, baseline: Record) -> tuple[Change, str, float | No
     """The change, its reason, p-value and A12 by the samples of two records, whatever their lanes and hosts."""
     from scipy.stats import mannwhitneyu
 
-    mine, theirs = len(record.samples), len(baseline.samples)
+    values, others = _independent(record, baseline)
+    mine, theirs = len(values), len(others)
     # With fewer samples, even completely separated ones would not reach ALPHA.
     if 2 / math.comb(mine + theirs, mine) > ALPHA:
-        return Change.TOO_FEW, f"{mine} and {theirs} samples", None, None
-    test = mannwhitneyu(record.samples, baseline.samples, alternative="two-sided")
+        return Change.TOO_FEW, f"{mine} and {theirs} {'sessions' if record.sessions else 'samples'}", None, None
+    test = mannwhitneyu(values, others, alternative="two-sided")
     p_value, vargha_delaney_a12 = float(test.pvalue), float(test.statistic) / (mine * theirs)
     if p_value > ALPHA:
         return Change.NONE_SHOWN, f"p = {p_value:.2g}, above {ALPHA:g}", p_value, vargha_delaney_a12
@@ -205,6 +191,15 @@ def rank_test(record: Record, baseline: Record) -> tuple[Change, str, float | No
     if change is Change.NONE_SHOWN:
         reason += f", but less than a factor of {_min_factor(record):g}"
     return change, reason, p_value, vargha_delaney_a12
+
+
+def _independent(record: Record, baseline: Record) -> tuple[list[float], list[float]]:
+    """What a rank test may take as independent: the medians of sessions if both have several, else the samples."""
+    both = [each.by_session() for each in (record, baseline)]
+    if min(map(len, both)) < 2:
+        return record.samples, baseline.samples
+    mine, theirs = ([statistics.median(session) for session in sessions] for sessions in both)
+    return mine, theirs
 
 
 def _direction(record: Record, baseline: Record) -> Change:

@@ -20,7 +20,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from hornet.results.compare import CONFIDENCE, Change
+from hornet.results.bounds import CONFIDENCE
+from hornet.results.compare import Change
 from hornet.spec.measuring import Comparing
 
 MEDIAN = 50

@@ -76,7 +76,8 @@ class Record(BaseModel):
     parts: what the value is made of, in order and in `unit`. Parts are disjoint: their sum is the value.
     runs: the parts of each sample; failures: each repetition that gave no sample. machine: memory and virtual CPUs of
     the VM. time: when it was written, UTC in ISO 8601; commit: of the suite; subject: SHA-256 of what was measured, by
-    kind. noise: of the host meanwhile. Records of older suites have none of these.
+    kind. noise: of the host meanwhile. sessions: the session of each repetition, failed ones included; empty for one
+    session, which is one copy of the subject and one pool of networks. Records of older suites have none of these.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
@@ -97,6 +98,7 @@ class Record(BaseModel):
     commit: Name | None = None
     subject: dict[Name, Name] = {}
     noise: Noise | None = None
+    sessions: Annotated[list[int], Field(max_length=MAX_SAMPLES)] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> Record:
@@ -114,6 +116,8 @@ class Record(BaseModel):
         tried = len(self.samples) + len(self.failures)
         if len(numbers) != len(self.failures) or any(number >= tried for number in numbers):
             raise ValueError(f"failures {sorted(numbers)} of {tried} repetitions: expected each number once, below it")
+        if self.sessions and len(self.sessions) != tried:
+            raise ValueError(f"{len(self.sessions)} sessions of {tried} repetitions: expected one for each")
         return self
 
     @classmethod
@@ -151,6 +155,17 @@ class Record(BaseModel):
             runs=[dict(parts) for parts in runs],
             **values,
         )
+
+    def by_session(self, failed: float | None = None) -> list[list[float]]:
+        """The samples of each session. failed: stands for each repetition that gave none; None leaves it out."""
+        samples = iter(self.samples)
+        failures = {failure.number for failure in self.failures}
+        found: dict[int, list[float]] = {}
+        for number in range(len(self.samples) + len(self.failures)):
+            value = failed if number in failures else next(samples)
+            if value is not None:
+                found.setdefault(self.sessions[number] if self.sessions else 0, []).append(value)
+        return list(found.values())
 
     @property
     def unexplained_share(self) -> float:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from hornet.results.compare import CONFIDENCE, TIME_UNITS, samples_needed, upper_bound
+from hornet.results.bounds import CONFIDENCE, effective_samples, samples_needed, upper_bound_of_sessions
+from hornet.results.compare import TIME_UNITS
 from hornet.results.noise import noise_problems
 from hornet.results.records import Record
 from hornet.spec.measuring import NoiseLimits
@@ -136,10 +137,15 @@ def _judged_value(metric: Metric, record: Record) -> tuple[float | None, str]:
         return abs(median), ""
     # The bound from above of the values turned around is the bound from below.
     sign = 1 if metric.direction == "lower" else -1
-    bound = upper_bound(sorted(sign * value for value in tried), metric.percentile)
+    sessions = [[sign * value for value in session] for session in record.by_session(worst)]
+    bound = upper_bound_of_sessions(sessions, metric.percentile)
     if bound is None:
         needed = samples_needed(metric.percentile)
-        return None, f"{len(tried)} samples are too few for p{metric.percentile}: expected at least {needed}"
+        found = f"{len(tried)} samples"
+        if len(sessions) > 1:
+            effective = effective_samples(sessions, metric.percentile)
+            found += f" in {len(sessions)} sessions, which count as {effective:.0f} independent ones,"
+        return None, f"{found} are too few for p{metric.percentile}: expected at least {needed}"
     return (math.inf if math.isinf(bound) else sign * bound), ""
 
 

@@ -6,18 +6,33 @@ from typing import Annotated
 
 from pydantic import Field
 
-from hornet.spec.types import MAX_ROUNDS, Script, Table, Token
+from hornet.spec.types import MAX_ROUNDS, Positive, Script, Table, Token
 
 
 class Rounds(Table):
-    """How often each measurement is repeated. restore: for each state of the page cache.
+    """How often each measurement is repeated. restore: in each session, for each state of the page cache.
 
-    clones: how many clones of one snapshot run at the same time when their memory is measured.
+    sessions: of restores, each with a fresh copy of the snapshot and a fresh pool. restore_s: what one takes with its
+    preparation, for the plan. clones: how many clones of one snapshot run at the same time when their memory is
+    measured.
     """
 
+    sessions: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
     restore: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
+    restore_s: Positive
     boot: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
     clones: Annotated[int, Field(ge=2, le=MAX_ROUNDS)]
+
+    @property
+    def restores(self) -> int:
+        """All restores for one state of the page cache."""
+        return self.sessions * self.restore
+
+    @property
+    def restore_plan(self) -> str:
+        """What is going to be measured for one state of the page cache, and how long that takes."""
+        each = f"{self.sessions} sessions of {self.restore} restores"
+        return f"{each}, about {self.restores * self.restore_s:.0f} s"
 
 
 class Perf(Table):
