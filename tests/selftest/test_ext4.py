@@ -26,6 +26,7 @@ from hornet.host.file_copy import copy_into
 from hornet.vm.probes import ProbeResult, ProbeResults
 from hornet_cli.app import app
 from tests.support import ext4_samples as samples
+from tests.support.private_mounts import mounted_here
 
 
 @pytest.fixture(scope="module")
@@ -253,12 +254,11 @@ def test_an_image_that_is_written_to_is_not_judged(
 def test_full_disk_is_not_a_verdict(clean: Path, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    samples.run("mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", small)
-    try:
-        with pytest.raises(Ext4Error, match="No space left"):
-            judge_ext4(clean, small)
-    finally:
-        samples.run("umount", small)
+    with (
+        mounted_here(small, "-t", "tmpfs", "-o", "size=256k", "tmpfs"),
+        pytest.raises(Ext4Error, match="No space left"),
+    ):
+        judge_ext4(clean, small)
 
 
 def test_unreadable_image_is_not_a_verdict(image: Path, tmp_path: Path) -> None:

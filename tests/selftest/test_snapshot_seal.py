@@ -26,6 +26,7 @@ from hornet.snapshot.bundle import STAT_FILE, UNSEALED_WARNING
 from hornet.snapshot.manifest import MANIFEST_FILE
 from tests.support import bundle_samples, ext4_samples
 from tests.support.bundle_samples import NAMES
+from tests.support.private_mounts import mounted_here
 
 FILES = (NAMES.rootfs_file, NAMES.memory_file, NAMES.state_file)
 
@@ -221,8 +222,7 @@ def test_snapshot_that_is_not_a_directory_is_rejected(make: Callable[[Path], Non
 def test_disk_filling_during_a_copy_leaves_nothing_partial(bundle: Bundle, tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    ext4_samples.run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", small)
-    try:
+    with mounted_here(small, "-t", "tmpfs", "-o", "size=1m", "tmpfs"):
         with (
             pytest.raises(HornetError, match=r"copying .*rootfs\.ext4.*No space left") as refusal,
             publishing(small / "v3.0", NAMES) as new,
@@ -230,8 +230,6 @@ def test_disk_filling_during_a_copy_leaves_nothing_partial(bundle: Bundle, tmp_p
             clone_file(bundle.rootfs, new.rootfs)
         assert "free space" in refusal.value.hint
         assert [path.name for path in small.iterdir()] == [".v3.0.lock"]
-    finally:
-        ext4_samples.run("umount", small)
     bundle.check_full()
 
 

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.private_mounts import mounted_here
+
 BLOCK = 4096
 
 
@@ -45,7 +47,7 @@ def make_image(path: Path, size_mib: int = 16) -> Path:
 
 @contextmanager
 def mounted(image: Path, options: str = "loop") -> Iterator[Path]:
-    """The image mounted by the host's kernel, read-write unless told otherwise.
+    """The image mounted by the host's kernel, read-write unless told otherwise, and seen by this process only.
 
     Skips the test on a host that can't: what only a kernel's mount does to an image is not judged there.
     """
@@ -53,11 +55,10 @@ def mounted(image: Path, options: str = "loop") -> Iterator[Path]:
         pytest.skip("not judged: a mount of an image is needed, and this host has no loop devices")
     # A short path: the kernel notes up to 63 characters of it in the superblock.
     where = Path(tempfile.mkdtemp(prefix="hornet-"))
-    run("mount", "-o", options, image, where)
     try:
-        yield where
+        with mounted_here(where, "-o", options, image):
+            yield where
     finally:
-        run("umount", where)
         where.rmdir()
 
 
