@@ -11,7 +11,7 @@ import typer
 
 from hornet.host.workspace import Workspace
 from hornet_cli.context import Settings, settings
-from hornet_cli.printer import AsJson, say, say_json, show
+from hornet_cli.printer import AsJson, say, say_answer, say_json, show
 
 STATES = {True: "✓", False: "✗ change it", None: "? not judged"}
 
@@ -80,11 +80,11 @@ def host(
 def _production(mine: Settings, vms: int, *, as_json: bool) -> None:
     from rich.table import Table
 
-    from hornet.host.production import production_findings
+    from hornet.host.production import ProductionAnswer, production_findings
 
     found = production_findings(mine.spec.production, mine.spec.capacity.limits, vms)
     if as_json:
-        say_json({"vms": vms, "production": [dataclasses.asdict(item) for item in found]})
+        say_answer(ProductionAnswer(vms, found))
     else:
         table = Table("Setting", "", "Found", "Wanted", box=None, pad_edge=False, header_style="dim")
         for item in found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -11,7 +10,7 @@ from hornet.host.facts import require_root
 from hornet.network import HostNet
 from hornet.network.egress import Egress
 from hornet_cli.context import settings
-from hornet_cli.printer import AsJson, say, say_answer, say_json
+from hornet_cli.printer import AsJson, say, say_answer
 
 net = typer.Typer(
     help="""Networks for VMs that all use the address 10.0.0.2.
@@ -116,7 +115,7 @@ def check(
     repairs them. It also asks the kernel by which way packets of the first VM leave the host, and reads the rules of
     every other firewall that may drop them. Those are yours to change.
     """
-    from hornet.network.reconcile import egress, host_problems, vm_problems
+    from hornet.network.reconcile import NetCheck, egress, host_problems, vm_problems
 
     host = _host(ctx, private)
     problems = host_problems(host)
@@ -125,7 +124,7 @@ def check(
     right = sum(not found for found in by_vm.values())
     way_out = egress(host, first) if by_vm and not by_vm[first] else Egress()
     if as_json:
-        say_json({"correct": right, "of": count, "problems": problems, "egress": asdict(way_out)})
+        say_answer(NetCheck(right, count, problems, way_out))
     else:
         for problem in problems:
             say(problem)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hornet_cli.context import settings
 from hornet_cli.fleet import HostNetwork, NoSeal, SnapshotName, fleet, snapshot_directory
-from hornet_cli.printer import AsJson, say, say_json
+from hornet_cli.printer import AsJson, say, say_answer
 
 if TYPE_CHECKING:
+    from hornet.procedures.answers import ValidateVerdict
     from hornet.procedures.validate import Step
 
 Full = Annotated[bool, typer.Option("--full", help="Check every byte of the files, not only their attributes.")]
-WORDS = {"PASS": ("passed", 0), "FAIL": ("failed", 1), "NOT JUDGED": ("not judged", 2)}
+WORDS: dict[str, tuple[ValidateVerdict, int]] = {
+    "PASS": ("passed", 0),
+    "FAIL": ("failed", 1),
+    "NOT JUDGED": ("not judged", 2),
+}
 
 
 def validate(
@@ -31,6 +35,7 @@ def validate(
     Exit code 0 if every step passes, 1 if one fails, 2 if the snapshot could not be judged. Nothing is changed: the
     restored VM works on a private copy.
     """
+    from hornet.procedures.answers import ValidateAnswer
     from hornet.procedures.validate import outcome, validate_steps
 
     mine = settings(ctx)
@@ -50,7 +55,7 @@ def validate(
             show(step)
     word, code = WORDS[outcome(steps)]
     if as_json:
-        say_json({"verdict": word, "steps": [asdict(step) for step in steps]})
+        say_answer(ValidateAnswer(word, steps))
     else:
         say(f"validation: {word}")
     raise typer.Exit(code)

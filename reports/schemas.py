@@ -7,8 +7,10 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
+from hornet.host.production import ProductionAnswer
 from hornet.network.ownership import NetList
-from hornet.procedures.answers import AdoptAnswer, NewVersionAnswer, RollbackAnswer
+from hornet.network.reconcile import NetCheck
+from hornet.procedures.answers import AdoptAnswer, NewVersionAnswer, RollbackAnswer, ValidateAnswer
 from hornet.remote.fleet_file import FleetFile
 from hornet.results.outcomes import Case, RequirementLine
 from hornet.results.records import Record
@@ -30,8 +32,11 @@ FILES: dict[str, tuple[str, Any]] = {
     "fleet": ("fleet.json of a fleet of hosts", FleetFile),
     "adopt": ("the output of hornetos adopt --json", AdoptAnswer),
     "new-version": ("the output of hornetos new-version --json", NewVersionAnswer),
+    "validate": ("the output of hornetos validate --json", ValidateAnswer),
     "rollback": ("the output of hornetos rollback --json", RollbackAnswer),
     "net-list": ("the output of hornetos net list --json", NetList),
+    "net-check": ("the output of hornetos net check --json", NetCheck),
+    "production": ("the output of hornetos host --production --json", ProductionAnswer),
     "trend": ("the output of hornetos trend --json", TrendFile),
 }
 

@@ -30,6 +30,14 @@ class Finding:
     change: str
 
 
+@dataclass(frozen=True)
+class ProductionAnswer:
+    """`hornetos host --production --json`. vms: for how many VMs the limits are judged."""
+
+    vms: int
+    production: list[Finding]
+
+
 def production_findings(
     rules: Mapping[str, HostRule], limits: Mapping[str, Limit], vms: int, root: Path = ROOT
 ) -> list[Finding]:

@@ -16,6 +16,19 @@ from hornet.network.taken import neighbourhood_remarks
 
 
 @dataclass(frozen=True)
+class NetCheck:
+    """`hornetos net check --json`. correct: how many of the `of` VM networks are correct; problems: what is wrong.
+
+    egress: of the first VM; its defaults if that network or the host's side is not correct.
+    """
+
+    correct: int
+    of: int
+    problems: list[str]
+    egress: Egress
+
+
+@dataclass(frozen=True)
 class Changes:
     """The result of bring_up(), as VM ids."""
 

@@ -9,6 +9,7 @@ from hornet.procedures.validate import Step
 from hornet.snapshot import Origin
 
 NewVersionVerdict = Literal["published", "script failed", "not valid", "not judged"]
+ValidateVerdict = Literal["passed", "failed", "not judged"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ class NewVersionAnswer:
     published: str | None
     script_exit_code: int
     script_output: str
+    steps: list[Step]
+
+
+@dataclass(frozen=True)
+class ValidateAnswer:
+    """`hornetos validate --json`. steps: in order; those that depend on a failed one are NOT RUN."""
+
+    verdict: ValidateVerdict
     steps: list[Step]
 
 

@@ -235,6 +235,17 @@ def test_wrong_extra_objects_are_named_and_kept(command: str, said: str, prefix:
         hornetos_net(prefix, "down")
 
 
+def test_check_answers_as_data(prefix: str) -> None:
+    hornetos_net(prefix, "up")
+    for count, code in (("1", 0), ("2", 1)):
+        exit_code, output = hornetos_net(prefix, "check", "--count", count, "--json")
+        answer = json.loads(output)
+        Draft202012Validator(schema_of("net-check")).validate(answer)
+        assert (exit_code, answer["correct"], answer["of"]) == (code, 1, int(count))
+        assert bool(answer["problems"]) is (code == 1)
+    hornetos_net(prefix, "down")
+
+
 @pytest.mark.requirement("cleanup", "phase1-environment")
 def test_leftovers_are_listed_and_removed(prefix: str) -> None:
     """One name is unmounted, as after lost state; another was only partly created by a killed process."""

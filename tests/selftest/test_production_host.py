@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from hornet.host.production import Finding, production_findings
 from hornet.spec.model import load_spec
 from hornet_cli.app import app
+from reports.schemas import schema_of
 
 SPEC = load_spec()
 CPUS = "sys/devices/system/cpu"
@@ -142,7 +144,10 @@ def test_the_command_answers_about_this_host(text: str) -> None:
     result = CliRunner().invoke(app, words)
     assert result.exit_code in (0, 1, 2), result.output
     if text == "json":
-        found = json.loads(result.stdout)["production"]
+        answer = json.loads(result.stdout)
+        Draft202012Validator(schema_of("production")).validate(answer)
+        assert answer["vms"] == 60
+        found = answer["production"]
         bad, unknown = ([item for item in found if item["fine"] is state] for state in (False, None))
         assert result.exit_code == (1 if bad else 2 if unknown else 0)
         assert {item["name"] for item in found} >= LIMITS.keys()

@@ -12,9 +12,12 @@ import pytest
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
+from hornet.host.production import Finding, ProductionAnswer
 from hornet.installation import SOURCE
+from hornet.network.egress import Egress
 from hornet.network.ownership import ListedVM, NetList
-from hornet.procedures.answers import AdoptAnswer, NewVersionAnswer, OtherVersion, RollbackAnswer
+from hornet.network.reconcile import NetCheck
+from hornet.procedures.answers import AdoptAnswer, NewVersionAnswer, OtherVersion, RollbackAnswer, ValidateAnswer
 from hornet.procedures.validate import Step
 from hornet.remote.fleet_file import FLEET_FILE, FleetFile, HostState, write_fleet
 from hornet.remote.here import describe
@@ -57,8 +60,11 @@ KEPT = SOURCE / "docs" / "schemas"
 ANSWERS = {
     "adopt": AdoptAnswer("/d", "sealed", ["damage"], ["remark"], ORIGIN, open_to_others=False),
     "new-version": NewVersionAnswer("published", "/d", 0, "said", [Step("seal", "PASS", ["line"])]),
+    "validate": ValidateAnswer("not judged", [Step("seal", "NOT RUN", ["line"])]),
     "rollback": RollbackAnswer(True, "v2", "v1", "", [OtherVersion("vm1", "/v1", 7, 8)]),
     "net-list": NetList([ListedVM("vm1", "10.0.1.0/24", "veth-vm1-br")], ["o"], ["n"], True, {7: ["l"]}),
+    "net-check": NetCheck(0, 1, ["problem"], Egress(("dropped",), ("mend",), ("remark",))),
+    "production": ProductionAnswer(60, [Finding("ksm", "KSM", None, "unknown", "off", "why", "change")]),
 }
 
 

@@ -258,7 +258,7 @@ def test_validate_says_which_step_failed_and_runs_no_guest(
 def test_validate_answers_as_data(workspace: Workspace) -> None:
     (workspace.snapshots / "v2.0" / "vm.mem").unlink()
     result = cli("validate", "v2.0", "--json")
-    answer = json.loads(result.output)
+    answer = answered("validate", result)
     assert (result.exit_code, answer["verdict"]) == (1, "failed")
     assert answer["steps"][0]["verdict"] == "FAIL"
 
