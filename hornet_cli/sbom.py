@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from hornet.errors import HostError, SnapshotError
-from hornet.snapshot.bill import REBUILD, bill_of
+from hornet.snapshot.bill import REBUILD, bill_of, licence_counts, licences_of, packages_of
 from hornet_cli.context import settings
 from hornet_cli.printer import AsJson, say, say_json, show
 
@@ -30,7 +28,7 @@ def sbom(
     """
     found = bill_of(path, settings(ctx).spec.snapshot)
     try:
-        rows = [_row(component) for component in _packages(found)]
+        rows = [_row(component) for component in packages_of(found)]
     except (AttributeError, LookupError, TypeError) as error:
         raise SnapshotError(f"{path}: its bill of materials is malformed: {error!r}", REBUILD) from error
     if output:
@@ -41,20 +39,7 @@ def sbom(
     elif as_json:
         say_json(found)
     else:
-        _show(rows)
-
-
-def _packages(found: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Every component of a bill but single files, what it describes first."""
-    yield found["metadata"]["component"]
-    yield from _below(found)
-
-
-def _below(component: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for part in component.get("components", []):
-        if part["type"] != "file":
-            yield part
-            yield from _below(part)
+        _show(rows, licence_counts(found))
 
 
 class Row(NamedTuple):
@@ -67,17 +52,16 @@ class Row(NamedTuple):
 
 
 def _row(component: dict[str, Any]) -> Row:
-    licences = [entry["license"] for entry in component.get("licenses", [])]
     ancestors = component.get("pedigree", {}).get("ancestors", [])
     return Row(
         component["name"],
         component.get("version", "–"),
-        [licence.get("id") or licence["name"] for licence in licences],
+        licences_of(component),
         ", ".join(f"{ancestor['name']} {ancestor['version']}" for ancestor in ancestors) or "–",
     )
 
 
-def _show(rows: list[Row]) -> None:
+def _show(rows: list[Row], licences: dict[str, int]) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
@@ -86,5 +70,4 @@ def _show(rows: list[Row]) -> None:
     for row in rows:
         table.add_row(row.name, row.version, ", ".join(row.licences) or "–", row.source)
     show(table)
-    counts = Counter(name for row in rows for name in row.licences)
-    say("\nlicences: " + ", ".join(f"{name} ({count})" for name, count in counts.most_common()))
+    say("\nlicences: " + ", ".join(f"{name} ({count})" for name, count in licences.items()))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import builders.bill
+import builders.licences
 from builders.bill import artifact_component, as_cyclonedx
 from builders.distros import DEFAULT_DISTRO, distro_named
 from builders.rootfs import npm
@@ -118,6 +120,7 @@ def own_inputs() -> dict[str, Any]:
         **toolchain(),
         "native": {path.name: file_sha256(path) for path in sorted(SOURCES.iterdir())},
         "builder": {path.name: file_sha256(path) for path in sorted(Path(__file__).parent.glob("*.py"))},
+        "bill": [file_sha256(Path(str(module.__file__))) for module in (builders.bill, builders.licences)],
     }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,36 @@ def bill_of(path: Path, names: SnapshotFiles) -> dict[str, Any]:
     if not path.exists():
         raise SnapshotError(f"{path}: no such file or directory", "name an image, a kernel or a snapshot's directory")
     return _of_snapshot(path, names) if path.is_dir() else _of_file(path.resolve())
+
+
+def packages_of(bill: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every component of a bill but single files, what it describes first."""
+    yield bill["metadata"]["component"]
+    yield from _below(bill)
+
+
+def _below(component: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for part in component.get("components", []):
+        if part["type"] != "file":
+            yield part
+            yield from _below(part)
+
+
+def licences_of(component: dict[str, Any]) -> list[str]:
+    """SPDX identifiers, or names of licences that have none."""
+    licences = [entry["license"] for entry in component.get("licenses", [])]
+    return [licence.get("id") or licence["name"] for licence in licences]
+
+
+def licence_counts(bill: dict[str, Any]) -> dict[str, int]:
+    """How many packages have a licence for some of their files, by licence, the most frequent first.
+
+    Raises SnapshotError if the bill is malformed.
+    """
+    try:
+        return dict(Counter(name for package in packages_of(bill) for name in licences_of(package)).most_common())
+    except (AttributeError, LookupError, TypeError) as error:
+        raise SnapshotError(f"the bill of materials is malformed: {error!r}", REBUILD) from error
 
 
 def _of_snapshot(directory: Path, names: SnapshotFiles) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from builders.rootfs.content import Content
 from hornet.errors import BrokenSnapshotError, BuildError, SnapshotError
 from hornet.host.artifact_store import file_sha256
 from hornet.snapshot import Bundle, publishing
-from hornet.snapshot.bill import bill_of
+from hornet.snapshot.bill import bill_of, licence_counts
 from hornet.snapshot.bundle import BILL_FILE
 from tests.support.bundle_samples import NAMES, ORIGIN, fill, make_bundle
 from tests.support.command_samples import PYTHON, run
@@ -178,6 +178,18 @@ def test_snapshot_bill_has_image_and_kernel(content: Content, tmp_path: Path) ->
     image, linux = json.loads(text)["components"]
     assert (image["name"], linux["name"]) == ("hornetos-micro", "hornetos-linux")
     assert len(image["components"]) == 4
+
+
+def test_licences_are_counted_for_the_report(content: Content) -> None:
+    """`good` has four licences, each for some of its files."""
+    bill = json.loads(image_bill(content))
+    counts = licence_counts(bill)
+    assert counts["MIT"] == 2, "good and x"
+    assert set(counts) == {"MIT", "Apache-2.0", "GPL-2.0-or-later", "public-domain", "unknown"}
+    assert next(iter(counts)) in {"MIT", "Apache-2.0"}
+    bill["components"][0]["licenses"] = ["MIT"]
+    with pytest.raises(SnapshotError, match="malformed"):
+        licence_counts(bill)
 
 
 @pytest.fixture
