@@ -1,4 +1,4 @@
-"""A compressed /usr (docs/images.md, Layouts): changes belong to it, and the guest can make more.
+"""A compressed /usr (docs/images.md, Layouts): the kernel can mount it, changes belong to it, the guest can make more.
 
 An image of the plain layout has none, so there is nothing that could be wrong with it.
 """
@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from hornet.checks.check import Subject, check
 from hornet.formats.image_tree import ImageTree
+from hornet.formats.kconfig import KernelConfig, check_flags
 from hornet.formats.overlay_tree import CHANGES, ID_IN_USR, ID_OF_CHANGES, USR_FILE
 from hornet.vm.probes import Probe, ProbeResults
 
 STATE = "usr.state"
 PLAIN = "plain"
+# What mounts it: builders/rootfs/compressed_usr.py and native/mount_usr.c.
+KERNEL_SYMBOLS = ("BLK_DEV_LOOP", "SQUASHFS", "SQUASHFS_ZSTD", "OVERLAY_FS")
 # Prints the mount and writes through it.
 SCRIPT = f"""
 test -e {USR_FILE} || {{ echo {PLAIN}; exit 0; }}
@@ -45,6 +48,13 @@ def image_problems(tree: ImageTree) -> list[str]:
     return [
         f"{CHANGES}: made to the /usr {_short(of_changes)}, but {USR_FILE} is {_short(in_usr)}: the guest will not boot"
     ]
+
+
+@check("usr.kernel", proves=["usr-layers"])
+def kernel_problems(config: KernelConfig) -> list[str]:
+    """Flags that a kernel needs to mount a compressed /usr and does not have."""
+    missing = [verdict for verdict in check_flags(config, KERNEL_SYMBOLS, ()) if not verdict.ok]
+    return [f"CONFIG_{v.symbol}: {v.found}, expected y: the kernel cannot mount {USR_FILE}" for v in missing]
 
 
 def _short(identity: str | None) -> str:

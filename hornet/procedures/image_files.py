@@ -24,7 +24,7 @@ from hornet.formats.ext4.reader import Ext4Reader
 from hornet.formats.ext4.superblock import MAX_IMAGE_BYTES, NotExt4Error, read_superblock
 from hornet.formats.ext4.verdict import private_copy
 from hornet.formats.image_tree import ImageTree
-from hornet.formats.overlay_tree import USR_FILE, image_tree
+from hornet.formats.overlay_tree import USR_FILE, has_compressed_usr, image_tree
 from hornet.host.file_copy import data_ranges
 from hornet.sandbox import Limits, confined
 
@@ -131,6 +131,18 @@ def open_image(opening: Mapping[str, Any], descriptors: Mapping[str, int]) -> It
     if USR_FILE in tree.entries:
         raise ImageError(f"{USR_FILE}: a compressed /usr, which is judged in an ext4 image only", "name rootfs.ext4")
     yield OpenImage(tree, _places(opening, layers, descriptors))
+
+
+def is_compressed(source: ImageSource, work_directory: Path) -> bool:
+    """Whether an image has the compressed layout, which only an ext4 file can have. Raises as with_image()."""
+    return source.kind is Kind.EXT4 and with_image(compressed_ext4, {}, source, work_directory)
+
+
+def compressed_ext4(opening: Mapping[str, Any], image: int) -> bool:
+    """The sandboxed part of is_compressed()."""
+    repair(image, opening["command"], FSCK_TIMEOUT_S)
+    with Ext4Reader(image) as fs:
+        return has_compressed_usr(fs)
 
 
 def _places(

@@ -1,7 +1,8 @@
-"""A guest whose compressed /usr can't be used ends at once and says why; one without room for changes says so."""
+"""A guest that can't use its compressed /usr ends at once and says why; one without room for changes says so."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,21 +37,51 @@ def disk(spec: Spec, workspace: Workspace, progress: Progress, tmp_path: Path) -
     ("path", "content", "said"),
     [
         (USR_FILE, b"hsqs" + bytes(8188), f"cannot mount {USR_FILE} (squashfs): truncated, or not of that kind"),
+        (USR_FILE, None, f"cannot mount {USR_FILE} (squashfs): truncated, or not of that kind"),
         (USR_FILE, b"x" * 8192, f"cannot mount {USR_FILE} (squashfs): truncated, or not of that kind"),
         (ID_OF_CHANGES, b"other\n", f"cannot mount /usr: {CHANGES} belongs to another {USR_FILE}"),
     ],
-    ids=["truncated", "foreign", "changes of another version"],
+    ids=["overwritten", "truncated", "foreign", "changes of another version"],
 )
 def test_unusable_usr_ends_the_boot_with_its_reason(
-    path: str, content: bytes, said: str, disk: Path, kernel: Path, new_fleet: Callable[..., Fleet]
+    path: str, content: bytes | None, said: str, disk: Path, kernel: Path, new_fleet: Callable[..., Fleet]
 ) -> None:
     source = disk.with_name("content")
-    source.write_bytes(content)
+    if content is None:
+        debugfs(disk, f"dump {path} {source}")
+        os.truncate(source, source.stat().st_size // 2)
+    else:
+        source.write_bytes(content)
     debugfs(disk, f"rm {path}", f"write {source} {path}")
+    assert f"hornetos: {said}" in panic_message(new_fleet, kernel, disk)
+
+
+# What a kernel without it lacks is its name: of a file system, of a device.
+@pytest.mark.requirement("usr-layers")
+@pytest.mark.parametrize(
+    ("name", "without", "said"),
+    [
+        (b"squashfs\0", b"squashfz\0", f"cannot mount {USR_FILE} (squashfs): not in this kernel"),
+        (b"overlay\0", b"0verlay\0", "cannot mount /usr (overlay): not in this kernel"),
+        (b"loop%d\0", b"l0op%d\0", "cannot open /dev/loop0: not in this kernel"),
+    ],
+    ids=["squashfs", "overlay", "loop"],
+)
+def test_kernel_that_cannot_mount_usr_is_named(
+    name: bytes, without: bytes, said: str, disk: Path, kernel: Path, new_fleet: Callable[..., Fleet]
+) -> None:
+    changed = disk.with_name("vmlinux")
+    assert name in kernel.read_bytes()
+    changed.write_bytes(kernel.read_bytes().replace(name, without))
+    assert f"hornetos: {said}" in panic_message(new_fleet, changed, disk)
+
+
+def panic_message(new_fleet: Callable[..., Fleet], kernel: Path, disk: Path) -> str:
+    """Why this guest does not boot."""
     with new_fleet() as fleet, pytest.raises(VMError) as caught:
         fleet.boot(kernel, disk)
     assert "kernel panic" in caught.value.message
-    assert f"hornetos: {said}" in caught.value.message
+    return caught.value.message
 
 
 @pytest.mark.requirement("usr-layers")

@@ -13,6 +13,7 @@ from hornet.checks import (
     balloon,
     boot,
     clones,
+    compressed_usr,
     first_packets,
     guest_kernel,
     guest_network,
@@ -24,7 +25,7 @@ from hornet.checks import (
     snapshot_files,
 )
 from hornet.formats.content import Chunk
-from hornet.formats.kconfig import FlagVerdict, parse_config
+from hornet.formats.kconfig import FlagVerdict, KernelConfig, parse_config
 from hornet.network import verify
 from hornet.network.plan import AddressPlan
 from hornet.network.state import Link, NetFacts, Route
@@ -136,6 +137,7 @@ def _file_samples(spec: Spec, directory: Path) -> list[Sample]:
 
 def _fact_samples(spec: Spec) -> list[Sample]:
     config, wrong = (parse_config(text) for text in (config_text(spec), config_text(spec, VIRTIO="m")))
+    built = KernelConfig(dict.fromkeys(spec.kernel.extra_symbols, "y"))
     flag = partial(FlagVerdict, "VIRTIO", "y")
     answers = {code: ProbeResults([ProbeResult("net.egress", 0, code)]) for code in ("200", "000")}
     taken = partial(balloon.Balloon, 64, 246_188)
@@ -148,6 +150,11 @@ def _fact_samples(spec: Spec) -> list[Sample]:
             guest_kernel.config_problems,
             (spec.kernel, config, "6.1.192", spec.machine.boot_args),
             {"CONFIG_VIRTIO: m": (spec.kernel, wrong, "6.1.192", spec.machine.boot_args)},
+        ),
+        sample(
+            compressed_usr.kernel_problems,
+            (built,),
+            {f"CONFIG_{symbol}: m": (KernelConfig(built | {symbol: "m"}),) for symbol in compressed_usr.KERNEL_SYMBOLS},
         ),
         sample(guest_kernel.flag_problems, ([flag("y", True, "")],), {"expected y": ([flag("m", False, "a module")],)}),
         sample(
