@@ -43,6 +43,7 @@ def build_snapshot(
         "key": fleet.key.public_blob,
         "format": FORMAT,
         "builder": [file_sha256(Path(module)) for module in (__file__, snapshotting.__file__)],
+        "bills": [file_sha256(path) for path in _bills(image, kernel)],
     }
     version = f"hornetos-{tier}-{content_key(inputs)}"
     target = workspace.snapshots / version
@@ -71,10 +72,14 @@ def _build(
 
 def _bill(version: str, image: Path, kernel: Path) -> str | None:
     """The bill of materials of a snapshot; None if one of its two parts was made elsewhere and has none."""
+    found = [read_json(path, MAX_BILL_BYTES) for path in _bills(image, kernel)]
+    return snapshot_bill(version, found) if found else None
+
+
+def _bills(image: Path, kernel: Path) -> list[Path]:
+    """The bills of both parts; none if one of them has none."""
     found = [path.resolve().with_name(BILL_FILE) for path in (image, kernel)]
-    if not all(path.is_file() for path in found):
-        return None
-    return snapshot_bill(version, [read_json(path, MAX_BILL_BYTES) for path in found])
+    return found if all(path.is_file() for path in found) else []
 
 
 def _boot(fleet: Fleet, progress: Progress, kernel: Path, image: Path, ready_signal: bool) -> VM:
