@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from builders.distros import DEFAULT_DISTRO, DISTROS
+from hornet.spec.rootfs import BASELINE
 from hornet_cli.context import Settings, settings
 from hornet_cli.fleet import LaneName, choose_lane, fleet
 from hornet_cli.printer import say
@@ -21,7 +22,6 @@ build = typer.Typer(help="Build a kernel, root file systems, a snapshot; existin
 
 # The guide's name of the kernel below images/ (Directory Structure).
 PUBLISHED_KERNEL = "hornetos-vmlinux.bin"
-BASELINE = "baseline"
 
 Distro = Annotated[
     str, typer.Option(help=f"{', '.join(DISTROS)}, or {BASELINE}: the unslimmed image with which phase 1 starts.")

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from builders.distros import DEFAULT_DISTRO, DISTROS
 from hornet.errors import HostError
 from hornet.host.durable import write_file
 from hornet.host.in_use import hold
 from hornet.installation import IN_CHECKOUT, SOURCE, TESTS
+from hornet.spec.rootfs import BASELINE
 from hornet.vmm.registry import LANES_HELP
 from hornet_cli.baseline import baseline_directory
 from hornet_cli.context import Settings, settings
@@ -75,6 +77,9 @@ def run(
         str | None,
         typer.Option(help="The tier to build and judge: micro, standard, dev [that of --snapshot, else standard]."),
     ] = None,
+    distro: Annotated[
+        str, typer.Option(help=f"What to build the image from: {', '.join(DISTROS)}; {BASELINE}: to compare with.")
+    ] = DEFAULT_DISTRO,
     snapshot: SnapshotOption = None,
     image: ImageOption = None,
     kernel: KernelOption = None,
@@ -135,6 +140,7 @@ def run(
     # Wrong options are refused before the work of minutes.
     if lane:
         lane_named(lane)
+    _check_distro(distro, given)
     if in_lab and (keep_vms or pause_on_failure):
         raise typer.BadParameter("--lab: it ends with the run, so no VM can be kept: leave the other option out")
     suites = _suites(suite, quick=quick)
@@ -142,7 +148,7 @@ def run(
     before = baseline_directory(mine, baseline)
     first = _first_run(mine, rerun_failed, tier, quick=quick) if rerun_failed else None
     demands = demands_on(mine.workspace.reports, policy, waivers, require_kvm=require_kvm)
-    vmlinux = kernel if given.complete else _build(mine, tier)
+    vmlinux = kernel if given.complete else _build(mine, tier, distro)
     if in_lab:  # which has no network, so all is built by now
         end_with(run_command(mine, this_command_there("--lab")))
     if lane and vmlinux:
@@ -155,6 +161,7 @@ def run(
     arguments += ["--quick"] if quick else ["--benchmark-autosave"]
     arguments += [f"--rerun-of={first.directory}"] if first else []
     arguments += [f"--tier={tier}", f"--run-dir={directory}", *given.arguments()]
+    arguments += [f"--distro={distro}"] if distro != DEFAULT_DISTRO else []
     arguments += ["-o", f"cache_dir={mine.workspace.directory('cache', 'pytest')}"]  # the checkout may be read-only
     arguments += debugging
     arguments += [f"--lane={lane}"] if lane else []
@@ -168,12 +175,20 @@ def run(
     if not (directory / RUN_FILE).exists():  # pytest did not even begin
         shutil.rmtree(directory)
         raise typer.Exit(2)
-    _report(mine, directory, demands, before)
+    _report(mine, directory, demands, before, latest=distro != BASELINE)
     found = load_run(directory)
     decision = decide(mine.spec, found, demands, load_run(before) if before else None)
     showing = show_rerun if first else show_quick if quick else show_decision
     showing(found, decision)
     raise typer.Exit(decision.answer.exit_code)
+
+
+def _check_distro(distro: str, given: Given) -> None:
+    """Raises BadParameter for an unknown one, and for one beside an image that exists already."""
+    if distro not in (*DISTROS, BASELINE):
+        raise typer.BadParameter(f"--distro {distro}: expected one of: {', '.join((*DISTROS, BASELINE))}")
+    if distro != DEFAULT_DISTRO and given.complete:
+        raise typer.BadParameter(f"--distro {distro}: it says what to build: leave --image and --snapshot out")
 
 
 def _suites(chosen: list[str] | None, *, quick: bool) -> list[str]:
@@ -225,15 +240,15 @@ def _first_run(mine: Settings, name: str, tier: str, *, quick: bool) -> Run:
     return found
 
 
-def _build(mine: Settings, tier: str) -> Path:
+def _build(mine: Settings, tier: str, distro: str) -> Path:
     """Build before pytest starts, so that a failed build is one error, not one per test; returns the kernel."""
+    from builders.images import build_image
     from builders.kernel import build_kernel
-    from builders.rootfs import build_rootfs
 
     kernel = build_kernel(mine.spec, mine.workspace, mine.progress)
     mine.progress.say(f"kernel: Linux {kernel.version}, {kernel.vmlinux}")
-    image = build_rootfs(mine.spec, mine.workspace, mine.progress, tier=tier)
-    mine.progress.say(f"rootfs: {tier}, {image.manifest['size_mb']:.1f} MB, {image.image}")
+    image = build_image(mine.spec, mine.workspace, mine.progress, tier=tier, distro=distro)
+    mine.progress.say(f"rootfs: {image.manifest['tier']}, {image.manifest['size_mb']:.1f} MB, {image.image}")
     return kernel.vmlinux
 
 
@@ -253,12 +268,14 @@ def _new_directory(mine: Settings, chosen: str | None = None) -> Path:
     raise HostError(f"{mine.workspace.reports / name}: a hundred runs began in this second", "run it again")
 
 
-def _report(mine: Settings, directory: Path, demands: Demands, before: Path | None) -> None:
+def _report(mine: Settings, directory: Path, demands: Demands, before: Path | None, *, latest: bool) -> None:
+    """Write the report. latest: whether this run is what `latest` names."""
     from reports import build_report, publish_latest, verdict_table
     from reports.terminal import as_table
 
     paths = build_report(directory, mine.spec, demands, baseline=before)
-    publish_latest(directory)
+    if latest:
+        publish_latest(directory)
     say()
     show(as_table(verdict_table(directory, mine.spec)))
     say(f"\nreport: {paths.html}")

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from builders.images import build_image
 from builders.kernel import build_kernel
-from builders.rootfs import build_rootfs
 from hornet.errors import HornetError
 from hornet.host.facts import require_root
 from hornet.host.progress import Progress
@@ -48,4 +48,5 @@ def _build(config: pytest.Config, spec: Spec, workspace: Workspace, progress: Pr
     if not config.getoption("kernel"):
         build_kernel(spec, workspace, progress)
     if not config.getoption("image"):
-        build_rootfs(spec, workspace, progress, tier=built_tier(config))
+        distro = config.getoption("distro")
+        build_image(spec, workspace, progress, tier=built_tier(config), distro=distro)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from builders.distros import DEFAULT_DISTRO, DISTROS
 from hornet.errors import HornetError
 from hornet.formats.archives.source import parse_source
 from hornet.installation import TESTS
 from hornet.spec.model import load_spec
+from hornet.spec.rootfs import BASELINE
 from hornet.text import printable
 from hornet.vm.evidence import FAILURES, WHOSE
 from hornet.vmm.firecracker.program import use
@@ -56,6 +58,8 @@ def check_options(config: pytest.Config) -> None:
             use(Path(program))
     except HornetError as error:
         raise pytest.UsageError(str(error)) from error
+    if config.getoption("distro") != DEFAULT_DISTRO and (config.getoption("image") or config.getoption("snapshot")):
+        raise pytest.UsageError("--distro says what to build: leave it out with --image and --snapshot")
     for name in PATHS:
         given = config.getoption(name)
         path = parse_source(given).path if given and name == "image" else Path(given or ".")
@@ -102,6 +106,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="TIER",
         help="enforce this tier's rules (size, tools, removals, init), whatever tier the image claims or --tier "
         "builds: the run fails unless all of them are met",
+    )
+    group.addoption(
+        "--distro",
+        choices=[*DISTROS, BASELINE],
+        default=DEFAULT_DISTRO,
+        help=f"what the image is built from (default: {DEFAULT_DISTRO}); {BASELINE}: the unslimmed image with which "
+        "phase 1 starts, to compare with",
     )
     group.addoption("--snapshot", metavar="DIR", help="judge this snapshot instead of building one")
     group.addoption(

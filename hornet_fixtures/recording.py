@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from filelock import FileLock
 
+from builders.distros import DEFAULT_DISTRO
 from hornet.errors import HostError
 from hornet.host.artifact_store import file_sha256
 from hornet.host.checkout_owner import give_to_owner
@@ -24,7 +25,7 @@ from hornet.host.workspace import Workspace
 from hornet.results.benchmarks import BENCHMARKS_DIRECTORY
 from hornet.results.collected import COLLECTED_FILE
 from hornet.results.outcomes import OUTCOMES_FILE
-from hornet.results.records import RECORDS_FILE, Failure, Record, append_record
+from hornet.results.records import DISTRO, RECORDS_FILE, Dimensions, Failure, Record, append_record
 from hornet.results.run import ARTIFACTS_FILE, HOST_FILE, JUNIT_FILE
 from hornet.results.run_info import RUN_FILE, SPEC_FILE
 from hornet.snapshot import Bundle
@@ -111,14 +112,25 @@ def host() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def record(run_directory: Path, host: dict[str, Any], spec: Spec, pytestconfig: pytest.Config) -> Callable[..., Record]:
+def of_image(pytestconfig: pytest.Config) -> dict[str, str]:
+    """The dimensions that set this run's image apart from one of the default distribution."""
+    distro = pytestconfig.getoption("distro")
+    return {} if distro == DEFAULT_DISTRO else {DISTRO: distro}
+
+
+@pytest.fixture(scope="session")
+def record(
+    run_directory: Path, host: dict[str, Any], spec: Spec, pytestconfig: pytest.Config, of_image: dict[str, str]
+) -> Callable[..., Record]:
     """Write a record: record(name, value, lane=…, dimensions=…, samples=…, parts=…, subject=…); returns it.
 
     The spec defines the unit and which direction is better. An unknown name is an error (Spec.quantity).
     """
     write_file(run_directory / HOST_FILE, json.dumps(host, indent=2) + "\n")
 
-    def write(name: str, value: float, *, lane: Lane | None = None, **values: Any) -> Record:
+    def write(
+        name: str, value: float, *, lane: Lane | None = None, dimensions: Dimensions | None = None, **values: Any
+    ) -> Record:
         quantity = spec.quantity(name)
         made = Record(
             name=name,
@@ -127,6 +139,7 @@ def record(run_directory: Path, host: dict[str, Any], spec: Spec, pytestconfig: 
             direction=quantity.direction,
             lane=str(lane) if lane else None,
             host=host,
+            dimensions={**(dimensions or {}), **of_image},
             machine=_machine(spec) if lane else {},
             **_origin(pytestconfig),
             **values,
@@ -139,7 +152,12 @@ def record(run_directory: Path, host: dict[str, Any], spec: Spec, pytestconfig: 
 
 @pytest.fixture(scope="session")
 def record_runs(
-    run_directory: Path, host: dict[str, Any], lane: Lane, spec: Spec, pytestconfig: pytest.Config
+    run_directory: Path,
+    host: dict[str, Any],
+    lane: Lane,
+    spec: Spec,
+    pytestconfig: pytest.Config,
+    of_image: dict[str, str],
 ) -> Callable[..., Record]:
     """Write one record of repeated runs, each a dictionary of disjoint parts: record_runs(name, runs, clones=4, …).
 
@@ -164,7 +182,7 @@ def record_runs(
             direction=quantity.direction,
             lane=str(lane),
             host=host,
-            dimensions=dimensions,
+            dimensions={**dimensions, **of_image},
             failures=list(failures),
             sessions=list(sessions),
             subject=dict(subject or {}),

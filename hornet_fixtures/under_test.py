@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from builders.images import build_image
 from builders.kernel import build_kernel
-from builders.rootfs import build_rootfs
 from builders.snapshots import build_snapshot
 from hornet.errors import SnapshotError
 from hornet.foreign_file import ForeignFileError, open_foreign
@@ -82,7 +82,8 @@ def image(pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, progres
         if given.boots:
             _existing(str(given.path), "--image")
         return Image(given.resolved(), {})
-    built = build_rootfs(spec, workspace, progress, tier=built_tier(pytestconfig))
+    distro = pytestconfig.getoption("distro")
+    built = build_image(spec, workspace, progress, tier=built_tier(pytestconfig), distro=distro)
     return Image(ImageSource(Kind.EXT4, built.image), built.manifest)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from hornet.host.durable import replace_link
 from hornet.results.gate import Demands
 from hornet.results.history import read_history, runs_up_to
+from hornet.results.measured_baseline import measured_baselines
 from hornet.results.run import load_run
 from hornet.results.verdict import judge
 from hornet.spec.model import Spec
@@ -29,7 +30,8 @@ def build_report(run_dir: Path, spec: Spec, demands: Demands, *, baseline: Path 
     run = load_run(run_dir)
     before = load_run(baseline) if baseline else None
     history = read_history(runs_up_to(run.directory, SHOWN_RUNS), spec.metrics)
-    report = summarize(run, spec, demands, before, history)
+    measured = measured_baselines(run.directory.parent)
+    report = summarize(run, spec, demands, before, history, measured)
     return write_report(run.directory, report, pictures(run, report, spec, before))
 
 

@@ -35,7 +35,7 @@ def trend(series: Series, changes: Sequence[ChangePoint], page: Path, heading: s
     figure, (axis,) = new_figure(width_in, [HEIGHT_IN])
     values = [point.value for point in series.points]
     dots = axis.scatter(range(len(values)), values, s=14, color=BLUE, alpha=0.6, linewidths=0, zorder=2)
-    dots.set_urls([link_to(point, page) for point in series.points])
+    dots.set_urls([link_to(point.directory, page) for point in series.points])
     _levels(axis, values, changes)
     for place, (before, after) in enumerate(pairwise(series.points), 1):
         if before.subject != after.subject:

@@ -10,18 +10,23 @@ from hornet.capacity.at_rest import Plan, plans
 from hornet.results.compare import Change, Comparison, SampleSummary, compare_runs, spread
 from hornet.results.gate import Decision, Demands, decide
 from hornet.results.history import History, link_to
+from hornet.results.measured_baseline import MeasuredBaseline, baseline_of
 from hornet.results.outcomes import WORST_FIRST, Case, Result
-from hornet.results.records import Record
+from hornet.results.records import DISTRO, Direction, Record
 from hornet.results.requirements import RequirementRow
 from hornet.results.rerun import Again, ran_again
 from hornet.results.run import Run
 from hornet.results.run_info import Session
 from hornet.results.verdict import Judgement, Verdict, judge, noisy
 from hornet.spec.model import Spec
+from hornet.spec.rootfs import BASELINE
+from hornet.text import one_line
 
 SCHEMA = 3
 REMARK = "remark"
 HAZARD = "hazard-"
+# Why a row has no measured baseline.
+NOT_MEASURED, NO_SUCH_KERNEL, IS_BASELINE = "not measured", "no kernel of it is built", "this run"
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,25 @@ class RunValue:
 
 
 @dataclass(frozen=True)
+class MeasuredValue:
+    """The value of the baseline image in a run of it. improvement: how many times better this run's value is; None
+    for a value of 0. link: from this report to that of the run."""
+
+    run: str
+    value: float
+    improvement: float | None
+    link: str
+
+
+@dataclass(frozen=True)
 class MetricRow:
     """A target metric as a row of a table. Values are in `unit`.
 
     baseline: the Ubuntu baseline as the guide states it. improvement: how many times better than that; None if the
-    value was not judged. stored, change: the value of the run that is compared with, and the result. history: the
-    latest runs of the same lane, host and tier, oldest first, this one last; empty if none are known.
+    value was not judged. measured: the suite's own baseline image in the same lane, on the same host, in a VM of the
+    same size. not_measured: why there is none. stored, change: the value of the run that is compared with, and the
+    result. history: the latest runs of the same lane, host and tier, oldest first, this one last; empty if none are
+    known.
     """
 
     metric: str
@@ -56,6 +74,8 @@ class MetricRow:
     improvement: float | None
     verdict: Verdict
     reason: str
+    measured: MeasuredValue | None = None
+    not_measured: str = ""
     stored: float | None = None
     change: Change | None = None
     history: list[RunValue] = field(default_factory=list)
@@ -122,7 +142,8 @@ class Conditions:
 class Report:
     """The content of a report. headline: the decision as sentences. titles: of metrics, by key.
 
-    ran_again: tests that ran more than once, such as flaky ones, a sentence each.
+    ran_again: tests that ran more than once, such as flaky ones, a sentence each. measure_baseline_with: the command
+    that measures the baseline image in this run's lane.
     """
 
     schema: int
@@ -134,6 +155,7 @@ class Report:
     decision: Decision
     ran_again: list[tuple[Again, str]]
     metrics: list[MetricRow]
+    measure_baseline_with: str
     comparisons: list[Comparison]
     distributions: list[Distribution]
     capacity: list[Plan]
@@ -166,9 +188,14 @@ class Report:
 
 
 def summarize(
-    run: Run, spec: Spec, demands: Demands, baseline: Run | None = None, history: History | None = None
+    run: Run,
+    spec: Spec,
+    demands: Demands,
+    baseline: Run | None = None,
+    history: History | None = None,
+    measured: Sequence[MeasuredBaseline] = (),
 ) -> Report:
-    """Decide on a run and compare it with a baseline, and with the runs before it."""
+    """Decide on a run and compare it with a baseline, with the runs before it, and with the measured baseline image."""
     judgements = judge(spec, run.records)
     decision = decide(spec, run, demands, baseline)
     planned, unplanned = plans(spec.capacity, run.records)
@@ -192,9 +219,10 @@ def summarize(
         decision=decision,
         ran_again=ran_again(run),
         metrics=[
-            _beside(row, item, comparisons, history, run)
+            _with_measured(_beside(row, item, comparisons, history, run), item, spec, measured, run)
             for row, item in zip(metric_rows(spec, judgements), judgements, strict=True)
         ],
+        measure_baseline_with=_command(run),
         comparisons=comparisons,
         distributions=[
             Distribution(
@@ -230,9 +258,8 @@ def _metric_row(spec: Spec, item: Judgement) -> MetricRow:
     metric, record = spec.metrics[item.metric], item.record
     fit = record if item.verdict is not Verdict.INVALID_RECORD else None
     improvement = None
-    if fit and fit.value and item.verdict.judged:
-        lower = metric.direction == "lower"
-        improvement = metric.baseline / fit.value if lower else fit.value / metric.baseline
+    if fit and item.verdict.judged:
+        improvement = _times_better(fit.value, metric.baseline, metric.direction)
     return MetricRow(
         metric=item.metric,
         title=metric.title,
@@ -264,11 +291,43 @@ def _beside(
         stored=same[0].baseline if same else None,
         change=same[0].change if same else None,
         history=[
-            RunValue(point.run, point.started, point.value, link_to(point, run.directory))
+            RunValue(point.run, point.started, point.value, link_to(point.directory, run.directory))
             for one in series
             for point in one.points
         ],
     )
+
+
+def _times_better(value: float, other: float, direction: Direction) -> float | None:
+    """How many times better a value is than another; None if one of them is 0."""
+    if not value or not other:
+        return None
+    return other / value if direction == "lower" else value / other
+
+
+def _with_measured(
+    row: MetricRow, item: Judgement, spec: Spec, measured: Sequence[MeasuredBaseline], run: Run
+) -> MetricRow:
+    """The row with the same quantity of the baseline image, or with the reason why there is none."""
+    record = item.record
+    if record is None or row.value is None:
+        return row
+    if spec.metrics[item.metric].baseline_of != "image":
+        return replace(row, not_measured=NO_SUCH_KERNEL)
+    if record.dimensions.get(DISTRO) == BASELINE:
+        return replace(row, not_measured=IS_BASELINE)
+    found = baseline_of(record, measured)
+    if found is None:
+        return replace(row, not_measured=NOT_MEASURED)
+    value = found.record.value
+    times = _times_better(row.value, value, record.direction)
+    link = link_to(found.directory, run.directory)
+    return replace(row, measured=MeasuredValue(one_line(found.directory.name), value, times, link))
+
+
+def _command(run: Run) -> str:
+    lanes = [f" --lane {lane}" for lane in run.lanes]
+    return f"hornetos run --distro {BASELINE}{lanes[0] if len(lanes) == 1 else ''}"
 
 
 def _hazards(run: Run, rows: Sequence[RequirementRow]) -> list[HazardRow]:

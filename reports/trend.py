@@ -91,7 +91,7 @@ def write_page(found: Trend, directory: Path) -> Path:
         if one:
             write_picture(directory / PICTURES_DIRECTORY, one)
             drawn.append((item, one))
-    links = {id(point): link_to(point, directory) for item in found.series for point in item.series.points}
+    links = {id(point): link_to(point.directory, directory) for item in found.series for point in item.series.points}
     path = directory / PAGE
     write_file(path, render("trend.html.j2", {}, trend=found, drawn=drawn, link=lambda point: links[id(point)]))
     return path

@@ -14,10 +14,11 @@ from hornet.capacity.footprint import METRIC, Footprint
 from hornet.errors import HostError
 from hornet.results.benchmarks import SavedBenchmarks
 from hornet.results.history import begun_at, run_directories
-from hornet.results.records import Record
+from hornet.results.records import DISTRO, Record
 from hornet.results.run import Run, load_run
 from hornet.results.run_info import RUN_FILE, run_problems
 from hornet.spec.capacity import Kind, MeasuredElsewhere, Profile
+from hornet.spec.rootfs import BASELINE
 from hornet.text import one_line
 
 WORKED = "worked"
@@ -61,12 +62,17 @@ class Measured:
 
 
 def latest_measured(reports: Path, lane: str | None = None) -> Measured | None:
-    """That of the newest run below `reports` whose memory is usable; None if none of the newest has any."""
+    """That of the newest run below `reports` whose memory is usable, whatever its tier, but not of the baseline image.
+
+    None if none of the newest has any.
+    """
     begun = begun_at(run_directories(reports))
     saved = SavedBenchmarks(reports)
     for directory in sorted(begun, key=lambda each: (begun[each], each), reverse=True)[:TRIED_RUNS]:
         with suppress(HostError):
-            return measured(load_run(directory, saved), lane)
+            found = measured(load_run(directory, saved), lane)
+            if found.tier != BASELINE:
+                return found
     return None
 
 
@@ -103,9 +109,10 @@ def measured(run: Run, lane: str | None = None) -> Measured:
     rested = [record for record in lane_records if record.dimensions.get("state") != WORKED]
     worked = [record for record in lane_records if record.dimensions.get("state") == WORKED]
     base = (rested or worked)[0]
+    of_baseline = base.dimensions.get(DISTRO) == BASELINE
     return Measured(
         run=one_line(run.name),
-        tier=run.rootfs.tier or run.tier or "unknown",
+        tier=BASELINE if of_baseline else run.rootfs.tier or run.tier or "unknown",
         lane=base.lane,
         footprint=Footprint.of_record(base),
         grown=Footprint.of_record(worked[0]) if rested and worked else None,

@@ -167,7 +167,7 @@ def _judge(record: Record, baseline: Record) -> tuple[Change, str, float | None,
     if record.lane is None and record.unit not in TIME_UNITS:
         change = _direction(record, baseline)
         return change, "a property of the files: compared without a test", None, None
-    host, other = (_relevant_host(each) for each in (record, baseline))
+    host, other = (relevant_host(each) for each in (record, baseline))
     if host != other:
         return Change.NOT_COMPARABLE, f"another host: {_host_difference(host, other)}", None, None
     return rank_test(record, baseline)
@@ -231,7 +231,7 @@ def _min_factor(record: Record) -> float:
     return MIN_INSTRUCTIONS_FACTOR if record.unit == INSTRUCTIONS else MIN_FACTOR
 
 
-def _relevant_host(record: Record) -> dict[str, Any]:
+def relevant_host(record: Record) -> dict[str, Any]:
     """What of a record's host its value depends on."""
     return {EMULATOR: record.host.get(EMULATOR)} if record.unit == INSTRUCTIONS else record.host
 

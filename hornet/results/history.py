@@ -74,11 +74,11 @@ def run_directories(reports: Path) -> list[Path]:
     return sorted(path for path in found if not path.is_symlink())
 
 
-def link_to(point: Point, page: Path) -> str:
+def link_to(run: Path, page: Path) -> str:
     """The relative link from a page in a directory to a run's report, or to its directory if it has none."""
-    report = point.directory / REPORT_FILE
-    known = point.directory == page or report.is_file()
-    return quote(os.path.relpath(report if known else point.directory, page))
+    report = run / REPORT_FILE
+    known = run == page or report.is_file()
+    return quote(os.path.relpath(report if known else run, page))
 
 
 def begun_at(directories: Iterable[Path]) -> dict[Path, datetime]:

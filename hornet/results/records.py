@@ -34,6 +34,8 @@ MAX_NAME_CHARACTERS = 200
 SUM_TOLERANCE = 1e-6
 # The part of a wall time that no phase explains; the spec limits its share.
 UNEXPLAINED = "other_ms"
+# The dimension that names what an image was built from; records of the default have none.
+DISTRO = "distro"
 MAX_REASON_CHARACTERS = 500
 
 Amount = Annotated[float, Field(ge=0, le=MAX_AMOUNT)]

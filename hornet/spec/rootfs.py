@@ -97,6 +97,10 @@ class Squashfs(Table):
     zstd_level: Annotated[int, Field(ge=1, le=22)]
 
 
+# The distro that is none: the unslimmed image.
+BASELINE = "baseline"
+
+
 class Baseline(Table):
     """The unslimmed image that the guide starts from (guide: Phase 1): Debian as its installer leaves it.
 

@@ -22,9 +22,11 @@ class Metric(Quantity):
 
     It has either a `target`, or a `target_tier` whose size limit is the target. Spec.target() returns the target.
     percentile: which percentile of the samples must meet it; None for the recorded value, with samples their median.
+    baseline_of: what the baseline is a property of. The suite builds the image (--distro baseline), but no such kernel.
     """
 
     baseline: Positive
+    baseline_of: Literal["image", "kernel"] = "image"
     target: Positive | None = None
     target_tier: Token | None = None
     stretch: Positive | None = None

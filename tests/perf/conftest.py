@@ -28,13 +28,14 @@ def _alone(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-def describe(benchmark: Any, lane: Lane, host: dict[str, Any], run_directory: Path, spec: Spec) -> Callable[..., None]:
+def describe(
+    benchmark: Any, lane: Lane, host: dict[str, Any], run_directory: Path, spec: Spec, of_image: dict[str, str]
+) -> Callable[..., None]:
     """Add metric, lane, host and dimensions to what pytest-benchmark saves: describe(metric, page_cache="cold")."""
 
     def write(metric: str, **dimensions: str | int) -> None:
         spec.quantity(metric)  # a misspelt name is an error
-        benchmark.extra_info.update(
-            run=run_directory.name, metric=metric, lane=str(lane), host=host, dimensions=dimensions
-        )
+        known = {**dimensions, **of_image}
+        benchmark.extra_info.update(run=run_directory.name, metric=metric, lane=str(lane), host=host, dimensions=known)
 
     return write

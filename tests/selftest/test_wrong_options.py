@@ -29,6 +29,7 @@ MAX_LINES = 6
         ("--network-scale=0", "'0' is not a positive number"),
         ("--lane=qemu/tgc", "unknown lane 'qemu/tgc'"),
         ("--tier=giant", "unknown tier 'giant'"),
+        ("--distro=gentoo", "--distro: invalid choice: 'gentoo'"),
         ("--require=giant", "unknown tier 'giant'"),
         ("--spec=/nowhere", "/nowhere: no such file"),
         ("--overlay=/nowhere", "/nowhere: no such file"),
