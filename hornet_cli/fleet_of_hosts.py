@@ -85,7 +85,7 @@ def run(
     if waivers:
         write_file(directory / WAIVERS_FILE, waivers.read_text(encoding="utf-8"))
     FleetRun(directory, fleet, known, lambda name, line: mine.progress.say(f"{name}: {line}")).go()
-    _decide(mine, directory, fleet, policy, waivers)
+    _decide(mine, directory, fleet, policy, waivers, again=bool(policy or waivers))
 
 
 @fleet_app.command()
@@ -100,7 +100,7 @@ def report(
 
     mine = settings(ctx)
     directory = _directory(mine, name)
-    _decide(mine, directory, read_fleet(directory), policy, waivers)
+    _decide(mine, directory, read_fleet(directory), policy, waivers, again=True)
 
 
 @fleet_app.command()
@@ -170,17 +170,21 @@ def _directory(mine: Settings, name: str) -> Path:
     return mine.workspace.path("fleets", name)
 
 
-def _decide(mine: Settings, directory: Path, fleet: FleetFile, policy: Path | None, waivers: Path | None) -> None:
-    """Write the pages, say what became of each host, and end with the exit code."""
+def _decide(
+    mine: Settings, directory: Path, fleet: FleetFile, policy: Path | None, waivers: Path | None, *, again: bool
+) -> None:
+    """Write the pages, say what became of each host, and end with the exit code. again: also the pages of hosts that
+    have one."""
     from hornet.remote.fleet_decision import decide_fleet
-    from reports import build_report
+    from hornet.results.history import REPORT_FILE
+    from reports import build_reports
     from reports.fleet import write_fleet_page
 
     demands = demands_on(directory, policy, waivers, require_kvm=fleet.plan.require_kvm)
     decision = decide_fleet(directory, fleet, mine.spec, demands)
+    came_back = [host.run.directory for host in decision.hosts if not host.missing]
+    build_reports([each for each in came_back if again or not (each / REPORT_FILE).exists()], mine.spec, demands)
     for host in decision.hosts:
-        if not host.missing:
-            build_report(host.run.directory, mine.spec, demands)
         say(f"{host.name}: {f'missing: {host.missing}' if host.missing else host.decision.headline}")
     for sentence in decision.differing:
         say(f"note: {sentence}")
