@@ -55,12 +55,14 @@ def _risk_axis(axis: Axes, found: HostsOfType, risk: float) -> None:
     axis.plot(vms, [100 * point.risk for point in curve], color=BLUE, linewidth=2)
     axis.axhline(100 * risk, color=VERMILION, linewidth=1.2, linestyle=(0, (4, 3)))
     axis.plot(memory.vms, 100 * risk, marker="o", markersize=9, color=GREEN)
+    # Right of the band and below the line of the risk there is nothing else.
     axis.annotate(
         f"{memory.vms:,} VMs",
-        (memory.vms, 100 * risk),
-        (-8, 12),
+        (max(memory.vms, memory.high), 100 * risk),
+        (8, -6),
         textcoords="offset points",
-        ha="right",
+        ha="left",
+        va="top",
         color=INK,
     )
     axis.set_yscale("symlog", linthresh=max(0.1, 100 * risk))

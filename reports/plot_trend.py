@@ -34,7 +34,7 @@ def trend(series: Series, changes: Sequence[ChangePoint], page: Path, heading: s
         return None
     figure, (axis,) = new_figure(width_in, [HEIGHT_IN])
     values = [point.value for point in series.points]
-    dots = axis.scatter(range(len(values)), values, s=14, color=BLUE, alpha=0.6, linewidths=0, zorder=2)
+    dots = axis.scatter(range(len(values)), values, s=14, color=BLUE, linewidths=0, zorder=4)
     dots.set_urls([link_to(point.directory, page) for point in series.points])
     _levels(axis, values, changes)
     for place, (before, after) in enumerate(pairwise(series.points), 1):
@@ -46,9 +46,7 @@ def trend(series: Series, changes: Sequence[ChangePoint], page: Path, heading: s
     axis.grid(axis="y", color=GRID, linewidth=0.8)
     axis.set_ylim(0, max(values) * ROOM_ABOVE or 1)
     shown = _places(len(values), 2 if is_narrow(width_in) else 5)
-    days = {point.started[:10] for point in series.points}
-    first, last = (11, 16) if len(days) == 1 else (0, 10)  # of ISO 8601: the time, or the day
-    axis.set_xticks(shown, [series.points[place].started[first:last] for place in shown])
+    axis.set_xticks(shown, _times([series.points[place].started for place in shown]))
     axis.set_xlabel("runs, oldest first")
     return figure
 
@@ -69,6 +67,12 @@ def _levels(axis: Axes, values: Sequence[float], changes: Sequence[ChangePoint])
             fontsize=8.5,
             color=INK,
         )
+
+
+def _times(started: Sequence[str]) -> list[str]:
+    """Times in ISO 8601 as far as they differ: days, or, with several of one day, days and minutes."""
+    days = [text[:10] for text in started]
+    return days if len(set(days)) == len(days) else [text[5:16].replace("T", " ") for text in started]
 
 
 def _places(count: int, most: int) -> list[int]:
