@@ -85,6 +85,9 @@ def run(
     kernel: KernelOption = None,
     ssh_key: SshKeyOption = None,
     lane: Annotated[str | None, typer.Option(help=f"{LANES_HELP} (default: the best one that works here).")] = None,
+    life: Annotated[
+        str, typer.Option(help="Judge guests that were `restored` from the snapshot, or `booted`.")
+    ] = "restored",
     require_kvm: RequireKvm = False,
     baseline: Baseline = None,
     policy: PolicyOption = None,
@@ -126,6 +129,7 @@ def run(
     from hornet.results.run import load_run
     from hornet.results.run_info import RUN_FILE
     from hornet.results.waivers import WAIVERS_FILE
+    from hornet.vm.life import LIVES
     from hornet.vmm.registry import lane_named, vmm_programs
     from hornet_cli.lab import end_with, run_command
     from lab.session import this_command_there
@@ -141,6 +145,8 @@ def run(
     if lane:
         lane_named(lane)
     _check_distro(distro, given)
+    if life not in LIVES:
+        raise typer.BadParameter(f"--life {life}: expected one of: {', '.join(LIVES)}")
     if in_lab and (keep_vms or pause_on_failure):
         raise typer.BadParameter("--lab: it ends with the run, so no VM can be kept: leave the other option out")
     suites = _suites(suite, quick=quick)
@@ -165,6 +171,7 @@ def run(
     arguments += ["-o", f"cache_dir={mine.workspace.directory('cache', 'pytest')}"]  # the checkout may be read-only
     arguments += debugging
     arguments += [f"--lane={lane}"] if lane else []
+    arguments += [f"--life={life}"]
     arguments += ["--require-kvm"] if require_kvm else []
     arguments += [f"--spec={mine.spec_path.resolve()}"] if mine.spec_path else []
     arguments += [f"--overlay={overlay.resolve()}" for overlay in mine.overlays]

@@ -1,9 +1,9 @@
-"""Restored guests and their facts. All tests share them; collecting takes one or two round trips."""
+"""The guests under test and their facts. All tests share them; collecting takes one or two round trips."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from hornet.scenarios.probe_sets import FACTS_TIMEOUT_S, collect_facts, guest_pr
 from hornet.snapshot import Bundle
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
+from hornet.vm.life import BOOTED
 from hornet.vm.probes import Probe, ProbeResults
 from hornet_fixtures.prefetch import prefetched
 from hornet_fixtures.under_test import Image
@@ -30,46 +31,56 @@ def restored_vm(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
     fleet.remove(vm)
 
 
+@pytest.fixture(scope="session")
+def start_guest(pytestconfig: pytest.Config, fleet: Fleet, request: pytest.FixtureRequest) -> Callable[[], VM]:
+    """Starts a guest whose facts are judged: a clone of the snapshot, or with --life=booted one that was booted."""
+    if pytestconfig.getoption("life") == BOOTED:
+        kernel, image = request.getfixturevalue("kernel"), request.getfixturevalue("image")
+        return lambda: fleet.boot(kernel, image.path, ready_signal=bool(image.manifest))
+    bundle = request.getfixturevalue("bundle")
+    return lambda: fleet.restore(bundle)
+
+
 @dataclass(frozen=True)
 class ProbedVM:
-    """A clone and the results of its probes."""
+    """A guest and the results of its probes."""
 
     vm: VM
     facts: ProbeResults
 
 
-def _ask(fleet: Fleet, bundle: Bundle, probes: list[Probe]) -> ProbedVM:
-    vm = fleet.restore(bundle)
-    return ProbedVM(vm, collect_facts(vm, fleet.spec, probes))
+def _ask(start_guest: Callable[[], VM], spec: Spec, probes: list[Probe]) -> ProbedVM:
+    vm = start_guest()
+    return ProbedVM(vm, collect_facts(vm, spec, probes))
 
 
 @pytest.fixture(scope="session")
 @prefetched(start_s=22, done_s=26, quick=True)
 def facts_future(
-    workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str
+    workers: ThreadPoolExecutor, start_guest: Callable[[], VM], spec: Spec, tier_name: str
 ) -> Future[ProbedVM]:
     """All probes except those of tools."""
-    return workers.submit(_ask, fleet, bundle, guest_probes(spec, tier_name))
+    return workers.submit(_ask, start_guest, spec, guest_probes(spec, tier_name))
 
 
 @pytest.fixture(scope="session")
 def facts(facts_future: Future[ProbedVM]) -> ProbeResults:
-    """All facts of a restored guest, except those of its tools."""
+    """All facts of a guest under test, except those of its tools."""
     return facts_future.result().facts
 
 
 @pytest.fixture(scope="session")
 @prefetched(start_s=0, done_s=21, quick=True)
 def tool_facts_future(
-    workers: ThreadPoolExecutor, fleet: Fleet, bundle: Bundle, spec: Spec, tier_name: str
+    workers: ThreadPoolExecutor, start_guest: Callable[[], VM], spec: Spec, tier_name: str
 ) -> Future[ProbedVM]:
-    """The probes of tools, in a separate clone."""
-    return workers.submit(_ask, fleet, bundle, tools_probes(spec, tier_name))
+    """The probes of tools, in a separate guest."""
+    return workers.submit(_ask, start_guest, spec, tools_probes(spec, tier_name))
 
 
 @pytest.fixture(scope="session")
 def tool_facts(tool_facts_future: Future[ProbedVM]) -> ProbeResults:
-    """The facts of the tools in a restored guest."""
+    """The facts of the tools in a guest under test."""
     return tool_facts_future.result().facts
 
 

@@ -15,6 +15,7 @@ from hornet.spec.model import load_spec
 from hornet.spec.rootfs import BASELINE
 from hornet.text import printable
 from hornet.vm.evidence import FAILURES, WHOSE
+from hornet.vm.life import LIVES, RESTORED
 from hornet.vmm.firecracker.program import use
 from hornet.vmm.registry import LANES_HELP, lane_named
 
@@ -33,8 +34,6 @@ MARKERS = {
     "gate": "judges a measured metric against its target, if the lane can",
     "requirement(id, …)": "the requirements (spec/requirements) that a test proves",
 }
-
-
 # Options that name a file or directory that must exist.
 PATHS = ("image", "kernel", "snapshot", "ssh_key", "api_description")
 
@@ -129,6 +128,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the private key for root of an image or snapshot made elsewhere (default: the key in HORNET_HOME)",
     )
     group.addoption("--lane", metavar="VMM/ACCEL", help=f"{LANES_HELP} (default: the best usable one)")
+    group.addoption(
+        "--life",
+        choices=LIVES,
+        default=RESTORED,
+        help="whether the guests whose facts are judged are clones of the snapshot (restored, the default), or booted",
+    )
     group.addoption("--firecracker", metavar="BIN", help="the Firecracker to use, instead of the one on PATH")
     group.addoption(
         "--require-kvm",

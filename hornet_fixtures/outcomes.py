@@ -57,6 +57,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         commit=source_revision(),
         tier=judged_tier(config),
         overlays=list(config.getoption("overlay")),
+        life=config.getoption("life"),
         rerun_of=config.getoption("rerun_of", None),
     )
     config.stash[_SESSION] = session

@@ -32,6 +32,7 @@ from hornet_fixtures.guests import (
     read_only_root_future,
     read_only_root_vm,
     restored_vm,
+    start_guest,
     tool_facts,
     tool_facts_future,
 )
@@ -154,6 +155,7 @@ __all__ = [
     "slim_future",
     "slimmed",
     "spec",
+    "start_guest",
     "tier",
     "tier_name",
     "tool_facts",

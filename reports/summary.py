@@ -21,6 +21,7 @@ from hornet.results.verdict import Judgement, Verdict, judge, noisy
 from hornet.spec.model import Spec
 from hornet.spec.rootfs import BASELINE
 from hornet.text import one_line
+from hornet.vm.life import BOOTED
 
 SCHEMA = 3
 REMARK = "remark"
@@ -215,7 +216,7 @@ def summarize(
         baseline=baseline.name if baseline else None,
         lanes=run.lanes,
         titles=_titles(spec, run.records),
-        headline=[f"{decision.headline.capitalize()}.", *_metric_sentences(spec, judgements)],
+        headline=[f"{decision.headline.capitalize()}.", *_life(run), *_metric_sentences(spec, judgements)],
         decision=decision,
         ran_again=ran_again(run),
         metrics=[
@@ -356,6 +357,11 @@ def _conditions(run: Run, spec: Spec, demands: Demands) -> Conditions:
         vmms={lane: f"{name} {version}" for lane, (name, version) in programs.items() if version},
         noisy=noisy(run.records, spec.noise),
     )
+
+
+def _life(run: Run) -> list[str]:
+    booted = run.info and run.info.life == BOOTED
+    return ["Guests were judged as they had booted, not as they are restored."] if booted else []
 
 
 def _metric_sentences(spec: Spec, judgements: Sequence[Judgement]) -> list[str]:

@@ -21,6 +21,7 @@ from hornet.host.artifact_store import file_sha256
 from hornet.host.durable import write_file
 from hornet.host.tuning import tuning
 from hornet.spec.model import Spec
+from hornet.vm.life import RESTORED, Life
 
 RUN_FILE = "run.json"
 SPEC_FILE = "spec.json"
@@ -50,7 +51,8 @@ class Session(BaseModel):
 class RunInfo(BaseModel):
     """The content of run.json. suite: the version. commit: of the checkout, None outside one. spec_sha256: of
     spec.json, the specification with all overlays. overlays: their paths as given. subject: SHA-256 of kernel, image
-    and snapshot. rerun_of: the run whose failed tests this one repeats. files: SHA-256 by name."""
+    and snapshot. life: whether guests under test were restored or booted. rerun_of: the run whose failed tests this one
+    repeats. files: SHA-256 by name."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -60,6 +62,7 @@ class RunInfo(BaseModel):
     tier: str | None = None
     overlays: list[str] = []
     subject: dict[str, str] = {}
+    life: Life = RESTORED
     rerun_of: str | None = None
     sessions: list[Session] = []
     files: dict[str, str] = {}
