@@ -39,7 +39,8 @@ class ConsoleCommand:
             if not self.resend:
                 self.console.wait_for(self.answer, timeout_s)
             elif self.console.wait_for(f"{self.answer}|{THAWED}", timeout_s)[0] == THAWED:
-                # The guest may have got the line after all; then it ignores this one.
+                # This ends a line of which it got a part only. If it got all of it after all, it ignores the next one.
+                self.console.send("\n")
                 self.resend()
                 self.console.wait_for(self.answer, timeout_s)
         except VMFailedError:
