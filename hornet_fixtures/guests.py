@@ -17,7 +17,7 @@ from hornet.scenarios.probe_sets import FACTS_TIMEOUT_S, collect_facts, guest_pr
 from hornet.snapshot import Bundle
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
-from hornet.vm.life import BOOTED
+from hornet.vm.life import BOOTED, Life
 from hornet.vm.probes import Probe, ProbeResults
 from hornet_fixtures.prefetch import prefetched
 from hornet_fixtures.under_test import Image
@@ -34,7 +34,12 @@ def restored_vm(fleet: Fleet, bundle: Bundle) -> Iterator[VM]:
 @pytest.fixture(scope="session")
 def start_guest(pytestconfig: pytest.Config, fleet: Fleet, request: pytest.FixtureRequest) -> Callable[[], VM]:
     """Starts a guest whose facts are judged: a clone of the snapshot, or with --life=booted one that was booted."""
-    if pytestconfig.getoption("life") == BOOTED:
+    return guest_starter(pytestconfig.getoption("life"), fleet, request)
+
+
+def guest_starter(life: Life, fleet: Fleet, request: pytest.FixtureRequest) -> Callable[[], VM]:
+    """What starts a guest of this life."""
+    if life == BOOTED:
         kernel, image = request.getfixturevalue("kernel"), request.getfixturevalue("image")
         return lambda: fleet.boot(kernel, image.path, ready_signal=bool(image.manifest))
     bundle = request.getfixturevalue("bundle")

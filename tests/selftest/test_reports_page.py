@@ -15,10 +15,12 @@ from hornet.host.tuning import tuning
 from hornet.results.gate import Answer, Demands
 from hornet.results.outcomes import Case, Result
 from hornet.results.records import MAX_AMOUNT, Record
+from hornet.results.run_info import RUN_FILE
 from hornet.results.verdict import Verdict
 from hornet.results.waivers import Waiver
 from hornet.spec.model import load_spec
 from hornet.spec.requirements import load_requirements
+from hornet.vm.life import BOOTED, LIVES, Life
 from reports import build_report, publish_latest, verdict_table
 from reports.style import fills
 from tests.support import synthetic_run as synthetic
@@ -225,3 +227,12 @@ def test_special_characters_and_extreme_values_are_drawn(tmp_path: Path) -> None
     written = build_report(run, SPEC, DEMANDS, baseline=run)
     assert "$\\foo$" in (run / "pictures" / "phases.svg").read_text()
     assert written.html.exists()
+
+
+@pytest.mark.parametrize("life", LIVES)
+def test_a_run_with_booted_guests_says_so(tmp_path: Path, life: Life) -> None:
+    run = synthetic.make_run(tmp_path / "run")
+    info = json.loads((run / RUN_FILE).read_text()) | {"life": life}
+    (run / RUN_FILE).write_text(json.dumps(info))
+    page = build_report(run, SPEC, DEMANDS).html.read_text()
+    assert ("judged as they had booted" in page) == (life == BOOTED)
