@@ -13,7 +13,7 @@ spec/builders.toml lists them, and sshd's database of logins, which would need S
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,10 @@ def replace_libraries(tree: Path, work: Path, names: Sequence[str]) -> None:
     wanted, offered = _exported(libraries / CURL_GNUTLS), _exported(libraries / CURL)
     if missing := {symbol.name for symbol in wanted} - {symbol.name for symbol in offered}:
         raise BuildError(f"{CURL} lacks functions that {CURL_GNUTLS} has: {', '.join(sorted(missing)[:5])}")
-    _replace(libraries / CURL_GNUTLS, wanted, "jmp {name}@PLT", work, [str(libraries / CURL)])
+    # Without a default version among its own functions, the linker takes libcurl's for the jumps. With one it takes the
+    # stub's own: each function would jump to itself, for ever. Programs name the version that they need.
+    hidden = [replace(symbol, version=symbol.version.replace("@@", "@")) for symbol in wanted]
+    _replace(libraries / CURL_GNUTLS, hidden, "jmp {name}@PLT", work, [str(libraries / CURL)])
     for name in filter(lambda name: (libraries / name).exists(), names):
         _replace(libraries / name, _exported(libraries / name), "xor %eax, %eax\n ret", work, [])
 

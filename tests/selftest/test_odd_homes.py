@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +34,15 @@ QUIET = Progress(io.StringIO())
 NAMES = ["my home", "a:b", "a,b", "it's $HOME", 'a "b" %s\\']
 TIMEOUT_S = 60
 NODE = "ONE_1.0"
+# Loads the first library, then the second one, and prints what the second one's function of that version returns.
+CALL = """
+import ctypes, sys
+_, curl, stub, version = sys.argv
+ctypes.CDLL(curl)
+find = ctypes.CDLL(None).dlvsym
+find.restype, find.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_char_p]
+print(ctypes.CFUNCTYPE(ctypes.c_int)(find(ctypes.CDLL(stub)._handle, b"one", version.encode()))())
+"""
 odd_names = pytest.mark.parametrize("name", NAMES)
 
 
@@ -92,13 +102,16 @@ def test_stub_library_is_linked_in_an_odd_home(name: str, tmp_path: Path) -> Non
     work = tmp_path / name
     libraries = work / "tree" / LIBRARIES
     libraries.mkdir(parents=True)
-    for library in (CURL, CURL_GNUTLS):
-        compile_library(libraries / library, tmp_path)
+    compile_library(libraries / CURL, tmp_path, node="TWO_1.0", value=2)
+    compile_library(libraries / CURL_GNUTLS, tmp_path)
     before = (libraries / CURL_GNUTLS).read_bytes()
     replace_libraries(work / "tree", work, [])
     assert (libraries / CURL_GNUTLS).read_bytes() != before
     symbols = run(["nm", "-D", "--with-symbol-versions", libraries / CURL_GNUTLS], timeout_s=TIMEOUT_S).output
-    assert f"one@@{NODE}" in symbols
+    assert f"one@{NODE}" in symbols
+    # A function that the linker bound to the stub itself would jump to itself for ever.
+    words = [sys.executable, "-c", CALL, str(libraries / CURL), str(libraries / CURL_GNUTLS), NODE]
+    assert run(words, timeout_s=TIMEOUT_S).output == "2\n"
 
 
 @odd_names
@@ -121,10 +134,10 @@ def test_mmdebstrap_lists_packages_into_an_odd_home(name: str, tmp_path: Path, m
     assert package.name == "sample"
 
 
-def compile_library(library: Path, scratch: Path) -> None:
+def compile_library(library: Path, scratch: Path, node: str = NODE, value: int = 1) -> None:
     """A shared library with one function, which has a version."""
-    (scratch / "map").write_text(f"{NODE} {{ global: one; }};\n")
-    (scratch / "one.c").write_text("int one(void) { return 1; }\n")
+    (scratch / "map").write_text(f"{node} {{ global: one; }};\n")
+    (scratch / "one.c").write_text(f"int one(void) {{ return {value}; }}\n")
     flags = ["-shared", "-nostdlib", f"-Wl,-soname,{library.name}", f"-Wl,--version-script={scratch}/map"]
     subprocess.run(["gcc", *flags, "-o", library, scratch / "one.c"], check=True, timeout=TIMEOUT_S)
 
