@@ -145,6 +145,7 @@ def _text(text: str) -> str:
 def as_prometheus(run: Run, decision: Decision) -> str:
     """Prometheus' text format, as the textfile collector of its node exporter reads it.
 
+    A collector refuses a file in which two values have the same labels, so a quantity measured twice is only counted.
     Source: https://prometheus.io/docs/instrumenting/exposition_formats/
     """
     lines = [
@@ -161,9 +162,16 @@ def as_prometheus(run: Run, decision: Decision) -> str:
         "# HELP hornetos_measurement A measured value, in the unit of its label.",
         "# TYPE hornetos_measurement gauge",
     ]
+    values: dict[str, list[float]] = {}
     for record in run.records:
         labels = {"name": record.name, "unit": record.unit, "lane": record.lane or "", "dimensions": record.label}
-        lines.append(f"hornetos_measurement{_labels(**labels)} {record.value:g}")
+        values.setdefault(_labels(**labels), []).append(record.value)
+    lines += [f"hornetos_measurement{labels} {found[0]!r}" for labels, found in values.items() if len(found) == 1]
+    lines += [
+        "# HELP hornetos_measurements_left_out The number of quantities measured more than once.",
+        "# TYPE hornetos_measurements_left_out gauge",
+        f"hornetos_measurements_left_out {sum(len(found) > 1 for found in values.values())}",
+    ]
     return "\n".join(lines) + "\n"
 
 
