@@ -1,7 +1,7 @@
 """Hosts for tests of fleets: network namespaces on one bridge, each with an sshd and a suite of its own.
 
-The sshd, SSH and the commands that describe a host are real. `hornetos run` is replaced: it closes a run directory of
-made-up results, when the test lets it.
+The sshd, SSH and the commands that describe a host are real. `hornetos run` is replaced, except by `install_real`: it
+closes a run directory of made-up results, when the test lets it.
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ case " $* " in
   *) exec {python} -m tests.support.host_fleet "$@" ;;
 esac
 """
+REAL_COMMAND = """#!/bin/bash
+cd {source}
+export PYTHONPATH={source} PYTHONDONTWRITEBYTECODE=1
+exec {python} -m hornet_cli "$@"
+"""
 
 
 @dataclass
@@ -71,6 +76,13 @@ class LabHost:
         command = self.directory / "hornetos"
         command.write_text(COMMAND.format(source=SOURCE, python=sys.executable, suite=suite))
         command.chmod(0o755)
+
+    def install_real(self, keys: Path) -> None:
+        """Give it this suite itself. keys: those that guests accept."""
+        command = self.directory / "hornetos"
+        command.write_text(REAL_COMMAND.format(source=SOURCE, python=sys.executable))
+        command.chmod(0o755)
+        shutil.copytree(keys, self.home / "keys")
 
     def power_on(self) -> None:
         """Start its sshd, and connect its cable."""
@@ -184,9 +196,9 @@ def ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True)
 
 
-def await_true(condition: Callable[[], bool]) -> None:
+def await_true(condition: Callable[[], bool], timeout_s: float = TIMEOUT_S) -> None:
     """Wait until a condition holds. Raises TimeoutError."""
-    deadline_s = time.monotonic() + TIMEOUT_S
+    deadline_s = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline_s:
             raise TimeoutError("the condition does not come true")
