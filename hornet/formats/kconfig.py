@@ -6,22 +6,28 @@ Documentation/x86/boot.rst (bzImage header).
 
 from __future__ import annotations
 
-import bz2
 import codecs
 import difflib
 import itertools
-import lzma
 import os
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from hornet.errors import HornetError
 from hornet.foreign_file import ForeignFileError, open_foreign
 from hornet.formats.magic import packed_format
+from hornet.formats.packed import (
+    CHUNK_BYTES,
+    MAX_UNPACKED_BYTES,
+    Gunzip,
+    PackedError,
+    unpack,
+    unpack_members,
+    unpacker_of,
+)
 from hornet.sandbox import Limits, confined
 from hornet.spec.kernel import KernelSymbol
 
@@ -29,13 +35,9 @@ IKCONFIG_BEGIN = b"IKCFG_ST"
 BZIMAGE_MAGIC = b"HdrS"
 BZIMAGE_MAGIC_OFFSET = 0x202
 BZIMAGE_HEAD_BYTES = 0x250
-GZIP_MAGIC = b"\x1f\x8b"
-# A configuration has some 300 KiB, a vmlinux some tens of MiB, and with debug data less than 1 GiB. Anything bigger is
-# something else. lzma: the kernel's own scripts use dictionaries of up to 128 MiB.
+# A configuration has some 300 KiB. Anything much bigger is something else.
 MAX_CONFIG_BYTES = 2 << 20
-MAX_KERNEL_BYTES = 1 << 30
-MAX_DICTIONARY_BYTES = 192 << 20
-CHUNK_BYTES = 1 << 20
+MAX_KERNEL_BYTES = MAX_UNPACKED_BYTES
 LIMITS = Limits(time_s=60.0)
 # No kernel has longer names and values.
 MAX_LINE_CHARACTERS = 4096
@@ -146,17 +148,23 @@ def extract_config(stream: BinaryIO) -> KernelConfig:
 
     Only the configuration itself and a chunk of the rest are in memory.
     """
+    try:
+        text = _config_text(stream)
+    except PackedError as error:
+        raise KconfigError(error.message, _EXPECTED) from error
+    return parse_config(_decoded(text))
+
+
+def _config_text(stream: BinaryIO) -> bytes:
     head = stream.read(BZIMAGE_HEAD_BYTES)
     stream.seek(0)
     if head[BZIMAGE_MAGIC_OFFSET:].startswith(BZIMAGE_MAGIC):
-        text = _ikconfig(_unpack_bzimage(head, stream))
-    elif unpacker := _unpacker(head):
-        text = _config_in(_unpack(unpacker, _chunks(stream)))
-    elif packed := packed_format(head):
+        return _ikconfig(_unpack_bzimage(head, stream))
+    if unpacker_of(head):
+        return _config_in(unpack_members(_chunks(stream)))
+    if packed := packed_format(head):
         raise KconfigError(f"{packed.what}, which is not unpacked here", packed.remedy)
-    else:
-        text = _config_in(_chunks(stream))
-    return parse_config(_decoded(text))
+    return _config_in(_chunks(stream))
 
 
 def _config_in(unpacked: Iterator[bytes]) -> bytes:
@@ -173,6 +181,8 @@ def _decoded(text: bytes) -> str:
     try:
         return text.decode("utf-8-sig")
     except UnicodeDecodeError:
+        if b"\0" not in text:  # a name or a comment in an older encoding: no flag depends on it
+            return text.decode("latin-1")
         raise KconfigError("binary, but neither gzip, ELF nor bzImage", _EXPECTED) from None
 
 
@@ -200,7 +210,7 @@ def _ikconfig(kernel: Iterator[bytes]) -> bytes:
         begin = window.find(IKCONFIG_BEGIN)
         if begin >= 0:
             rest = window[begin + len(IKCONFIG_BEGIN) :]
-            return _collect(_unpack(_Gunzip(), itertools.chain([rest], kernel)))
+            return _collect(unpack(Gunzip(), itertools.chain([rest], kernel)))
         window = window[1 - len(IKCONFIG_BEGIN) :]
     raise KconfigError("a kernel without its configuration", "build it with CONFIG_IKCONFIG=y, or give its .config")
 
@@ -212,73 +222,12 @@ def _unpack_bzimage(head: bytes, image: BinaryIO) -> Iterator[bytes]:
     payload = _chunks(image, int.from_bytes(head[0x24C:0x250], "little"))
     first = next(payload, b"")
     packed = itertools.chain([first], payload)
-    if unpacker := _unpacker(first):
-        return _unpack(unpacker, packed)
+    if unpacker := unpacker_of(first):
+        return unpack(unpacker, packed)
     raise KconfigError(
         f"a bzImage packed by an unknown method (it begins with {first[:4].hex(' ') or 'nothing'})",
         "gzip, bzip2, lzma and xz are supported; give the vmlinux or the .config instead",
     )
-
-
-def _unpacker(head: bytes) -> _Decompressor | None:
-    """What unpacks a stream that begins so; None if it is not packed, or in a way that Python does not know."""
-    if head.startswith(GZIP_MAGIC):
-        return _Gunzip()
-    if head.startswith(b"BZh"):
-        return bz2.BZ2Decompressor()
-    if head.startswith((b"\xfd7zXZ\0", b"\x5d\0\0")):
-        return lzma.LZMADecompressor(memlimit=MAX_DICTIONARY_BYTES)
-    return None
-
-
-class _Decompressor(Protocol):
-    """The common interface of the decompressors of bz2 and lzma."""
-
-    @property
-    def eof(self) -> bool: ...
-    @property
-    def needs_input(self) -> bool: ...
-    def decompress(self, data: bytes, max_length: int) -> bytes: ...
-
-
-class _Gunzip:
-    """zlib's decompressor with the interface of bz2 and lzma."""
-
-    def __init__(self) -> None:
-        self._inner = zlib.decompressobj(wbits=31)
-
-    @property
-    def eof(self) -> bool:
-        return self._inner.eof
-
-    @property
-    def needs_input(self) -> bool:
-        return not self._inner.unconsumed_tail
-
-    def decompress(self, data: bytes, max_length: int) -> bytes:
-        return self._inner.decompress(self._inner.unconsumed_tail + data, max_length)
-
-
-def _unpack(decompressor: _Decompressor, packed: Iterable[bytes]) -> Iterator[bytes]:
-    """One packed stream, chunk by chunk. Raises KconfigError if it is damaged, or unpacks to more than a kernel."""
-    total_bytes = 0
-    try:
-        for data in packed:
-            while not decompressor.eof:
-                chunk = decompressor.decompress(data, CHUNK_BYTES)
-                total_bytes += len(chunk)
-                if total_bytes > MAX_KERNEL_BYTES:
-                    raise KconfigError(f"compressed data that unpacks to more than {MAX_KERNEL_BYTES} bytes", _EXPECTED)
-                if chunk:
-                    yield chunk
-                data = b""
-                if decompressor.needs_input:
-                    break
-            if decompressor.eof:
-                return
-    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-        raise KconfigError(f"damaged compressed data: {error}", _EXPECTED) from error
-    raise KconfigError("compressed data is truncated", _EXPECTED)
 
 
 def check_flags(

@@ -31,6 +31,9 @@ WRAPPINGS: dict[str, Callable[[bytes], bytes]] = {
     # Their first bytes: Python unpacks neither, and nothing behind them is read.
     "zstd": lambda data: b"\x28\xb5\x2f\xfd" + data,
     "lz4": lambda data: b"\x02\x21\x4c\x18" + data,
+    "gzip, two members": lambda data: gzip.compress(data[:999]) + gzip.compress(data[999:]),
+    "bzip2, two members": lambda data: bz2.compress(data[:999]) + bz2.compress(data[999:]),
+    "comment in Latin-1": lambda data: data + "# für uns\n".encode("latin-1"),
     "cut": lambda data: data[: len(data) // 2],
 }
 VERDICTS = {0: "holds", 1: "fails"}

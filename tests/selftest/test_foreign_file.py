@@ -205,7 +205,7 @@ def test_a_compression_bomb_costs_no_memory(name: str, tmp_path: Path) -> None:
 
 
 def test_oversized_decompressed_kernel_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hornet.formats.kconfig.MAX_KERNEL_BYTES", 3 * MIB)
+    monkeypatch.setattr("hornet.formats.packed.MAX_UNPACKED_BYTES", 3 * MIB)
     (tmp_path / "file").write_bytes(pack_bzimage(bytes(4 * MIB), gzip.compress))
     refused = pytest.raises(HornetError, match=f"unpacks to more than {3 * MIB}")
     with (tmp_path / "file").open("rb") as stream, refused:

@@ -17,7 +17,7 @@ SIZE_BYTES = 1024
 MAGIC = 0xEF53
 CLEANLY_UNMOUNTED = 0x0001
 HAS_JOURNAL = 0x0004
-NEEDS_RECOVERY, MMP = 0x0004, 0x0100
+NEEDS_RECOVERY, JOURNAL_DEVICE, MMP = 0x0004, 0x0008, 0x0100
 ORPHAN_PRESENT = 0x10000
 FEATURE_OFFSETS = {"compatible": 0x5C, "incompatible": 0x60, "read-only compatible": 0x64}
 # EXT4_MAX_BLOCK_LOG_SIZE of the kernel's fs/ext4/ext4.h, less the 10 of 1024.
@@ -180,10 +180,15 @@ def read_superblock(path: Path) -> Superblock:
 
 
 def parse_superblock(raw: bytes) -> Superblock:
-    """Parse the bytes at OFFSET of an image. Raises Ext4Error if there are too few, or if it is not ext4."""
+    """Parse the bytes at OFFSET of an image.
+
+    Raises Ext4Error if there are too few, or if it is not ext4; OtherFormatError for a journal without a file system.
+    """
     if len(raw) < SIZE_BYTES:
         raise Ext4Error(f"only {len(raw)} bytes of a superblock, too short for ext4", "is it a truncated copy?")
     superblock = Superblock(raw[:SIZE_BYTES])
     if superblock.magic != MAGIC:
         raise NotExt4Error(f"not ext4: magic {superblock.magic:#06x}, expected {MAGIC:#06x}", "name an ext4 image")
+    if superblock.incompatible_features & JOURNAL_DEVICE:
+        raise OtherFormatError("the external journal of an ext4 file system", "name the image of that file system")
     return superblock
