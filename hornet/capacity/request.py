@@ -111,8 +111,9 @@ def _of_tier(tier: str, measurements: Sequence[Measured]) -> Measured:
     for found in measurements:
         if tier in ("", found.tier):
             return found
+    known = ", ".join(f"{it.run or 'the spec'}: {it.tier}" for it in measurements)
     raise HostError(
-        f"tier {tier!r}: measured by none of the runs ({', '.join(f'{it.run}: {it.tier}' for it in measurements)})",
+        f"tier {tier!r}: measured by none of the runs ({known})",
         "name a run of that tier too",
     )
 
