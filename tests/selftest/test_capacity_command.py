@@ -152,6 +152,8 @@ def test_without_a_run_the_newest_one_with_memory_counts_else_the_spec(
     assert source("--lane", "qemu/kvm").startswith("the spec, without a run (")
     (reports / "old" / "records.jsonl").unlink()
     assert source().startswith("the spec, without a run (")
+    of_no_run = CliRunner().invoke(app, ["capacity", "--group", "5:claude-code:micro"])
+    assert "measured by none of the runs (the spec: standard)" in str(of_no_run.exception)
 
 
 def test_options_reach_the_scenario(tmp_path: Path) -> None:
