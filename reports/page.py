@@ -121,6 +121,7 @@ def render(template: str, titles: Mapping[str, str], **values: Any) -> str:
     environment.filters.update(
         significant=lambda value, beside=None: "–" if value is None else format_significant(value, beside),
         inline=_inline,
+        times=_times,
         sparkline=sparkline,
         groupby_in_order=_grouped,
         title=lambda name: titles.get(name, name),
@@ -128,6 +129,12 @@ def render(template: str, titles: Mapping[str, str], **values: Any) -> str:
         sign=lambda verdict: SIGNS[verdict][1],
     )
     return environment.get_template(template).render(values)
+
+
+def _times(improvement: float) -> str:
+    """How many times better, or worse, as words."""
+    better = improvement >= 1
+    return f"{format_significant(improvement if better else 1 / improvement)}× {'better' if better else 'worse'}"
 
 
 def _inline(picture: Picture) -> Markup:

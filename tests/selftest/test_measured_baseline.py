@@ -59,6 +59,12 @@ def test_times_better_names_the_run_that_measured_the_baseline(tmp_path: Path) -
     assert "300 ms (base) | 3× |" in (tmp_path / "reports/run/report.md").read_text()
 
 
+def test_what_is_worse_than_the_baseline_is_called_so(tmp_path: Path) -> None:
+    row(tmp_path, boot(), of_baseline(boot(10.0)))
+    build_report(tmp_path / "reports" / "run", SPEC, DEMANDS)
+    assert '3.33× worse than <a href="../base">base</a>' in (tmp_path / "reports/run/report.html").read_text()
+
+
 def test_more_vms_are_better(tmp_path: Path) -> None:
     many = boot(90.0, name="vms_per_16gb", unit="VMs", direction="higher", dimensions={"state": "worked"})
     fewer = of_baseline(many).model_copy(update={"value": 30.0})
