@@ -54,7 +54,9 @@ def restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., V
         namespace.name = namespace.plan.namespace = "vm1"
         fleet._networks = Mock(**{"take.return_value": namespace})
         fleet._driver = Mock()
-        fleet._driver.restore.return_value = Mock(pid=os.getpid(), phases_ms={})
+        vmm = Mock(pid=os.getpid(), phases_ms={})
+        vmm.console.wait_for = lambda pattern, _timeout_s: [pattern.partition("|")[0]]
+        fleet._driver.restore.return_value = vmm
         vm = fleet.restore(bundle)
         fleet.remove(vm)
         return vm

@@ -288,12 +288,12 @@ def test_command_line_there_is_this_one_without_the_option(monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     ("given", "built"),
-    [({}, {"build_kernel", "build_rootfs"}), ({"kernel": "K"}, {"build_rootfs"}), ({"snapshot": "S"}, set())],
+    [({}, {"build_kernel", "build_image"}), ({"kernel": "K"}, {"build_image"}), ({"snapshot": "S"}, set())],
 )
 def test_what_is_missing_is_built_before_the_lab(
     given: dict[str, str], built: set[str], spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    builders = {name: Mock() for name in ("build_kernel", "build_rootfs")}
+    builders = {name: Mock() for name in ("build_kernel", "build_image")}
     for name, builder in builders.items():
         monkeypatch.setattr(in_lab, name, builder)
     config: Any = Mock(getoption=lambda option: given.get(option))
