@@ -70,9 +70,14 @@ def _of_snapshot(directory: Path, names: SnapshotFiles) -> dict[str, Any]:
 def _of_file(path: Path) -> dict[str, Any]:
     found = _read(path.with_name(BILL_FILE))
     described, sha256 = _described_sha256(found), file_sha256(path)
+    if described is None:
+        raise SnapshotError(
+            f"{path}: {BILL_FILE} beside it describes no single file",
+            f"if {path.parent} is a snapshot, name it: hornetos sbom {path.parent}",
+        )
     if described != sha256:
         raise SnapshotError(
-            f"{path}: SHA-256 {sha256[:12]}…, but {BILL_FILE} beside it describes {str(described)[:12]}…", REBUILD
+            f"{path}: SHA-256 {sha256[:12]}…, but {BILL_FILE} beside it describes {described[:12]}…", REBUILD
         )
     return found
 
@@ -89,9 +94,9 @@ def _read(path: Path) -> dict[str, Any]:
     return found
 
 
-def _described_sha256(found: dict[str, Any]) -> Any:
+def _described_sha256(found: dict[str, Any]) -> str | None:
     try:
         hashes = found["metadata"]["component"]["hashes"]
-        return next(entry["content"] for entry in hashes if entry["alg"] == "SHA-256")
+        return str(next(entry["content"] for entry in hashes if entry["alg"] == "SHA-256"))
     except (LookupError, TypeError, StopIteration):
         return None
