@@ -73,7 +73,7 @@ def start_vmm(
     command = [_seen_in_jail("prlimit"), *limits, _seen_in_jail("setpriv"), *user, *WITHOUT_RIGHTS, program, *argv[1:]]
     environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
     if rights.cell:
-        command = ["nsenter", *rights.cell.entered_by, "--", *command]
+        command = [*rights.cell.entered_by, *command]
     else:
         environment |= inherited.environment(rights.files)
 

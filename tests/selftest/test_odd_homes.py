@@ -145,6 +145,7 @@ def compile_library(library: Path, scratch: Path, node: str = NODE, value: int =
 def deb_package(tree: Path, package: Path) -> None:
     """An empty Debian package."""
     (tree / "DEBIAN").mkdir(parents=True)
+    (tree / "DEBIAN").chmod(0o755)  # regardless of the umask: dpkg-deb demands it
     fields = {
         "Package": "sample",
         "Version": "1.0",

@@ -28,6 +28,9 @@ def compress(root: Path, work: Path) -> dict[str, int]:
     """Give a tree the compressed layout. work: an existing directory."""
     (root / "usr/lib/hornetos").mkdir(parents=True, exist_ok=True)
     (root / "usr/sbin").mkdir(exist_ok=True)
+    # Regardless of the umask: an image's directories are for everybody.
+    for directory in ("usr", "usr/lib", "usr/lib/hornetos", "usr/sbin"):
+        (root / directory).chmod(0o755)
     (root / "usr/sbin/init").write_text("#!/usr/bin/sh\n")
     (root / "usr/sbin/init").chmod(0o755)
     if not (root / "sbin").exists():
