@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -113,19 +114,21 @@ def test_changes_of_another_version_are_named(root: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("damage", "said"),
     [
-        (small()[:512], "truncated: the file has 512 bytes"),
-        (b"x" * 5000, "not a squashfs file system: it begins with b'xxxx'"),
-        (b"", "not a squashfs file system"),
-        (small()[:96] + bytes(len(small()) - 96), "damaged: "),
+        (lambda sound: sound[:512], "truncated: the file has 512 bytes"),
+        (lambda _: b"x" * 5000, "not a squashfs file system: it begins with b'xxxx'"),
+        (lambda _: b"", "not a squashfs file system"),
+        (lambda sound: sound[:96] + bytes(len(sound) - 96), "damaged: "),
     ],
     ids=["truncated", "foreign", "empty", "overwritten"],
 )
-def test_damaged_usr_is_named_by_every_judge(content: bytes, said: str, root: Path, tmp_path: Path) -> None:
+def test_damaged_usr_is_named_by_every_judge(
+    damage: Callable[[bytes], bytes], said: str, root: Path, tmp_path: Path
+) -> None:
     image = compressed(root, tmp_path)
     damaged = tmp_path / "damaged"
-    damaged.write_bytes(content)
+    damaged.write_bytes(damage(small()))
     debugfs(image, f"rm {USR_FILE}", f"write {damaged} {USR_FILE}")
     with pytest.raises(HornetError, match=rf"{USR_FILE}: {said}"):
         judged(image, tmp_path)
