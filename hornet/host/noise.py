@@ -24,7 +24,7 @@ class Reading:
     """The state of the host at one moment.
 
     Ticks are of all processors since the host's start (proc_stat(5)); own_ticks: those of this process and its
-    descendants. mhz: the mean frequency now, None where no file shows it. other_vms: VMMs that are no descendants.
+    descendants. mhz: the mean frequency now, None where no file shows it. other_vms: VMMs of other processes.
     """
 
     clock_ns: int

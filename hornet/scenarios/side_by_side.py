@@ -12,7 +12,7 @@ from hornet.snapshot import Bundle
 from hornet.vm.fleet import VM, Fleet
 
 MILLION = 1_000_000
-# Phases of a boot; what surrounds a VM before its VMM starts is no part of it.
+# Phases of a boot, which begins when the VMM starts: what is prepared for the VM before that does not count.
 BOOT_PHASES = ("vmm_start_ms", "userland_ms", "sshd_ms")
 TOTAL = "total"
 

@@ -55,13 +55,13 @@ class WorkDirectory:
         self.give(self.path / name)
 
     def take_out(self, name: str, target: Path) -> None:
-        """Move a file that Firecracker wrote; it is then root's. Raises OSError, VMError if it is no file."""
+        """Move a file that Firecracker wrote; it is then root's. Raises OSError, VMError if it is no regular file."""
         # First out of Firecracker's reach, then looked at.
         moved = self._config.directory / name
         (self.path / name).rename(moved)
         if not stat.S_ISREG(moved.lstat().st_mode):
             moved.unlink()
-            raise VMError(f"VM {self._config.name}: Firecracker wrote {name} as something that is no file")
+            raise VMError(f"VM {self._config.name}: {name}, written by Firecracker, is not a regular file")
         os.chown(moved, os.geteuid(), os.getegid(), follow_symlinks=False)
         shutil.move(moved, target)
 
