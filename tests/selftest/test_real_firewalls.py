@@ -48,7 +48,7 @@ PASSING = {
     "ufw that routes": ("ufw", "ufw default allow routed"),
     "ufw with a rule for guests": ("ufw", "ufw route allow in on veth-vm+"),
     "firewalld that trusts guests": ("firewall-cmd", "firewall-cmd --zone=trusted --add-interface=veth-vm+"),
-    "docker that was told": (
+    "docker with a rule for guests": (
         "iptables",
         "iptables -I DOCKER-USER -i veth-vm+ -j ACCEPT; iptables -I DOCKER-USER "
         "-o veth-vm+ -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",

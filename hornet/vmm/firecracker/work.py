@@ -55,7 +55,7 @@ class WorkDirectory:
         self.give(self.path / name)
 
     def take_out(self, name: str, target: Path) -> None:
-        """Move a file that Firecracker wrote; it is then root's. Raises OSError, VMError if it is no regular file."""
+        """Move a file that Firecracker wrote; root owns it afterwards. Raises OSError, VMError if it is not regular."""
         # First out of Firecracker's reach, then looked at.
         moved = self._config.directory / name
         (self.path / name).rename(moved)
