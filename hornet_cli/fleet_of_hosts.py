@@ -178,18 +178,19 @@ def _decide(
     from hornet.remote.fleet_decision import decide_fleet
     from hornet.results.history import REPORT_FILE
     from reports import build_reports
-    from reports.fleet import write_fleet_page
+    from reports.columns import FLEET_PAGE, Heading, write_columns_page
 
     demands = demands_on(directory, policy, waivers, require_kvm=fleet.plan.require_kvm)
     decision = decide_fleet(directory, fleet, mine.spec, demands)
-    came_back = [host.run.directory for host in decision.hosts if not host.missing]
+    came_back = [host.run.directory for host in decision.columns if not host.missing]
     build_reports([each for each in came_back if again or not (each / REPORT_FILE).exists()], mine.spec, demands)
-    for host in decision.hosts:
+    for host in decision.columns:
         say(f"{host.name}: {f'missing: {host.missing}' if host.missing else host.decision.headline}")
-    for sentence in decision.differing:
+    for sentence in decision.remarks:
         say(f"note: {sentence}")
     say(f"fleet {fleet.name} {decision.headline}")
-    say(f"\nreport: {write_fleet_page(directory, fleet, decision, mine.spec)}")
+    heading = Heading("fleet", fleet.name, fleet.begun, fleet.here.suite)
+    say(f"\nreport: {write_columns_page(directory / FLEET_PAGE, heading, decision, mine.spec)}")
     if fleet.missing:
         say(f"next: hornetos fleet run --hosts FILE --resume {fleet.name}")
     raise typer.Exit(decision.answer.exit_code)

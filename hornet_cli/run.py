@@ -34,7 +34,8 @@ from hornet_cli.judging import (
     show_quick,
     show_rerun,
 )
-from hornet_cli.printer import say, show
+from hornet_cli.matrix import MATRIX_HELP, start_matrix
+from hornet_cli.printer import AsJson, say, show
 from hornet_cli.pytest_environment import pytest_environment
 from hornet_cli.report import Baseline, run_directory
 from hornet_cli.subprocesses import call
@@ -115,6 +116,8 @@ def run(
     rerun_failed: Annotated[
         str | None, typer.Option(help="Repeat what failed or was not judged in a run [latest]; in a new run.")
     ] = None,
+    matrix: Annotated[list[str] | None, typer.Option(metavar="AXES", help=MATRIX_HELP)] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Build or reuse kernel, image and snapshot, or take those given; judge and measure all of it; report; decide.
 
@@ -139,6 +142,9 @@ def run(
     require_root()
     require_tools(all_tools(vmm_programs()))
     given = Given(snapshot, image, kernel, ssh_key)
+    if as_json and not matrix:
+        raise typer.BadParameter("--json: only with --matrix; `hornetos gate --json` prints the decision on a run")
+    single = {"lanes": lane, "tiers": tier, "lives": life}
     tier = given.tier(tier)
     mine.spec.tier(tier)
     # Wrong options are refused before the work of minutes.
@@ -154,6 +160,21 @@ def run(
     before = baseline_directory(mine, baseline)
     first = _first_run(mine, rerun_failed, tier, quick=quick) if rerun_failed else None
     demands = demands_on(mine.workspace.reports, policy, waivers, require_kvm=require_kvm)
+    if matrix:
+        refused: dict[str, object] = {
+            "--snapshot": snapshot,
+            "--kernel": kernel,
+            "--baseline": baseline,
+            "--name": name,
+        }
+        refused |= {"--rerun-failed": first, "--keep-vms": keep_vms, "--pause-on-failure": pause_on_failure}
+        if beside := [option for option, value in refused.items() if value]:
+            raise typer.BadParameter(f"{', '.join(beside)}: not with --matrix, which makes runs of its own")
+        files = {"policy": policy, "waivers": waivers}
+        words = [f"--{option}={path.resolve()}" for option, path in files.items() if path]
+        words += [f"--distro={distro}", f"--evidence={evidence}", *given.arguments()]
+        words += [option for option, wanted in {"--quick": quick, "--require-kvm": require_kvm}.items() if wanted]
+        start_matrix(mine, matrix, single, demands, suite, words, in_lab=in_lab, as_json=as_json)
     vmlinux = kernel if given.complete else _build(mine, tier, distro)
     if in_lab:  # which has no network, so all is built by now
         end_with(run_command(mine, this_command_there("--lab")))

@@ -12,6 +12,7 @@ from hornet.network.ownership import NetList
 from hornet.network.reconcile import NetCheck
 from hornet.procedures.answers import AdoptAnswer, NewVersionAnswer, RollbackAnswer, ValidateAnswer
 from hornet.remote.fleet_file import FleetFile
+from hornet.results.matrix import MatrixFile
 from hornet.results.outcomes import Case, RequirementLine
 from hornet.results.records import Record
 from hornet.results.run_info import RunInfo
@@ -30,6 +31,7 @@ FILES: dict[str, tuple[str, Any]] = {
     "gate": ("the output of hornetos gate --json", DecisionFile),
     "compare": ("the output of hornetos compare --json", ComparisonFile),
     "fleet": ("fleet.json of a fleet of hosts", FleetFile),
+    "matrix": ("matrix.json, and the output of hornetos run --matrix --json", MatrixFile),
     "adopt": ("the output of hornetos adopt --json", AdoptAnswer),
     "new-version": ("the output of hornetos new-version --json", NewVersionAnswer),
     "validate": ("the output of hornetos validate --json", ValidateAnswer),

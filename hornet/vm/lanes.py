@@ -81,6 +81,12 @@ def require_lane(workspace: Workspace, kernel: Path, spec: Spec, name: str) -> L
     return lane
 
 
+def require_program(lane: Lane) -> None:
+    """Raises HostError if the lane's VMM is not installed."""
+    if missing := _missing_program(lane):
+        raise HostError(f"lane {lane}: {missing}", "`hornetos host` shows which lanes work")
+
+
 def _probe(lane: Lane, workspace: Workspace, kernel: Path | None, spec: Spec) -> LaneState:
     missing = _missing(lane)
     if missing:
@@ -110,10 +116,14 @@ def _kept(proof: Path) -> LaneState | None:
 
 def _missing(lane: Lane) -> str:
     """What the lane lacks before a kernel is tried; "" if nothing."""
-    program = driver_of(lane).program
-    if program.missing:
-        return f"no {program.name} on PATH: {program.install_hint}"
+    if missing := _missing_program(lane):
+        return missing
     return kvm.payload_problem() or "" if lane.accelerator == "kvm" else ""
+
+
+def _missing_program(lane: Lane) -> str:
+    program = driver_of(lane).program
+    return f"no {program.name} on PATH: {program.install_hint}" if program.missing else ""
 
 
 def _boot_to_first_program(lane: Lane, workspace: Workspace, kernel: Path, spec: Spec) -> LaneState:

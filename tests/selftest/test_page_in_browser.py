@@ -29,7 +29,7 @@ from hornet.spec.model import load_spec
 from hornet.spec.requirements import load_requirements
 from hornet.spec.rootfs import BASELINE
 from reports import build_report
-from reports.fleet import write_fleet_page
+from reports.columns import FLEET_PAGE, Heading, write_columns_page
 from reports.plan_page import write_plan_page
 from reports.trend import trend_of, write_page
 from tests.support import capacity_samples
@@ -139,7 +139,8 @@ def write_fleet(base: Path) -> Path:
         records = synthetic.records(seed=number, lane=("qemu/tcg", "qemu/kvm")[number])
         run = synthetic.make_run(base / "hosts" / name, records=records, cases=[*synthetic.CASES, FAILED][: 7 + number])
         build_report(run, spec, demands)
-    return write_fleet_page(base, fleet, decide_fleet(base, fleet, spec, demands), spec)
+    heading = Heading("fleet", fleet.name, fleet.begun, here.suite)
+    return write_columns_page(base / FLEET_PAGE, heading, decide_fleet(base, fleet, spec, demands), spec)
 
 
 def write_trend(base: Path) -> Path:

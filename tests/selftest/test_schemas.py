@@ -22,7 +22,9 @@ from hornet.procedures.validate import Step
 from hornet.remote.fleet_file import FLEET_FILE, FleetFile, HostState, write_fleet
 from hornet.remote.here import describe
 from hornet.remote.plan import Plan
+from hornet.results.gate import Answer
 from hornet.results.interleaved import Sides, compare_sides
+from hornet.results.matrix import MatrixCell, MatrixFile
 from hornet.results.run import load_run
 from hornet.results.run_end import end_run
 from hornet.spec.model import load_spec
@@ -54,6 +56,12 @@ COMPARED = ComparisonFile(
     host=synthetic.HOST,
     rows=compare_sides(QUANTITIES, load_spec().compare, seed=1),
     false_alarm_rate=None,
+)
+CELL = MatrixCell(
+    name="c", lane="qemu/tcg", tier="dev", kernel="lts", life="booted", run=None, result=Answer.FAILED, reason="why"
+)
+MATRIX = MatrixFile(
+    name="m", begun="2026-01-01", suites=["conformance"], result=Answer.FAILED, headline="failed", cells=[CELL]
 )
 KEPT = SOURCE / "docs" / "schemas"
 # What commands print that need root or a guest; the tests of each compare what it really prints with its schema.
@@ -99,6 +107,7 @@ def files(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
         **{name: [json.loads(line) for line in found] for name, found in lines.items()},
         **{name: [json.loads((run / f"{name}.json").read_text())] for name in ("run", "report")},
         "compare": [as_data(COMPARED)],
+        "matrix": [MATRIX.model_dump(mode="json")],
         "fleet": [json.loads((home / FLEET_FILE).read_text())],
     }
 
