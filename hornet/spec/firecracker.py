@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
@@ -27,11 +28,31 @@ Releases = Annotated[list[Version], Field(min_length=1)]
 
 
 class FirecrackerHazard(Table):
-    """What goes wrong in a restored guest. mended: the releases that first lack it; from_kernel: guests that do."""
+    """What goes wrong in a restored guest. mended: the releases that first lack it; from_kernel: guests that do. fails:
+    the checks of hazards that find it."""
 
-    mended: Releases
+    mended: list[Version]
     from_kernel: Version | None = None
+    fails: list[Token]
     text: Line
+
+    def concerns(self, version: str, kernel: str) -> bool:
+        """Whether a release with guests of a version of Linux has it."""
+        mended = bool(self.mended) and includes(self.mended, version)
+        return not mended and not (self.from_kernel and numbers(kernel) >= numbers(self.from_kernel))
+
+    @property
+    def with_remedy(self) -> str:
+        """The hazard and where it ends, in one sentence."""
+        ends = [f"mended in Firecracker {', '.join(self.mended)}"] if self.mended else []
+        ends += [f"not in guests from Linux {self.from_kernel} on"] if self.from_kernel else []
+        return f"{self.text} ({'; '.join(ends)})"
+
+    @model_validator(mode="after")
+    def _ends(self) -> FirecrackerHazard:
+        if not self.mended and not self.from_kernel:
+            raise ValueError("mended, from_kernel: name the releases or the guests that lack it")
+        return self
 
 
 class FirecrackerRelease(Table):
@@ -94,16 +115,19 @@ class Firecracker(Table):
 
     def hazards_of(self, version: str, kernel: str) -> dict[str, str]:
         """The hazards of a release with guests of a version of Linux: a sentence for each, by name."""
-        return {
-            name: hazard.text
-            for name, hazard in self.hazards.items()
-            if not includes(hazard.mended, version)
-            and not (hazard.from_kernel and numbers(kernel) >= numbers(hazard.from_kernel))
-        }
+        return {name: hazard.with_remedy for name, hazard in self.hazards.items() if hazard.concerns(version, kernel)}
 
-    def oldest_without_hazards(self) -> str:
-        """The oldest release without any hazard, whatever the guest: for frozen snapshots."""
-        return max((hazard.mended[-1] for hazard in self.hazards.values()), key=numbers)
+    def explain(self, check: str, found: Sequence[str]) -> list[str]:
+        """Why a check of hazards fails, as far as the table says: a sentence for each hazard that it finds.
+
+        found: the sentences of a driver on the hazards of its release (hornet/vmm/driver.py).
+        """
+        return [
+            f"known: {sentence}"
+            for name, hazard in self.hazards.items()
+            for sentence in found
+            if check in hazard.fails and f": {name}: " in sentence
+        ]
 
 
 def numbers(version: str) -> Numbers:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from hornet.checks.catalog import checks_in
 from hornet.errors import VMError
-from hornet.spec.firecracker import Feature, Firecracker, includes, numbers
+from hornet.spec.firecracker import Feature, Firecracker, FirecrackerHazard, includes, numbers
 from hornet.spec.model import Spec
 from hornet.vmm.driver import MachineConfig, NetworkCard
 from hornet.vmm.firecracker.requests import Release, Request, boot_requests, create_request, load_request
@@ -154,14 +155,41 @@ def test_what_the_newest_list_entry_has_stays(first: list[str], version: str) ->
 @pytest.mark.parametrize(
     ("version", "kernel", "expected"),
     [
-        ("1.15.1", "6.1.192", {"vmgenid-not-bound", "serial-stuck", "vsock-times-out"}),
+        ("1.15.1", "6.1.192", {"serial-stuck", "vsock-times-out"}),
         ("1.15.0", "6.12.0", {"clock-jumps", "serial-stuck", "vsock-times-out"}),
         ("1.16.0", "6.1.192", {"vsock-times-out"}),
         ("1.16.1", "6.1.192", set()),
+        ("1.16.1", "5.10.225", {"no-vmgenid-driver"}),
     ],
 )
 def test_hazards_are_those_of_release_and_guest(version: str, kernel: str, expected: set[str], spec: Spec) -> None:
     assert spec.firecracker.hazards_of(version, kernel).keys() == expected
+
+
+def test_hazard_ends_where_the_table_says() -> None:
+    hazard = FirecrackerHazard(mended=["1.16.0"], from_kernel="6.10", fails=[], text="of old guests")
+    assert hazard.concerns("1.15.1", "6.9")
+    assert not hazard.concerns("1.15.1", "6.10")
+    assert not hazard.concerns("1.16.0", "6.9")
+    assert hazard.with_remedy == "of old guests (mended in Firecracker 1.16.0; not in guests from Linux 6.10 on)"
+
+
+def test_hazard_without_an_end_is_rejected() -> None:
+    with pytest.raises(ValidationError, match="name the releases or the guests that lack it"):
+        FirecrackerHazard(mended=[], fails=[], text="of all")
+
+
+def test_known_hazard_explains_the_check_that_finds_it(spec: Spec) -> None:
+    found = ["Firecracker 1.10.1: clock-jumps: it jumps", "Firecracker 1.10.1: serial-stuck: it is stuck"]
+    assert spec.firecracker.explain("monotonic_clock", found) == ["known: Firecracker 1.10.1: clock-jumps: it jumps"]
+    assert spec.firecracker.explain("monotonic_clock", found[1:]) == []
+    assert spec.firecracker.explain("boot_id", found) == []
+
+
+def test_each_hazard_names_checks_that_exist(spec: Spec) -> None:
+    named = {check for hazard in spec.firecracker.hazards.values() for check in hazard.fails}
+    assert named
+    assert named <= {check.label for check in checks_in("hazard")}
 
 
 def test_table_without_a_feature_is_rejected(spec: Spec) -> None:
@@ -170,7 +198,3 @@ def test_table_without_a_feature_is_rejected(spec: Spec) -> None:
     del table["features"]["clock_realtime"]
     with pytest.raises(ValidationError, match="missing: clock_realtime"):
         Firecracker.model_validate(table)
-
-
-def test_oldest_release_without_hazards_has_none(spec: Spec) -> None:
-    assert not spec.firecracker.hazards_of(spec.firecracker.oldest_without_hazards(), "5.10")

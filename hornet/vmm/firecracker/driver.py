@@ -33,8 +33,7 @@ class FirecrackerDriver:
     def hazards(self, firecracker: Firecracker, guest_kernel: str) -> list[str]:
         version = installed.version()
         found = firecracker.hazards_of(version, guest_kernel)
-        remedy = f"none of them from Firecracker {firecracker.oldest_without_hazards()} on"
-        return [f"Firecracker {version}: {name}: {text} ({remedy})" for name, text in found.items()]
+        return [f"Firecracker {version}: {name}: {text}" for name, text in found.items()]
 
     def prepare(self) -> None:
         """Ask for the version and build the jail, so that the first VM does not wait for them."""
