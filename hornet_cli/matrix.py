@@ -40,21 +40,23 @@ MAX_REASON = 400
 
 @dataclass(frozen=True)
 class CellRuns:
-    """What all cells have in common. single: the value of each axis that the matrix does not span. words: options of
-    `hornetos run` for each."""
+    """What all cells have in common. directory: of the matrix. words: options of `hornetos run`. distro: what images
+    are built from; None if one is given. refused: why a kernel and tier could not be built."""
 
     mine: Settings
     directory: Path
     demands: Demands
     suites: Sequence[str]
     words: Sequence[str]
+    distro: str | None
     in_lab: bool
-    has_image: bool
     as_json: bool
     refused: dict[tuple[str, str], HornetError] = field(default_factory=dict)
 
     def run(self, cell: Cell) -> str:
         """Run a cell; returns why it has no run, or "" if it has one."""
+        from hornet.results.matrix import is_file_name
+
         spec, words = self._of_kernel(cell.kernel)
         try:
             self._require(spec, cell)
@@ -63,7 +65,7 @@ class CellRuns:
         name = self.name_of(cell)
         chosen = {"lane": cell.lane, "tier": cell.tier, "life": cell.life, "name": name}
         lab = ["--lab"] if self._runs_in_lab(cell.lane) else []
-        kernel = [f"--kernel={cell.kernel}"] if "/" in cell.kernel else []
+        kernel = [f"--kernel={cell.kernel}"] if is_file_name(cell.kernel) else []
         options = [*(f"--{option}={value}" for option, value in chosen.items()), *lab, *kernel, *self.words]
         argv = [sys.executable, "-m", "hornet_cli", *words, "run", *options]
         code = call(argv, output=sys.stderr if self.as_json else None)
@@ -89,8 +91,10 @@ class CellRuns:
 
     def _of_kernel(self, kernel: str) -> tuple[Spec, list[str]]:
         """The spec of a cell, and the global options with which a command has the same."""
+        from hornet.results.matrix import is_file_name
+
         overlays = list(self.mine.overlays)
-        if "/" not in kernel and kernel != self.mine.spec.kernel.source:
+        if not is_file_name(kernel) and kernel != self.mine.spec.kernel.source:
             overlay = self.directory / f"kernel-{kernel}.toml"
             if not overlay.exists():
                 write_file(overlay, f'[kernel]\nsource = "{kernel}"\n')
@@ -119,15 +123,16 @@ class CellRuns:
         from builders.images import build_image
         from builders.kernel import build_kernel
         from hornet.formats.kernel_file import require_vmlinux
+        from hornet.results.matrix import is_file_name
 
         workspace, progress = self.mine.workspace, self.mine.progress
         key = (cell.kernel, cell.tier)
         if known := self.refused.get(key):
             raise known
         try:
-            if not self.has_image:
-                build_image(spec, workspace, progress, tier=cell.tier)
-            if "/" in cell.kernel:
+            if self.distro:
+                build_image(spec, workspace, progress, tier=cell.tier, distro=self.distro)
+            if is_file_name(cell.kernel):
                 return require_vmlinux(Path(cell.kernel))
             return build_kernel(spec, workspace, progress).vmlinux
         except HornetError as error:
@@ -135,17 +140,16 @@ class CellRuns:
             raise
 
 
-def run_matrix(runs: CellRuns, axes: Mapping[Axis, Sequence[str]], single: Mapping[Axis, str]) -> None:
+def run_matrix(runs: CellRuns, cells: Sequence[Cell]) -> None:
     """Run every cell, write the page and matrix.json, print them, and end with the exit code of all.
 
     Exit code 0 if every cell passed, 1 if one failed, 2 if one was not judged.
     """
     from hornet.results.columns import Columns
-    from hornet.results.matrix import MATRIX_FILE, cells_of
+    from hornet.results.matrix import MATRIX_FILE
     from reports.columns import MATRIX_PAGE, Heading, write_columns_page
     from reports.matrix import matrix_table
 
-    cells = cells_of(axes, single)
     begun = datetime.now(UTC).isoformat(timespec="seconds")
     columns = []
     for number, cell in enumerate(cells, 1):
@@ -213,14 +217,15 @@ def start_matrix(
     suites: Sequence[str] | None,
     words: Sequence[str],
     *,
+    distro: str | None,
     in_lab: bool,
     as_json: bool,
 ) -> None:
-    """Run the matrix of --matrix. given: what the command line says of single values; words: options for each cell.
+    """Run the matrix of --matrix. given: what the command line says of single values. Otherwise see CellRuns.
 
     Raises BadParameter for an option that contradicts the matrix, and HostError for an axis or a value that is unknown.
     """
-    from hornet.results.matrix import SINGULAR, parse_axes
+    from hornet.results.matrix import SINGULAR, cells_of, parse_axes
 
     axes = parse_axes(texts, mine.spec)
     for axis in axes:
@@ -236,11 +241,9 @@ def start_matrix(
     }
     chosen = list(suites or [SUITE])
     of_suites = [] if "--quick" in words else [f"--suite={suite}" for suite in chosen]
-    has_image = any(word.startswith("--image=") for word in words)
-    runs = CellRuns(
-        mine, new_directory(mine), demands, chosen, [*words, *of_suites], in_lab, has_image=has_image, as_json=as_json
-    )
-    run_matrix(runs, axes, single)
+    cells = cells_of(axes, single)
+    runs = CellRuns(mine, new_directory(mine), demands, chosen, [*words, *of_suites], distro, in_lab, as_json)
+    run_matrix(runs, cells)
 
 
 def _best_lane(mine: Settings) -> str:

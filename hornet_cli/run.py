@@ -173,9 +173,10 @@ def run(
         files = {"policy": policy, "waivers": waivers}
         words = [f"--{option}={path.resolve()}" for option, path in files.items() if path]
         words += [f"--distro={distro}", f"--evidence={evidence}", *given.arguments()]
+        builds = None if given.complete else distro
         words += [option for option, wanted in {"--quick": quick, "--require-kvm": require_kvm}.items() if wanted]
-        start_matrix(mine, matrix, single, demands, suite, words, in_lab=in_lab, as_json=as_json)
-    vmlinux = kernel if given.complete else _build(mine, tier, distro)
+        start_matrix(mine, matrix, single, demands, suite, words, distro=builds, in_lab=in_lab, as_json=as_json)
+    vmlinux = kernel if given.complete else _build(mine, tier, distro, kernel)
     if in_lab:  # which has no network, so all is built by now
         end_with(run_command(mine, this_command_there("--lab")))
     if lane and vmlinux:
@@ -268,16 +269,20 @@ def _first_run(mine: Settings, name: str, tier: str, *, quick: bool) -> Run:
     return found
 
 
-def _build(mine: Settings, tier: str, distro: str) -> Path:
-    """Build before pytest starts, so that a failed build is one error, not one per test; returns the kernel."""
+def _build(mine: Settings, tier: str, distro: str, given: Path | None) -> Path:
+    """Build before pytest starts, so that a failed build is one error, not one per test; returns the kernel.
+
+    given: the kernel, if it need not be built.
+    """
     from builders.images import build_image
     from builders.kernel import build_kernel
 
-    kernel = build_kernel(mine.spec, mine.workspace, mine.progress)
-    mine.progress.say(f"kernel: Linux {kernel.version}, {kernel.vmlinux}")
+    if not given:
+        kernel = build_kernel(mine.spec, mine.workspace, mine.progress)
+        mine.progress.say(f"kernel: Linux {kernel.version}, {kernel.vmlinux}")
     image = build_image(mine.spec, mine.workspace, mine.progress, tier=tier, distro=distro)
     mine.progress.say(f"rootfs: {image.manifest['tier']}, {image.manifest['size_mb']:.1f} MB, {image.image}")
-    return kernel.vmlinux
+    return given or kernel.vmlinux
 
 
 def _new_directory(mine: Settings, chosen: str | None = None) -> Path:

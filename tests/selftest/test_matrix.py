@@ -1,6 +1,6 @@
 """A matrix: its cells, the decision on each, and that one which failed or did not run never counts as passed.
 
-`hornetos run` of a cell is replaced: it leaves a run of made-up results. tests/guest/test_matrix.py has real cells.
+`hornetos run` of a cell is replaced: it leaves a run of made-up results. tests/guest/test_matrix.py has a real one.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ def run_matrix(
         given = {"lanes": "qemu/tcg", "tiers": None, "lives": "restored"}
         with pytest.raises(typer.Exit) as ending:
             matrix.start_matrix(
-                Settings(home), texts, given, Demands(REQUIREMENTS), None, [], in_lab=False, as_json=True
+                Settings(home), texts, given, Demands(REQUIREMENTS), None, [], distro=None, in_lab=False, as_json=True
             )
         (written,) = home.reports.glob(f"*/{MATRIX_FILE}")
         printed = json.loads(capsys.readouterr().out)
@@ -219,19 +219,18 @@ def test_json_conforms_to_its_schema(run_matrix: Callable[..., Shown]) -> None:
     assert not validator.is_valid({**printed, "cells": [{**printed["cells"][0], "result": "fine"}]})
 
 
+def start(home: Path, texts: list[str], given: dict[str, str | None], *, in_lab: bool) -> None:
+    common = Settings(Workspace(home)), texts, {"lanes": None, "tiers": None, "lives": "restored", **given}
+    matrix.start_matrix(*common, Demands({}), None, [], distro=None, in_lab=in_lab, as_json=True)
+
+
 @pytest.mark.parametrize("option", [{"tiers": "dev"}, {"lanes": "qemu/kvm"}])
-def test_single_value_beside_its_axis_is_rejected(option: dict[str, str], tmp_path: Path) -> None:
-    given = {"lanes": None, "tiers": None, "lives": "restored", **option}
+def test_single_value_beside_its_axis_is_rejected(option: dict[str, str | None], tmp_path: Path) -> None:
     with pytest.raises(typer.BadParameter, match="leave one out"):
-        matrix.start_matrix(
-            Settings(Workspace(tmp_path)), ["lanes,tiers"], given, Demands({}), None, [], in_lab=False, as_json=True
-        )
+        start(tmp_path, ["lanes,tiers"], option, in_lab=False)
     assert not (tmp_path / "reports").exists()
 
 
 def test_lab_without_lanes_is_rejected(tmp_path: Path) -> None:
-    given = {"lanes": None, "tiers": None, "lives": "restored"}
     with pytest.raises(typer.BadParameter, match="name the lanes"):
-        matrix.start_matrix(
-            Settings(Workspace(tmp_path)), ["tiers"], given, Demands({}), None, [], in_lab=True, as_json=True
-        )
+        start(tmp_path, ["tiers"], {}, in_lab=True)
