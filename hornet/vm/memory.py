@@ -42,17 +42,10 @@ def memory_split(pid: int, guest_memory: Collection[Path]) -> MemorySplit:
     Raises VMError when the process is gone, may not be read, or maps none of the files: then nothing could
     be told apart.
     """
-    try:
-        mappings = read_mappings(Path(f"/proc/{pid}/smaps").read_text(errors="surrogateescape"))
-    except OSError as error:
-        raise VMError(
-            f"process {pid}: its memory cannot be read: {error.strerror}", "run as root, while the VM runs"
-        ) from error
+    mappings = _mappings_of(pid)
     files = {str(path) for path in guest_memory}
     sums_kib = {"guest_private": 0, "guest_shared": 0, "vmm_private": 0, "vmm_shared": 0}
     for mapping in mappings:
-        if mapping.permissions.startswith(TRANSLATED):
-            continue
         owner = "guest" if mapping.path in files else "vmm"
         sums_kib[f"{owner}_private"] += mapping.private_kib + mapping.swapped_kib
         sums_kib[f"{owner}_shared"] += mapping.pss_kib - mapping.private_kib
@@ -62,6 +55,22 @@ def memory_split(pid: int, guest_memory: Collection[Path]) -> MemorySplit:
             "name the file that guest RAM is mapped from: the snapshot's for a clone, its own else",
         )
     return MemorySplit(**{name: amount * 1024 / BYTES_PER_MB for name, amount in sums_kib.items()})
+
+
+def pss_mb(pid: int) -> float:
+    """The PSS of a VMM process in MB, of guest RAM and its own memory together. Raises VMError as memory_split()."""
+    return sum(mapping.pss_kib + mapping.swapped_kib for mapping in _mappings_of(pid)) * 1024 / BYTES_PER_MB
+
+
+def _mappings_of(pid: int) -> list[Mapping]:
+    """All but an emulator's translated code."""
+    try:
+        smaps = Path(f"/proc/{pid}/smaps").read_text(errors="surrogateescape")
+    except OSError as error:
+        raise VMError(
+            f"process {pid}: its memory cannot be read: {error.strerror}", "run as root, while the VM runs"
+        ) from error
+    return [mapping for mapping in read_mappings(smaps) if not mapping.permissions.startswith(TRANSLATED)]
 
 
 @dataclass(frozen=True)

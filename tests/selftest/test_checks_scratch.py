@@ -65,10 +65,10 @@ def test_a_disk_that_changed_is_found() -> None:
 
 
 def test_balloon_that_does_not_work_is_detected() -> None:
-    good = Balloon(taken_mib=64, before_kib=246_188, taken_kib=180_652, given_kib=246_188)
+    good = Balloon(taken_mib=64, before_mb=250, inflated_mb=185, deflated_mb=248)
     assert balloon_problems(good) == []
-    assert "180652" in balloon_problems(replace(good, taken_kib=246_188))[0]
-    assert "returned" in balloon_problems(replace(good, given_kib=180_652))[0]
+    assert "takes 250 MB" in balloon_problems(replace(good, inflated_mb=250))[0]
+    assert "returned" in balloon_problems(replace(good, deflated_mb=185))[0]
 
 
 # --- the image's own health check, with commands that say what they are told ---

@@ -21,7 +21,7 @@ from hornet.capacity.footprint import Footprint
 from hornet.errors import HornetError
 from hornet.results.records import Record
 from hornet.spec.model import load_spec
-from hornet.vm.memory import memory_split
+from hornet.vm.memory import memory_split, pss_mb
 from hornet_cli.app import app
 from tests.support import synthetic_run as synthetic
 
@@ -114,6 +114,12 @@ def test_what_an_emulator_has_translated_is_left_out(memory_file: Path) -> None:
     with clone(memory_file, 4) as plain_pid, clone(memory_file, 4, EMULATOR + CLONE) as pid:
         plain, emulated = (memory_split(each, [memory_file]) for each in (plain_pid, pid))
     assert emulated.vmm_private == pytest.approx(plain.vmm_private, abs=2)
+
+
+def test_pss_is_the_sum_of_all_parts(memory_file: Path) -> None:
+    with clone(memory_file, 4) as pid:
+        parts = memory_split(pid, [memory_file]).parts_mb
+        assert pss_mb(pid) == pytest.approx(sum(parts.values()), abs=0.2)
 
 
 def test_unmapped_memory_file_is_rejected(memory_file: Path, tmp_path: Path) -> None:
