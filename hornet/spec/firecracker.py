@@ -85,6 +85,8 @@ class FirecrackerOptions(Table):
     free_page_reporting: bool
     free_page_hinting: bool
     memory_hotplug_mib: Annotated[int, Field(ge=0, le=1 << 20, multiple_of=128)]
+    jailer: bool
+    jailer_cgroups: list[Annotated[str, Field(pattern=r"^[a-z_0-9.]+=\S+$", max_length=200)]]
     vsock: bool
     mmds: bool
 

@@ -69,6 +69,12 @@ def _make_node(device: Path) -> None:
         _mount(str(device), inside, MS_BIND)
 
 
+def keep_mounts() -> None:
+    """Give the calling thread a mount namespace of its own, for show(). Raises HostError."""
+    _check(_libc.unshare(CLONE_NEWNS), "unshare")
+    _mount("none", Path("/"), MS_REC | MS_SLAVE)
+
+
 def show(source: Path, target: Path, *, writable: bool) -> None:
     """Show a file or directory of the host as `target`, which must exist. For the thread that built the jail."""
     _mount(str(source), target, MS_BIND)

@@ -8,12 +8,12 @@ import resource
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal, Protocol, TypeVar
 
 from hornet.errors import HostError, VMError
 from hornet.host.file_copy import OTHERS, open_private
@@ -21,7 +21,7 @@ from hornet.network import netns
 from hornet.vmm import inherited, instructions
 from hornet.vmm.cell import Cell, prepare_cells
 from hornet.vmm.console import Console
-from hornet.vmm.jail import enter_jail
+from hornet.vmm.jail import enter_jail, keep_mounts
 from hornet.vmm.transcript import LAST_LINES_CHARS, last_lines
 
 # setpriv(1). The parent-death signal comes last: the kernel clears it when a process changes its user.
@@ -32,6 +32,18 @@ WITHOUT_RIGHTS = (
 # Per user. QEMU uses up to 64 threads for disk requests, and one for each of at most 32 virtual CPUs.
 MAX_THREADS = 256
 VISIBLE_PROGRAMS = ("/usr", "/bin", "/sbin")
+
+
+# What a thread prepares for the VMMs that it starts: one jail for all, a jail with a cell for each (cell.py), or
+# nothing but mounts of its own, for Firecracker's jailer (firecracker/jailer.py).
+Kind = Literal["jail", "cells", "jailers"]
+
+
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
+Opened = TypeVar("Opened", bound=Closable)
 
 
 @dataclass(frozen=True)
@@ -94,7 +106,7 @@ def start_vmm(
             return spawn()
 
     with open_private(log, "ab") as sink:
-        thread = _spawner(cells=bool(rights.cell))
+        thread = _spawner("cells" if rights.cell else "jail")
         try:
             if not namespace:
                 return thread.submit(spawn).result()
@@ -125,16 +137,36 @@ def _limit(kind: int, wanted: int) -> int:
     return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
 
-def prepare_jail(*, cells: bool = False) -> None:
+def start_jailer(argv: Sequence[str], *, log: Path, stdio: tuple[int, int]) -> subprocess.Popen[bytes]:
+    """Start Firecracker's jailer; the process that is returned ends with it, and it ends with this process.
+
+    The jailer changes its user itself, which clears a parent-death signal. So it runs in a process namespace whose
+    first process has that signal: when that one ends, the kernel kills all others. Raises HostError.
+    """
+    first = ["setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL"]
+    # In the background, a shell would give it /dev/null as standard input.
+    command = [*first, "sh", "-c", '"$@" <&0 & wait $!', "sh", *argv]
+    with open_private(log, "ab") as sink:
+
+        def spawn() -> subprocess.Popen[bytes]:
+            return subprocess.Popen(command, stdin=stdio[0], stdout=stdio[1], stderr=sink, umask=OTHERS)
+
+        try:
+            return _spawner("jailers").submit(spawn).result()
+        except FileNotFoundError as error:
+            raise HostError(f"{error.filename}: not found", "install the package util-linux") from error
+
+
+def prepare_jail(kind: Kind = "jail") -> None:
     """Create a jail now, so that the first VMM does not wait for it. Raises HostError, CommandError."""
-    _spawner(cells=cells)
+    _spawner(kind)
 
 
 @contextmanager
-def opened_cell(work: Path, files: Mapping[str, Path]) -> Iterator[Cell]:
-    """A cell for one VMM; see Cell. Raises HostError."""
-    thread = _spawner(cells=True)
-    cell = thread.submit(Cell, work, files).result()
+def opened(kind: Kind, make: Callable[[], Opened]) -> Iterator[Opened]:
+    """What one VMM sees of its own: made and closed on the thread that starts it. Raises HostError."""
+    thread = _spawner(kind)
+    cell = thread.submit(make).result()
     try:
         yield cell
     finally:
@@ -142,21 +174,24 @@ def opened_cell(work: Path, files: Mapping[str, Path]) -> Iterator[Cell]:
 
 
 # The parent-death signal fires when the starting *thread* ends, so a permanent thread starts every VMM.
-_spawners: dict[bool, ThreadPoolExecutor] = {}
+_spawners: dict[Kind, ThreadPoolExecutor] = {}
 _making = threading.Lock()
 
 
-def _spawner(*, cells: bool) -> ThreadPoolExecutor:
+def _spawner(kind: Kind) -> ThreadPoolExecutor:
     with _making:
-        if cells not in _spawners:
+        if kind not in _spawners:
             made = ThreadPoolExecutor(1, thread_name_prefix="vmm-spawner")
-            if cells:
-                made.submit(prepare_cells).result()
-            else:
-                libraries = {it.LIBRARY: it.library() for it in (inherited, instructions)}
-                made.submit(enter_jail, libraries).result()
-            _spawners[cells] = made
-        return _spawners[cells]
+            made.submit(PREPARATIONS[kind]).result()
+            _spawners[kind] = made
+        return _spawners[kind]
+
+
+def _prepare_jail() -> None:
+    enter_jail({it.LIBRARY: it.library() for it in (inherited, instructions)})
+
+
+PREPARATIONS: dict[Kind, Callable[[], None]] = {"jail": _prepare_jail, "cells": prepare_cells, "jailers": keep_mounts}
 
 
 @contextmanager

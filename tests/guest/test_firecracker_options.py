@@ -6,21 +6,31 @@ The guest is the one of test_firecracker.py, which has no drivers: what only a d
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from hornet.errors import VMError
+from hornet.errors import HostError, VMError
+from hornet.installation import SOURCE
 from hornet.spec.firecracker import Feature
 from hornet.spec.model import Spec
+from hornet.vm.memory import memory_split
 from hornet.vmm.driver import MachineConfig
 from hornet.vmm.firecracker.diff import merge
 from hornet.vmm.firecracker.driver import DRIVER, FirecrackerDriver, supported
+from hornet.vmm.firecracker.jailer import jailer_of
 from hornet.vmm.firecracker.machine import FirecrackerVM
+from hornet.vmm.firecracker.program import binary
+from hornet.vmm.open_files import check_own_disk
 from tests.support.api_description import ApiDescription
 from tests.support.tiny_guest import (
     LANE,
@@ -241,3 +251,77 @@ def test_every_option_follows_the_api_description(
     used, described = description.coverage(requests)
     print(f"API {description.version}: {used} of {described} changing operations are used")
     assert used > 0
+
+
+def test_jailer_confines_firecracker(
+    configured: Configured, boot: Any, restore: Any, spec: Spec, tmp_path: Path, program: Path
+) -> None:
+    """Booted and restored, it is the VM's user in a root directory of its own, in the VM's network namespace."""
+    try:
+        jailer_of(binary())
+    except HostError as error:
+        pytest.skip(f"not judged: {error.message}")
+    group = spec.firecracker.memory_group
+    vm = boot(configured("parent", jailer=True))
+    files = snapshot(vm, tmp_path)
+    clones = [restore(configured(name, jailer=True), *files) for name in ("first", "second")]
+    for clone in clones:
+        clone.resume()
+        clone.console.wait_for("^[a-z]$", LIMIT_S)
+        check_own_disk(clone.pid, clone.config.disk)
+        assert memory_split(clone.pid, clone.memory_files()).guest_private > 0
+    for each in (vm, *clones):
+        status = Path(f"/proc/{each.pid}/status").read_text()
+        assert f"Uid:\t{each.config.user}\t" in status
+        assert f"Gid:\t{group}\t" in status
+        assert "CapEff:\t0000000000000000" in status
+        assert not Path(f"/proc/{each.pid}/root/etc").exists()
+        assert each.config.card
+        namespace = Path("/run/netns", each.config.card.namespace).stat().st_ino
+        assert Path(f"/proc/{each.pid}/ns/net").stat().st_ino == namespace
+    assert len({each.config.user for each in (vm, *clones)}) == 3
+    with pytest.raises(VMError, match="another VM uses it"):
+        FIRECRACKER.boot(LANE, clones[0].config, kernel=program, boot_args="")
+    pid = clones[0].pid
+    clones[0].kill()
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_jailer_limits_the_control_group(configured: Configured, boot: Any) -> None:
+    try:
+        jailer_of(binary())
+    except HostError as error:
+        pytest.skip(f"not judged: {error.message}")
+    root = Path("/sys/fs/cgroup")
+    if not os.access(root if (root / "cgroup.controllers").exists() else root / "pids", os.W_OK):
+        pytest.skip("not judged: this host's control groups can't be changed")
+    vm = boot(configured("limited", jailer=True, jailer_cgroups=["pids.max=77"]))
+    group = next(line for line in Path(f"/proc/{vm.pid}/cgroup").read_text().split() if "hornetos" in line)
+    (limit,) = {*root.glob("hornetos/limited/pids.max"), *root.glob("*/hornetos/limited/pids.max")}
+    assert group.endswith("hornetos/limited")
+    assert limit.read_text() == "77\n"
+    vm.kill()
+    assert not limit.exists()
+
+
+SECOND = """
+import os, sys
+from pathlib import Path
+from hornet.vmm.process import start_jailer
+started = start_jailer(["sleep", "1000"], log=Path(sys.argv[1]), stdio=(0, 1))
+print(started.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_jailed_process_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", SECOND, str(tmp_path / "log")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=SOURCE) as parent:
+        assert parent.stdout
+        started = psutil.Process(int(parent.stdout.readline()))
+        deadline_s = time.monotonic() + LIMIT_S
+        while not (sleeps := [each for each in started.children(recursive=True) if each.name() == "sleep"]):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+        parent.kill()
+    assert psutil.wait_procs(sleeps, LIMIT_S)[1] == []

@@ -16,7 +16,8 @@ import pytest
 from hornet.errors import HostError, VMError
 from hornet.host.proc import is_running
 from hornet.installation import SOURCE
-from hornet.vmm.process import Rights, claimed, open_given, opened_cell, prepare_jail, start_vmm
+from hornet.vmm.cell import Cell
+from hornet.vmm.process import Rights, claimed, open_given, opened, prepare_jail, start_vmm
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +130,7 @@ def in_a_group() -> Iterator[None]:
 def in_cell(work: Path, **files: Path) -> Iterator[Rights]:
     """The rights of Firecracker, with what it sees of its own."""
     os.chown(work, USER, USER)
-    with opened_cell(work, files) as cell:
+    with opened("cells", lambda: Cell(work, files)) as cell:
         yield Rights(USER, FILE_BYTES, groups=[GROUP], cell=cell)
 
 

@@ -38,7 +38,7 @@ class FirecrackerDriver:
     def prepare(self) -> None:
         """Ask for the version and build the jail, so that the first VM does not wait for them."""
         installed.version()
-        prepare_jail(cells=True)
+        prepare_jail("cells")
 
     def lane_settings(self, lane: Lane, firecracker: Firecracker) -> dict[str, str]:
         """The lane's options: devices, and how memory is backed."""

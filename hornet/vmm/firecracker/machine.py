@@ -26,15 +26,17 @@ from hornet.network import netns
 from hornet.network.tap import open_tap
 from hornet.spec.lane import Lane
 from hornet.vmm.api_log import ApiLog
+from hornet.vmm.cell import Cell
 from hornet.vmm.console import Console
 from hornet.vmm.driver import MachineConfig
 from hornet.vmm.failure import END_TIMEOUT_S, FailureSignal
 from hornet.vmm.firecracker.api import TIMEOUT_S, Api
+from hornet.vmm.firecracker.jailer import Jailed, JailerRoot, jailer_command, root_of
 from hornet.vmm.firecracker.page_faults import PageFaultServer
 from hornet.vmm.firecracker.program import binary
 from hornet.vmm.firecracker.requests import DISK, Release, Request, create_request, load_request
 from hornet.vmm.firecracker.work import WorkDirectory, share_memory
-from hornet.vmm.process import Rights, claimed, last_words, log_tail, opened_cell, start_vmm
+from hornet.vmm.process import Rights, claimed, last_words, log_tail, opened, start_jailer, start_vmm
 
 API_SOCKET, PAGES_SOCKET = "api.sock", "pages.sock"
 LOG_FILE = "vmm.log"
@@ -71,6 +73,7 @@ class FirecrackerVM:
         self._mapped: list[Path] = []
         self._pages: PageFaultServer | None = None
         self._resumed_by_load = False
+        self._jailed: Jailed | None = None
         self.failure = FailureSignal(config.name)
         with timed(config.phases_ms, "vmm_start_ms"):
             serial_end, serial_theirs = socket.socketpair()
@@ -90,15 +93,19 @@ class FirecrackerVM:
             self._api_log = ApiLog(config.directory)
             try:
                 self._api = Api(self._connect())
+                if release.options.jailer:
+                    self._jailed = Jailed(self._process.pid, binary().name)
+                    self.pid = self.failure.pid = self._jailed.pid
             except HornetError as error:
                 self.give_up(error)
 
     def _start(
         self, copied: Mapping[str, BinaryIO], memory: Path | None, pass_fds: list[int], stdio: tuple[int, int]
     ) -> None:
-        config = self.config
+        config, jailed = self.config, self.release.options.jailer
+        program = binary()
         try:
-            self._work = WorkDirectory(config)
+            self._work = WorkDirectory(config, root_of(config, program) if jailed else config.directory / "work")
             for name in (LOG_FILE, METRICS_FILE):
                 self._work.lend_empty(name)
             for name, stream in copied.items():
@@ -107,14 +114,22 @@ class FirecrackerVM:
             raise VMError(f"{config.directory}: can't be written: {error.strerror}", "free space there") from error
         if card := config.card:
             os.close(netns.enter(card.namespace, lambda: open_tap(card.tap, owner=config.user)))
-        files = {PROGRAM: binary()} | ({MEMORY: memory} if memory else {})
-        self._cell = self._stack.enter_context(opened_cell(self._work.path, files))
+        files = {MEMORY: memory} if memory else {}
+        arguments = ["--api-sock", API_SOCKET, "--log-path", LOG_FILE, "--level", "Warn"]
+        if jailed:
+            # The jailer closes all descriptors, so this process holds the lock on the disk.
+            self._stack.callback(os.close, os.dup(pass_fds[0]))
+            root = opened("jailers", lambda: JailerRoot(self._work.path, config.name, program, files))
+            self._place: Cell | JailerRoot = self._stack.enter_context(root)
+            self._process = start_jailer([*jailer_command(config, program), *arguments], log=self._log, stdio=stdio)
+            return
+        cell = self._stack.enter_context(opened("cells", lambda: Cell(self._work.path, {PROGRAM: program} | files)))
+        self._place = cell
         group = config.firecracker.memory_group
-        argv = [self._cell.path(PROGRAM), "--api-sock", API_SOCKET, "--id", config.name]
-        argv += ["--log-path", LOG_FILE, "--level", "Warn"]
+        argv = [cell.path(PROGRAM), "--id", config.name, *arguments]
         self._process = start_vmm(
             argv,
-            Rights(config.user, config.largest_file_bytes, groups=[group], cell=self._cell),
+            Rights(config.user, config.largest_file_bytes, groups=[group], cell=cell),
             log=self._log,
             pass_fds=pass_fds,
             stdio=stdio,
@@ -160,8 +175,8 @@ class FirecrackerVM:
             )
             self._work.give(self._work.path / PAGES_SOCKET)
         else:
-            backend = self._cell.path(MEMORY)
-            self._mapped = [self._cell.mapped_path(MEMORY)]
+            backend = self._place.path(MEMORY)
+            self._mapped = [self._place.mapped_path(MEMORY)]
         self.send(load_request(self.config, self.release, backend=backend, state=STATE))
         self._resumed_by_load = options.resume_in_load
 
@@ -217,6 +232,9 @@ class FirecrackerVM:
         self.failure.set("was removed")
         self._process.kill()
         self._process.wait()
+        if self._jailed:
+            self._jailed.wait()
+            self._jailed = None
         if self._pages:
             self._pages.close()
             self._pages = None

@@ -23,11 +23,11 @@ MEMORY_MODE = PRIVATE_MODE | stat.S_IRGRP
 class WorkDirectory:
     """Firecracker's working directory, in the VM's directory."""
 
-    def __init__(self, config: MachineConfig) -> None:
+    def __init__(self, config: MachineConfig, path: Path) -> None:
         """Create it, with the VM's disk in it. Raises OSError."""
-        self.path = config.directory / "work"
+        self.path = path
         self._config = config
-        self.path.mkdir()
+        self.path.mkdir(parents=True)
         self.path.chmod(PRIVATE_DIRECTORY_MODE)
         self.give(self.path)
         self.lend(config.disk)
