@@ -66,6 +66,8 @@ COMMON_TOOLS = (
     HostTool("gcc", "build-essential"),
     HostTool("make", "build-essential"),
     HostTool("ccache", "ccache"),
+    # Makes the repository of an agent's step.
+    HostTool("git", "git", required=False),
 )
 
 

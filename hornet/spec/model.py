@@ -12,6 +12,7 @@ from pydantic import ValidationError, model_validator
 
 from hornet.errors import SpecError
 from hornet.installation import SPEC_DIRECTORY
+from hornet.spec.agent_step import AgentStep
 from hornet.spec.capacity import Capacity, Profile
 from hornet.spec.files import Origin, explain, merge, read_overlay, read_spec, reject_renamed
 from hornet.spec.firecracker import Firecracker
@@ -43,6 +44,7 @@ class Spec(Table):
     profiles: dict[Token, Profile]
     perf: Perf
     noise: NoiseLimits
+    agent_step: AgentStep
     instructions: Instructions
     compare: Comparing
     machine: Machine
@@ -78,6 +80,7 @@ class Spec(Table):
         _known("metrics", [KERNEL_METRIC], self.metrics)
         _known("capacity.default_profile", [self.capacity.default_profile], self.profiles)
         _known("instructions.commands", self.instructions.commands, self.tools)
+        _known("agent_step.parts", [part.tool for part in self.agent_step.parts], self.tools)
         _known("slim.tools", self.slim.tools, self.tools)
         for name in self.measurements.keys() & self.metrics.keys():
             raise ValueError(f"measurements.{name}: a metric has that name: rename one of them")
