@@ -33,6 +33,7 @@ START_TIMEOUT_S = 20.0
 MIGRATION_TIMEOUT_S = 60.0
 # Migration must never be throttled: the VM is paused meanwhile.
 BANDWIDTH_BYTES_PER_S = 1 << 40
+DOWNTIME_LIMIT_MS = 2_000_000
 KVM_DEVICE = Path("/dev/kvm")
 
 
@@ -100,7 +101,9 @@ class QemuVM:
                 f"VM {self.config.name}: its memory is a private copy of a snapshot's and can't be saved",
                 "restore the VM with snapshottable=True",
             )
-        self._prepare_migration()
+        self._set_capabilities()
+        limits = {"max-bandwidth": BANDWIDTH_BYTES_PER_S, "downtime-limit": DOWNTIME_LIMIT_MS}
+        self._qmp.execute("migrate-set-parameters", limits)
         with open_private(state, "wb") as stream:
             self._qmp.send_fd(stream.fileno(), "state")
             self._qmp.execute("migrate", {"uri": "fd:state"})
@@ -112,7 +115,7 @@ class QemuVM:
     def load(self, state_fd: int) -> None:
         """Load the device state from an open file. The VM is paused afterwards."""
         try:
-            self._prepare_migration()
+            self._set_capabilities()
             self._qmp.execute("migrate-incoming", {"uri": f"fd:{state_fd}"})
             self._qmp.wait_migration(MIGRATION_TIMEOUT_S)
         except HornetError as error:
@@ -147,11 +150,10 @@ class QemuVM:
     def _note_disk_error(self, reason: str) -> None:
         self.failure.note_disk_error(self.config.disk, reason)
 
-    def _prepare_migration(self) -> None:
+    def _set_capabilities(self) -> None:
+        """Of a migration, out or in. QEMU reads commands byte by byte, so a load sends no more than it needs."""
         capabilities = [{"capability": name, "state": True} for name in ("x-ignore-shared", "events")]
         self._qmp.execute("migrate-set-capabilities", {"capabilities": capabilities})
-        limits = {"max-bandwidth": BANDWIDTH_BYTES_PER_S, "downtime-limit": 2_000_000}
-        self._qmp.execute("migrate-set-parameters", limits)
 
     def _give_up(self, error: HornetError) -> None:
         self.kill()
