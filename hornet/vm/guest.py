@@ -6,7 +6,7 @@ import errno
 import re
 import socket
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -135,23 +135,26 @@ class Guest:
         Raises GuestError with what was seen last, VMFailedError.
         """
         timeout_s = patient_s(timeout_s)
-        deadline_s = time.monotonic() + timeout_s
         with self._explained(f"waiting for port {SSH_PORT}"):
-            while True:
-                try:
-                    self._socket(max(0.05, deadline_s - time.monotonic())).close()
-                    return
-                except OSError as error:
-                    if time.monotonic() >= deadline_s:
-                        raise GuestError(
-                            f"{self._who()}: timed out after {timeout_s:g} s waiting for SSH (port {SSH_PORT}), last "
-                            f"seen: {error}{self._failure.stopped()}",
-                            "read the guest's console: did it boot, does sshd run, does eth0 have its address?",
-                            # A guest that refuses connections is not too slow.
-                            timed_out=not isinstance(error, ConnectionRefusedError),
-                        ) from error
-                    # A connection is refused at once while sshd does not listen yet.
-                    time.sleep(RETRY_S)
+            self._await_socket(timeout_s).close()
+
+    def _await_socket(self, timeout_s: float) -> socket.socket:
+        """The first connection that the guest's SSH port accepts. Raises GuestError with what was seen last."""
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            try:
+                return self._socket(max(0.05, deadline_s - time.monotonic()))
+            except OSError as error:
+                if time.monotonic() >= deadline_s:
+                    raise GuestError(
+                        f"{self._who()}: timed out after {timeout_s:g} s waiting for SSH (port {SSH_PORT}), last "
+                        f"seen: {error}{self._failure.stopped()}",
+                        "read the guest's console: did it boot, does sshd run, does eth0 have its address?",
+                        # A guest that refuses connections is not too slow.
+                        timed_out=not isinstance(error, ConnectionRefusedError),
+                    ) from error
+                # A connection is refused at once while sshd does not listen yet.
+                time.sleep(RETRY_S)
 
     def await_reply(self, timeout_s: float, signs: Collection[Sign] = DEFAULT_SIGNS) -> None:
         """Wait for the guest's first sign of life on the network, whichever of `signs` comes first.
@@ -206,9 +209,13 @@ class Guest:
         return False
 
     def wait_ready(self, timeout_s: float) -> None:
-        """Wait until a command runs over SSH. Raises GuestError."""
+        """Wait until a command runs over SSH. Raises GuestError.
+
+        The first connection that is accepted is the one that logs in: each costs the guest a process of sshd.
+        """
         began_s = time.monotonic()
-        self.await_port(timeout_s)
+        with self._explained("logging in"), _as_ssh_errors():
+            self._open(patient_s(timeout_s), self._await_socket)
         self.run("true", max(1.0, timeout_s - (time.monotonic() - began_s)))
 
     def run(self, script: str, timeout_s: float) -> Result:
@@ -282,7 +289,8 @@ class Guest:
             raise EOFError("the SSH connection has just ended")
         return transport
 
-    def _open(self, timeout_s: float) -> Connection:
+    def _open(self, timeout_s: float, connect: Callable[[float], socket.socket] | None = None) -> Connection:
+        """The connection. connect: makes its socket in the given time; by default one try."""
         if self._connection is None or not self._connection.is_connected:
             # Every VM makes its own host key at boot and has the same address, so there is no key to know beforehand;
             # the socket, made inside the VM's namespace, is what says which VM this is.
@@ -291,7 +299,7 @@ class Guest:
                 user=USER,
                 config=Config(overrides={"load_ssh_configs": False}),
                 connect_kwargs={
-                    "sock": self._socket(timeout_s),
+                    "sock": (connect or self._socket)(timeout_s),
                     "key_filename": str(self.key.private_path),
                     "look_for_keys": False,
                     "allow_agent": False,
