@@ -37,6 +37,7 @@ SIGNS: dict[str, tuple[str, str]] = {
     Verdict.MEETS: ("good", "✓"),
     Verdict.MISSES: ("bad", "✗"),
     Verdict.EMULATED: ("open", "◻"),
+    Verdict.PLAN: ("open", "~"),
     Verdict.INVALID_RECORD: ("open", "?"),
     Verdict.NOT_MEASURED: ("open", "–"),
     Answer.PASSED: ("good", "✓"),

@@ -35,6 +35,7 @@ VERDICT_MARKS = {
     Verdict.MEETS: ("o", GREEN, GREEN),
     Verdict.MISSES: ("X", VERMILION, VERMILION),
     Verdict.EMULATED: ("s", "none", BLUE),
+    Verdict.PLAN: ("s", "none", BLUE),
     Verdict.INVALID_RECORD: ("s", "none", VERMILION),
 }
 # Mid-tones: visible on white and on a dark page.

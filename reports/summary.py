@@ -369,6 +369,7 @@ def _metric_sentences(spec: Spec, judgements: Sequence[Judgement]) -> list[str]:
         Verdict.MEETS: "Targets met",
         Verdict.MISSES: "Targets missed",
         Verdict.EMULATED: "Measured but not judged, because they need KVM",
+        Verdict.PLAN: "Not judged, because they were extrapolated",
         Verdict.INVALID_RECORD: "Not judged, because a record is invalid",
         Verdict.NOT_MEASURED: "Not measured",
     }

@@ -8,6 +8,9 @@ from hornet.errors import HostError
 from hornet.results.records import Record
 
 METRIC = "ram_per_vm"
+# The same of clones whose guests have done an agent's step. It has no target: guests keep in memory the files that they
+# read, as far as there is room.
+WORKING_METRIC = "ram_per_working_vm"
 SHARED = "_shared"
 
 

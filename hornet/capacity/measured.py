@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import t as students_t
 
-from hornet.capacity.footprint import METRIC, Footprint
+from hornet.capacity.footprint import METRIC, WORKING_METRIC, Footprint
 from hornet.errors import HostError
 from hornet.results.benchmarks import SavedBenchmarks
 from hornet.results.history import begun_at, run_directories
@@ -22,6 +22,8 @@ from hornet.spec.rootfs import BASELINE
 from hornet.text import one_line
 
 WORKED = "worked"
+# Older suites recorded both states under one name.
+NAMES = (METRIC, WORKING_METRIC)
 UNIT = "MB"
 # The newest runs in which measured memory is looked for.
 TRIED_RUNS = 50
@@ -32,7 +34,7 @@ NEXT = "measure with `pytest tests/perf`, then plan again"
 class Measured:
     """The memory of a VM in one run. error_mb: half of its 95 % interval, None for a single sample.
 
-    clones: how many VMs ran at once. grown: the footprint after the suite's work (Node.js and git), if measured.
+    clones: how many VMs ran at once. grown: the footprint after an agent's step, if measured.
     elsewhere: where it is from, if not from a run. changed: why the run may not be the one that its tests left.
     """
 
@@ -96,14 +98,16 @@ def measured(run: Run, lane: str | None = None) -> Measured:
 
     Raises HostError, with the reasons, for a run that has no such record, or only unusable ones.
     """
-    found = [record for record in run.records if record.name == METRIC and lane in (None, record.lane)]
+    found = [record for record in run.records if record.name in NAMES and lane in (None, record.lane)]
     if not found:
         lost = "; ".join(run.lost)
         where = f" in lane {lane}" if lane else ""
         raise HostError(f"run {run.name}: no record of memory per VM{where}{': ' if lost else ''}{lost}", NEXT)
     for record in found:
         if record.unit != UNIT:
-            raise HostError(f"run {run.name}: {METRIC} is in {record.unit!r}, expected {UNIT} of 1,000,000 bytes", NEXT)
+            raise HostError(
+                f"run {run.name}: {record.name} is in {record.unit!r}, expected {UNIT} of 1,000,000 bytes", NEXT
+            )
     found.sort(key=_is_emulated)
     lane_records = [record for record in found if record.lane == found[0].lane]
     rested = [record for record in lane_records if record.dimensions.get("state") != WORKED]

@@ -30,10 +30,14 @@ def warm(files: Iterable[Path]) -> None:
                 pass
 
 
+def resident_bytes(files: Iterable[Path]) -> int:
+    """The bytes of the files in the page cache, from fincore(1). Raises CommandError."""
+    output = run(["fincore", "-b", "-n", "-r", "-o", "RES", *files], timeout_s=FINCORE_TIMEOUT_S).output
+    return sum(map(int, output.split()))
+
+
 def resident_share(files: Iterable[Path]) -> float:
-    """The share of the files' bytes in the page cache, 0 … 1, from fincore(1). Raises CommandError."""
+    """The share of the files' bytes in the page cache, 0 … 1. Raises CommandError."""
     paths = list(files)
-    output = run(["fincore", "-b", "-n", "-r", "-o", "RES", *paths], timeout_s=FINCORE_TIMEOUT_S).output
     # A hole that was read has cached pages too, so the sum can exceed the size.
-    sizes = sum(path.stat().st_size for path in paths)
-    return min(1.0, sum(map(int, output.split())) / sizes)
+    return min(1.0, resident_bytes(paths) / sum(path.stat().st_size for path in paths))

@@ -36,6 +36,8 @@ SUM_TOLERANCE = 1e-6
 UNEXPLAINED = "other_ms"
 # The dimension that names what an image was built from; records of the default have none.
 DISTRO = "distro"
+# The dimension that tells what ran from what was extrapolated, for metrics that must run.
+KNOWN, RAN, PLANNED = "known", "ran", "planned"
 MAX_REASON_CHARACTERS = 500
 
 Amount = Annotated[float, Field(ge=0, le=MAX_AMOUNT)]

@@ -30,6 +30,7 @@ OF_VERDICT = {
     Verdict.MEETS: Result.PASSED,
     Verdict.MISSES: Result.FAILED,
     Verdict.EMULATED: Result.NOT_JUDGED,
+    Verdict.PLAN: Result.NOT_JUDGED,
     Verdict.INVALID_RECORD: Result.ERROR,
     Verdict.NOT_MEASURED: Result.NOT_RUN,
 }

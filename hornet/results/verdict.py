@@ -15,7 +15,7 @@ from enum import StrEnum
 from hornet.results.bounds import CONFIDENCE, effective_samples, samples_needed, upper_bound_of_sessions
 from hornet.results.compare import TIME_UNITS
 from hornet.results.noise import noise_problems
-from hornet.results.records import Record
+from hornet.results.records import KNOWN, RAN, Record
 from hornet.spec.measuring import NoiseLimits
 from hornet.spec.model import Spec
 from hornet.spec.targets import Metric
@@ -27,6 +27,7 @@ class Verdict(StrEnum):
     MEETS = "meets target"
     MISSES = "misses target"
     EMULATED = "not judged: emulated"
+    PLAN = "not judged: a plan"
     INVALID_RECORD = "not judged: invalid record"
     NOT_MEASURED = "not measured"
 
@@ -110,6 +111,8 @@ def _verdict(spec: Spec, metric: Metric, target: float, record: Record) -> tuple
     if record.unexplained_share > spec.perf.max_unexplained_share:
         allowed = f"expected at most {spec.perf.max_unexplained_share:.0%}"
         return Verdict.INVALID_RECORD, f"no phase explains {record.unexplained_share:.1%} of the time, {allowed}"
+    if metric.must_run and record.dimensions.get(KNOWN) != RAN:
+        return Verdict.PLAN, f"{format_significant(record.value)} {metric.unit} were extrapolated, not run"
     value, missing = _judged_value(metric, record)
     if value is None:
         return Verdict.INVALID_RECORD, missing

@@ -8,13 +8,16 @@ from pydantic import Field
 
 from hornet.spec.types import MAX_ROUNDS, Positive, Script, Table, Token
 
+# Each takes a thread of the suite.
+MAX_AT_ONCE = 1000
+
 
 class Rounds(Table):
     """How often each measurement is repeated. restore: in each session, for each state of the page cache.
 
     sessions: of restores, each with a fresh copy of the snapshot and a fresh pool. restore_s: what one takes with its
-    preparation, for the plan. clones: how many clones of one snapshot run at the same time when their memory is
-    measured.
+    preparation, for the plan. clones: of one snapshot, at most, that run at once when their memory is measured;
+    working_clones: of those that do an agent's step. There are fewer if the host's memory is used before.
     """
 
     sessions: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
@@ -22,6 +25,7 @@ class Rounds(Table):
     restore_s: Positive
     boot: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
     clones: Annotated[int, Field(ge=2, le=MAX_ROUNDS)]
+    working_clones: Annotated[int, Field(ge=2, le=MAX_ROUNDS)]
 
     @property
     def restores(self) -> int:
@@ -35,17 +39,35 @@ class Rounds(Table):
         return f"{each}, about {self.restores * self.restore_s:.0f} s"
 
 
+Levels = Annotated[list[Annotated[int, Field(ge=1, le=MAX_AT_ONCE)]], Field(min_length=1, max_length=20)]
+
+
+class AtOnce(Table):
+    """How many restores begin at the same moment, one level after the other."""
+
+    kvm: Levels
+    emulated: Levels
+
+    def levels(self, *, judged: bool) -> list[int]:
+        return self.kvm if judged else self.emulated
+
+
 class Perf(Table):
     """Rounds in lanes whose times are judged, and in emulated ones.
 
     max_unexplained_share: of the repetitions' wall time, the share that no phase explains, at most. cheap_seals,
-    full_seals: how often each seal is checked, in every lane.
+    full_seals: how often each seal is checked, in every lane. overhead_loads: how often a snapshot is loaded by the
+    suite and by a minimal client. The suite may add max_overhead_share of the latter's time, or max_overhead_ms.
     """
 
     kvm: Rounds
     emulated: Rounds
+    at_once: AtOnce
     cheap_seals: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
     full_seals: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
+    overhead_loads: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
+    max_overhead_share: Annotated[float, Field(ge=0, lt=1)]
+    max_overhead_ms: Annotated[float, Field(ge=0)]
     max_unexplained_share: Annotated[float, Field(ge=0, lt=1)]
 
     def rounds(self, *, judged: bool) -> Rounds:

@@ -13,7 +13,7 @@ class Quantity(Table):
     """Something that is measured and recorded. MB: 10^6 bytes; M instructions: 10^6; direction: which is better."""
 
     title: Line
-    unit: Literal["MB", "KiB", "ms", "VMs", "lines", "M instructions"]
+    unit: Literal["MB", "KiB", "ms", "VMs", "lines", "M instructions", "per s"]
     direction: Literal["lower", "higher"]
 
 
@@ -22,6 +22,7 @@ class Metric(Quantity):
 
     It has either a `target`, or a `target_tier` whose size limit is the target. Spec.target() returns the target.
     percentile: which percentile of the samples must meet it; None for the recorded value, with samples their median.
+    must_run: whether only what ran is judged; records of it say so, and what was computed is a plan.
     baseline_of: what the baseline is a property of. The suite builds the image (--distro baseline), but no such kernel.
     """
 
@@ -32,6 +33,7 @@ class Metric(Quantity):
     stretch: Positive | None = None
     percentile: Annotated[int, Field(gt=50, lt=100)] | None = None
     needs: Literal["any", "kvm"]
+    must_run: bool = False
 
     @model_validator(mode="after")
     def _one_target(self) -> Metric:

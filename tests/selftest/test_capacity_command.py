@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
+from hornet.capacity.footprint import METRIC, WORKING_METRIC
 from hornet.capacity.limits import kernel_bounds, read_limits
 from hornet.errors import HornetError
 from hornet.results.records import Record
@@ -32,7 +33,8 @@ def memory_record(state: str = "restored", more_mb: float = 0, **changes: Any) -
         for step in (-0.2, 0.0, 0.2)
     ]
     facts: dict[str, Any] = {"unit": "MB", "lane": "qemu/tcg", "host": synthetic.HOST, **changes}
-    return Record.of_runs("ram_per_vm", runs, dimensions={"clones": 4, "state": state}, **facts)
+    name = WORKING_METRIC if state == "worked" else METRIC
+    return Record.of_runs(name, runs, dimensions={"clones": 4, "state": state}, **facts)
 
 
 def planned(tmp_path: Path, *options: str, records: list[Record] | None = None, overlay: str = FAST) -> Result:

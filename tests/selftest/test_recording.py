@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hornet.capacity.at_rest import DENSITY_METRIC
-from hornet.capacity.footprint import METRIC
+from hornet.capacity.footprint import METRIC, WORKING_METRIC
 from hornet.errors import SpecError
 from hornet.installation import SOURCE
 from hornet.results.gate import Demands, decide
@@ -61,6 +61,7 @@ def test_record_has_the_specs_unit_and_misspelt_names_are_errors(tmp_path: Path)
 
 def test_names_that_the_code_uses_are_in_the_spec() -> None:
     assert {METRIC, DENSITY_METRIC} <= set(SPEC.metrics)
+    assert WORKING_METRIC in SPEC.measurements
 
 
 def test_unknown_quantity_is_rejected_with_the_file_to_edit() -> None:

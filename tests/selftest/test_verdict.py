@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hornet.checks.sizes import kernel_size_problems, rootfs_size_problems
-from hornet.results.records import Record
+from hornet.results.records import KNOWN, PLANNED, RAN, Record
 from hornet.results.verdict import Verdict, format_significant, judge, judge_record
 from hornet.spec.model import KERNEL_METRIC, load_spec
 
@@ -20,6 +20,7 @@ SPEC = load_spec()
 def measured(key: str, value: float, **changes: Any) -> Record:
     metric = SPEC.metrics[key]
     facts = {"name": key, "value": value, "unit": metric.unit, "direction": metric.direction, "host": {}, "lane": None}
+    facts["dimensions"] = {KNOWN: RAN} if metric.must_run else {}
     return Record(**{**facts, **changes})
 
 
@@ -127,6 +128,15 @@ def test_a_target_at_a_percentile_is_judged_by_its_samples(samples: list[float],
     judgement = judge_record(spec, "cold_boot", measured("cold_boot", 400.0, lane="qemu/kvm", samples=samples))
     assert judgement.verdict is expected
     assert "p95" in judgement.reason
+
+
+@pytest.mark.parametrize("dimensions", [{}, {KNOWN: PLANNED}])
+def test_a_density_that_did_not_run_is_a_plan(dimensions: dict[str, str]) -> None:
+    """Also that of a record of an older suite, which computed all of them."""
+    record = measured("vms_per_16gb", 9999.0, lane="firecracker/kvm", dimensions=dimensions)
+    judgement = judge_record(SPEC, "vms_per_16gb", record)
+    assert (judgement.verdict, judgement.needs_kvm) == (Verdict.PLAN, False)
+    assert "extrapolated" in judgement.reason
 
 
 def test_a_percentile_of_what_should_be_high_is_its_low_end() -> None:
