@@ -13,7 +13,7 @@ from hornet.results.run import Run
 from hornet.results.verdict import format_significant
 from hornet.spec.model import Spec
 from hornet.spec.tiers import Tier
-from reports import plot, plot_capacity, plot_parts, plot_samples
+from reports import plot, plot_capacity, plot_concurrency, plot_parts, plot_samples
 from reports.style import NARROW_IN, WIDE_IN, Draw, to_png, to_svg
 from reports.summary import Report
 
@@ -96,6 +96,14 @@ def pictures(run: Run, report: Report, spec: Spec, baseline: Run | None) -> dict
             _parts_table(report, plot_parts.with_parts(records, plot_parts.INSTRUCTIONS_UNIT), "Phase"),
         ),
         picture(
+            "concurrency",
+            "Restores at once",
+            "Restores that began at the same moment, until their guests answered. Several snapshots are copies, so "
+            "that their clones share no memory.",
+            partial(plot_concurrency.concurrency, records),
+            _concurrency_table(records),
+        ),
+        picture(
             "capacity",
             "VMs per host",
             f"How many VMs fit into {spec.capacity.host_memory_mb:g} MB, {spec.capacity.host_reserved_mb:g} MB of it "
@@ -138,6 +146,24 @@ def _parts_table(report: Report, records: Sequence[Record], part: str) -> Table:
         for name, amount in record.parts.items()
     ]
     return Table(("What", "Lane", part, "Amount"), rows)
+
+
+def _concurrency_table(records: Sequence[Record]) -> Table:
+    throughput = plot_concurrency.with_levels(records, plot_concurrency.THROUGHPUT)
+    latency = plot_concurrency.with_levels(records, plot_concurrency.LATENCY)
+    rows = [
+        (
+            name,
+            str(many.dimensions["at_once"]),
+            format_significant(many.value),
+            format_significant(one.value),
+            format_significant(max(one.samples, default=one.value)),
+            str(len(one.failures)),
+        )
+        for name, of_name in throughput.items()
+        for many, one in zip(of_name, latency.get(name, []), strict=False)
+    ]
+    return Table(("Snapshots", "At once", "Per second", "Median, ms", "Slowest, ms", "Failed"), rows)
 
 
 def _capacity_table(report: Report) -> Table:

@@ -122,7 +122,11 @@ def write_report(base: Path) -> Path:
     unslimmed: dict[str, Any] = {DISTRO: BASELINE, "page_cache": "hot"}
     synthetic.make_run(base / LONG, records=[synthetic.restore_record(seed=3, slower=2.0, **unslimmed)])
     synthetic.date_run(before, "2026-01-01T00:00:00+00:00")
-    records = [*synthetic.records(seed=7, slower=1.4), *synthetic.instruction_records()]
+    records = [
+        *synthetic.records(seed=7, slower=1.4),
+        *synthetic.instruction_records(),
+        *synthetic.concurrency_records(),
+    ]
     records.append(synthetic.restore_record(seed=9, name=LONG))
     run = synthetic.make_run(base / "run", records=records, cases=[*synthetic.CASES, FAILED])
     return build_report(run, load_spec(), Demands(load_requirements()), baseline=before).html

@@ -26,9 +26,9 @@ from reports.style import fills
 from tests.support import synthetic_run as synthetic
 
 SPEC = load_spec()
-PICTURES = {"targets", "phases", "memory", "instructions", "capacity", "distributions", "components"}
+PICTURES = {"targets", "phases", "memory", "instructions", "capacity", "concurrency", "distributions", "components"}
 DEMANDS = Demands(load_requirements())
-RECORDS = [*synthetic.records(seed=7, slower=1.4), *synthetic.instruction_records()]
+RECORDS = [*synthetic.records(seed=7, slower=1.4), *synthetic.instruction_records(), *synthetic.concurrency_records()]
 FAILED = Case(
     test="conformance/test_sizes::test_kernel_size",
     result=Result.FAILED,
