@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.same_bytes import CHUNK_BYTES, TOOL, differences
+from tests.support.same_bytes import CHUNK_BYTES, MAX_REPORT_CHARACTERS, TOOL, differences
 
 CONTENT = bytes(CHUNK_BYTES) + b"content\n"
 
@@ -46,3 +46,10 @@ def test_a_missing_file_is_named(artifacts: tuple[Path, Path]) -> None:
     (artifacts[1] / "file").unlink()
     (found,) = differences(*artifacts, ["file"])
     assert found == f"file: missing: {artifacts[1] / 'file'}"
+
+
+def test_a_long_report_is_cut(artifacts: tuple[Path, Path]) -> None:
+    for directory, word in zip(artifacts, ("yes", "no"), strict=True):
+        (directory / "file").write_text(f"{word}\n" * MAX_REPORT_CHARACTERS)
+    (found,) = differences(*artifacts, ["file"])
+    assert len(found) < 2 * MAX_REPORT_CHARACTERS

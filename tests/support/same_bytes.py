@@ -11,7 +11,8 @@ from hornet.host.proc import run
 
 TOOL = "diffoscope"
 TIMEOUT_S = 900
-MAX_REPORT_BYTES = 20_000
+# diffoscope ends a report at this size, but never within one difference.
+MAX_REPORT_CHARACTERS = 20_000
 CHUNK_BYTES = 1 << 20
 
 
@@ -42,5 +43,5 @@ def _first_difference(one: Path, other: Path) -> int | None:
 def _explained(one: Path, other: Path) -> str:
     if shutil.which(TOOL) is None:
         return f"to see how: apt-get install {TOOL}-minimal, and repeat the test"
-    words: list[str | Path] = [TOOL, "--max-text-report-size", str(MAX_REPORT_BYTES), one, other]
-    return run(words, timeout_s=TIMEOUT_S, ok_codes=(0, 1)).output
+    words: list[str | Path] = [TOOL, "--max-text-report-size", str(MAX_REPORT_CHARACTERS), one, other]
+    return run(words, timeout_s=TIMEOUT_S, ok_codes=(0, 1)).output[:MAX_REPORT_CHARACTERS]
