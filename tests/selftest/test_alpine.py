@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -19,10 +20,13 @@ from builders.rootfs.alpine import DISTRO
 from builders.rootfs.npm import fetch_layers
 from builders.rootfs.toolbox import Toolbox, build_toolbox
 from hornet.errors import BuildError, SpecError
+from hornet.formats.ext4.reader import Ext4Reader
+from hornet.formats.overlay_tree import ID_IN_USR, USR, image_tree
 from hornet.host.artifact_store import Store
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.spec.model import Spec, load_spec
+from hornet.spec.tiers import Layout
 from tests.support.apk_samples import Key, Package, alpine_base, write_repository
 
 SPEC = load_spec()
@@ -156,6 +160,38 @@ def test_an_image_is_as_the_guide_says(image: Path, mirror: Mirror) -> None:
     assert (image / "sbin/ip").readlink() == Path("/bin/busybox"), "BusyBox's install script ran in the new tree"
     assert (image / "usr/local/bin/claude").is_symlink()
     assert (image / "etc/apk/repositories").read_text() == f"{mirror.directory}/v3.19/main\n"
+
+
+def files_of(image: Path) -> dict[str, tuple[int, int, str | None]]:
+    """Mode, size and link target of everything that a guest sees in an image, without the layers."""
+    with image.open("rb") as stream:
+        entries = image_tree(Ext4Reader(stream.fileno())).entries
+    return {
+        path: (it.mode, it.size_bytes if it.is_file else 0, it.link_target)
+        for path, it in entries.items()
+        if not path.startswith("/layers")
+    }
+
+
+def test_compressed_layout_shows_the_same_files(mirror: Mirror, workspace: Workspace) -> None:
+    borrow(workspace)
+    plain, compressed = (
+        build_rootfs(spec_of_layout(mirror, layout), workspace, QUIET, tier="standard", distro="alpine")
+        for layout in get_args(Layout)
+    )
+    files, shown = files_of(plain.image), files_of(compressed.image)
+    # The program that mounts /usr takes the place of Alpine's /sbin/init, which it executes as /usr/sbin/init.
+    assert shown.pop("/usr/sbin/init") == files["/sbin/init"]
+    assert shown.pop("/sbin/init") != files.pop("/sbin/init")
+    assert shown.pop(f"{USR}{ID_IN_USR}")
+    assert shown == files
+    assert compressed.manifest["size_mb"] < plain.manifest["size_mb"]
+
+
+def spec_of_layout(mirror: Mirror, layout: str) -> Spec:
+    data = mirror.spec().model_dump(mode="json")
+    data["tiers"]["standard"]["layout"] = layout
+    return Spec.model_validate(data)
 
 
 @pytest.mark.requirement("alpine-packages")
