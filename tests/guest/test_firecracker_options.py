@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -124,6 +125,17 @@ def test_diff_snapshots_hold_what_was_written(configured: Configured, boot: Any,
     again, _ = snapshot(clone, tmp_path, "again", diff=True)
     assert 0 < written_bytes(again) < 1 << 20, "a clone's pages are tracked too"
     assert state.exists()
+
+
+def test_diff_snapshot_keeps_its_holes_on_another_file_system(configured: Configured, boot: Any) -> None:
+    """A page that is a hole was not written. As zeros it would be merged over what the guest had."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        vm = boot(configured("parent", track_dirty_pages=True))
+        assert Path(directory).stat().st_dev != vm.config.directory.stat().st_dev
+        snapshot(vm, Path(directory))
+        vm.resume()
+        changes, _ = snapshot(vm, Path(directory), "diff", diff=True)
+        assert written_bytes(changes) < 1 << 20
 
 
 def test_page_faults_are_served(configured: Configured, boot: Any, restore: Any, tmp_path: Path) -> None:

@@ -7,13 +7,12 @@ belongs to root, so that a compromised Firecracker can't put a link in their pla
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from pathlib import Path
 from typing import BinaryIO
 
 from hornet.errors import VMError
-from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE, PRIVATE_MODE, copy_into, open_private
+from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE, PRIVATE_MODE, clone_file, copy_into, open_private
 from hornet.vmm.driver import MachineConfig
 
 # Its owner is root, who writes; its group is that of every Firecracker, which reads.
@@ -63,7 +62,12 @@ class WorkDirectory:
             moved.unlink()
             raise VMError(f"VM {self._config.name}: {name}, written by Firecracker, is not a regular file")
         os.chown(moved, os.geteuid(), os.getegid(), follow_symlinks=False)
-        shutil.move(moved, target)
+        if moved.stat().st_dev == target.parent.stat().st_dev:
+            moved.rename(target)
+        else:
+            # With its holes: those of a diff snapshot's memory mean pages that were not written.
+            clone_file(moved, target)
+            moved.unlink()
 
 
 def share_memory(path: Path, group: int) -> None:
