@@ -1,18 +1,21 @@
 """nftables rule sets: one for the host, independent of the number of VMs, and the same small one in each namespace.
 
-nft's own library loads them in this process in 0.4 ms. Starting the `nft` command takes 5 ms.
+nft's own library loads them in this process in 0.4 ms. Starting the `nft` command takes 5 ms: only a process with very
+many VMs does that.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections.abc import Sequence
 from functools import cache
 from types import TracebackType
 from typing import Any
 
-from hornet.errors import NetworkError
+from hornet.errors import CommandError, NetworkError
+from hornet.host.proc import run
 from hornet.spec.network import Network
 
 TABLE = "hornetos"
@@ -22,6 +25,10 @@ DELETE = f"table inet {TABLE}\ndelete table inet {TABLE}\n"
 LIBRARY = "libnftables.so.1"
 # nftables/libnftables.h: NFT_CTX_OUTPUT_HANDLE, NFT_CTX_OUTPUT_JSON.
 HANDLES, JSON = 1 << 3, 1 << 4
+# The library waits with select(2). A process with 250 VMs has more descriptors than that. Other threads open some
+# meanwhile, hence the spare ones.
+FD_SETSIZE, SPARE_DESCRIPTORS = 1024, 64
+PROGRAM_TIMEOUT_S = 30
 HINT = "install nftables and check that the kernel has nf_tables with NAT and fib"
 
 # libnftables is not documented as thread-safe.
@@ -151,8 +158,27 @@ def delete_rules() -> None:
 
 def run_commands(commands: str, output: int = 0) -> str:
     """What nft prints for commands in the calling thread's namespace. output: HANDLES or JSON. Raises NetworkError."""
+    if _descriptors_are_high():
+        return _run_program(commands, output)
     with Session() as session:
         return session.run(commands, output)
+
+
+def _descriptors_are_high() -> bool:
+    """Whether the library would get a descriptor that it can't use: it ends the process."""
+    fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    os.close(fd)
+    return fd >= FD_SETSIZE - SPARE_DESCRIPTORS
+
+
+def _run_program(commands: str, output: int) -> str:
+    """As run_commands(), by the program `nft`, which inherits the calling thread's namespace."""
+    options = [option for flag, option in ((HANDLES, "-a"), (JSON, "-j")) if output & flag]
+    try:
+        # As an argument: with -j, nft takes a file for JSON.
+        return run(["nft", *options, "--", commands], timeout_s=PROGRAM_TIMEOUT_S).output
+    except CommandError as error:
+        raise NetworkError(f"nftables: {error.message}", HINT) from error
 
 
 class Session:
