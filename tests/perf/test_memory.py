@@ -18,7 +18,7 @@ import pytest
 from hornet.capacity.at_rest import DENSITY_METRIC
 from hornet.capacity.footprint import METRIC, WORKING_METRIC, Footprint
 from hornet.capacity.slope import slope_of
-from hornet.errors import GuestError
+from hornet.errors import GuestError, HostError
 from hornet.host.memory_use import BYTES_PER_MB, host_memory
 from hornet.host.page_cache import resident_bytes
 from hornet.host.progress import Progress
@@ -70,7 +70,11 @@ def test_memory_of_clones(
     record_runs: Callable[..., Record],
     restored_subject: dict[str, str],
 ) -> None:
+    least_free_bytes = shutil.disk_usage(workspace.run).free * (1 - MAX_SHARE_OF_FREE_DISK)
+
     def start(_: int) -> None:
+        if shutil.disk_usage(workspace.run).free < least_free_bytes:
+            raise HostError(f"the clones' disks use {MAX_SHARE_OF_FREE_DISK:.0%} of the free disk")
         vm = clones.restore(bundle)
         if state == "worked":
             run_step(vm, spec, tier_name, repository)
@@ -78,12 +82,13 @@ def test_memory_of_clones(
     def start_many(count: int) -> None:
         list(pool.map(start, range(count)))
 
+    rounds = spec.perf.rounds(judged=judges_time(lane))
     before = host_memory()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         filling = fill(
             start_many,
             min(spec.capacity.available_mb, before.available_mb - spec.capacity.host_reserved_mb),
-            most=_most(state, bundle, spec, workspace, lane),
+            most=rounds.working_clones if state == "worked" else rounds.clones,
             at_once=os.cpu_count() or 1,
             taken_mb=lambda: max(0.0, before.available_mb - host_memory().available_mb),
         )
@@ -108,13 +113,6 @@ def test_memory_of_clones(
     _record_density(filling, measured, state, spec, record, about)
     assert not silent, f"{len(silent)} of {count} clones do not answer: {silent[0]}"
     assert measured.parts["guest_private"] + measured.parts["guest_shared"] < spec.machine.memory_mib * 1.048576
-
-
-def _most(state: str, bundle: Bundle, spec: Spec, workspace: Workspace, lane: Lane) -> int:
-    rounds = spec.perf.rounds(judged=judges_time(lane))
-    free_bytes = shutil.disk_usage(workspace.run).free * MAX_SHARE_OF_FREE_DISK
-    on_disk = int(free_bytes / (bundle.rootfs.stat().st_blocks * 512))
-    return min(rounds.working_clones if state == "worked" else rounds.clones, on_disk)
 
 
 def _answer(vm: VM) -> str:
