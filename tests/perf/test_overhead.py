@@ -1,4 +1,7 @@
-"""The suite's own overhead: how long loading a snapshot takes, and how long with a minimal client of the same VMM."""
+"""The suite's own overhead: how long loading a snapshot takes, and how long without the suite.
+
+Firecracker reports its own time. QEMU is measured with a minimal client.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,7 @@ from hornet.results.records import Record
 from hornet.snapshot import Bundle
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
-from hornet.vm.fleet import Fleet
-from hornet.vm.lanes import judges_time
+from hornet.vm.fleet import VM, Fleet
 from hornet.vmm.qemu.raw_client import raw_load_ms
 
 pytestmark = pytest.mark.perf
@@ -30,16 +32,12 @@ def test_overhead_of_a_snapshot_load(
     record: Callable[..., Record],
     restored_subject: dict[str, str],
 ) -> None:
-    if lane.vmm != "qemu":
-        pytest.skip(f"not judged: {lane.vmm} itself reports how long a load took: load_by_the_vmms_own_word")
     warm(bundle.files)
     suite_ms, raw_ms = [], []
     for _ in range(spec.perf.overhead_loads):
         vm = fleet.restore(bundle)
         suite_ms.append(vm.phases_ms["load_ms"])
-        # The same network, disk and directory once more, without the suite's VMM.
-        vm.vmm.kill()
-        raw_ms.append(raw_load_ms(lane, vm.vmm.config, bundle.memory, bundle.state))
+        raw_ms.append(_minimal_load_ms(vm, bundle))
         fleet.remove(vm)
     for client, samples in (("suite", suite_ms), ("minimal", raw_ms)):
         record(
@@ -52,5 +50,16 @@ def test_overhead_of_a_snapshot_load(
         )
     added_ms, raw_median_ms = overhead_ms(suite_ms, raw_ms), statistics.median(raw_ms)
     progress.say(f"the suite adds {added_ms:.2f} ms to a load of {raw_median_ms:.2f} ms")
-    if judges_time(lane):
-        assert not overhead_problem(suite_ms, raw_ms, spec.perf)
+    # It says nothing about the image, so it fails no run.
+    if problem := overhead_problem(suite_ms, raw_ms, spec.perf):
+        progress.say(problem)
+
+
+def _minimal_load_ms(vm: VM, bundle: Bundle) -> float:
+    """How long the load takes by the VMM's own word, else by a minimal client. The VM ends for that."""
+    reported_ms = vm.vmm.reported_load_ms()
+    if reported_ms is not None:
+        return reported_ms
+    # The same network, disk and directory once more, without the suite's VMM.
+    vm.vmm.kill()
+    return raw_load_ms(vm.vmm.lane, vm.vmm.config, bundle.memory, bundle.state)
