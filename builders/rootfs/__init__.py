@@ -80,7 +80,7 @@ def build_rootfs(
         "network": spec.network.model_dump(mode="json"),
         "secrets": [spec.secrets.port, spec.secrets.path],
         "health": spec.health.model_dump(),
-        "thaw_after_s": spec.snapshot.thaw_after_s,
+        "agent": [spec.snapshot.thaw_after_s, spec.firecracker.agent_vsock_port],
         **own_inputs(),
     }
 

@@ -53,7 +53,7 @@ def build_baseline(spec: Spec, workspace: Workspace, progress: Progress) -> Root
             content.count("Debian packages", filter(file_bytes, root.rglob("*")))
             content.parts += installed_parts(layer / "tree")
             npm.install(whole, npm_layers, root, content)
-            guest = (spec.network, spec.secrets, spec.health, spec.snapshot)
+            guest = (spec.network, spec.secrets, spec.health, spec.snapshot, spec.firecracker.agent_vsock_port)
             values = GuestValues(*guest, NAME, "Baseline", SSH_SERVER, "/bin/bash", SYSTEMD)
             for files in ("common", "openssh", NAME):
                 content.count_own(OWN_COMPONENT, write_guest_files(files, values, root))

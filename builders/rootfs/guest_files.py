@@ -31,6 +31,7 @@ class GuestValues:
     secrets: Secrets
     health: Health
     snapshot: SnapshotFiles
+    agent_vsock_port: int
     tier_name: str
     title: str
     ssh_server: str
@@ -41,7 +42,7 @@ class GuestValues:
     def of_tier(cls, spec: Spec, tier_name: str) -> GuestValues:
         tier = spec.tier(tier_name)
         command = spec.inits[tier.init].command
-        guest = (spec.network, spec.secrets, spec.health, spec.snapshot)
+        guest = (spec.network, spec.secrets, spec.health, spec.snapshot, spec.firecracker.agent_vsock_port)
         return cls(*guest, tier_name, tier.title, tier.ssh_server, tier.shell, command)
 
 

@@ -13,7 +13,11 @@ FLAGS = [
     *("-Os", "-Wall", "-Werror", "-ffreestanding", "-nostdlib", "-fno-stack-protector", "-fcf-protection=none"),
     *("-fno-asynchronous-unwind-tables", "-Wl,--build-id=none", "-Wl,-z,noseparate-code", "-s"),
 ]
-PROGRAMS = {"refresh": ("refresh.c", "-static"), "getrandom.so": ("getrandom.c", "-shared", "-fPIC")}
+PROGRAMS = {
+    "refresh": ("refresh.c", "-static"),
+    "relay": ("relay.c", "-static"),
+    "getrandom.so": ("getrandom.c", "-shared", "-fPIC"),
+}
 
 
 def install_programs(root: Path) -> list[Path]:

@@ -92,10 +92,14 @@ class FirecrackerOptions(Table):
 
 
 class Firecracker(Table):
-    """The table of releases, and the lane's options. memory_group: numeric id, in the range of Vmm.first_user."""
+    """The table of releases, and the lane's options. memory_group: numeric id, in the range of Vmm.first_user.
+
+    agent_vsock_port: where the guest's restore agent takes orders, in a VM with a vsock.
+    """
 
     oldest: Version
     memory_group: Annotated[int, Field(ge=0x70000000, le=0x7FFF0000)]
+    agent_vsock_port: Annotated[int, Field(ge=1, lt=(1 << 32) - 1)]
     release: FirecrackerRelease
     features: dict[Feature, Releases]
     hazards: dict[Token, FirecrackerHazard]

@@ -1,8 +1,10 @@
 /* refresh [SECONDS.NANOSECONDS SEED]: what only a system call can refresh after a restore.
 
 Sets the wall clock and feeds SEED (hex digits) to the kernel's random number generator, then makes the kernel draw a
-new key from it (random(4): RNDADDENTROPY, RNDRESEEDCRNG). Without arguments the clock stays and the seed comes from
-/dev/hwrng. No C library: it must run beside any. The exit code counts the steps that failed. */
+new key from it (random(4): RNDADDENTROPY, RNDRESEEDCRNG). The time is that of the host's clock, where KVM shows it to
+the guest (/dev/ptp0): the one in the argument is as old as the way here was long. Without arguments the clock is set
+only there, and the seed comes from /dev/hwrng. No C library: it must run beside any. The exit code counts the steps
+that failed. */
 #include <stddef.h>
 #include <sys/syscall.h>
 
@@ -20,6 +22,18 @@ struct {
     int entropy_bits, size_bytes;
     unsigned char bytes[SEED_BYTES];
 } pool = {SEED_BYTES * 8, SEED_BYTES, {0}};
+
+/* Of an open device that is a clock (clock_gettime(2), "Dynamic clocks"). */
+static long clock_of(long fd) {
+    return (~fd << 3) | 3;
+}
+
+static int set_clock_from_host(void) {
+    long now[2] = {0, 0};
+    long fd = system_call(SYS_open, (long)"/dev/ptp0", O_RDONLY, 0);
+    return fd < 0 || system_call(SYS_clock_gettime, clock_of(fd), (long)now, 0) < 0 ||
+           system_call(SYS_clock_settime, CLOCK_REALTIME, (long)now, 0) < 0;
+}
 
 static int set_clock(const char *text) {
     long now[2] = {0, 0}, scale = 100000000;
@@ -58,8 +72,9 @@ static int reseed(void) {
 }
 
 static int refresh(int arguments, char **argument) {
+    int no_host_clock = set_clock_from_host();
     if (arguments == 3)
-        return set_clock(argument[1]) + seed_from_text(argument[2]) + reseed();
+        return (no_host_clock && set_clock(argument[1])) + seed_from_text(argument[2]) + reseed();
     return seed_from_hardware() + reseed();
 }
 
