@@ -20,6 +20,7 @@ Feature = Literal[
     "free_page_reporting",
     "free_page_hinting",
     "memory_hotplug",
+    "serial_file",
     "clock_realtime",
     "vsock_override",
     "load_huge_pages",
@@ -81,6 +82,7 @@ class FirecrackerOptions(Table):
     override_vsock: bool
     clock_realtime: bool
     cpu_template: Literal["None", "T2", "T2S", "T2CL", "T2A", "C3"]
+    deflate_on_oom: bool
     balloon_statistics_s: Annotated[int, Field(ge=0, le=DAY_S)]
     free_page_reporting: bool
     free_page_hinting: bool
@@ -88,7 +90,14 @@ class FirecrackerOptions(Table):
     jailer: bool
     jailer_cgroups: list[Annotated[str, Field(pattern=r"^[a-z_0-9.]+=\S+$", max_length=200)]]
     vsock: bool
+    serial: Literal["console", "file", "off"]
     mmds: bool
+
+    @model_validator(mode="after")
+    def _takes_orders(self) -> FirecrackerOptions:
+        if self.serial != "console" and not self.vsock:
+            raise ValueError(f"serial = {self.serial!r} needs vsock = true: the restore agent takes its orders there")
+        return self
 
 
 class Firecracker(Table):

@@ -19,9 +19,9 @@ from hornet.vmm.transcript import FILE_HEAD_BYTES, FILE_TAIL_BYTES, cut_notice
 if TYPE_CHECKING:
     from hornet.vm.fleet import VM
 
-CONSOLE_FILE, LOG_FILE = "console.log", "vmm.log"
+CONSOLE_FILE, SERIAL_FILE, LOG_FILE = "console.log", "serial.log", "vmm.log"
 # What the driver and the fleet write into a VM's directory.
-FILES = (CONSOLE_FILE, LOG_FILE, API_FILE, STATE_FILE)
+FILES = (CONSOLE_FILE, SERIAL_FILE, LOG_FILE, API_FILE, STATE_FILE)
 PHASES_FILE, KERNEL_LOG_FILE = "phases.json", "dmesg.txt"
 # The values of the option --evidence: the VMs of failed tests, or of all.
 WHOSE = FAILURES, ALL = "failures", "all"

@@ -137,14 +137,14 @@ class Fleet:
         """Cold-boot a private copy of an image until its console reports that sshd is ready.
 
         extra_boot_args come after those of the machine, and win over them. ready_signal=False is for an image made
-        elsewhere: its SSH port must answer. Raises VMError with the console's last lines after machine.boot_timeout_s.
+        elsewhere: its SSH port must answer, as without a serial line. Raises VMError after machine.boot_timeout_s.
         """
         boot_args = f"{self.spec.machine.boot_args} {extra_boot_args} hornet.ssh_key={self.key.public_blob}"
         vm = self._new_vm(None)
         try:
             config = self._provision(vm, image)
             self._start(vm, lambda: self._driver.boot(self.lane, config, kernel=kernel, boot_args=boot_args))
-            if not ready_signal:
+            if not (ready_signal and vm.vmm.prints):
                 with timed(vm.phases_ms, "sshd_ms"):
                     self._await_port(vm)
                 return vm
@@ -185,7 +185,7 @@ class Fleet:
                 before_resume(vm)
             with timed(vm.phases_ms, "resume_ms"):
                 vm.vmm.resume()
-            refreshing = refresh(vm.vmm.console) if frozen else None
+            refreshing = refresh(vm.vmm.orders) if frozen else None
             self._await_reply(vm, frozen=frozen)
             if refreshing:
                 with timed(vm.phases_ms, "refresh_ms"):

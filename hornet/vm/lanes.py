@@ -17,6 +17,7 @@ from hornet.host.emulation import cpu_is_emulated
 from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE, open_private
 from hornet.host.owned import work_directory
 from hornet.host.workspace import Workspace
+from hornet.spec.firecracker import Firecracker
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vm import first_program, kvm
@@ -138,7 +139,7 @@ def _boot_to_first_program(lane: Lane, workspace: Workspace, kernel: Path, spec:
             user=spec.vmm.first_user,
             memory_mib=spec.machine.memory_mib,
             vcpus=1,
-            firecracker=spec.firecracker,
+            firecracker=_on_a_console(spec.firecracker),
         )
         try:
             vm = driver_of(lane).boot(lane, config, kernel=kernel, boot_args=PROBE_BOOT_ARGS)
@@ -159,6 +160,11 @@ def _boot_to_first_program(lane: Lane, workspace: Workspace, kernel: Path, spec:
         finally:
             vm.kill()
     return LaneState(str(lane), True, "the kernel under test runs a program")
+
+
+def _on_a_console(table: Firecracker) -> Firecracker:
+    """The program's end is seen on the console, whatever the lane's guests have."""
+    return table.model_copy(update={"options": table.options.model_copy(update={"serial": "console"})})
 
 
 def _says_nothing(error: HornetError) -> bool:

@@ -2,8 +2,8 @@
 
 Every clone of a snapshot starts from the same memory, with the same random number generator, clock and identity. So the
 guest's processes are frozen before the snapshot, and thawed after the restore when the guest has a new seed and the
-time from the host. Commands go over the serial line, which needs neither network nor SSH: their keys would come from
-the old random numbers.
+time from the host. Commands go over the serial line, or over vsock where production turns that off. Both need neither
+network nor SSH, whose keys would come from the old random numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hornet.errors import VMError
-from hornet.vmm.console import Console
+from hornet.vmm.driver import OrderLine
 from hornet.vmm.failure import VMFailedError
 
 SEED_BYTES = 32
@@ -25,10 +25,10 @@ THAWED = "hornetos: thawed"
 
 
 @dataclass(frozen=True)
-class ConsoleCommand:
+class AgentCommand:
     """A command that was sent to the guest. resend: sends it once more, with the present values."""
 
-    console: Console
+    line: OrderLine
     verb: str
     answer: str
     resend: Callable[[], None] | None = None
@@ -37,12 +37,12 @@ class ConsoleCommand:
         """Wait until the guest reports that it is done. Raises VMError if it does not."""
         try:
             if not self.resend:
-                self.console.wait_for(self.answer, timeout_s)
-            elif self.console.wait_for(f"{self.answer}|{THAWED}", timeout_s)[0] == THAWED:
+                self.line.wait_for(self.answer, timeout_s)
+            elif self.line.wait_for(f"{self.answer}|{THAWED}", timeout_s)[0] == THAWED:
                 # This ends a line of which it got a part only. If it got all of it after all, it ignores the next one.
-                self.console.send("\n")
+                self.line.send("\n")
                 self.resend()
-                self.console.wait_for(self.answer, timeout_s)
+                self.line.wait_for(self.answer, timeout_s)
         except VMFailedError:
             raise
         except VMError as error:
@@ -53,30 +53,30 @@ class ConsoleCommand:
             ) from error
 
 
-def freeze(console: Console) -> ConsoleCommand:
+def freeze(line: OrderLine) -> AgentCommand:
     """Tell the guest to freeze all its processes. Raises VMError."""
     token = _new_token()
-    _send(console, "freeze", token)
-    return ConsoleCommand(console, "freeze", _answer("frozen", token))
+    _send(line, "freeze", token)
+    return AgentCommand(line, "freeze", _answer("frozen", token))
 
 
-def refresh(console: Console) -> ConsoleCommand:
+def refresh(line: OrderLine) -> AgentCommand:
     """Send the guest the time and a new seed; it then thaws its processes. Raises VMError."""
     token = _new_token()
 
     def send() -> None:
-        _send(console, "refresh", token, f"{time.time():.9f}", secrets.token_hex(SEED_BYTES))
+        _send(line, "refresh", token, f"{time.time():.9f}", secrets.token_hex(SEED_BYTES))
 
     send()
-    return ConsoleCommand(console, "refresh", _answer("refreshed", token), send)
+    return AgentCommand(line, "refresh", _answer("refreshed", token), send)
 
 
 def _new_token() -> str:
     return secrets.token_hex(4)
 
 
-def _send(console: Console, verb: str, *words: str) -> None:
-    console.send(f"{' '.join(('hornetos', verb, *words))}\n")
+def _send(line: OrderLine, verb: str, *words: str) -> None:
+    line.send(f"{' '.join(('hornetos', verb, *words))}\n")
 
 
 def _answer(done: str, token: str) -> str:

@@ -36,7 +36,9 @@ while grep -q ":0016 [0-9A-F]*:[0-9A-F]* 01 " /proc/net/tcp && [ $tries -lt 100 
 done
 sync
 if command -v fsfreeze >/dev/null; then fsfreeze --freeze /; fsfreeze --unfreeze /; fi
-echo "hornetos: flushed TOKEN" >/dev/console
+answers=/run/hornetos/answers
+test -p $answers || answers=/dev/console
+echo "hornetos: flushed TOKEN" >$answers
 ' </dev/null >/dev/null 2>&1 &
 """
 
@@ -61,7 +63,7 @@ def take_snapshot(
     """
     flush(vm)
     if origin.frozen:
-        freeze(vm.vmm.console).wait(spec.snapshot.freeze_timeout_s)
+        freeze(vm.vmm.orders).wait(spec.snapshot.freeze_timeout_s)
     # A serial port that sends while it is snapshotted may be stuck afterwards (docs/firecracker.md).
     vm.vmm.console.wait_quiet(spec.snapshot.serial_quiet_s, spec.snapshot.freeze_timeout_s)
     target = workspace.snapshots / version
@@ -81,9 +83,12 @@ def take_snapshot(
 def flush(vm: VM) -> None:
     """Make the guest write everything to its disk and close its SSH session. Raises GuestError, VMError."""
     token = secrets.token_hex(8)
+    if not vm.vmm.prints:
+        # An empty line is no order, but makes the connection over which the answer comes.
+        vm.vmm.orders.send("\n")
     vm.guest.run(FLUSH.replace("TOKEN", token), COMMAND_TIMEOUT_S)
     vm.guest.close()
-    vm.vmm.console.wait_for(rf"hornetos: flushed {token}", COMMAND_TIMEOUT_S)
+    vm.vmm.orders.wait_for(rf"hornetos: flushed {token}", COMMAND_TIMEOUT_S)
 
 
 def _check_disk(bundle: Bundle, workspace: Workspace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -54,14 +55,29 @@ class MachineConfig:
         return max(self.disk.stat().st_size, memory_mib << 20)
 
 
+class OrderLine(Protocol):
+    """A line to the guest's restore agent: the serial console, or a vsock connection."""
+
+    def send(self, text: str) -> None:
+        """Send text to the agent."""
+
+    def wait_for(self, pattern: str, timeout_s: float) -> re.Match[str]:
+        """Wait for a regular expression (multi-line mode) in a complete line of its answers."""
+
+
 class MicroVM(Protocol):
-    """A started VM. Every method is bounded in time and raises VMError: VMFailedError once the VM has failed."""
+    """A started VM. Every method is bounded in time and raises VMError: VMFailedError once the VM has failed.
+
+    prints: whether what the guest prints arrives at the console. orders: where its restore agent takes orders.
+    """
 
     lane: Lane
     config: MachineConfig
     pid: int
     console: Console
     failure: FailureSignal
+    prints: bool
+    orders: OrderLine
 
     def pause(self) -> None:
         """Stop the vCPUs."""

@@ -53,8 +53,15 @@ FIRECRACKER = FirecrackerDriver()
 Configured = Callable[..., MachineConfig]
 # Options that any release has, and those that need a feature of that name.
 EVERYWHERE: dict[str, Any] = {"track_dirty_pages": True, "balloon_statistics_s": 1, "vsock": True, "mmds": True}
-BOOT_FEATURES: dict[Feature, Any] = {"free_page_reporting": True, "free_page_hinting": True, "memory_hotplug": 128}
-OPTION_OF: dict[Feature, str] = {"memory_hotplug": "memory_hotplug_mib", "network_overrides": "override_tap"}
+BOOT_FEATURES: dict[Feature, Any] = {
+    "free_page_reporting": True,
+    "free_page_hinting": True,
+    "memory_hotplug": 128,
+}
+OPTION_OF: dict[Feature, str] = {
+    "memory_hotplug": "memory_hotplug_mib",
+    "network_overrides": "override_tap",
+}
 LOAD_FEATURES: dict[Feature, Any] = {"network_overrides": True, "clock_realtime": True}
 
 
@@ -204,6 +211,22 @@ def test_boot_feature_works_in_the_releases_of_the_table(
         boot(config)
     with pytest.raises(VMError, match="HTTP 400"):
         boot(_as_if_it_had(feature, config))
+
+
+def test_serial_port_is_written_to_a_file(
+    configured: Configured, program: Path, started: Started, spec: Spec, tmp_path: Path
+) -> None:
+    config = configured("vm", serial="file", vsock=True)
+    if not spec.firecracker.has("serial_file", DRIVER.version()):
+        with pytest.raises(VMError, match="has no serial_file, which"):
+            FIRECRACKER.boot(LANE, config, kernel=program, boot_args="")
+        return
+    vm = started(FIRECRACKER.boot(LANE, config, kernel=program, boot_args=""))
+    deadline_s = time.monotonic() + LIMIT_S
+    while "b\n" not in (config.directory / "serial.log").read_text():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    assert vm.console.text == ""
 
 
 @pytest.mark.parametrize("feature", LOAD_FEATURES)

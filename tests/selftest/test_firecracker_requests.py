@@ -13,7 +13,14 @@ from pydantic import ValidationError
 
 from hornet.checks.catalog import checks_in
 from hornet.errors import VMError
-from hornet.spec.firecracker import Feature, Firecracker, FirecrackerHazard, includes, numbers
+from hornet.spec.firecracker import (
+    Feature,
+    Firecracker,
+    FirecrackerHazard,
+    FirecrackerOptions,
+    includes,
+    numbers,
+)
 from hornet.spec.model import Spec
 from hornet.vmm.driver import MachineConfig, NetworkCard
 from hornet.vmm.firecracker.requests import Release, Request, boot_requests, create_request, load_request
@@ -29,6 +36,7 @@ OPTIONS: Mapping[str, tuple[Any, str, Feature | None]] = {
     "free_page_hinting": (True, "free_page_hinting", "free_page_hinting"),
     "memory_hotplug_mib": (128, "total_size_mib", "memory_hotplug"),
     "vsock": (True, "guest_cid", None),
+    "serial": ("file", "serial_out_path", "serial_file"),
     "mmds": (True, "network_interfaces", None),
 }
 LOAD_OPTIONS: Mapping[str, tuple[Any, str, Feature | None]] = {
@@ -65,6 +73,20 @@ def test_option_changes_the_boot(name: str, config: MachineConfig, spec: Spec) -
     value, field, _ = OPTIONS[name]
     assert f"'{field}'" not in booted(config, release(spec, NEWEST))
     assert f"'{field}'" in booted(config, release(spec, NEWEST, **{name: value}))
+
+
+def test_guest_without_a_serial_port_is_told_of_none(config: MachineConfig, spec: Spec) -> None:
+    requests = boot_requests(
+        config, release(spec, NEWEST, serial="off"), kernel="k", boot_args="console=ttyS0 quiet hornet.ssh_key=x"
+    )
+    (source,) = [request.body for request in requests if request.path == "/boot-source"]
+    assert source["boot_args"] == "quiet hornet.ssh_key=x 8250.nr_uarts=0"
+
+
+def test_guest_without_a_serial_line_needs_a_vsock(spec: Spec) -> None:
+    values = spec.firecracker.options.model_dump() | {"serial": "off", "vsock": False}
+    with pytest.raises(ValidationError, match="needs vsock = true"):
+        FirecrackerOptions.model_validate(values)
 
 
 @pytest.mark.parametrize("name", LOAD_OPTIONS)

@@ -55,7 +55,7 @@ def restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., V
         fleet._networks = Mock(**{"take.return_value": namespace})
         fleet._driver = Mock()
         vmm = Mock(pid=os.getpid(), phases_ms={})
-        vmm.console.wait_for = lambda pattern, _timeout_s: [pattern.partition("|")[0]]
+        vmm.orders.wait_for = lambda pattern, _timeout_s: [pattern.partition("|")[0]]
         fleet._driver.restore.return_value = vmm
         vm = fleet.restore(bundle)
         fleet.remove(vm)

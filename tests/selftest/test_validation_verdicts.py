@@ -15,7 +15,7 @@ from hornet.procedures import validate
 from hornet.procedures.validate import KERNEL, NETWORK, RESTORE, SYMPTOMS, TOOLS, Step, judge_facts
 from hornet.spec.model import Spec
 from hornet.vm.probes import ProbeResult, ProbeResults
-from hornet.vm.restore_agent import ConsoleCommand
+from hornet.vm.restore_agent import AgentCommand
 from hornet.vmm.api_log import ApiLog
 from hornet.vmm.console import Console
 from hornet.vmm.failure import FailureSignal
@@ -157,7 +157,7 @@ def test_a_silent_restore_agent_is_not_judged(tmp_path: Path) -> None:
     with theirs:
         console = Console(tmp_path / "console.log", ours, FailureSignal("vm1"))
         with pytest.raises(VMError, match="timed out") as caught:
-            ConsoleCommand(console, "refresh", "never").wait(LIMIT_S)
+            AgentCommand(console, "refresh", "never").wait(LIMIT_S)
         console.close()
     assert verdict_of(caught.value) == "NOT JUDGED"
 

@@ -28,13 +28,22 @@ from hornet.spec.lane import Lane
 from hornet.vmm.api_log import ApiLog
 from hornet.vmm.cell import Cell
 from hornet.vmm.console import Console
-from hornet.vmm.driver import MachineConfig
+from hornet.vmm.driver import MachineConfig, OrderLine
 from hornet.vmm.failure import END_TIMEOUT_S, FailureSignal
 from hornet.vmm.firecracker.api import TIMEOUT_S, Api
 from hornet.vmm.firecracker.jailer import Jailed, JailerRoot, jailer_command, root_of
+from hornet.vmm.firecracker.orders import VsockLine
 from hornet.vmm.firecracker.page_faults import PageFaultServer
 from hornet.vmm.firecracker.program import binary
-from hornet.vmm.firecracker.requests import DISK, Release, Request, create_request, load_request
+from hornet.vmm.firecracker.requests import (
+    DISK,
+    SERIAL_FILE,
+    VSOCK_SOCKET,
+    Release,
+    Request,
+    create_request,
+    load_request,
+)
 from hornet.vmm.firecracker.work import WorkDirectory, share_memory
 from hornet.vmm.process import Rights, claimed, last_words, log_tail, opened, start_jailer, start_vmm
 
@@ -90,6 +99,9 @@ class FirecrackerVM:
             self.console = Console(
                 config.directory / "console.log", serial_end, self.failure, keyboard, on_end=self._note_exit
             )
+            self.prints = release.options.serial == "console"
+            vsock = VsockLine(self._work.path, VSOCK_SOCKET, config.firecracker.agent_vsock_port, self.failure)
+            self.orders: OrderLine = self.console if self.prints else vsock
             self._api_log = ApiLog(config.directory)
             try:
                 self._api = Api(self._connect())
@@ -106,7 +118,8 @@ class FirecrackerVM:
         program = binary()
         try:
             self._work = WorkDirectory(config, root_of(config, program) if jailed else config.directory / "work")
-            for name in (LOG_FILE, METRICS_FILE):
+            serial = [SERIAL_FILE] if self.release.options.serial == "file" else []
+            for name in (LOG_FILE, METRICS_FILE, *serial):
                 self._work.lend_empty(name)
             for name, stream in copied.items():
                 self._work.copy_in(stream, name)
@@ -137,6 +150,7 @@ class FirecrackerVM:
         )
 
     def pause(self) -> None:
+        self._hang_up()
         self.call("PATCH", "/vm", {"state": "Paused"})
 
     def resume(self) -> None:
@@ -221,6 +235,11 @@ class FirecrackerVM:
     def memory_files(self) -> list[Path]:
         return self._mapped
 
+    def _hang_up(self) -> None:
+        """End the connection to the guest's agent: the next order makes a new one."""
+        if isinstance(self.orders, VsockLine):
+            self.orders.close()
+
     def _note_exit(self, console: Console) -> None:
         self.failure.note_exit(self._process, lambda: last_words(console, self._log))
 
@@ -240,6 +259,7 @@ class FirecrackerVM:
             self._pages = None
         if hasattr(self, "_api"):
             self._api.close()
+        self._hang_up()
         self._api_log.close()
         self.console.close()
         self._stack.close()

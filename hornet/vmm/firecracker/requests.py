@@ -15,6 +15,10 @@ from hornet.vmm.driver import MachineConfig
 DISK, CARD = "rootfs", "eth0"
 # Relative to the VM's directory, so that a clone has its own.
 VSOCK_SOCKET = "vsock.sock"
+SERIAL_FILE = "serial.log"
+CONSOLE_ARGUMENT = "console=ttyS0"
+# Linux then drives no serial port (Firecracker: docs/prod-host-setup.md).
+NO_SERIAL_ARGUMENT = "8250.nr_uarts=0"
 GUEST_CID = 3
 MMDS_ADDRESS = "169.254.169.254"
 
@@ -62,7 +66,7 @@ def boot_requests(config: MachineConfig, release: Release, *, kernel: str, boot_
     options = release.options
     bodies: list[tuple[str, Body]] = [
         ("/machine-config", _machine(config, release)),
-        ("/boot-source", {"kernel_image_path": kernel, "boot_args": boot_args}),
+        ("/boot-source", {"kernel_image_path": kernel, "boot_args": _boot_args(boot_args, options)}),
         # Not the root device: Firecracker would append `root=/dev/vda rw` to the boot arguments, after a `ro` of ours.
         # They name the root themselves.
         (
@@ -80,10 +84,20 @@ def boot_requests(config: MachineConfig, release: Release, *, kernel: str, boot_
         bodies.append(("/mmds/config", mmds))
     if options.vsock:
         bodies.append(("/vsock", {"guest_cid": GUEST_CID, "uds_path": VSOCK_SOCKET}))
+    if options.serial == "file":
+        release.require("serial_file", "serial")
+        bodies.append(("/serial", {"serial_out_path": SERIAL_FILE}))
     if options.memory_hotplug_mib:
         release.require("memory_hotplug", "memory_hotplug_mib")
         bodies.append(("/hotplug/memory", {"total_size_mib": options.memory_hotplug_mib}))
     return [Request("PUT", path, body) for path, body in [*bodies, ("/actions", {"action_type": "InstanceStart"})]]
+
+
+def _boot_args(boot_args: str, options: FirecrackerOptions) -> str:
+    if options.serial != "off":
+        return boot_args
+    words = [word for word in boot_args.split() if not word.startswith(CONSOLE_ARGUMENT)]
+    return " ".join([*words, NO_SERIAL_ARGUMENT])
 
 
 def _machine(config: MachineConfig, release: Release) -> Body:
@@ -102,8 +116,7 @@ def _machine(config: MachineConfig, release: Release) -> Body:
 
 def _balloon(release: Release) -> Body:
     options = release.options
-    # With deflate_on_oom Linux would not change MemTotal, and a guest could take back what was taken.
-    body: Body = {"amount_mib": 0, "deflate_on_oom": False}
+    body: Body = {"amount_mib": 0, "deflate_on_oom": options.deflate_on_oom}
     if options.balloon_statistics_s:
         body["stats_polling_interval_s"] = options.balloon_statistics_s
     if options.free_page_reporting:

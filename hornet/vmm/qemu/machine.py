@@ -23,7 +23,7 @@ from hornet.network.tap import open_tap
 from hornet.spec.lane import Lane
 from hornet.vmm.api_log import ApiLog
 from hornet.vmm.console import Console
-from hornet.vmm.driver import MachineConfig, NetworkCard
+from hornet.vmm.driver import MachineConfig, NetworkCard, OrderLine
 from hornet.vmm.failure import FailureSignal, VMFailedError
 from hornet.vmm.process import Rights, claimed, last_words, log_tail, start_vmm
 from hornet.vmm.qemu.command_line import base_arguments, card_arguments, counter_arguments, memory_name
@@ -39,6 +39,8 @@ KVM_DEVICE = Path("/dev/kvm")
 
 class QemuVM:
     """A running QEMU microvm. Made by QemuDriver, not directly."""
+
+    prints = True
 
     def __init__(
         self,
@@ -77,6 +79,7 @@ class QemuVM:
                 self._process = start_vmm(argv, rights, log=self._log, pass_fds=pass_fds)
             self.pid = self.failure.pid = self._process.pid
             self.console = Console(config.directory / "console.log", serial_end, self.failure, on_end=self._note_exit)
+            self.orders: OrderLine = self.console
             self._api_log = ApiLog(config.directory)
             self._qmp = Qmp(qmp_end, self.failure, self._api_log, self._note_disk_error)
             try:
