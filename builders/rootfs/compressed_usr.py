@@ -6,10 +6,12 @@ squashfs with zstd, because it is smallest: see docs/images.md. native/mount_usr
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from builders.rootfs.image import write_tar
 from builders.rootfs.native import compile_program
+from builders.rootfs.selection import matches
 from builders.rootfs.toolbox import Toolbox
 from hornet.formats.overlay_tree import CHANGES, ID_IN_USR, ID_OF_CHANGES, USR_FILE
 from hornet.formats.squashfs import SquashfsTree
@@ -29,6 +31,7 @@ def compress_usr(rootfs: Rootfs, toolbox: Toolbox, root: Path, work: Path, *, as
     _move_init_into_usr(root)
     identity = _identity(rootfs, root, work, as_installed=as_installed)
     (root / "usr" / ID_IN_USR.lstrip("/")).write_text(identity)
+    uncompressed = _files(root, rootfs.squashfs.uncompressed)
     usr = (root / "usr").rename(work / "usr")
     for name, mode in DIRECTORIES.items():
         (root / name).mkdir()
@@ -40,6 +43,7 @@ def compress_usr(rootfs: Rootfs, toolbox: Toolbox, root: Path, work: Path, *, as
         *("-noappend", "-quiet", "-no-progress", "-no-xattrs", *([] if as_installed else ["-all-root"])),
         *("-comp", "zstd", "-Xcompression-level", str(rootfs.squashfs.zstd_level)),
         *("-b", f"{rootfs.squashfs.block_kib}K", "-mkfs-time", epoch_s, "-all-time", epoch_s),
+        *(word for path in uncompressed for word in ("-action", f"uncompressed@pathname({path})")),
     ]
     toolbox.run("mksquashfs", usr, compressed, *options)
     compressed.chmod(0o644)
@@ -47,6 +51,13 @@ def compress_usr(rootfs: Rootfs, toolbox: Toolbox, root: Path, work: Path, *, as
     _install_program(root)
     with compressed.open("rb") as stream:
         return {f"usr{path}": size for path, size in SquashfsTree(stream, compressed.name).stored_bytes().items()}
+
+
+def _files(root: Path, patterns: Iterable[str]) -> list[str]:
+    """The regular files of /usr that the patterns match, as paths in /usr. An image need not have them all."""
+    found = sorted({path for pattern in patterns for path in matches(root, pattern)})
+    regular = (path for path in found if (root / path).is_file() and not (root / path).is_symlink())
+    return [path.removeprefix("usr/") for path in regular]
 
 
 def _move_init_into_usr(root: Path) -> None:

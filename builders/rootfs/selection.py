@@ -98,13 +98,13 @@ def select(tree: Path, keep: Mapping[str, Sequence[str]]) -> Selection:
     selection = Selection(tree)
     for component, patterns in keep.items():
         for pattern in patterns:
-            matches = sorted(_matches(tree, pattern))
-            if not matches:
+            found = sorted(matches(tree, pattern))
+            if not found:
                 raise BuildError(
                     f"{component}: {pattern} matches nothing in the packages",
                     f"correct the paths of {component!r} in spec/builders.toml, or add the package with the file",
                 )
-            for match in matches:
+            for match in found:
                 selection.add(match, component)
     selection.close_over_libraries()
     return selection
@@ -129,5 +129,6 @@ def expand_braces(pattern: str) -> Iterator[str]:
         yield from expand_braces(pattern[: found.start()] + choice + pattern[found.end() :])
 
 
-def _matches(tree: Path, pattern: str) -> set[str]:
+def matches(tree: Path, pattern: str) -> set[str]:
+    """The paths of a tree that a glob with braces matches, without a leading slash."""
     return {match for single in expand_braces(pattern) for match in glob.glob(single.lstrip("/"), root_dir=tree)}

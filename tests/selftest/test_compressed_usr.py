@@ -12,6 +12,7 @@ from hornet.errors import Ext4Error, HornetError
 from hornet.formats.archives.source import ImageSource, Kind
 from hornet.formats.ext4.verdict import judge_ext4
 from hornet.formats.overlay_tree import CHANGES, ID_IN_USR, ID_OF_CHANGES, USR_FILE
+from hornet.formats.squashfs import SquashfsTree
 from hornet.procedures.judge_image import ImageProblems, judge_image, judge_source
 from hornet.spec.model import load_spec
 from tests.support.image_samples import make_good_root, write
@@ -50,6 +51,21 @@ def test_a_good_image_passes_every_check(root: Path, tmp_path: Path) -> None:
     image = compressed(root, tmp_path)
     assert failing(image, tmp_path) == {}
     assert judge_ext4(image, tmp_path).sound
+
+
+def test_files_of_the_boot_are_stored_uncompressed(root: Path, tmp_path: Path) -> None:
+    """Links and everything else are not, and both are read the same."""
+    content = "line\n" * 100_000
+    for path in ("usr/bin/busybox", "usr/bin/other"):
+        write(root, path, content, 0o755)
+    (root / "usr/bin/bash").symlink_to("other")
+    (tmp_path / "work").mkdir()
+    stored = compress(root, tmp_path / "work")
+    assert stored["usr/bin/busybox"] == len(content)
+    assert stored["usr/bin/other"] < len(content) / 10
+    with (root / USR_FILE.lstrip("/")).open("rb") as stream:
+        tree = SquashfsTree(stream, USR_FILE)
+        assert [tree.read(f"/bin/{name}", 0, len(content)).decode() for name in ("busybox", "other")] == [content] * 2
 
 
 def test_what_is_in_the_compressed_usr_is_judged(root: Path, tmp_path: Path) -> None:
