@@ -91,7 +91,7 @@ class Alpine(Table):
 
 
 class Squashfs(Table):
-    """How /usr is compressed. block_kib: a power of two. uncompressed: files that are stored as they are (globs, {a,b})."""
+    """How /usr is compressed. block_kib: a power of two. uncompressed: files stored as they are (globs, {a,b})."""
 
     block_kib: Literal[16, 32, 64, 128, 256, 512, 1024]
     zstd_level: Annotated[int, Field(ge=1, le=22)]
