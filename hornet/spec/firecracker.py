@@ -21,6 +21,7 @@ Feature = Literal[
     "free_page_hinting",
     "memory_hotplug",
     "serial_file",
+    "pmem",
     "clock_realtime",
     "vsock_override",
     "load_huge_pages",
@@ -71,7 +72,7 @@ class FirecrackerOptions(Table):
     """What a VM of the lane has beside the machine of the spec. Each needs a release that can do it.
 
     balloon_statistics_s: the interval of the balloon's statistics in seconds; 0: none. memory_hotplug_mib: how much
-    memory can be plugged in later.
+    memory can be plugged in later. shared_file: the absolute path of a file that is /dev/pmem0; "": none.
     """
 
     track_dirty_pages: bool
@@ -91,6 +92,7 @@ class FirecrackerOptions(Table):
     jailer_cgroups: list[Annotated[str, Field(pattern=r"^[a-z_0-9.]+=\S+$", max_length=200)]]
     vsock: bool
     serial: Literal["console", "file", "off"]
+    shared_file: Annotated[str, Field(pattern=r"^(/.+)?$", max_length=4000)]
     mmds: bool
 
     @model_validator(mode="after")

@@ -24,7 +24,7 @@ from hornet.spec.firecracker import Feature, Firecracker
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
-from hornet.vm.memory import pss_mb
+from hornet.vm.memory import memory_split, pss_mb
 from hornet.vm.snapshotting import origin_of, take_snapshot
 from hornet.vmm.firecracker.diff import merge
 from hornet.vmm.firecracker.machine import FirecrackerVM
@@ -55,6 +55,7 @@ LOAD_FEATURES: dict[Feature, dict[str, Any]] = {
     "vsock_override": {"override_vsock": True},
     "clock_realtime": {"clock_realtime": True},
 }
+MOUNT_SHARED = "mount -t ext4 -o ro,noload,dax=always /dev/pmem0 /mnt"
 METADATA = """
 ip route add 169.254.169.254 dev eth0
 url=http://169.254.169.254/latest
@@ -96,8 +97,11 @@ def options_fleet(spec: Spec, new_fleet: Callable[..., Fleet]) -> OptionsFleet:
 
 
 @pytest.fixture(scope="module")
-def boot_options(spec: Spec, lane: Lane) -> dict[str, Any]:
-    return EVERYWHERE | of_this_release(spec.firecracker, lane, BOOT_FEATURES)
+def boot_options(spec: Spec, lane: Lane, image: Image, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    shared = tmp_path_factory.mktemp("shared") / "usr.ext4"
+    clone_file(image.path, shared)
+    features: dict[Feature, dict[str, Any]] = {**BOOT_FEATURES, "pmem": {"shared_file": str(shared)}}
+    return EVERYWHERE | of_this_release(spec.firecracker, lane, features)
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +119,10 @@ def parent(fleet: Fleet, kernel: Path, image: Image) -> VM:
 
 @pytest.fixture(scope="module")
 def taken(parent: VM, fleet: Fleet, kernel: Path, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A snapshot of the parent, with the shared file mounted and nothing of the disk in memory."""
+    if fleet.spec.firecracker.options.shared_file:
+        run(parent, MOUNT_SHARED)
+    run(parent, "echo 3 >/proc/sys/vm/drop_caches")
     origin = origin_of(
         parent, fleet.spec, kernel_sha256=file_sha256(kernel), tier="standard", ssh_public_blob=fleet.key.public_blob
     )
@@ -177,6 +185,15 @@ def test_memory_can_be_plugged_in(parent: VM, fleet: Fleet) -> None:
     eventually(lambda: int(run(parent, MEMORY_KIB)), lambda kib: kib == before_kib + PLUGGED_MIB * 1024)
 
 
+def test_shared_file_is_read_from_the_hosts_memory(parent: VM, fleet: Fleet) -> None:
+    has(fleet, "pmem")
+    run(parent, MOUNT_SHARED)
+    assert "dax=always" in run(parent, "grep ' /mnt ' /proc/mounts")
+    sums = run(parent, "cd /usr/bin; sha256sum node; cd /mnt/usr/bin; sha256sum node").splitlines()
+    assert sums[0] == sums[1]
+    assert run(parent, "touch /mnt/x 2>&1; umount /mnt").endswith("Read-only file system")
+
+
 def test_guest_has_the_hosts_clock(parent: VM) -> None:
     if run(parent, "test -e /dev/ptp0; echo $?") != "0":
         pytest.skip("not judged: this host's KVM does not show its clock to guests (its own clock must be the TSC)")
@@ -227,6 +244,22 @@ def test_clone_has_all_options_of_a_load(
     loading = {"resume_in_load": True, **of_this_release(spec.firecracker, lane, LOAD_FEATURES)}
     with options_fleet(**boot_options | loading) as loaded:
         assert run(loaded.restore(taken), "echo here") == "here"
+
+
+def test_programs_of_a_shared_file_take_no_memory_of_their_own(taken: Bundle, fleet: Fleet) -> None:
+    has(fleet, "pmem")
+    private_mb = {}
+    for name, root in {"private disk": "/", "shared file": "/mnt"}.items():
+        clones = [fleet.restore(taken) for _ in range(fleet.spec.hazards.clones)]
+        for vm in clones:
+            assert run(vm, f"chroot {root} /usr/bin/node -e 'console.log(6 * 7)'") == "42"
+        splits = [memory_split(vm.vmm.pid, vm.vmm.memory_files()) for vm in clones]
+        pss = [pss_mb(vm.vmm.pid) for vm in clones]
+        private_mb[name] = sum(split.guest_private for split in splits) / len(splits)
+        print(f"node from the {name}: PSS {pss} MB, {splits}")
+        for vm in clones:
+            fleet.remove(vm)
+    assert private_mb["shared file"] < private_mb["private disk"], private_mb
 
 
 def test_huge_pages_are_restored(

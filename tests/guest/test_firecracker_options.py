@@ -57,10 +57,12 @@ BOOT_FEATURES: dict[Feature, Any] = {
     "free_page_reporting": True,
     "free_page_hinting": True,
     "memory_hotplug": 128,
+    "pmem": "/bin/true",  # any file that everybody may read
 }
 OPTION_OF: dict[Feature, str] = {
     "memory_hotplug": "memory_hotplug_mib",
     "network_overrides": "override_tap",
+    "pmem": "shared_file",
 }
 LOAD_FEATURES: dict[Feature, Any] = {"network_overrides": True, "clock_realtime": True}
 

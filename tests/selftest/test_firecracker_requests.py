@@ -37,6 +37,7 @@ OPTIONS: Mapping[str, tuple[Any, str, Feature | None]] = {
     "memory_hotplug_mib": (128, "total_size_mib", "memory_hotplug"),
     "vsock": (True, "guest_cid", None),
     "serial": ("file", "serial_out_path", "serial_file"),
+    "shared_file": ("/any/file", "read_only", "pmem"),
     "mmds": (True, "network_interfaces", None),
 }
 LOAD_OPTIONS: Mapping[str, tuple[Any, str, Feature | None]] = {

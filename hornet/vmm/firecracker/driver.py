@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hornet.errors import HornetError, VMError
+from hornet.host.artifact_store import file_sha256
 from hornet.host.phases import timed
 from hornet.host.tools import HostTool
 from hornet.spec.firecracker import Firecracker
@@ -41,8 +42,11 @@ class FirecrackerDriver:
         prepare_jail("cells")
 
     def lane_settings(self, lane: Lane, firecracker: Firecracker) -> dict[str, str]:
-        """The lane's options: devices, and how memory is backed."""
-        return {name: str(value) for name, value in firecracker.options.model_dump().items()}
+        """The lane's options: devices, and how memory is backed. A shared file counts by its content."""
+        settings = {name: str(value) for name, value in firecracker.options.model_dump().items()}
+        if shared := firecracker.options.shared_file:
+            settings["shared_file"] = file_sha256(Path(shared))
+        return settings
 
     def boot(self, lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> FirecrackerVM:
         release = supported(config.firecracker)

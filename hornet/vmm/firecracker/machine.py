@@ -38,6 +38,7 @@ from hornet.vmm.firecracker.program import binary
 from hornet.vmm.firecracker.requests import (
     DISK,
     SERIAL_FILE,
+    SHARED_FILE,
     VSOCK_SOCKET,
     Release,
     Request,
@@ -45,7 +46,7 @@ from hornet.vmm.firecracker.requests import (
     load_request,
 )
 from hornet.vmm.firecracker.work import WorkDirectory, share_memory
-from hornet.vmm.process import Rights, claimed, last_words, log_tail, opened, start_jailer, start_vmm
+from hornet.vmm.process import Rights, claimed, last_words, log_tail, open_given, opened, start_jailer, start_vmm
 
 API_SOCKET, PAGES_SOCKET = "api.sock", "pages.sock"
 LOG_FILE = "vmm.log"
@@ -127,7 +128,7 @@ class FirecrackerVM:
             raise VMError(f"{config.directory}: can't be written: {error.strerror}", "free space there") from error
         if card := config.card:
             os.close(netns.enter(card.namespace, lambda: open_tap(card.tap, owner=config.user)))
-        files = {MEMORY: memory} if memory else {}
+        files = ({MEMORY: memory} if memory else {}) | self._shared_file()
         arguments = ["--api-sock", API_SOCKET, "--log-path", LOG_FILE, "--level", "Warn"]
         if jailed:
             # The jailer closes all descriptors, so this process holds the lock on the disk.
@@ -148,6 +149,14 @@ class FirecrackerVM:
             stdio=stdio,
             namespace=card.namespace if card else None,
         )
+
+    def _shared_file(self) -> dict[str, Path]:
+        """What the option shared_file names, for the cell; open to every Firecracker. Raises VMError."""
+        if not (path := self.release.options.shared_file):
+            return {}
+        with open_given(Path(path)):
+            share_memory(Path(path), self.config.firecracker.memory_group)
+        return {SHARED_FILE: Path(path)}
 
     def pause(self) -> None:
         self._hang_up()
@@ -190,7 +199,8 @@ class FirecrackerVM:
             self._work.give(self._work.path / PAGES_SOCKET)
         else:
             backend = self._place.path(MEMORY)
-            self._mapped = [self._place.mapped_path(MEMORY)]
+            files = [MEMORY, SHARED_FILE] if options.shared_file else [MEMORY]
+            self._mapped = [self._place.mapped_path(name) for name in files]
         self.send(load_request(self.config, self.release, backend=backend, state=STATE))
         self._resumed_by_load = options.resume_in_load
 

@@ -16,6 +16,8 @@ DISK, CARD = "rootfs", "eth0"
 # Relative to the VM's directory, so that a clone has its own.
 VSOCK_SOCKET = "vsock.sock"
 SERIAL_FILE = "serial.log"
+# Beside the working directory (cell.py). Relative, because snapshots hold the path.
+SHARED_FILE = "shared"
 CONSOLE_ARGUMENT = "console=ttyS0"
 # Linux then drives no serial port (Firecracker: docs/prod-host-setup.md).
 NO_SERIAL_ARGUMENT = "8250.nr_uarts=0"
@@ -87,6 +89,10 @@ def boot_requests(config: MachineConfig, release: Release, *, kernel: str, boot_
     if options.serial == "file":
         release.require("serial_file", "serial")
         bodies.append(("/serial", {"serial_out_path": SERIAL_FILE}))
+    if options.shared_file:
+        release.require("pmem", "shared_file")
+        pmem = {"id": SHARED_FILE, "path_on_host": f"../{SHARED_FILE}", "root_device": False, "read_only": True}
+        bodies.append((f"/pmem/{SHARED_FILE}", pmem))
     if options.memory_hotplug_mib:
         release.require("memory_hotplug", "memory_hotplug_mib")
         bodies.append(("/hotplug/memory", {"total_size_mib": options.memory_hotplug_mib}))
