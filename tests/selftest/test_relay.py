@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import pty
 import select
+import socket
 import subprocess
 import time
 import tty
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ from builders.rootfs.native import install_programs
 
 TIMEOUT_S = 20
 PORT = "1024"
+# vsock(7); socket.VMADDR_CID_LOCAL is missing.
+VMADDR_CID_LOCAL = 1
 COMMAND = """#!/bin/sh
 while read -r order; do
     echo "obeyed $order"
@@ -67,6 +70,13 @@ def read_until(terminal: int, wanted: bytes) -> bytes:
     return seen
 
 
+def wait_until_it_runs(process: subprocess.Popen[bytes]) -> None:
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while not Path(f"/proc/{process.pid}/root/run/hornetos/answers").exists() and process.poll() is None:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
 def test_orders_and_answers_pass_the_serial_line(command: list[str]) -> None:
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
@@ -87,11 +97,21 @@ def test_orders_and_answers_pass_the_serial_line(command: list[str]) -> None:
 def test_relay_waits_without_a_serial_line(command: list[str]) -> None:
     """As in a guest whose serial port is off: /dev/console is then /dev/null, which has an end."""
     with running(command, "/dev/null") as process:
-        deadline_s = time.monotonic() + TIMEOUT_S
-        while not Path(f"/proc/{process.pid}/root/run/hornetos/answers").exists() and process.poll() is None:
-            assert time.monotonic() < deadline_s
-            time.sleep(0.01)
+        wait_until_it_runs(process)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.3)
         spent = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
         assert sum(map(int, spent[11:13])) <= 2, "it waits, and does not read the end again and again"
+
+
+def test_orders_of_a_process_beside_it_are_refused(command: list[str]) -> None:
+    with running(command, "/dev/null") as process, socket.socket(socket.AF_VSOCK) as connection:
+        wait_until_it_runs(process)
+        connection.settimeout(TIMEOUT_S)
+        try:
+            connection.connect((VMADDR_CID_LOCAL, int(PORT)))
+        except OSError as error:
+            pytest.skip(f"not judged: this kernel has no vsock_loopback: {error.strerror}")
+        with suppress(ConnectionError):
+            connection.sendall(b"hornetos freeze 1\n")
+            assert connection.recv(1) == b"", "it was obeyed"

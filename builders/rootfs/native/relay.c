@@ -53,9 +53,16 @@ static void hang_up(struct pollfd *source) {
 
 /* A new connection takes the place of the one before, whose host may have gone without a word. */
 static void accept_host(void) {
-    long host = system_call(SYS_accept, sources[LISTENER].fd, 0, 0);
+    struct sockaddr_vm peer = {0};
+    unsigned int peer_bytes = sizeof peer;
+    long host = system_call(SYS_accept, sources[LISTENER].fd, (long)&peer, (long)&peer_bytes);
     if (host < 0)
         return;
+    /* A kernel with vsock_loopback lets every process of the guest connect too. */
+    if (peer.svm_cid != VMADDR_CID_HOST) {
+        system_call(SYS_close, host, 0, 0);
+        return;
+    }
     if (sources[HOST].fd >= 0)
         hang_up(&sources[HOST]);
     sources[HOST].fd = (int)host;
