@@ -26,7 +26,8 @@ NOT_ENOUGH_HOSTS = 1
 def capacity(
     ctx: typer.Context,
     runs: Annotated[
-        list[str] | None, typer.Argument(help="Runs with measured memory, one per tier; names or paths [the newest].")
+        list[str] | None,
+        typer.Argument(help="Runs with measured memory, one per tier; names or paths; default: the newest."),
     ] = None,
     agents: Annotated[int | None, typer.Option(help="How many agents run at once.")] = None,
     profile: Annotated[

@@ -35,8 +35,8 @@ THERE = "a path on each host"
 def run(
     ctx: typer.Context,
     hosts: Annotated[Path, typer.Option(help="The hosts: a TOML file (docs/fleets.md).")],
-    tier: Annotated[str | None, typer.Option(help="The tier to build and judge [standard].")] = None,
-    lane: Annotated[str | None, typer.Option(help="The lane [the best that works on each host].")] = None,
+    tier: Annotated[str | None, typer.Option(help="The tier to build and judge; default: standard.")] = None,
+    lane: Annotated[str | None, typer.Option(help="The lane; default: the best that works on each host.")] = None,
     snapshot: Annotated[str | None, typer.Option(help=f"Judge this snapshot: {THERE}.")] = None,
     image: Annotated[str | None, typer.Option(help=f"Judge this root file system: {THERE}.")] = None,
     kernel: Annotated[str | None, typer.Option(help=f"The vmlinux to judge: {THERE}.")] = None,

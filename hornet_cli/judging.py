@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from hornet.spec.model import Spec
 
 PolicyOption = Annotated[
-    Path | None, typer.Option(help="A TOML file with what a release demands (docs/policy.md) [the run's own].")
+    Path | None, typer.Option(help="A TOML file with what a release demands (docs/policy.md); default: the run's own.")
 ]
 WaiversOption = Annotated[
-    Path | None, typer.Option(help="A TOML file with accepted failures (docs/policy.md) [the run's own].")
+    Path | None, typer.Option(help="A TOML file with accepted failures (docs/policy.md); default: the run's own.")
 ]
 RequireKvm = Annotated[
     bool, typer.Option("--require-kvm", help="Fail if anything that needs KVM was not judged in a KVM lane.")

@@ -18,7 +18,7 @@ def records(
     ctx: typer.Context,
     runs: Annotated[
         list[str] | None,
-        typer.Argument(help="Runs in HORNET_HOME/reports, or paths of run directories [latest]."),
+        typer.Argument(help="Runs in HORNET_HOME/reports, or paths of run directories; default: latest."),
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write CSV to this file instead of the terminal.")] = None,
     jsonl: Annotated[Path | None, typer.Option(help="Write JSON Lines to this file, one object per sample.")] = None,

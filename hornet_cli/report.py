@@ -16,7 +16,8 @@ from hornet_cli.judging import PolicyOption, WaiversOption, demands_on, spec_of
 from hornet_cli.printer import say, show
 
 Baseline = Annotated[
-    str | None, typer.Option(help="A baseline, or an earlier run by name or path, to compare with [the one in use].")
+    str | None,
+    typer.Option(help="A baseline, or a run by name or path, to compare with; default: the one in use."),
 ]
 RunName = Annotated[str, typer.Argument(help="A run in HORNET_HOME/reports, or the path of a run directory.")]
 

@@ -76,7 +76,9 @@ def run(
     ctx: typer.Context,
     tier: Annotated[
         str | None,
-        typer.Option(help="The tier to build and judge: micro, standard, dev [that of --snapshot, else standard]."),
+        typer.Option(
+            help="The tier to build and judge: micro, standard, dev; default: that of --snapshot, else standard."
+        ),
     ] = None,
     distro: Annotated[
         str, typer.Option(help=f"What to build the image from: {', '.join(DISTROS)}; {BASELINE}: to compare with.")
@@ -110,11 +112,11 @@ def run(
     ] = False,
     suite: Annotated[
         list[str] | None,
-        typer.Option(help="Only this folder of tests; repeatable. What is left out counts as not run [all]."),
+        typer.Option(help="Only this folder of tests; repeatable. What is left out counts as not run. Default: all."),
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The name of the run [the time].")] = None,
+    name: Annotated[str | None, typer.Option(help="The name of the run; default: the time.")] = None,
     rerun_failed: Annotated[
-        str | None, typer.Option(help="Repeat what failed or was not judged in a run [latest]; in a new run.")
+        str | None, typer.Option(help="Repeat what failed or was not judged in a run (default: latest); in a new run.")
     ] = None,
     matrix: Annotated[list[str] | None, typer.Option(metavar="AXES", help=MATRIX_HELP)] = None,
     as_json: AsJson = False,

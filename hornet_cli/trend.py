@@ -22,9 +22,12 @@ COLUMNS = ("metric", "lane", "host", "tier", "runs", "median", "latest", "change
 
 def trend(
     ctx: typer.Context,
-    metric: Annotated[str | None, typer.Argument(help="A metric or other measurement [all target metrics].")] = None,
+    metric: Annotated[
+        str | None, typer.Argument(help="A metric or other measurement; default: all target metrics.")
+    ] = None,
     home: Annotated[
-        list[Path] | None, typer.Option(help="A HORNET_HOME, or a directory of runs; repeatable [this HORNET_HOME].")
+        list[Path] | None,
+        typer.Option(help="A HORNET_HOME, or a directory of runs; repeatable; default: this HORNET_HOME."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+from rich.text import Text
 from typer.testing import CliRunner
 
 from hornet.host.workspace import Workspace
@@ -38,6 +42,21 @@ def test_help_lists_every_command() -> None:
     assert shown.returncode == 0
     for command in ("run", "test", "kconfig", "report", "gate", "capacity"):
         assert f" {command} " in shown.stdout
+
+
+def help_texts(command: Any) -> Iterator[str]:
+    """Of a command of click, its options and arguments, and its subcommands."""
+    yield command.help or ""
+    yield from (getattr(parameter, "help", None) or "" for parameter in command.params)
+    for subcommand in getattr(command, "commands", {}).values():
+        yield from help_texts(subcommand)
+
+
+def test_help_loses_no_word_in_brackets() -> None:
+    """Typer reads help as markup, which drops `[all]`."""
+    texts = list(help_texts(typer.main.get_command(app)))
+    assert len(texts) > len(app.registered_commands)
+    assert [text for text in texts if Text.from_markup(text).plain != text] == []
 
 
 def test_a_wrong_option_is_a_usage_error() -> None:
