@@ -54,6 +54,8 @@ def clones(new_fleet: Callable[..., Fleet]) -> Iterator[Fleet]:
         yield fleet
 
 
+# A full host takes longer than any other test.
+@pytest.mark.timeout(3600)
 @pytest.mark.requirement("target-ram", "target-density")
 @pytest.mark.parametrize("state", NAMES)
 def test_memory_of_clones(
