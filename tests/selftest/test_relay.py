@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from builders.rootfs.native import install_programs
@@ -115,3 +116,11 @@ def test_orders_of_a_process_beside_it_are_refused(command: list[str]) -> None:
         with suppress(ConnectionError):
             connection.sendall(b"hornetos freeze 1\n")
             assert connection.recv(1) == b"", "it was obeyed"
+
+
+def test_command_ends_with_its_relay(command: list[str]) -> None:
+    with running(command, "/dev/null") as process:
+        wait_until_it_runs(process)
+        (child,) = psutil.Process(process.pid).children()
+        process.kill()
+        child.wait(TIMEOUT_S)

@@ -89,7 +89,8 @@ static void pass_answer(void) {
 
 static void relay(const char *port, const char *command, char **environment) {
     int orders[2];
-    system_call(SYS_pipe, (long)orders, 0, 0);
+    /* Closed in COMMAND, which would otherwise never see that the relay has ended. */
+    system_call(SYS_pipe2, (long)orders, O_CLOEXEC, 0);
     system_call(SYS_mknod, (long)ANSWERS, S_IFIFO | 0600, 0);
     long answers = system_call(SYS_open, (long)ANSWERS, O_RDWR, 0);
     start_command(command, orders[0], answers, environment);
