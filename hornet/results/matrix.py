@@ -25,7 +25,7 @@ AXES: tuple[Axis, ...] = ("lanes", "tiers", "kernels", "lives")
 SINGULAR: dict[Axis, str] = {"lanes": "lane", "tiers": "tier", "kernels": "kernel", "lives": "life"}
 MATRIX_FILE = "matrix.json"
 FORMAT = 1
-# Whoever asks for more means something else: a cell takes minutes.
+# A cell takes minutes, so a larger matrix is most likely a mistake.
 MAX_CELLS = 100
 NOT_OF_A_NAME = re.compile(r"[^A-Za-z0-9.]+")
 

@@ -1,4 +1,4 @@
-"""Restores that begin at the same moment: how long each takes, how many a second, and where more at once is no gain."""
+"""Restores that begin together: how long each takes, how many a second, and when more at once is no faster."""
 
 from __future__ import annotations
 

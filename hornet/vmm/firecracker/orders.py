@@ -1,6 +1,6 @@
 """Orders for the guest's restore agent over vsock, for VMs whose serial port production has turned off.
 
-Firecracker connects a guest's port to whoever sends `CONNECT PORT` on the Unix socket of the VM's vsock
+Firecracker connects a guest's port to a client that sends `CONNECT PORT` on the Unix socket of the VM's vsock
 (Firecracker: docs/vsock.md). A restore ends all connections in the guest, maybe just after a new one was made. So a
 connection that ends is made again, and gets the last order once more: an agent obeys each order only once.
 """
@@ -20,7 +20,7 @@ from hornet.vmm.failure import FailureSignal
 CONNECT_TIMEOUT_S = 10.0
 RETRY_S = 0.01
 CHUNK_BYTES = 4096
-# More is no answer: a guest that floods the line fills no memory.
+# Bounded, so that a guest that floods the line cannot fill the host's memory.
 MAX_CHARS = 1 << 20
 
 
