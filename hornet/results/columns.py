@@ -16,7 +16,7 @@ WORST_FIRST = (Answer.FAILED, Answer.NOT_JUDGED, Answer.PASSED)
 
 @dataclass(frozen=True)
 class Column:
-    """One of the runs. missing: why there is no run; empty if there is one. page: of the run's report, for links."""
+    """One run. missing: why there is no run, or empty. page: the relative path of its report."""
 
     name: str
     missing: str

@@ -1,4 +1,4 @@
-"""Restores that begin together: how long each takes, how many a second, and when more at once is no faster."""
+"""Concurrent restores: the duration of each, the throughput, and the level where it stops growing."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def flush(vm: VM) -> None:
     """Make the guest write everything to its disk and close its SSH session. Raises GuestError, VMError."""
     token = secrets.token_hex(8)
     if not vm.vmm.prints:
-        # An empty line is no order, but makes the connection over which the answer comes.
+        # The agent ignores an empty line. Sending one opens the connection that brings the answer.
         vm.vmm.orders.send("\n")
     vm.guest.run(FLUSH.replace("TOKEN", token), COMMAND_TIMEOUT_S)
     vm.guest.close()

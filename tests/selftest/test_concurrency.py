@@ -1,4 +1,4 @@
-"""Restores at once begin together; failures count, and the level from which more is no gain is found."""
+"""Concurrent restores start together, failures count, and the level where throughput stops growing is found."""
 
 from __future__ import annotations
 

@@ -44,27 +44,6 @@ def test_no_parts_are_left_and_names_are_free_at_once(host: HostNet) -> None:
         assert take_inventory(host).vm_ids == []
 
 
-# The library of nftables waits with select(2): a higher descriptor ends the process.
-MANY_FILES = """
-import os, resource
-from hornet.network import nft
-from hornet.spec.model import load_spec
-_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-for _ in range(1100):
-    os.open("/dev/null", os.O_RDONLY)
-nft.load_rules(nft.namespace_rules(load_spec().network), replace=False)
-print(nft.is_ours(nft.listed_rules()), nft.run_commands("list tables", nft.JSON)[:12])
-"""
-
-
-def test_rules_are_loaded_by_a_process_with_many_open_files() -> None:
-    """As a process with 300 VMs has them."""
-    words = ["unshare", "--net", sys.executable, "-c", MANY_FILES]
-    done = run(words, timeout_s=TIMEOUT_S, cwd=SOURCE)
-    assert done.output.strip() == 'True {"nftables":'
-
-
 def test_an_interrupted_creation_is_taken_back(host: HostNet, monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = netns.bind, []
 

@@ -29,7 +29,7 @@ def status(name: str) -> dict[str, Any]:
 
 @contextmanager
 def stand_in(*lines: dict[str, Any], ends: bool = False) -> Iterator[socket.socket]:
-    """A QEMU that says these lines, whatever it is told. (tests/perf talks to a real one.)"""
+    """A stand-in for QEMU that sends these lines and ignores its input. tests/perf uses a real QEMU."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(b"".join(json.dumps(line).encode() + b"\r\n" for line in lines))

@@ -89,7 +89,7 @@ def instruction_records() -> list[Record]:
 
 
 def concurrency_records(lane: str = "qemu/tcg") -> list[Record]:
-    """Restores at once, of one snapshot and of several: four at once are no gain."""
+    """Concurrent restores of one snapshot and of several. Four at once are no faster than two."""
     found = []
     for snapshots in ("one", "several"):
         for at_once, per_second in ((1, 9.0), (2, 16.0), (4, 17.0)):
