@@ -15,14 +15,17 @@ from hornet.host.workspace import Workspace
 from hornet.spec.model import Spec, load_spec
 from hornet_fixtures.options import spec_files
 from hornet_fixtures.tiers import built_tier
-from lab.session import run_in_lab, this_command_there
+from lab.session import LabCrashedError, run_in_lab, this_command_there
 
 OF_THIS_MACHINE = ("keep_vms", "pause_on_failure")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """With --lab, run the session there and return its exit code. Raises UsageError if the lab does not work."""
+    """With --lab, run the session there and return its exit code; 2 if the emulated host crashed.
+
+    Raises UsageError if the lab does not work.
+    """
     if not config.getoption("lab"):
         return None
     for name in OF_THIS_MACHINE:
@@ -34,6 +37,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         spec, workspace, progress = load_spec(*spec_files(config)), Workspace.from_env(), Progress()
         _build(config, spec, workspace, progress)
         ended = run_in_lab(spec, workspace, this_command_there("--lab"), progress)
+    except LabCrashedError as error:
+        print(f"not judged: {error}", file=sys.stderr)
+        return pytest.ExitCode.INTERRUPTED
     except HornetError as error:
         raise pytest.UsageError(str(error)) from error
     for path in ended.runs:

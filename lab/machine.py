@@ -29,7 +29,8 @@ NAMESPACES = ("unshare", "--mount", "--propagation=private", "--pid", "--fork", 
 # Ports of the emulated host: what it says of itself, what the command prints, what it leaves.
 CONTROL, OUTPUT, ERRORS, RESULTS = PORTS = ("control", "output", "errors", "results")
 CONSOLE, TERMINAL = "console", "terminal"
-BOOT_ARGS = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr no_timer_check rdinit=/init"
+# oops=panic: a fault of the emulated host's kernel ends the lab, and no test fails by it.
+BOOT_ARGS = "console=ttyS0 quiet panic=-1 oops=panic mitigations=off nokaslr no_timer_check rdinit=/init"
 CONSOLE_FILE, LOG_FILE = "console.log", "qemu.log"
 MAX_CONSOLE_BYTES = 4 << 20
 CHUNK_BYTES = 1 << 16

@@ -21,7 +21,8 @@ from hornet.host.owned import work_directory
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.spec.model import Spec
-from lab.components import build_components
+from hornet.vmm.console import PANIC
+from lab.components import Components, build_components
 from lab.job import Job
 from lab.machine import ERRORS, OUTPUT, RESULTS, TERMINAL, Machine
 from lab.pump import Pump
@@ -35,7 +36,12 @@ GRACE_S = 90.0
 OFF_TIMEOUT_S = 60.0
 # Beside the emulated host's memory: QEMU's own, with translated code.
 QEMU_MIB = 1536
-WAIT_S = 5.0
+# An emulated host that crashed is started once more: what the command wrote went with it.
+STARTS = 2
+
+
+class LabCrashedError(HostError):
+    """The emulated host itself ended before the command did: a fault of its kernel or of QEMU, and no verdict."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +63,9 @@ def run_in_lab(
 ) -> Ended:
     """Run a command with this process's directory, environment, standard output and error.
 
-    terminal: on this process's terminal, which it reads too. time_limit_s: by default lab.time_limit_s of the spec;
-    a command on a terminal has none. Raises HostError for everything that the lab lacks, and if the time is over;
-    BuildError.
+    If the emulated host crashes, the command runs once more, from the start. terminal: on this process's terminal,
+    which it reads too, and only once. time_limit_s: by default lab.time_limit_s of the spec; a command on a terminal
+    has none. Raises HostError for everything that the lab lacks, and if the time is over; LabCrashedError; BuildError.
     """
     check_memory(spec.lab.memory_mib, psutil.virtual_memory().available >> 20)
     parts = build_components(spec, Store(workspace), progress)
@@ -73,12 +79,21 @@ def run_in_lab(
         time_limit_s=limit_s,
         terminal=(size.lines, size.columns) if size else None,
     )
+    for _ in range(0 if terminal else STARTS - 1):
+        try:
+            return _run_once(spec, workspace, parts, job, progress)
+        except LabCrashedError as error:
+            progress.say(f"lab: {error.message}\nlab: this says nothing of the command, which runs once more")
+    return _run_once(spec, workspace, parts, job, progress)
+
+
+def _run_once(spec: Spec, workspace: Workspace, parts: Components, job: Job, progress: Progress) -> Ended:
     with work_directory(workspace.run, WORK_NAME, PRIVATE_DIRECTORY_MODE) as work:
         initramfs = job.pack(parts, work)
         with Machine(spec.lab, parts, initramfs, spec.vmm.first_user, work) as machine:
             with progress.step("lab", "starting an emulated host with KVM"):
                 _await_ready(machine, spec.lab.ready_timeout_s)
-            exit_code = _converse(machine, work, None if terminal else limit_s)
+            exit_code = _converse(machine, work, None if job.terminal else job.time_limit_s)
         return Ended(exit_code, take_over(work / RESULTS_FILE, work, workspace))
 
 
@@ -134,7 +149,11 @@ def _await_exit(machine: Machine, limit_s: float | None) -> int:
         )
     word, _, number = message.partition(" ")
     if word != "exit" or not number.isdecimal():
-        raise HostError(f"the lab ended before its command\n{machine.last_words()}", "see its console and log above")
+        words = machine.last_words()
+        why = found[0] if (found := PANIC.search(words)) else "it ended before the command"
+        raise LabCrashedError(
+            f"the emulated host crashed: {why}\n{words}", "run it again: no verdict on the command follows"
+        )
     return int(number)
 
 

@@ -22,7 +22,7 @@ from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
 from hornet.spec.model import Spec
-from lab.session import QEMU_MIB, run_in_lab
+from lab.session import QEMU_MIB, LabCrashedError, run_in_lab
 
 pytestmark = [pytest.mark.guest, pytest.mark.slow]
 
@@ -122,6 +122,27 @@ def read_until(terminal: int, wanted: bytes | None) -> bytes:
 def test_time_limit_ends_the_command(small: Spec, workspace: Workspace) -> None:
     ended = run_in_lab(small, workspace, ["sleep", "1000"], Progress(), time_limit_s=1)
     assert ended.exit_code == 128 + signal.SIGTERM
+    assert not left_behind(workspace)
+
+
+CRASH = 'test -e "$1" || echo c >/proc/sysrq-trigger; sleep 1; exit 7'
+
+
+def test_command_runs_once_more_if_the_emulated_host_crashes(
+    small: Spec, workspace: Workspace, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    mark = tmp_path / "mark"
+    progress = Progress()
+    say = progress.say
+    with pytest.MonkeyPatch.context() as patch:
+        # The second start finds the file.
+        patch.setattr(progress, "say", lambda text: (mark.touch() if "once more" in text else None, say(text)))
+        ended = run_in_lab(small, workspace, ["sh", "-c", CRASH, "sh", str(mark)], progress)
+    assert ended.exit_code == 7
+    assert "crashed: Kernel panic - not syncing: sysrq triggered crash" in capfd.readouterr().err
+    mark.unlink()
+    with pytest.raises(LabCrashedError, match="sysrq triggered crash"):
+        run_in_lab(small, workspace, ["sh", "-c", CRASH, "sh", str(mark)], Progress())
     assert not left_behind(workspace)
 
 

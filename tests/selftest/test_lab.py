@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -20,13 +21,14 @@ from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.spec.model import Spec, load_spec
 from hornet_fixtures import in_lab
+from lab import session
 from lab.components import load_order
 from lab.host_view import shown_mounts
 from lab.job import Job
 from lab.machine import PORTS, qemu_arguments
 from lab.pump import Pump
 from lab.results import take_over
-from lab.session import QEMU_MIB, _await_exit, _await_ready, check_memory, this_command_there
+from lab.session import QEMU_MIB, Ended, LabCrashedError, _await_exit, _await_ready, check_memory, this_command_there
 
 MODULES_DEP = """kernel/virt/lib/irqbypass.ko:
 kernel/arch/x86/kvm/kvm.ko: kernel/virt/lib/irqbypass.ko
@@ -90,14 +92,14 @@ def test_too_little_memory_is_an_error(available_mib: int) -> None:
 class FakeMachine:
     """Its control port has one message."""
 
-    def __init__(self, message: str | None) -> None:
-        self.message = message
+    def __init__(self, message: str | None, words: str = "console:\nKernel panic - not syncing: x") -> None:
+        self.message, self.words = message, words
 
     def next_message(self, timeout_s: float) -> str | None:
         return self.message
 
     def last_words(self) -> str:
-        return "console:\nKernel panic"
+        return self.words
 
 
 @pytest.mark.parametrize(
@@ -117,12 +119,35 @@ def test_lab_that_does_not_get_ready_is_an_error(message: str | None, problem: s
 
 
 @pytest.mark.parametrize(
-    ("message", "problem"), [(None, "it hangs"), ("", "ended before its command"), ("exit -1", "ended before")]
+    ("message", "problem"),
+    [(None, "it hangs"), ("", "crashed: Kernel panic - not syncing: x"), ("exit -1", "crashed: Kernel panic")],
 )
 def test_command_without_an_exit_code_is_an_error(message: str | None, problem: str) -> None:
     machine: Any = FakeMachine(message)
-    with pytest.raises(HostError, match=problem):
+    with pytest.raises(HostError, match=problem) as caught:
         _await_exit(machine, 5)
+    assert isinstance(caught.value, LabCrashedError) is (message is not None)
+
+
+def test_crash_without_a_panic_is_one_too() -> None:
+    machine: Any = FakeMachine("", "QEMU's log:\nSegmentation fault")
+    with pytest.raises(LabCrashedError, match=r"crashed: it ended before the command\nQEMU's log:\nSegm"):
+        _await_exit(machine, 5)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "starts", "exit_code"),
+    [([Ended(1, [])], 1, 1), ([LabCrashedError("x"), Ended(1, [])], 2, 1), ([LabCrashedError("x")] * 3, 2, None)],
+)
+def test_command_runs_once_more_after_a_crash_only(
+    outcomes: list[Any], starts: int, exit_code: int | None, spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = Mock(side_effect=outcomes)
+    for name, replacement in {"_run_once": once, "build_components": Mock(), "check_memory": Mock()}.items():
+        monkeypatch.setattr(session, name, replacement)
+    with nullcontext() if exit_code is not None else pytest.raises(LabCrashedError):
+        assert session.run_in_lab(spec, Workspace(tmp_path), ["true"], Progress()).exit_code == exit_code
+    assert once.call_count == starts
 
 
 def test_exit_code_is_the_commands() -> None:
@@ -279,6 +304,17 @@ def test_lab_that_does_not_start_is_an_error_of_use(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(in_lab, "_build", Mock())
     with pytest.raises(pytest.UsageError, match="the lab needs more"):
         in_lab.pytest_cmdline_main(config)
+
+
+def test_crash_of_the_lab_is_neither_a_failure_nor_an_error_of_use(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config: Any = Mock(getoption=lambda option: {"lab": True, "spec": None, "overlay": []}.get(option))
+    monkeypatch.setattr(in_lab, "require_root", Mock())
+    monkeypatch.setattr(in_lab, "run_in_lab", Mock(side_effect=LabCrashedError("the emulated host crashed: oops")))
+    monkeypatch.setattr(in_lab, "_build", Mock())
+    assert in_lab.pytest_cmdline_main(config) == 2
+    assert capsys.readouterr().err.startswith("not judged: the emulated host crashed: oops")
 
 
 def test_command_line_there_is_this_one_without_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
