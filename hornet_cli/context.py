@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from hornet.host.emulation import set_patience
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.spec.model import Spec, load_spec
@@ -23,7 +24,9 @@ class Settings:
 
     @cached_property
     def spec(self) -> Spec:
-        return self.spec_with([])
+        found = self.spec_with([])
+        set_patience(found.lab.patience)
+        return found
 
     def spec_with(self, overlays: list[Path]) -> Spec:
         """The spec with further overlays."""

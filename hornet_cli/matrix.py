@@ -35,6 +35,7 @@ MATRIX_HELP = (
     "proves. One that can't run here is not judged. With --lab, those of KVM lanes run in the lab."
 )
 SUITE = "conformance"
+NOT_REACHED = "the matrix was interrupted before it had a run"
 MAX_REASON = 400
 
 
@@ -69,8 +70,10 @@ class CellRuns:
         options = [*(f"--{option}={value}" for option, value in chosen.items()), *lab, *kernel, *self.words]
         argv = [sys.executable, "-m", "hornet_cli", *words, "run", *options]
         code = call(argv, output=sys.stderr if self.as_json else None)
-        directory = self.mine.workspace.reports / name
-        return "" if directory.is_dir() else f"its run ended with exit code {code} and left no results: see its output"
+        return "" if self.has_run(cell) else f"its run ended with exit code {code} and left no results: see its output"
+
+    def has_run(self, cell: Cell) -> bool:
+        return (self.mine.workspace.reports / self.name_of(cell)).is_dir()
 
     def name_of(self, cell: Cell) -> str:
         return f"{self.directory.name}_{cell.name}"
@@ -143,21 +146,33 @@ class CellRuns:
 def run_matrix(runs: CellRuns, cells: Sequence[Cell]) -> None:
     """Run every cell, write the page and matrix.json, print them, and end with the exit code of all.
 
-    Exit code 0 if every cell passed, 1 if one failed, 2 if one was not judged.
+    Exit code 0 if every cell passed, 1 if one failed, 2 if one was not judged. If a signal ends it, both files have
+    what ran until then, and name the cells that did not run.
     """
+    begun = datetime.now(UTC).isoformat(timespec="seconds")
+    columns: list[Column] = []
+    try:
+        for number, cell in enumerate(cells, 1):
+            runs.mine.progress.say(f"cell {number} of {len(cells)}: {cell.name}")
+            missing = runs.run(cell)
+            if missing:
+                runs.mine.progress.say(f"{cell.name}: not judged: {missing}")
+            columns.append(runs.column(cell, missing))
+    except KeyboardInterrupt:
+        rest = cells[len(columns) :]
+        columns += [runs.column(cell, "" if runs.has_run(cell) else NOT_REACHED) for cell in rest]
+        _report(runs, cells, columns, begun)
+        raise
+    raise typer.Exit(_report(runs, cells, columns, begun))
+
+
+def _report(runs: CellRuns, cells: Sequence[Cell], columns: Sequence[Column], begun: str) -> int:
+    """Write and print the matrix; returns the exit code."""
     from hornet.results.columns import Columns
     from hornet.results.matrix import MATRIX_FILE
     from reports.columns import MATRIX_PAGE, Heading, write_columns_page
     from reports.matrix import matrix_table
 
-    begun = datetime.now(UTC).isoformat(timespec="seconds")
-    columns = []
-    for number, cell in enumerate(cells, 1):
-        runs.mine.progress.say(f"cell {number} of {len(cells)}: {cell.name}")
-        missing = runs.run(cell)
-        if missing:
-            runs.mine.progress.say(f"{cell.name}: not judged: {missing}")
-        columns.append(runs.column(cell, missing))
     all_of_them = Columns("cell", columns)
     found = _as_file(runs, cells, all_of_them, begun)
     write_file(runs.directory / MATRIX_FILE, json.dumps(found.model_dump(mode="json"), indent=1) + "\n")
@@ -170,7 +185,7 @@ def run_matrix(runs: CellRuns, cells: Sequence[Cell]) -> None:
         for cell_found in found.cells:
             say(f"{cell_found.name}: {cell_found.reason}")
         say(f"matrix {found.name} {found.headline}\n\nreport: {page}")
-    raise typer.Exit(all_of_them.answer.exit_code)
+    return all_of_them.answer.exit_code
 
 
 def _as_file(runs: CellRuns, cells: Sequence[Cell], columns: Columns, begun: str) -> MatrixFile:

@@ -10,6 +10,7 @@ import pytest
 from builders.distros import DEFAULT_DISTRO, DISTROS
 from hornet.errors import HornetError
 from hornet.formats.archives.source import parse_source
+from hornet.host.emulation import set_patience
 from hornet.installation import TESTS
 from hornet.spec.model import load_spec
 from hornet.spec.rootfs import BASELINE
@@ -49,6 +50,7 @@ def check_options(config: pytest.Config) -> None:
     """Refuse what cannot work before anything starts, as one message instead of one per test. Raises UsageError."""
     try:
         spec = load_spec(*spec_files(config))
+        set_patience(spec.lab.patience)
         for tier in filter(None, (config.getoption("tier"), config.getoption("require"))):
             spec.tier(tier)
         if lane := config.getoption("lane"):

@@ -83,7 +83,8 @@ def run_in_lab(
         try:
             return _run_once(spec, workspace, parts, job, progress)
         except LabCrashedError as error:
-            progress.say(f"lab: {error.message}\nlab: this says nothing of the command, which runs once more")
+            print(error.message, file=sys.stderr)
+            progress.say("lab: the crash says nothing of the command, which runs once more, from the start")
     return _run_once(spec, workspace, parts, job, progress)
 
 

@@ -12,10 +12,10 @@ from functools import cache
 
 # What QEMU's TCG answers; KVM answers "KVMKVMKVM".
 TCG_SIGNATURE = b"TCGTCGTCGTCG"
-# An emulated processor's guests are emulated a second time, and a machine that runs a lab is often busy.
-SLOWER = 4
 # push rbx; mov eax, 0x40000000; cpuid; mov [rdi], ebx; mov [rdi+4], ecx; mov [rdi+8], edx; pop rbx; ret
 READ_SIGNATURE = bytes.fromhex("53 b8 00000040 0fa2 891f 894f04 895708 5b c3")
+
+_patience = 1.0
 
 
 @cache
@@ -24,9 +24,15 @@ def cpu_is_emulated() -> bool:
     return hypervisor_signature() == TCG_SIGNATURE
 
 
+def set_patience(factor: float) -> None:
+    """Say how many times as long patient_s() waits, on an emulated processor: lab.patience of the spec."""
+    global _patience
+    _patience = factor
+
+
 def patient_s(timeout_s: float) -> float:
     """How long to wait for a guest on this machine, of what is enough on a real processor; in seconds."""
-    return timeout_s * SLOWER if cpu_is_emulated() else timeout_s
+    return timeout_s * _patience if cpu_is_emulated() else timeout_s
 
 
 def hypervisor_signature() -> bytes:

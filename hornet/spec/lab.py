@@ -16,6 +16,7 @@ class Lab(Table):
     """The emulated host. Times in seconds, memory in MiB.
 
     packages: Debian packages that hold its kernel, BusyBox, QEMU and virtiofsd. cpu: QEMU's CPU model, with SVM.
+    patience: on a host with an emulated processor, a factor of every time that the suite waits for a guest.
     """
 
     packages: Annotated[list[Package], Field(min_length=1)]
@@ -25,3 +26,4 @@ class Lab(Table):
     memory_mib: Annotated[int, Field(ge=1024, le=1 << 20)]
     ready_timeout_s: Seconds
     time_limit_s: Seconds
+    patience: Annotated[float, Field(ge=1, le=100)]

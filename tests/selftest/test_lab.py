@@ -15,12 +15,15 @@ from unittest.mock import Mock
 
 import pytest
 
+from builders.distros import DEFAULT_DISTRO
 from hornet.errors import BuildError, HostError
 from hornet.host import emulation
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.spec.model import Spec, load_spec
+from hornet_cli.context import Settings
 from hornet_fixtures import in_lab
+from hornet_fixtures.options import check_options
 from lab import session
 from lab.components import load_order
 from lab.host_view import shown_mounts
@@ -277,12 +280,27 @@ def test_signature_has_twelve_bytes() -> None:
     assert len(emulation.hypervisor_signature()) == 12
 
 
-@pytest.mark.parametrize(("emulated", "expected_s"), [(False, 20.0), (True, 20.0 * emulation.SLOWER)])
-def test_guests_of_an_emulated_processor_have_more_time(
-    emulated: bool, expected_s: float, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("emulated", "expected_s"), [(False, 20.0), (True, 60.0)])
+def test_guests_of_an_emulated_processor_have_as_much_more_time_as_the_spec_says(
+    emulated: bool, expected_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    overlay = tmp_path / "patient.toml"
+    overlay.write_text("[lab]\npatience = 3\n")
+    monkeypatch.setattr(emulation, "_patience", 1.0)
     monkeypatch.setattr(emulation, "cpu_is_emulated", lambda: emulated)
+    assert Settings(Workspace(tmp_path), overlays=(overlay,)).spec.lab.patience == 3
     assert emulation.patient_s(20.0) == expected_s
+
+
+def test_pytest_has_the_patience_of_its_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    overlay = tmp_path / "patient.toml"
+    overlay.write_text("[lab]\npatience = 3\n")
+    monkeypatch.setattr(emulation, "_patience", 1.0)
+    monkeypatch.setattr(emulation, "cpu_is_emulated", lambda: True)
+    given = {"spec": None, "overlay": [str(overlay)], "distro": DEFAULT_DISTRO}
+    config: Any = Mock(getoption=given.get)
+    check_options(config)
+    assert emulation.patient_s(20.0) == 60.0
 
 
 @pytest.mark.parametrize("name", ["keep_vms", "pause_on_failure"])

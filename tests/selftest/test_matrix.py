@@ -130,8 +130,9 @@ def test_waiver_of_an_unknown_requirement_still_fails(tmp_path: Path) -> None:
 
 # --- The command ------------------------------------------------------------------------------------------------------
 
-# What becomes of each tier's cell; a text: why it can't run here.
-Ended = dict[str, list[Case] | str]
+# What becomes of each tier's cell. A text: why it can't run here. An exception: a signal ends the matrix in it.
+Ended = dict[str, list[Case] | str | KeyboardInterrupt]
+INTERRUPTED = 130
 Shown = tuple[int, dict[str, Any], Path]
 
 
@@ -147,6 +148,8 @@ def run_matrix(
             options = dict(word[2:].split("=", 1) for word in argv if word.startswith("--") and "=" in word)
             cases = ended[options["tier"]]
             assert options["suite"] == "conformance"
+            if isinstance(cases, KeyboardInterrupt):
+                raise cases
             if cases:
                 synthetic.make_run(home.path("reports", options["name"]), cases=cases)
             return 2
@@ -158,14 +161,15 @@ def run_matrix(
         monkeypatch.setattr(matrix, "call", leave_a_run)
         monkeypatch.setattr(matrix.CellRuns, "_require", require)
         given = {"lanes": "qemu/tcg", "tiers": None, "lives": "restored"}
-        with pytest.raises(typer.Exit) as ending:
+        with pytest.raises((typer.Exit, KeyboardInterrupt)) as ending:
             matrix.start_matrix(
                 Settings(home), texts, given, Demands(REQUIREMENTS), None, [], distro=None, in_lab=False, as_json=True
             )
         (written,) = home.reports.glob(f"*/{MATRIX_FILE}")
         printed = json.loads(capsys.readouterr().out)
         assert printed == json.loads(written.read_text())
-        return ending.value.exit_code, printed, written.parent
+        code = ending.value.exit_code if isinstance(ending.value, typer.Exit) else INTERRUPTED
+        return code, printed, written.parent
 
     return run
 
@@ -204,6 +208,17 @@ def test_cell_that_did_not_run_is_named_with_the_reason(run_matrix: Callable[...
     page = (directory / "matrix.html").read_text()
     assert "no firecracker on PATH" in page
     assert "qemu-tcg_micro_debian_restored" in page
+
+
+def test_interrupted_matrix_says_what_ran_and_what_did_not(run_matrix: Callable[..., Shown]) -> None:
+    ended: Ended = {"micro": GREEN, "standard": KeyboardInterrupt(), "dev": GREEN}
+    code, printed, directory = run_matrix(ended, "tiers=micro,standard,dev")
+    assert code == INTERRUPTED
+    assert results(printed) == {"micro": "passed", "standard": "not judged", "dev": "not judged"}
+    assert [cell["run"] is None for cell in printed["cells"]] == [False, True, True]
+    assert printed["cells"][2]["reason"] == "not judged: the matrix was interrupted before it had a run"
+    assert printed["result"] == "not judged"
+    assert "was interrupted" in (directory / "matrix.html").read_text()
 
 
 def test_other_kernel_of_the_spec_is_an_overlay(run_matrix: Callable[..., Shown]) -> None:
