@@ -6,7 +6,7 @@ squashfs with zstd, because it is smallest: see docs/images.md. native/mount_usr
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from builders.rootfs.image import write_tar
@@ -31,7 +31,7 @@ def compress_usr(rootfs: Rootfs, toolbox: Toolbox, root: Path, work: Path, *, as
     _move_init_into_usr(root)
     identity = _identity(rootfs, root, work, as_installed=as_installed)
     (root / "usr" / ID_IN_USR.lstrip("/")).write_text(identity)
-    uncompressed = _files(root, rootfs.squashfs.uncompressed)
+    uncompressed = _read_by_boot(root, rootfs.squashfs.uncompressed)
     usr = (root / "usr").rename(work / "usr")
     for name, mode in DIRECTORIES.items():
         (root / name).mkdir()
@@ -53,9 +53,10 @@ def compress_usr(rootfs: Rootfs, toolbox: Toolbox, root: Path, work: Path, *, as
         return {f"usr{path}": size for path, size in SquashfsTree(stream, compressed.name).stored_bytes().items()}
 
 
-def _files(root: Path, patterns: Iterable[str]) -> list[str]:
-    """The regular files of /usr that the patterns match, as paths in /usr. An image need not have them all."""
-    found = sorted({path for pattern in patterns for path in matches(root, pattern)})
+def _read_by_boot(root: Path, patterns_by_program: Mapping[str, Iterable[str]]) -> list[str]:
+    """The regular files of /usr that a boot reads because of the programs that the image has, as paths in /usr."""
+    wanted = (patterns for program, patterns in patterns_by_program.items() if (root / program.lstrip("/")).exists())
+    found = sorted({path for patterns in wanted for pattern in patterns for path in matches(root, pattern)})
     regular = (path for path in found if (root / path).is_file() and not (root / path).is_symlink())
     return [path.removeprefix("usr/") for path in regular]
 

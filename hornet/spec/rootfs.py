@@ -91,11 +91,15 @@ class Alpine(Table):
 
 
 class Squashfs(Table):
-    """How /usr is compressed. block_kib: a power of two. uncompressed: files stored as they are (globs, {a,b})."""
+    """How /usr is compressed. block_kib: a power of two.
+
+    uncompressed: for each program of an image, the files that its boot reads and that are stored as they are (globs,
+    {a,b}).
+    """
 
     block_kib: Literal[16, 32, 64, 128, 256, 512, 1024]
     zstd_level: Annotated[int, Field(ge=1, le=22)]
-    uncompressed: list[ImagePath] = []
+    uncompressed: dict[ImagePath, list[ImagePath]] = {}
 
 
 # The distro that is none: the unslimmed image.

@@ -54,15 +54,22 @@ def test_a_good_image_passes_every_check(root: Path, tmp_path: Path) -> None:
 
 
 def test_files_of_the_boot_are_stored_uncompressed(root: Path, tmp_path: Path) -> None:
-    """Links and everything else are not, and both are read the same."""
+    """Links and everything else are not, and both are read the same. A library counts only with its program."""
     content = "line\n" * 100_000
+    cipher = "usr/lib/x86_64-linux-gnu/libcrypto.so.3"
     for path in ("usr/bin/busybox", "usr/bin/other"):
         write(root, path, content, 0o755)
+    write(root, cipher, content.replace("i", "o"), 0o755)  # equal files are stored once
     (root / "usr/bin/bash").symlink_to("other")
     (tmp_path / "work").mkdir()
+    with_sshd = Path(shutil.copytree(root, tmp_path / "with sshd", symlinks=True))
+    write(with_sshd, "usr/sbin/sshd", "sshd", 0o755)
+    (tmp_path / "work-with-sshd").mkdir()
+    assert compress(with_sshd, tmp_path / "work-with-sshd")[cipher] == len(content)
     stored = compress(root, tmp_path / "work")
     assert stored["usr/bin/busybox"] == len(content)
     assert stored["usr/bin/other"] < len(content) / 10
+    assert stored[cipher] < len(content) / 10
     with (root / USR_FILE.lstrip("/")).open("rb") as stream:
         tree = SquashfsTree(stream, USR_FILE)
         assert [tree.read(f"/bin/{name}", 0, len(content)).decode() for name in ("busybox", "other")] == [content] * 2
