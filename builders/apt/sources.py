@@ -16,19 +16,24 @@ ONE_LINE = re.compile(r"^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s+(.*)$", re.MULT
 FIELD = re.compile(r"^([\w-]+):((?:.*)(?:\n[ \t].*)*)", re.MULTILINE)
 # A suite's updates are separate suites with a suffix. The security updates are also on a separate mirror.
 POCKETS = {"": "/debian", "-updates": "/debian", "-security": "/debian-security"}
+# A suite of newer packages beside those of its release, which has what they depend on.
+BACKPORTS = "-backports"
 
 
 def apt_sources(debian: Debian) -> list[str]:
     """The lines of sources.list for the spec's suite and those of its updates that this host's apt has a mirror for.
 
-    If the spec names a mirror, it is the only one. If apt has no mirror of Debian, the list is empty: mmdebstrap then
-    uses its own default, which includes the updates.
+    Backports come with their release. If the spec names a mirror, it is the only one. If apt has no mirror of Debian,
+    the list is empty: mmdebstrap then uses its own default, which includes the updates.
     """
     mirrors = {"": debian.mirror} if debian.mirror else configured_mirrors()
     if "" not in mirrors:
         return []
-    components = " ".join(debian.components)
-    return [f"deb [signed-by={KEYRING}] {uri} {debian.suite}{pocket} {components}" for pocket, uri in mirrors.items()]
+    release, components = debian.suite.removesuffix(BACKPORTS), " ".join(debian.components)
+    places = [(uri, f"{release}{pocket}") for pocket, uri in mirrors.items()]
+    if release != debian.suite:
+        places.append((mirrors[""], debian.suite))
+    return [f"deb [signed-by={KEYRING}] {uri} {suite} {components}" for uri, suite in places]
 
 
 def suites(debian: Debian) -> list[str]:

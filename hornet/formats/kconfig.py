@@ -274,9 +274,10 @@ class _Judge:
             return "a module: it must be built in, because guests load no modules"
         if found not in ("n", "absent"):
             return "not a boolean, expected y"
-        unmet = [f"{need} is {value}" for need in self._known(symbol).needs if (value := self._value(need)) != "y"]
+        needs = [need for need in self._known(symbol).needs if self._may_exist(need)]
+        unmet = [f"{need} is {value}" for need in needs if (value := self._value(need)) != "y"]
         if unmet:
-            return f"it needs {', '.join(self._known(symbol).needs)}: {', '.join(unmet)}"
+            return f"it needs {', '.join(needs)}: {', '.join(unmet)}"
         return "disabled" if found == "n" else self._why_absent(symbol)
 
     def _why_absent(self, symbol: str) -> str:
@@ -314,6 +315,13 @@ class _Judge:
             decides = f"{gone}: the boot argument {known.boot_argument} decides, and it is {value}"
             return value not in ("0", "n", "N", "off"), decides
         return True, f"not judged: {gone}, this is {self.version}"
+
+    def _may_exist(self, symbol: str) -> bool:
+        """Whether this kernel version can have a symbol. Of an unknown version, one that came late is not expected."""
+        known = self._known(symbol)
+        if self.version is None:
+            return known.since is None
+        return self._outside_its_versions(symbol) is None
 
     def _known(self, symbol: str) -> KernelSymbol:
         return self.symbols.get(symbol) or KernelSymbol()

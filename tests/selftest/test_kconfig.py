@@ -195,6 +195,10 @@ def test_reasons_name_what_is_in_the_way() -> None:
     assert needs["NF_CONNTRACK"].startswith("a module")
     absent = bad_flags({k: v for k, v in {**GOOD, "NF_CONNTRACK": "m"}.items() if k != "IP_NF_NAT"})
     assert "NF_CONNTRACK is m" in absent["IP_NF_NAT"]
+    without_nat = {k: v for k, v in GOOD.items() if k not in ("IP_NF_NAT", "NETFILTER_XTABLES_LEGACY")}
+    assert "NETFILTER_XTABLES_LEGACY is absent" in bad_flags(without_nat, "6.17")["IP_NF_NAT"]
+    for older in ("6.16", "6.1", None):
+        assert "LEGACY" not in bad_flags(without_nat, older)["IP_NF_NAT"], "older kernels have no such symbol"
     assert "EXPERT=y, which is absent" in bad_flags({**GOOD, "INPUT": "y"})["INPUT"]
     assert "EXPERT=y selects it" in bad_flags({**GOOD, "DEBUG_KERNEL": "y", "EXPERT": "y"})["DEBUG_KERNEL"]
 

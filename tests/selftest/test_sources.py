@@ -68,6 +68,14 @@ def test_updates_come_from_where_the_hosts_apt_has_them(name: str, text: str, ap
     assert suites(TRIXIE) == ["trixie", "trixie-updates", "trixie-security"]
 
 
+def test_backports_come_with_their_release(apt: Path) -> None:
+    """Their packages depend on those of the release, and `trixie-backports-security` does not exist."""
+    (apt / "x.list").write_text(ONE_LINE)
+    backports = TRIXIE.model_copy(update={"suite": "trixie-backports"})
+    assert suites(backports) == [*suites(TRIXIE), "trixie-backports"]
+    assert apt_sources(backports)[-1].split()[2] == MAIN
+
+
 def test_sources_ignored_by_apt_are_ignored(apt: Path) -> None:
     (apt / "x.list.disabled").write_text(ONE_LINE)
     (apt / "x.sources").write_text(
