@@ -27,6 +27,8 @@ Feature = Literal[
     "load_huge_pages",
 ]
 Releases = Annotated[list[Version], Field(min_length=1)]
+# Of a file; "": none.
+AbsolutePath = Annotated[str, Field(pattern=r"^(/.+)?$", max_length=4000)]
 
 
 class FirecrackerHazard(Table):
@@ -72,7 +74,8 @@ class FirecrackerOptions(Table):
     """What a VM of the lane has beside the machine of the spec. Each needs a release that can do it.
 
     balloon_statistics_s: the interval of the balloon's statistics in seconds; 0: none. memory_hotplug_mib: how much
-    memory can be plugged in later. shared_file: the absolute path of a file that is /dev/pmem0; "": none.
+    memory can be plugged in later. cpu_config: a CPU template of one's own, as Firecracker's docs/cpu_templates has it.
+    shared_file: a file that is /dev/pmem0.
     """
 
     track_dirty_pages: bool
@@ -83,6 +86,7 @@ class FirecrackerOptions(Table):
     override_vsock: bool
     clock_realtime: bool
     cpu_template: Literal["None", "T2", "T2S", "T2CL", "T2A", "C3"]
+    cpu_config: AbsolutePath
     deflate_on_oom: bool
     balloon_statistics_s: Annotated[int, Field(ge=0, le=DAY_S)]
     free_page_reporting: bool
@@ -92,7 +96,7 @@ class FirecrackerOptions(Table):
     jailer_cgroups: list[Annotated[str, Field(pattern=r"^[a-z_0-9.]+=\S+$", max_length=200)]]
     vsock: bool
     serial: Literal["console", "file", "off"]
-    shared_file: Annotated[str, Field(pattern=r"^(/.+)?$", max_length=4000)]
+    shared_file: AbsolutePath
     mmds: bool
 
     @model_validator(mode="after")

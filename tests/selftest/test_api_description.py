@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.api_description import ApiDescription
+from tests.support.api_description import ApiDescription, Coverage
 
 DESCRIPTION = """
 swagger: "2.0"
@@ -61,5 +61,12 @@ def test_request_that_differs_is_rejected(change: dict[str, Any], problem: str, 
     assert problem in found
 
 
-def test_coverage_counts_changing_operations(description: ApiDescription) -> None:
-    assert description.coverage([GOOD, GOOD]) == (1, 2)
+def test_coverage_counts_what_changes_something(description: ApiDescription) -> None:
+    found = description.coverage([GOOD, GOOD, {"method": "GET", "path": "/version", "body": None}])
+    assert found == Coverage(paths=(1, 2), operations=(1, 2), fields=(3, 5))
+    assert str(found) == "1 of 2 paths, 1 of 2 operations, 3 of 5 fields"
+
+
+def test_field_that_is_not_described_does_not_count(description: ApiDescription) -> None:
+    unknown = {**GOOD, "body": {"drive_id": "x", "read_only": True}}
+    assert description.coverage([unknown]).fields == (1, 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -117,6 +118,29 @@ def test_option_that_a_release_lacks_is_an_error(
         VMError, match=rf"Firecracker 1\.9\.1 has no {feature}, which .*{name} needs: expected .*{first}"
     ):
         ask(config, release(spec, "1.9.1", **{name: value}))
+
+
+TEMPLATE = {"cpuid_modifiers": [{"leaf": "0x7", "subleaf": "0x0", "flags": 1, "modifiers": []}]}
+
+
+def test_cpu_template_of_ones_own_is_sent_as_it_is(config: MachineConfig, spec: Spec, tmp_path: Path) -> None:
+    path = tmp_path / "template.json"
+    path.write_text(json.dumps(TEMPLATE))
+    requests = boot_requests(config, release(spec, "1.10.0", cpu_config=str(path)), kernel="k", boot_args="")
+    assert [request.body for request in requests if request.path == "/cpu-config"] == [TEMPLATE]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"), [("{", "not valid JSON"), ("[]", "no JSON object"), (None, "no such file")]
+)
+def test_wrong_cpu_template_is_rejected(
+    text: str | None, problem: str, config: MachineConfig, spec: Spec, tmp_path: Path
+) -> None:
+    path = tmp_path / "template.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(VMError, match=rf"firecracker.options.cpu_config: .*template.json.*{problem}"):
+        booted(config, release(spec, "1.10.0", cpu_config=str(path)))
 
 
 @pytest.mark.parametrize(("version", "field"), [("1.12.1", "enable_diff_snapshots"), ("1.13.0", "track_dirty_pages")])

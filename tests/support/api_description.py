@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,19 @@ from jsonschema import Draft4Validator
 from ruamel.yaml import YAML
 
 CHANGING = ("put", "patch")
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many are used, and how many there are: paths, their operations, and fields of the operations' bodies."""
+
+    paths: tuple[int, int]
+    operations: tuple[int, int]
+    fields: tuple[int, int]
+
+    def __str__(self) -> str:
+        parts = {"paths": self.paths, "operations": self.operations, "fields": self.fields}
+        return ", ".join(f"{used} of {described} {name}" for name, (used, described) in parts.items())
 
 
 class ApiDescription:
@@ -35,19 +49,51 @@ class ApiDescription:
         operation = self._paths[template].get(method.lower())
         if operation is None:
             return [f"{method} {path}: no such method in version {self.version}"]
-        bodies = [each["schema"] for each in operation.get("parameters", ()) if each["in"] == "body"]
-        if not bodies:
+        body = self._body(template, method.lower())
+        if not body:
             return [f"{method} {path}: takes no body, found {request['body']}"] if request["body"] else []
-        schema = {**bodies[0], "definitions": self._definitions}
+        schema = {**body, "definitions": self._definitions}
         errors = Draft4Validator(schema).iter_errors(request["body"])
         return [f"{method} {path}: {'.'.join(map(str, error.path)) or 'body'}: {error.message}" for error in errors]
 
-    def coverage(self, requests: Iterable[Mapping[str, Any]]) -> tuple[int, int]:
-        """How many of the operations that change something the requests use, and how many there are."""
+    def coverage(self, requests: Iterable[Mapping[str, Any]]) -> Coverage:
+        """How much of what the description has the requests use. Only operations that change something count."""
+        sent = list(requests)
         operations = {(template, method) for template, item in self._paths.items() for method in item}
         changing = {(template, method) for template, method in operations if method in CHANGING}
-        used = {(self._template(request["path"]), request["method"].lower()) for request in requests}
-        return len(used & changing), len(changing)
+        used = {(self._template(request["path"]), request["method"].lower()) for request in sent}
+        described = {
+            (template, method, field)
+            for template, method in changing
+            for field in self._fields(self._body(template, method), frozenset())
+        }
+        fields = {
+            (self._template(request["path"]), request["method"].lower(), field)
+            for request in sent
+            for field in _names(request["body"])
+        }
+        paths = {template for template, _ in changing}
+        return Coverage(
+            paths=(len({template for template, _ in used} & paths), len(paths)),
+            operations=(len(used & changing), len(changing)),
+            fields=(len(fields & described), len(described)),
+        )
+
+    def _body(self, template: str, method: str) -> Mapping[str, Any]:
+        parameters = self._paths[template][method].get("parameters", ())
+        return next((each["schema"] for each in parameters if each["in"] == "body"), {})
+
+    def _fields(self, schema: Mapping[str, Any], within: frozenset[str]) -> Iterator[str]:
+        """The names of all fields of a body, as in `limiter.size`. within: the definitions around it, maybe its own."""
+        if "$ref" in schema:
+            name = schema["$ref"].rsplit("/", 1)[-1]
+            if name not in within:
+                yield from self._fields(self._definitions[name], within | {name})
+        elif "items" in schema:
+            yield from self._fields(schema["items"], within)
+        for field, inner in schema.get("properties", {}).items():
+            yield field
+            yield from (f"{field}.{each}" for each in self._fields(inner, within))
 
     def _template(self, path: str) -> str | None:
         for template in self._paths:
@@ -55,6 +101,17 @@ class ApiDescription:
             if re.fullmatch(pattern, path):
                 return template
         return None
+
+
+def _names(body: Any) -> Iterator[str]:
+    """The names of all fields that a body has, like ApiDescription._fields()."""
+    if isinstance(body, list):
+        for each in body:
+            yield from _names(each)
+    elif isinstance(body, Mapping):
+        for field, inner in body.items():
+            yield field
+            yield from (f"{field}.{each}" for each in _names(inner))
 
 
 def _closed(schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,11 @@ from hornet.spec.lane import Lane
 from hornet.vmm.driver import Driver, MachineConfig
 from hornet.vmm.firecracker import program as installed
 from hornet.vmm.firecracker.machine import KERNEL, METRICS_FILE, STATE, FirecrackerVM
-from hornet.vmm.firecracker.requests import Release, boot_requests
+from hornet.vmm.firecracker.requests import Release, Request, boot_requests
 from hornet.vmm.firecracker.work import share_memory
 from hornet.vmm.process import open_given, prepare_jail
+
+METRICS_REQUEST = Request("PUT", "/metrics", {"metrics_path": METRICS_FILE})
 
 
 class FirecrackerDriver:
@@ -42,11 +44,10 @@ class FirecrackerDriver:
         prepare_jail("cells")
 
     def lane_settings(self, lane: Lane, firecracker: Firecracker) -> dict[str, str]:
-        """The lane's options: devices, and how memory is backed. A shared file counts by its content."""
+        """The lane's options: devices, and how memory is backed. Files count by their content."""
         settings = {name: str(value) for name, value in firecracker.options.model_dump().items()}
-        if shared := firecracker.options.shared_file:
-            settings["shared_file"] = file_sha256(Path(shared))
-        return settings
+        files = {name: Path(settings[name]) for name in ("shared_file", "cpu_config") if settings[name]}
+        return settings | {name: file_sha256(path) for name, path in files.items()}
 
     def boot(self, lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> FirecrackerVM:
         release = supported(config.firecracker)
@@ -70,7 +71,7 @@ class FirecrackerDriver:
             vm = FirecrackerVM(lane, config, release, copied={STATE: stream}, memory=memory)
             try:
                 with timed(config.phases_ms, "metrics_ms"):
-                    vm.call("PUT", "/metrics", {"metrics_path": METRICS_FILE})
+                    vm.send(METRICS_REQUEST)
                 with timed(config.phases_ms, "load_ms"):
                     vm.load(ram)
             except HornetError as error:

@@ -228,8 +228,12 @@ class FirecrackerVM:
         """What the guest reads at the metadata service; needs the option mmds. Raises VMError."""
         self.call("PUT", "/mmds", content)
 
-    def reported_load_ms(self) -> float:
+    def flush_metrics(self) -> None:
+        """Make Firecracker write its metrics. Raises VMError."""
         self.call("PUT", "/actions", {"action_type": "FlushMetrics"})
+
+    def reported_load_ms(self) -> float:
+        self.flush_metrics()
         # One line of JSON for each flush.
         lines = read_bytes(self.config.directory / METRICS_FILE, MAX_METRICS_BYTES, follow_links=False).splitlines()
         try:

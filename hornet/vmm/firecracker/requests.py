@@ -6,9 +6,11 @@ Each function knows from the release what it may ask. Raises VMError for an opti
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from hornet.errors import VMError
+from hornet.foreign_file import ForeignFileError, read_json
 from hornet.spec.firecracker import Feature, Firecracker, FirecrackerOptions
 from hornet.vmm.driver import MachineConfig
 
@@ -23,6 +25,8 @@ CONSOLE_ARGUMENT = "console=ttyS0"
 NO_SERIAL_ARGUMENT = "8250.nr_uarts=0"
 GUEST_CID = 3
 MMDS_ADDRESS = "169.254.169.254"
+# Firecracker's own templates have some KiB.
+MAX_CPU_CONFIG_BYTES = 1 << 20
 
 Body = dict[str, Any]
 
@@ -78,6 +82,8 @@ def boot_requests(config: MachineConfig, release: Release, *, kernel: str, boot_
         ("/balloon", _balloon(release)),
         ("/entropy", {}),
     ]
+    if options.cpu_config:
+        bodies.append(("/cpu-config", _cpu_config(Path(options.cpu_config))))
     if config.card:
         card = {"iface_id": CARD, "host_dev_name": config.card.tap, "guest_mac": config.card.mac}
         bodies.append((f"/network-interfaces/{CARD}", card))
@@ -97,6 +103,18 @@ def boot_requests(config: MachineConfig, release: Release, *, kernel: str, boot_
         release.require("memory_hotplug", "memory_hotplug_mib")
         bodies.append(("/hotplug/memory", {"total_size_mib": options.memory_hotplug_mib}))
     return [Request("PUT", path, body) for path, body in [*bodies, ("/actions", {"action_type": "InstanceStart"})]]
+
+
+def _cpu_config(path: Path) -> Body:
+    """A CPU template of the user's own. Raises VMError if it is no JSON object."""
+    try:
+        found = read_json(path, MAX_CPU_CONFIG_BYTES)
+        problem = "" if isinstance(found, dict) else f"{path}: no JSON object"
+    except ForeignFileError as error:
+        problem = error.message
+    if problem:
+        raise VMError(f"firecracker.options.cpu_config: {problem}", "name a CPU template of Firecracker")
+    return dict(found)
 
 
 def _boot_args(boot_args: str, options: FirecrackerOptions) -> str:
