@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import pytest
@@ -17,12 +18,14 @@ from hornet_fixtures.options import spec_files
 from hornet_fixtures.tiers import built_tier
 from lab.session import LabCrashedError, run_in_lab, this_command_there
 
+# The exit code after a crash of the emulated host: none of pytest's own, each of which means something else.
+CRASHED = os.EX_TEMPFAIL
 OF_THIS_MACHINE = ("keep_vms", "pause_on_failure")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """With --lab, run the session there and return its exit code; 2 if the emulated host crashed.
+    """With --lab, run the session there and return its exit code, or CRASHED.
 
     Raises UsageError if the lab does not work.
     """
@@ -39,7 +42,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         ended = run_in_lab(spec, workspace, this_command_there("--lab"), progress)
     except LabCrashedError as error:
         print(f"not judged: {error}", file=sys.stderr)
-        return pytest.ExitCode.INTERRUPTED
+        return CRASHED
     except HornetError as error:
         raise pytest.UsageError(str(error)) from error
     for path in ended.runs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -331,8 +332,28 @@ def test_crash_of_the_lab_is_neither_a_failure_nor_an_error_of_use(
     monkeypatch.setattr(in_lab, "require_root", Mock())
     monkeypatch.setattr(in_lab, "run_in_lab", Mock(side_effect=LabCrashedError("the emulated host crashed: oops")))
     monkeypatch.setattr(in_lab, "_build", Mock())
-    assert in_lab.pytest_cmdline_main(config) == 2
+    assert in_lab.pytest_cmdline_main(config) == in_lab.CRASHED
     assert capsys.readouterr().err.startswith("not judged: the emulated host crashed: oops")
+
+
+@pytest.mark.parametrize(
+    ("code", "step", "said"),
+    [
+        (0, 0, "qemu/kvm: proved in the lab"),
+        (in_lab.CRASHED, 0, "qemu/kvm: NOT PROVED: the lab's emulated host crashed"),
+        (128 + signal.SIGTERM, 0, "qemu/kvm: NOT PROVED: the lab's time was over"),
+        *((code, code, "") for code in (1, 2, 3, 4, 5)),
+    ],
+)
+def test_step_of_ci_fails_by_tests_and_says_what_is_not_proved(code: int, step: int, said: str, tmp_path: Path) -> None:
+    fake = tmp_path / "pytest"
+    fake.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/arguments\nexit {code}\n')
+    fake.chmod(0o755)
+    words = ["sh", str(Path(session.__file__).with_name("prove.sh")), "qemu/kvm", "-q", "tests/x.py"]
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (step, said)
+    assert (tmp_path / "arguments").read_text() == "--lab --lane=qemu/kvm -q tests/x.py\n"
 
 
 def test_command_line_there_is_this_one_without_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
