@@ -6,10 +6,11 @@ import os
 import sys
 import termios
 import threading
+import time
 import tty
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -36,8 +37,6 @@ GRACE_S = 90.0
 OFF_TIMEOUT_S = 60.0
 # Beside the emulated host's memory: QEMU's own, with translated code.
 QEMU_MIB = 1536
-# An emulated host that crashed is started once more: what the command wrote went with it.
-STARTS = 2
 
 
 class LabCrashedError(HostError):
@@ -63,9 +62,10 @@ def run_in_lab(
 ) -> Ended:
     """Run a command with this process's directory, environment, standard output and error.
 
-    If the emulated host crashes, the command runs once more, from the start. terminal: on this process's terminal,
-    which it reads too, and only once. time_limit_s: by default lab.time_limit_s of the spec; a command on a terminal
-    has none. Raises HostError for everything that the lab lacks, and if the time is over; LabCrashedError; BuildError.
+    If the emulated host crashes, the command runs once more, from the start, because what it wrote is gone: in the
+    time that is left. terminal: on this process's terminal, which it reads too, and only once. time_limit_s: by default
+    lab.time_limit_s of the spec; a command on a terminal has none. Raises HostError for everything that the lab lacks,
+    and if the time is over; LabCrashedError; BuildError.
     """
     check_memory(spec.lab.memory_mib, psutil.virtual_memory().available >> 20)
     parts = build_components(spec, Store(workspace), progress)
@@ -79,13 +79,16 @@ def run_in_lab(
         time_limit_s=limit_s,
         terminal=(size.lines, size.columns) if size else None,
     )
-    for _ in range(0 if terminal else STARTS - 1):
-        try:
-            return _run_once(spec, workspace, parts, job, progress)
-        except LabCrashedError as error:
-            print(error.message, file=sys.stderr)
-            progress.say("lab: the crash says nothing of the command, which runs once more, from the start")
-    return _run_once(spec, workspace, parts, job, progress)
+    began_s = time.monotonic()
+    try:
+        return _run_once(spec, workspace, parts, job, progress)
+    except LabCrashedError as error:
+        left_s = limit_s - (time.monotonic() - began_s)
+        if terminal or left_s < 1:
+            raise
+        print(error.message, file=sys.stderr)
+        progress.say(f"lab: that says nothing of the command: it runs once more, for at most {left_s:.0f} s")
+    return _run_once(spec, workspace, parts, replace(job, time_limit_s=left_s), progress)
 
 
 def _run_once(spec: Spec, workspace: Workspace, parts: Components, job: Job, progress: Progress) -> Ended:

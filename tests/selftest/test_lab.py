@@ -154,6 +154,25 @@ def test_command_runs_once_more_after_a_crash_only(
     assert once.call_count == starts
 
 
+def test_a_second_start_has_the_time_that_is_left(spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits_s: list[float] = []
+
+    def crash(spec: Spec, workspace: Workspace, parts: object, job: Job, progress: Progress) -> Ended:
+        limits_s.append(job.time_limit_s)
+        now_s[0] += 7
+        raise LabCrashedError("x")
+
+    now_s = [100.0]
+    replacements = {"_run_once": crash, "build_components": Mock(), "check_memory": Mock()}
+    for name, replacement in replacements.items():
+        monkeypatch.setattr(session, name, replacement)
+    monkeypatch.setattr(session, "time", Mock(monotonic=lambda: now_s[0]))
+    for limit_s in (10, 7):
+        with pytest.raises(LabCrashedError):
+            session.run_in_lab(spec, Workspace(tmp_path), ["true"], Progress(), time_limit_s=limit_s)
+    assert limits_s == [10, 3, 7]
+
+
 def test_exit_code_is_the_commands() -> None:
     machine: Any = FakeMachine("exit 3")
     assert _await_exit(machine, 5) == 3
