@@ -15,12 +15,14 @@ from hornet.host.progress import Progress
 from hornet.snapshot import Bundle, open_bundle
 from hornet.snapshot.bundle import BILL_FILE, MAX_BILL_BYTES
 from hornet.snapshot.manifest import FORMAT
+from hornet.spec.model import Spec
 from hornet.vm import snapshotting
 from hornet.vm.fleet import VM, Fleet
 from hornet.vm.snapshotting import origin_of, take_snapshot
 from hornet.vmm.registry import driver_of, driver_sources, vmm_version
 
 BOOT_ATTEMPTS = 3
+WARM_UP_TIMEOUT_S = 120
 
 
 def build_snapshot(
@@ -36,6 +38,7 @@ def build_snapshot(
         "kernel": file_sha256(kernel),
         "image": file_sha256(image),
         "machine": spec.machine.model_dump(),
+        "warm_up": spec.snapshot.warm_up,
         "lane": str(fleet.lane),
         "lane_settings": driver_of(fleet.lane).lane_settings(fleet.lane, spec.firecracker),
         "driver": {path.name: file_sha256(path) for path in driver_sources(fleet.lane)},
@@ -60,6 +63,7 @@ def _build(
     spec, key = fleet.spec, fleet.key.public_blob
     with progress.step("snapshot", f"booting {image.parent.name}/{image.name} in {fleet.lane}"):
         vm = _boot(fleet, progress, kernel, image, ready_signal)
+        _warm_up(vm, spec)
     with progress.step("snapshot", f"taking {version}"):
         origin = origin_of(vm, spec, kernel_sha256=file_sha256(kernel), tier=tier, ssh_public_blob=key)
         text = _bill(version, image, kernel)
@@ -68,6 +72,12 @@ def _build(
     for hazard in driver_of(fleet.lane).hazards(spec.firecracker, origin.kernel_release or ""):
         progress.say(f"snapshot: hazard of {hazard}")
     return bundle
+
+
+def _warm_up(vm: VM, spec: Spec) -> None:
+    """Run the spec's commands. One that fails is no fault of the snapshot: conformance judges the tools."""
+    for script in spec.snapshot.warm_up:
+        vm.guest.run(script, WARM_UP_TIMEOUT_S)
 
 
 def _bill(version: str, image: Path, kernel: Path) -> str | None:

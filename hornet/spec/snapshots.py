@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hornet.spec.types import DAY_S, MAX_ROUNDS, FileName, ImagePath, Positive, Seconds, Table
+from hornet.spec.types import DAY_S, MAX_ROUNDS, FileName, ImagePath, Positive, Script, Seconds, Table
 
 # The other files in a snapshot's directory (hornet/snapshot/): the manifest, and the seal with the stat of each file.
 OWN_FILES = ("manifest.json", "seal.json")
@@ -22,7 +22,8 @@ class SnapshotFiles(Table):
 
     ready_by: a restored guest is ready with the first of these. production_link: the name of the link to the version
     in use. serial_quiet_s: for how long the serial line must be silent before a snapshot. thaw_after_s: after this
-    time, a guest that froze its file systems for a snapshot thaws them itself, even without a command.
+    time, a guest that froze its file systems for a snapshot thaws them itself, even without a command. warm_up:
+    commands that run before the snapshot of a booted image, so that each clone's page cache has their files.
     """
 
     rootfs_file: FileName
@@ -36,6 +37,7 @@ class SnapshotFiles(Table):
     serial_quiet_s: Seconds
     refresh_timeout_s: Seconds
     thaw_after_s: Annotated[int, Field(ge=1, le=DAY_S)]
+    warm_up: list[Script] = []
 
     @model_validator(mode="after")
     def _names_differ(self) -> SnapshotFiles:

@@ -13,7 +13,7 @@ from builders import snapshots
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.spec.lane import Lane
-from hornet.spec.model import load_spec
+from hornet.spec.model import Spec, load_spec
 from hornet.vm.fleet import Fleet
 from hornet.vmm.registry import LANES, driver_sources
 
@@ -21,7 +21,7 @@ SPEC = load_spec()
 
 
 @pytest.fixture
-def version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Lane], str]:
+def version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """The name of the snapshot that is built in a lane."""
     built: list[str] = []
 
@@ -33,9 +33,9 @@ def version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Lane],
     for name in ("kernel", "image"):
         (tmp_path / name).write_text(name)
 
-    def name_of(lane: Lane) -> str:
+    def name_of(lane: Lane, spec: Spec = SPEC) -> str:
         fleet = Mock(workspace=Workspace(tmp_path), lane=lane)
-        fleet.spec, fleet.key.public_blob = SPEC, "AAAA"
+        fleet.spec, fleet.key.public_blob = spec, "AAAA"
         snapshots.build_snapshot(
             fleet, Progress(io.StringIO()), kernel=tmp_path / "kernel", image=tmp_path / "image", tier="standard"
         )
@@ -46,7 +46,7 @@ def version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Lane],
 
 @pytest.mark.parametrize("lane", LANES, ids=str)
 def test_another_argument_of_the_vmm_makes_another_snapshot(
-    lane: Lane, version: Callable[[Lane], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lane: Lane, version: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = version(lane)
     copies = [tmp_path / path.name for path in driver_sources(lane)]
@@ -58,3 +58,34 @@ def test_another_argument_of_the_vmm_makes_another_snapshot(
     assert balloon, "the devices of the VM are among the sources"
     balloon[0].write_text(balloon[0].read_text().replace("balloon", "other-device"))
     assert version(lane) != before
+
+
+def warmed(*commands: str) -> Spec:
+    return SPEC.model_copy(update={"snapshot": SPEC.snapshot.model_copy(update={"warm_up": list(commands)})})
+
+
+def test_other_commands_of_the_warm_up_make_another_snapshot(version: Callable[..., str]) -> None:
+    assert version(LANES[0], warmed("node -e 1")) != version(LANES[0], warmed("node -e 2"))
+
+
+def test_a_vm_is_warm_when_its_snapshot_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tool that the image lacks is no fault of the snapshot."""
+    done: list[str] = []
+
+    def run(script: str, timeout_s: float) -> Mock:
+        done.append(script)
+        return Mock(stdout="", exit_code=127)
+
+    monkeypatch.setattr(snapshots, "vmm_version", lambda lane: "1.0")
+    monkeypatch.setattr(snapshots, "origin_of", lambda *_, **__: Mock(kernel_release="6.1"))
+    monkeypatch.setattr(snapshots, "take_snapshot", lambda *_, **__: done.append("taken"))
+    for name in ("kernel", "image"):
+        (tmp_path / name).write_text(name)
+    fleet = Mock(workspace=Workspace(tmp_path), lane=LANES[0])
+    fleet.spec = warmed("node -e 1", "git --version")
+    fleet.key.public_blob = "AAAA"
+    fleet.boot.return_value.guest.run = run
+    snapshots.build_snapshot(
+        fleet, Progress(io.StringIO()), kernel=tmp_path / "kernel", image=tmp_path / "image", tier="standard"
+    )
+    assert done == ["dmesg", "node -e 1", "git --version", "taken"]
