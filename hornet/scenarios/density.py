@@ -5,6 +5,7 @@ The host's MemAvailable decides: it also shrinks by what no process has, such as
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -56,12 +57,12 @@ def fill(
 ) -> Filling:
     """Start clones in batches until they take `budget_mb`, until there are `most`, or until the host has no more.
 
-    start: starts so many more clones. taken_mb: what the host's memory has lost. Raises HornetError if not even the
-    first batch starts.
+    start: starts so many more clones. taken_mb: what the host's memory has lost. The last batches are smaller: a batch
+    that goes beyond the budget says only that fewer clones fit. Raises HornetError if not even the first batch starts.
     """
     points = [Point(0, 0.0)]
     while (running := points[-1].clones) < most:
-        count = min(at_once, most - running)
+        count = min(at_once, most - running, _room(points[-1], budget_mb))
         try:
             start(count)
         except HornetError as error:
@@ -72,3 +73,10 @@ def fill(
         if points[-1].taken_mb >= budget_mb:
             return Filling(points, budget_mb, Ended.MEMORY, f"{budget_mb:.0f} MB are used")
     return Filling(points, budget_mb, Ended.CLONES, f"{most} clones were asked for")
+
+
+def _room(point: Point, budget_mb: float) -> int:
+    """How many more clones fit, if each takes what the mean clone has taken; at least one, which shows that none does."""
+    if point.taken_mb <= 0:
+        return sys.maxsize
+    return max(1, int((budget_mb - point.taken_mb) * point.clones / point.taken_mb))

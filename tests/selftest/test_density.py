@@ -41,6 +41,12 @@ def test_clones_are_started_until_the_memory_is_used() -> None:
     assert host.running == 10
 
 
+def test_batches_end_at_the_clone_that_no_longer_fits() -> None:
+    filling = Host().fill(SHARED_MB + 40 * EACH_MB, at_once=16)
+    assert (filling.ended, filling.fitting) == (Ended.MEMORY, 40)
+    assert filling.clones <= 41
+
+
 def test_no_more_clones_than_asked_for_are_started() -> None:
     host = Host()
     assert host.fill(1e6, most=5, at_once=2).ended is Ended.CLONES
