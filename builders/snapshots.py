@@ -16,6 +16,7 @@ from hornet.snapshot import Bundle, open_bundle
 from hornet.snapshot.bundle import BILL_FILE, MAX_BILL_BYTES
 from hornet.snapshot.manifest import FORMAT
 from hornet.spec.model import Spec
+from hornet.spec.tiers import Root
 from hornet.vm import snapshotting
 from hornet.vm.fleet import VM, Fleet
 from hornet.vm.snapshotting import origin_of, take_snapshot
@@ -39,6 +40,7 @@ def build_snapshot(
         "image": file_sha256(image),
         "machine": spec.machine.model_dump(),
         "warm_up": spec.snapshot.warm_up,
+        "root": spec.root_of(tier),
         "lane": str(fleet.lane),
         "lane_settings": driver_of(fleet.lane).lane_settings(fleet.lane, spec.firecracker),
         "driver": {path.name: file_sha256(path) for path in driver_sources(fleet.lane)},
@@ -62,7 +64,7 @@ def _build(
 ) -> Bundle:
     spec, key = fleet.spec, fleet.key.public_blob
     with progress.step("snapshot", f"booting {image.parent.name}/{image.name} in {fleet.lane}"):
-        vm = _boot(fleet, progress, kernel, image, ready_signal)
+        vm = _boot(fleet, progress, kernel, image, spec.root_of(tier), ready_signal)
         _warm_up(vm, spec)
     with progress.step("snapshot", f"taking {version}"):
         origin = origin_of(vm, spec, kernel_sha256=file_sha256(kernel), tier=tier, ssh_public_blob=key)
@@ -92,10 +94,10 @@ def _bills(image: Path, kernel: Path) -> list[Path]:
     return found if all(path.is_file() for path in found) else []
 
 
-def _boot(fleet: Fleet, progress: Progress, kernel: Path, image: Path, ready_signal: bool) -> VM:
+def _boot(fleet: Fleet, progress: Progress, kernel: Path, image: Path, root: Root, ready_signal: bool) -> VM:
     """A booted VM with a correctly calibrated timer. Raises VMError if all BOOT_ATTEMPTS boots lack one."""
     for _ in range(BOOT_ATTEMPTS):
-        vm = fleet.boot(kernel, image, ready_signal=ready_signal)
+        vm = fleet.boot(kernel, image, root=root, ready_signal=ready_signal)
         vm.guest.wait_ready(fleet.spec.machine.ssh_timeout_s)
         log = vm.guest.run("dmesg", fleet.spec.machine.ssh_timeout_s).stdout
         if not re.search(fleet.spec.boot.timer_lost, log):

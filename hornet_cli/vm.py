@@ -60,7 +60,7 @@ def up(
     """
 
     def start(vms: Fleet) -> VM:
-        return vms.boot(paths[0], paths[1], ready_signal=image is None)
+        return vms.boot(paths[0], paths[1], root=mine.spec.root_of(tier), ready_signal=image is None)
 
     mine = _checked(ctx)
     if not hold:
@@ -142,7 +142,7 @@ def logs(ctx: typer.Context, name: Name) -> None:
 @vm.command("list")
 def list_vms(ctx: typer.Context, as_json: AsJson = False) -> None:
     """List the running VMs of this HORNET_HOME: those started by hand, and those of runs in progress."""
-    from hornet.vm.fleet import running_vms
+    from hornet.vm.state import running_vms
 
     mine = _checked(ctx)
     found = running_vms(mine.workspace)
@@ -167,7 +167,7 @@ def down(
 
     It refuses a VM of a run in progress: end that run instead.
     """
-    from hornet.vm.fleet import running_vms
+    from hornet.vm.state import running_vms
 
     mine = _checked(ctx)
     if bool(names) == every:
@@ -213,7 +213,7 @@ def _start_in_background(mine: Settings) -> None:
 
     Raises Exit with that process's exit code if it ended instead.
     """
-    from hornet.vm.fleet import running_vms
+    from hornet.vm.state import running_vms
 
     words = [*INTERRUPTED_WITH_US, sys.executable, "-m", "hornet_cli", *sys.argv[1:], "--hold"]
     process = subprocess.Popen(
@@ -245,7 +245,7 @@ def _hold(mine: Settings, lane: Lane, start: Callable[[Fleet], VM], *, host_netw
 
 def _find(mine: Settings, name: str) -> VMState:
     """The state of a running VM. Raises VMError that names the running ones."""
-    from hornet.vm.fleet import running_vms
+    from hornet.vm.state import running_vms
 
     found = running_vms(mine.workspace)
     if name not in found:

@@ -41,7 +41,7 @@ def guest_starter(life: Life, fleet: Fleet, request: pytest.FixtureRequest) -> C
     """What starts a guest of this life."""
     if life == BOOTED:
         kernel, image = request.getfixturevalue("kernel"), request.getfixturevalue("image")
-        return lambda: fleet.boot(kernel, image.path, ready_signal=bool(image.manifest))
+        return lambda: fleet.boot(kernel, image.path, root=image.root, ready_signal=bool(image.manifest))
     bundle = request.getfixturevalue("bundle")
     return lambda: fleet.restore(bundle)
 
@@ -140,7 +140,8 @@ def read_only_root_future(
 
     def boot_and_write() -> ReadOnlyRootVM:
         more = spec.read_only_root.boot_args
-        vm = fleet.boot(kernel, image.path, extra_boot_args=more, ready_signal=bool(image.manifest))
+        signal = bool(image.manifest)
+        vm = fleet.boot(kernel, image.path, root=image.root, extra_boot_args=more, ready_signal=signal)
         before = file_sha256(vm.disk)
         return ReadOnlyRootVM(vm, before, vm.guest.ask(read_only_probes(spec.read_only_root), {}, FACTS_TIMEOUT_S))
 

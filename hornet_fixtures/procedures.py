@@ -241,4 +241,4 @@ def _judged(future: Future[T | None], version: VersionTrial, *, needs_disk: bool
 
 def read_only_root() -> None:
     """Skip a test that needs a guest that writes to its disk."""
-    pytest.skip("not judged: the guest's root file system is read-only, so nothing can be changed on its disk")
+    pytest.skip("not judged: the guest's root file system is read-only or shared, so it changes nothing on its disk")

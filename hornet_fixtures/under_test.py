@@ -22,17 +22,21 @@ from hornet.host.workspace import Workspace
 from hornet.procedures.judge_image import ImageProblems, judge_source
 from hornet.snapshot import Bundle, open_bundle
 from hornet.spec.model import Spec
-from hornet.spec.tiers import Tier
+from hornet.spec.tiers import Root, Tier
 from hornet.vm.fleet import Fleet
 from hornet_fixtures.tiers import built_tier, judged_tier
 
 
 @dataclass(frozen=True)
 class Image:
-    """A root file system. manifest: the builder's manifest; empty for an image that was made elsewhere."""
+    """A root file system. manifest: the builder's manifest; empty for an image that was made elsewhere.
+
+    root: how a VM that boots it gets it, see Fleet.boot().
+    """
 
     source: ImageSource
     manifest: dict[str, Any]
+    root: Root
 
     @property
     def path(self) -> Path:
@@ -77,14 +81,16 @@ def image(pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, progres
     """The root file system: that of --snapshot, or --image, else built from the spec."""
     snapshot, given = pytestconfig.getoption("snapshot"), given_source(pytestconfig)
     if snapshot:
-        return Image(ImageSource(Kind.EXT4, open_bundle(Path(snapshot), spec.snapshot).rootfs), {})
+        found = open_bundle(Path(snapshot), spec.snapshot)
+        return Image(ImageSource(Kind.EXT4, found.rootfs), {}, found.manifest().origin.root)
+    tier = built_tier(pytestconfig)
     if given:
         if given.boots:
             _existing(str(given.path), "--image")
-        return Image(given.resolved(), {})
+        return Image(given.resolved(), {}, spec.root_of(tier))
     distro = pytestconfig.getoption("distro")
-    built = build_image(spec, workspace, progress, tier=built_tier(pytestconfig), distro=distro)
-    return Image(ImageSource(Kind.EXT4, built.image), built.manifest)
+    built = build_image(spec, workspace, progress, tier=tier, distro=distro)
+    return Image(ImageSource(Kind.EXT4, built.image), built.manifest, spec.root_of(tier))
 
 
 def given_source(config: pytest.Config) -> ImageSource | None:

@@ -16,6 +16,7 @@ FLAGS = [
 PROGRAMS = {
     "refresh": ("refresh.c", "-static"),
     "relay": ("relay.c", "-static"),
+    "shared_root": ("shared_root.c", "-static"),
     "getrandom.so": ("getrandom.c", "-shared", "-fPIC"),
 }
 

@@ -24,7 +24,7 @@ from hornet.host.workspace import Workspace
 from hornet.snapshot import production
 from hornet.snapshot.manifest import MANIFEST_FILE, Manifest
 from hornet.spec.snapshots import SnapshotFiles
-from hornet.vm.fleet import running_vms
+from hornet.vm.state import running_vms
 
 KEY = re.compile(r"[0-9a-f]{16}")
 FAILED = re.compile(r"[0-9a-f]{16}\.failed")

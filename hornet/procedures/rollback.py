@@ -10,8 +10,7 @@ from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.snapshot import Bundle, open_bundle, production, switch_production
 from hornet.spec.snapshots import SnapshotFiles
-from hornet.vm.fleet import running_vms
-from hornet.vm.state import VMState
+from hornet.vm.state import VMState, running_vms
 
 
 @dataclass(frozen=True)

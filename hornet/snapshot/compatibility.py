@@ -80,9 +80,9 @@ def memory_problems(origin: Origin, found_bytes: int) -> list[str]:
     return [f"the memory file has {found_bytes} bytes, a machine of {memory_mib} MiB has {memory_mib * MIB}"]
 
 
-def is_frozen(bundle: Bundle) -> bool:
-    """Whether the guest stays frozen until it is refreshed. A snapshot without a manifest is not from this suite."""
+def origin_of_unchecked(bundle: Bundle) -> Origin | None:
+    """The origin of a snapshot whose seal is not checked; None for one without a manifest, which was made elsewhere."""
     try:
-        return bundle.manifest().origin.frozen
+        return bundle.manifest().origin
     except SnapshotError:
-        return False
+        return None

@@ -14,6 +14,7 @@ from hornet.foreign_file import ForeignFileError, MissingFileError, first_proble
 from hornet.formats.ext4.superblock import SIZE_BYTES as SUPERBLOCK_BYTES
 from hornet.host.durable import write_file
 from hornet.host.file_copy import PRIVATE_MODE
+from hornet.spec.tiers import Root
 
 MANIFEST_FILE = "manifest.json"
 # A manifest has some 4 KiB.
@@ -48,6 +49,7 @@ class Origin(Table):
     snapshot_format: the version of the VMM's format; None if each version of the VMM has its own, or if unknown.
     host_kernel, microcode: of the host, for people who search for a cause; "" if unknown.
     memory_hotplug_mib: memory that can be plugged in, which the memory file holds too.
+    root: what a clone has as its root file system: a private copy of rootfs.ext4, or that file itself.
     """
 
     lane: str
@@ -68,6 +70,7 @@ class Origin(Table):
     host_kernel: str = ""
     microcode: str = ""
     memory_hotplug_mib: Annotated[int, Field(ge=0)] = 0
+    root: Root = "disk"
 
 
 class Manifest(Table):

@@ -26,7 +26,7 @@ from hornet.spec.rootfs import Component, NpmPackage, Rootfs, Slim
 from hornet.spec.rules import Boot, DanglingDependencies, FileRule, Health, ReadOnlyRoot, Removal, Secrets
 from hornet.spec.snapshots import Hazards, SnapshotFiles
 from hornet.spec.targets import Metric, Quantity
-from hornet.spec.tiers import Init, Tier, Tool
+from hornet.spec.tiers import Init, Root, Tier, Tool
 from hornet.spec.types import Table, Token
 from hornet.text import similar_names
 
@@ -121,6 +121,10 @@ class Spec(Table):
         """The tools that an image of this tier must have. Raises SpecError for an unknown tier."""
         self.tier(tier)
         return {name: tool for name, tool in self.tools.items() if not tool.tiers or tier in tool.tiers}
+
+    def root_of(self, tier: str) -> Root:
+        """How a VM of a tier gets its root file system; a private disk for what is of no tier, as the baseline."""
+        return self.tiers[tier].root if tier in self.tiers else "disk"
 
     def tier(self, name: str) -> Tier:
         """The tier of that name. Raises SpecError for an unknown one."""

@@ -22,6 +22,8 @@ class Init(Table):
 
 # How an image stores /usr: as plain files of its ext4, or compressed in one file of it.
 Layout = Literal["plain", "compressed"]
+# What a VM has as its root file system: a private copy of rootfs.ext4, or the same file as all clones of its snapshot.
+Root = Literal["disk", "shared"]
 
 
 class Tier(Table):
@@ -39,12 +41,17 @@ class Tier(Table):
     components: dict[Line, Positive]
     kernel_component: Line
     layout: Layout = "plain"
+    root: Root = "disk"
     exempt_from_removals: list[Token] = []
 
     @model_validator(mode="after")
     def _consistent(self) -> Tier:
         if self.kernel_component not in self.components:
             raise ValueError(f"kernel_component {self.kernel_component!r} is not in components")
+        if self.root == "shared" and self.layout == "compressed":
+            raise ValueError(
+                'root = "shared" needs layout = "plain": each guest would decompress /usr into its own memory'
+            )
         return self
 
 

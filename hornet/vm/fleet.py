@@ -13,8 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar
 
-from hornet.errors import GuestError, HornetError, VMError
-from hornet.foreign_file import MissingFileError
+from hornet.errors import HornetError, VMError
 from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE, clone_file, write_private
 from hornet.host.in_use import hold
 from hornet.host.owned import Owned, remove_abandoned
@@ -23,17 +22,21 @@ from hornet.host.workspace import Workspace
 from hornet.network import HostNet, NamespacePool, VMIds, VMNamespace
 from hornet.network.ids import vms_directory
 from hornet.snapshot import Bundle
-from hornet.snapshot.compatibility import check_compatible, is_frozen
+from hornet.snapshot.compatibility import check_compatible, origin_of_unchecked
+from hornet.snapshot.manifest import Origin
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
+from hornet.spec.tiers import Root
 from hornet.vm.evidence import Evidence
+from hornet.vm.first_sign import await_reply, await_sshd
 from hornet.vm.guest import Guest, SshKey
 from hornet.vm.leftovers import remove_leftovers
 from hornet.vm.restore_agent import refresh
-from hornet.vm.state import STATE_FILE, VMState, read_state, vmm_runs
+from hornet.vm.shared_root import check_image, shared_root_args
+from hornet.vm.state import STATE_FILE, VMState
 from hornet.vmm.driver import MachineConfig, MicroVM, NetworkCard
 from hornet.vmm.instructions import InstructionCounter, count_in
-from hornet.vmm.open_files import check_own_disk
+from hornet.vmm.open_files import check_own_disk, check_shared_root
 from hornet.vmm.registry import driver_of
 
 
@@ -45,6 +48,7 @@ class VM:
     parent: the snapshot it was restored from, or None if it was booted.
     started_by: for whom the fleet started it; the fleet's creator knows what that means.
     counter: of the guest's instructions, by phase; None unless the fleet counts them.
+    shares_root: whether its root file system is the same file as that of every clone of its snapshot.
     """
 
     vm_id: int
@@ -54,6 +58,7 @@ class VM:
     phases_ms: dict[str, float] = field(default_factory=dict)
     started_by: str = ""
     counter: InstructionCounter | None = None
+    shares_root: bool = False
     fleet: Fleet = field(init=False, repr=False)
     owned: Owned = field(init=False)
     namespace: VMNamespace = field(init=False)
@@ -62,7 +67,9 @@ class VM:
 
     @property
     def disk(self) -> Path:
-        """The VM's private root file system."""
+        """The VM's private root file system; if it shares one, the snapshot's, which nobody may change."""
+        if self.shares_root and self.parent:
+            return self.parent.rootfs
         return self.directory / "rootfs.ext4"
 
     def mark(self, phase: str) -> None:
@@ -133,25 +140,33 @@ class Fleet:
         """Create the networks of the next `count` VMs in advance. Raises NetworkError."""
         self._networks.fill(count)
 
-    def boot(self, kernel: Path, image: Path, *, extra_boot_args: str = "", ready_signal: bool = True) -> VM:
+    def boot(
+        self,
+        kernel: Path,
+        image: Path,
+        *,
+        root: Root = "disk",
+        extra_boot_args: str = "",
+        ready_signal: bool = True,
+    ) -> VM:
         """Cold-boot a private copy of an image until its console reports that sshd is ready.
 
+        root: of the image's tier; with "shared", clones of the guest's snapshot need no copies of the disk.
         extra_boot_args come after those of the machine, and win over them. ready_signal=False is for an image made
         elsewhere: its SSH port must answer, as without a serial line. Raises VMError after machine.boot_timeout_s.
         """
-        boot_args = f"{self.spec.machine.boot_args} {extra_boot_args} hornet.ssh_key={self.key.public_blob}"
+        boot_args = f"{self.spec.machine.boot_args} {extra_boot_args}"
+        if root == "shared":
+            self._driver.check_shared_root(self.spec.firecracker)
+            check_image(image)
+            boot_args += f" {shared_root_args(boot_args)}"
+        boot_args += f" hornet.ssh_key={self.key.public_blob}"
         vm = self._new_vm(None)
+        vm.shares_root = root == "shared"
         try:
             config = self._provision(vm, image)
             self._start(vm, lambda: self._driver.boot(self.lane, config, kernel=kernel, boot_args=boot_args))
-            if not (ready_signal and vm.vmm.prints):
-                with timed(vm.phases_ms, "sshd_ms"):
-                    self._await_port(vm)
-                return vm
-            for phase, line in (("userland_ms", "userland"), ("sshd_ms", "ready")):
-                with timed(vm.phases_ms, phase):
-                    vm.vmm.console.wait_for(rf"^hornetos: {line} ", self.spec.machine.boot_timeout_s)
-                vm.mark(phase.removesuffix("_ms"))
+            await_sshd(vm, self.spec, ready_signal=ready_signal and vm.vmm.prints)
             return vm
         except BaseException as error:
             self._keep_evidence(vm, error)
@@ -161,7 +176,7 @@ class Fleet:
     def restore(
         self, bundle: Bundle, *, snapshottable: bool = False, before_resume: Callable[[VM], None] | None = None
     ) -> VM:
-        """Restore a snapshot on a private copy of its disk, until the guest answers on the network.
+        """Restore a snapshot on its shared root or a private copy of its disk, until the guest answers on the network.
 
         A guest that was frozen for the snapshot has new random numbers, the time and its own identity by then (see
         hornet/vm/restore_agent.py). snapshottable: the clone can itself be snapshotted. before_resume is called when
@@ -171,7 +186,11 @@ class Fleet:
         hold(bundle.directory)
         vm = self._new_vm(bundle)
         try:
-            frozen = self._check_bundle(bundle, vm.phases_ms) if self.check_seals else is_frozen(bundle)
+            origin = self._check_bundle(bundle, vm.phases_ms) if self.check_seals else origin_of_unchecked(bundle)
+            frozen = bool(origin and origin.frozen)
+            if origin and origin.root == "shared":
+                self._driver.check_shared_root(self.spec.firecracker)
+                vm.shares_root = True
             config = self._provision(vm, bundle.rootfs)
             self._start(
                 vm,
@@ -180,13 +199,16 @@ class Fleet:
                 ),
             )
             with timed(vm.phases_ms, "own_disk_ms"):
-                check_own_disk(vm.vmm.pid, vm.disk)
+                if vm.shares_root:
+                    check_shared_root(vm.vmm.pid, vm.disk, vm.directory)
+                else:
+                    check_own_disk(vm.vmm.pid, vm.disk)
             if before_resume:
                 before_resume(vm)
             with timed(vm.phases_ms, "resume_ms"):
                 vm.vmm.resume()
             refreshing = refresh(vm.vmm.orders) if frozen else None
-            self._await_reply(vm, frozen=frozen)
+            await_reply(vm, self.spec, frozen=frozen)
             if refreshing:
                 with timed(vm.phases_ms, "refresh_ms"):
                     refreshing.wait(self.spec.snapshot.refresh_timeout_s)
@@ -207,37 +229,13 @@ class Fleet:
                 error.evidence = kept
                 error.add_hint(f"console and logs of VM {vm.name}: {kept}")
 
-    def _check_bundle(self, bundle: Bundle, phases_ms: dict[str, float]) -> bool:
-        """Whether the snapshot's guest is frozen. Raises SnapshotError if it can't be restored here."""
+    def _check_bundle(self, bundle: Bundle, phases_ms: dict[str, float]) -> Origin:
+        """The snapshot's origin. Raises SnapshotError if it can't be restored here."""
         with timed(phases_ms, "seal_ms"):
             origin = bundle.check_seal().origin
         with timed(phases_ms, "compatibility_ms"):
             check_compatible(bundle, origin, self.lane, self.spec.machine)
-        return origin.frozen
-
-    def _await_reply(self, vm: VM, *, frozen: bool) -> None:
-        """Wait for the first sign of life on the network, unless the agent's answer, which comes next, is enough."""
-        signs = self.spec.snapshot.ready_by
-        if frozen and "agent" in signs:
-            return
-        on_the_network = [sign for sign in signs if sign != "agent"]
-        if not on_the_network:
-            raise VMError(
-                f"VM {vm.name}: snapshot.ready_by is only the agent, but no agent runs in a guest that was not frozen",
-                "add ping, port or ssh to it, or take the snapshot with the suite's agent",
-            )
-        with timed(vm.phases_ms, "first_reply_ms"):
-            vm.guest.await_reply(self.spec.snapshot.restore_timeout_s, on_the_network)
-
-    def _await_port(self, vm: VM) -> None:
-        try:
-            vm.guest.await_port(self.spec.machine.boot_timeout_s)
-        except GuestError as error:
-            raise VMError(
-                f"VM {vm.name}: {error.message}\n{vm.vmm.console.tail()}",
-                "an image made elsewhere must bring up eth0 with its address, and sshd, by itself",
-                timed_out=error.timed_out,
-            ) from error
+        return origin
 
     def remove(self, vm: VM) -> None:
         """End a VM and remove its namespace, disk and directory. Removing it twice is not an error.
@@ -346,7 +344,8 @@ class Fleet:
                 "was HORNET_HOME/run changed by hand? End that VM, then try again",
             ) from None
         with timed(vm.phases_ms, "disk_ms"):
-            clone_file(disk, vm.disk)
+            if disk != vm.disk:
+                clone_file(disk, vm.disk)
         machine, network = self.spec.machine, self.spec.network
         vm.counter = count_in(self.lane) if self._count_instructions else None
         return MachineConfig(
@@ -357,6 +356,7 @@ class Fleet:
             memory_mib=machine.memory_mib,
             vcpus=machine.vcpus,
             firecracker=self.spec.firecracker,
+            shares_root=vm.shares_root,
             card=NetworkCard(vm.namespace.name, network.tap_name, network.guest_mac),
             counter=vm.counter,
             phases_ms=vm.phases_ms,
@@ -385,16 +385,3 @@ class Fleet:
             kept=kept,
         )
         write_private(vm.directory / STATE_FILE, state.to_json())
-
-
-def running_vms(workspace: Workspace) -> dict[str, VMState]:
-    """The running VMs by name. Raises VMError for a state file that the suite did not write."""
-    found = {}
-    for path in sorted(vms_directory(workspace).glob(f"*/{STATE_FILE}")):
-        try:
-            state = read_state(path)
-            if vmm_runs(path, state):
-                found[path.parent.name] = state
-        except (MissingFileError, FileNotFoundError):
-            continue  # its VM has just ended
-    return found

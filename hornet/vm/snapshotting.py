@@ -71,6 +71,9 @@ def take_snapshot(
         vm.vmm.pause()
         vm.vmm.snapshot(bundle.memory, bundle.state)
         clone_file(vm.disk, bundle.rootfs)
+        if vm.shares_root:
+            # Now, because the snapshot's files must not change once they are sealed.
+            driver_of(vm.vmm.lane).share_root(bundle.rootfs, spec.firecracker)
         _check_disk(bundle, workspace)
         if bill:
             write_file(bundle.bill, bill, PRIVATE_MODE)
@@ -117,6 +120,7 @@ def origin_of(vm: VM, spec: Spec, *, kernel_sha256: str, tier: str, ssh_public_b
         parent=None,
         adopted=False,
         frozen=vm.guest.run(f"test -e {AGENT_FILE}", COMMAND_TIMEOUT_S).exit_code == 0,
+        root="shared" if vm.shares_root else "disk",
     )
 
 

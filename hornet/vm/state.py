@@ -9,8 +9,10 @@ import psutil
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hornet.errors import VMError
-from hornet.foreign_file import ForeignFileError, first_problem, parse_json, read_bytes
+from hornet.foreign_file import ForeignFileError, MissingFileError, first_problem, parse_json, read_bytes
 from hornet.host.proc import is_running
+from hornet.host.workspace import Workspace
+from hornet.network.ids import vms_directory
 
 STATE_FILE = "vm.json"
 MAX_STATE_BYTES = 64 << 10
@@ -63,6 +65,19 @@ def vmm_runs(path: Path, state: VMState) -> bool:
     except psutil.NoSuchProcess:
         return False
     return is_running(state.pid) and started_s <= path.stat().st_mtime + CLOCK_ROUNDING_S
+
+
+def running_vms(workspace: Workspace) -> dict[str, VMState]:
+    """The running VMs by name. Raises VMError for a state file that the suite did not write."""
+    found = {}
+    for path in sorted(vms_directory(workspace).glob(f"*/{STATE_FILE}")):
+        try:
+            state = read_state(path)
+            if vmm_runs(path, state):
+                found[path.parent.name] = state
+        except (MissingFileError, FileNotFoundError):
+            continue  # its VM has just ended
+    return found
 
 
 def parse_state(data: bytes) -> VMState:

@@ -35,6 +35,7 @@ class MachineConfig:
     firecracker: what its releases can do, and the options of its lane; other drivers do not read it.
     counter: counts the instructions of an emulated guest; None for no counting.
     phases_ms: the driver adds the durations of its steps to it, in order: see docs/architecture.md.
+    shares_root: disk is the file that all clones of a snapshot have as their root file system; nobody may write it.
     """
 
     name: str
@@ -47,6 +48,7 @@ class MachineConfig:
     card: NetworkCard | None = None
     counter: InstructionCounter | None = None
     phases_ms: dict[str, float] = field(default_factory=dict)
+    shares_root: bool = False
 
     @property
     def largest_file_bytes(self) -> int:
@@ -129,6 +131,12 @@ class Driver(Protocol):
 
     def lane_settings(self, lane: Lane, firecracker: Firecracker) -> dict[str, str]:
         """What a guest of this lane sees on every host, besides the machine of the spec. A snapshot depends on it."""
+
+    def check_shared_root(self, firecracker: Firecracker) -> None:
+        """Raises VMError with the reason if this VMM has no MachineConfig.shares_root, HostError if it is missing."""
+
+    def share_root(self, disk: Path, firecracker: Firecracker) -> None:
+        """Let the VMM of every clone read a snapshot's root file system. Raises VMError."""
 
     def boot(self, lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> MicroVM:
         """Start a VM from a kernel (vmlinux). It is running when this returns. Raises VMError."""

@@ -195,14 +195,15 @@ PREPARATIONS: dict[Kind, Callable[[], None]] = {"jail": _prepare_jail, "cells": 
 
 
 @contextmanager
-def claimed(disk: Path) -> Iterator[int]:
+def claimed(disk: Path, *, shared: bool = False) -> Iterator[int]:
     """Open and lock the disk, by its inode and not its name: two VMs that write to one file system corrupt it.
 
-    A VMM that inherits the descriptor holds the lock until it ends. Raises VMError if another VM holds it.
+    shared: for reading only, beside others that do the same. A VMM that inherits the descriptor holds the lock until it
+    ends. Raises VMError if another VM holds it.
     """
-    with disk.open("r+b", buffering=0) as file:
+    with disk.open("rb" if shared else "r+b", buffering=0) as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             inode = os.fstat(file.fileno()).st_ino
             raise VMError(f"{disk} (inode {inode}): another VM uses it", "give each VM its own copy") from None

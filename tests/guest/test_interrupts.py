@@ -24,7 +24,8 @@ from hornet.network import netns
 from hornet.scenarios.agent_client import AgentClient
 from hornet.snapshot import Bundle
 from hornet.spec.model import Spec
-from hornet.vm.fleet import VM, Fleet, running_vms
+from hornet.vm.fleet import VM, Fleet
+from hornet.vm.state import running_vms
 from tests.support.vmm_processes import vmm_processes
 
 pytestmark = pytest.mark.guest

@@ -17,8 +17,8 @@ from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
 from hornet.network import netns
 from hornet.snapshot import Bundle
-from hornet.vm.fleet import running_vms
 from hornet.vm.leftovers import remove_leftovers
+from hornet.vm.state import running_vms
 
 pytestmark = pytest.mark.guest
 

@@ -39,7 +39,7 @@ def test_cold_boot(
         fleet.remove(vm)
 
     benchmark.pedantic(
-        lambda: running.append(fleet.boot(kernel, image.path)),
+        lambda: running.append(fleet.boot(kernel, image.path, root=image.root)),
         teardown=tear_down,
         rounds=spec.perf.rounds(judged=judges_time(fleet.lane)).boot,
     )

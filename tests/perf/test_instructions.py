@@ -49,7 +49,7 @@ def test_instructions_of_a_boot(
     booted_subject: dict[str, str],
 ) -> None:
     def boot() -> dict[str, float]:
-        vm = counting_fleet.boot(kernel, image.path)
+        vm = counting_fleet.boot(kernel, image.path, root=image.root)
         counts = _in_millions(vm)
         counting_fleet.remove(vm)
         return counts

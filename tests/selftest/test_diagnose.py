@@ -23,8 +23,7 @@ from hornet.procedures.diagnose.observations import FULL_PERCENT, Inside, Observ
 from hornet.procedures.diagnose.observe import _percentages, _sizes
 from hornet.procedures.diagnose.tree import STEPS
 from hornet.spec.model import load_spec
-from hornet.vm.fleet import running_vms
-from hornet.vm.state import STATE_FILE, VMState
+from hornet.vm.state import STATE_FILE, VMState, running_vms
 
 SPEC = load_spec()
 NET, PLAN = SPEC.network, AddressPlan(SPEC.network).for_vm(7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -166,6 +167,23 @@ def test_root_stays_read_only(config: MachineConfig, spec: Spec) -> None:
         if request.path.startswith("/drives/")
     ]
     assert [drive["is_root_device"] for drive in drives] == [False]
+
+
+def test_shared_root_is_the_first_memory_device_and_no_drive(config: MachineConfig, spec: Spec) -> None:
+    shared = dataclasses.replace(config, shares_root=True)
+    asked = release(spec, NEWEST, shared_file="/any/file")
+    found = [
+        (request.path, request.body.get("path_on_host"), request.body.get("read_only"))
+        for request in boot_requests(shared, asked, kernel="k", boot_args="root=/dev/pmem0 ro")
+        if request.path.startswith(("/drives/", "/pmem/"))
+    ]
+    assert found == [("/pmem/root", "../root", True), ("/pmem/shared", "../shared", True)]
+
+
+def test_release_without_memory_devices_has_no_shared_root(config: MachineConfig, spec: Spec) -> None:
+    shared = dataclasses.replace(config, shares_root=True)
+    with pytest.raises(VMError, match=r'1\.13\.2 has no pmem, which root = "shared" of a tier needs'):
+        booted(shared, release(spec, "1.13.2"))
 
 
 @pytest.mark.parametrize(

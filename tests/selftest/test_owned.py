@@ -17,9 +17,8 @@ from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
 from hornet.network import VMIds
 from hornet.network.ids import vms_directory
-from hornet.vm.fleet import running_vms
 from hornet.vm.leftovers import remove_leftovers
-from hornet.vm.state import VMState
+from hornet.vm.state import VMState, running_vms
 from tests.support.private_mounts import private_mounts
 
 OWNER = """

@@ -13,7 +13,7 @@ from hornet.errors import HostError
 from hornet.host.file_copy import clone_file, open_private, write_private
 from hornet.host.workspace import Workspace
 from hornet.snapshot import publishing
-from hornet.vm.fleet import running_vms
+from hornet.vm.state import running_vms
 from tests.support import bundle_samples
 
 

@@ -22,7 +22,7 @@ SPEC = load_spec()
 
 @pytest.fixture
 def version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """The name of the snapshot that is built in a lane."""
+    """The name of the snapshot that is built in a lane, of the project's own or another spec."""
     built: list[str] = []
 
     def note_version(fleet: Fleet, progress: object, kernel: Path, image: Path, version: str, *rest: object) -> None:
@@ -89,3 +89,10 @@ def test_a_vm_is_warm_when_its_snapshot_is_taken(tmp_path: Path, monkeypatch: py
         fleet, Progress(io.StringIO()), kernel=tmp_path / "kernel", image=tmp_path / "image", tier="standard"
     )
     assert done == ["dmesg", "node -e 1", "git --version", "taken"]
+
+
+def test_another_root_makes_another_snapshot(version: Callable[..., str]) -> None:
+    shared = SPEC.tier("standard").model_copy(update={"root": "shared"})
+    changed = SPEC.model_copy(update={"tiers": {**SPEC.tiers, "standard": shared}})
+    assert version(LANES[0]) == version(LANES[0], SPEC)
+    assert version(LANES[0], changed) != version(LANES[0])

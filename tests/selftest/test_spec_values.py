@@ -89,6 +89,8 @@ REJECTED_VALUES = [
     ("metrics.kernel_size.target_tier", "'micro'", "kernel_size: Value error, expected either target or target_tier"),
     ("metrics.rootfs_size.target_tier", "'tiny'", "target_tier: no 'tiny'"),
     ("tiers.micro.kernel_component", "'none'", "'none' is not in components"),
+    ("tiers.micro.root", "'shared'", 'root = "shared" needs layout = "plain"'),
+    ("tiers.micro.root", "'none'", "'disk' or 'shared'"),
     ("tiers.micro.shell", "'bin/sh'", "absolute path"),
     ("tiers.micro.exempt_from_removals", "['rust']", "no 'rust'"),
     ("tools.git.needs", "['git; reboot']", "match pattern"),

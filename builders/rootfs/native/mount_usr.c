@@ -5,20 +5,12 @@ decompressed pages. An overlay puts the changes in /layers/changes over it. With
 read-only too. Changes are used only with the /usr that they were made to: /layers/usr-id and the file of that name in
 the compressed /usr are equal.
 
-What goes wrong is said in the kernel's log, and so on the console. Without a usable /usr process 1 ends, and the kernel
-panics. No C library: it runs before there is one. */
+Without a usable /usr process 1 ends (process1.h). */
 #include <linux/loop.h>
-#include <stddef.h>
-#include <sys/syscall.h>
 
-#include "syscalls.h"
+#include "process1.h"
 
-#define O_RDONLY 0
-#define O_WRONLY 1
-#define ENODEV 19
-#define EINVAL 22
 #define MS_RDONLY 1
-#define MNT_DETACH 2
 #define ST_RDONLY 1
 #define MAX_ID_BYTES 128
 
@@ -26,42 +18,11 @@ panics. No C library: it runs before there is one. */
 #define BASE "/layers/base"
 #define ID "/lib/hornetos/usr-id"
 #define CHANGES "/layers/changes"
-/* The kernel's log level 3: errors, which a quiet boot prints too. */
-#define PREFIX "<3>hornetos: "
 
 /* statfs(2) */
 struct statfs {
     long type, block_bytes, blocks, free, available, files, free_files, id, name_bytes, fragment_bytes, flags, spare[4];
 };
-
-static void say(const char *what, const char *why) {
-    char line[256];
-    size_t used = 0;
-    const char *parts[] = {PREFIX, what, why, "\n"};
-    for (int i = 0; i < 4; i++)
-        for (const char *next = parts[i]; *next && used < sizeof line; next++)
-            line[used++] = *next;
-    long log = system_call(SYS_open, (long)"/dev/kmsg", O_WRONLY, 0);
-    system_call(SYS_write, log < 0 ? 2 : log, (long)line, (long)used);
-    if (log >= 0)
-        system_call(SYS_close, log, 0, 0);
-}
-
-static void give_up(const char *what, const char *why) {
-    say(what, why);
-    system_call(SYS_exit, 1, 0, 0);
-}
-
-static void require(long result, const char *what) {
-    if (result < 0)
-        give_up(what, result == -ENODEV   ? ": not in this kernel"
-                      : result == -EINVAL ? ": truncated, or not of that kind"
-                                          : ": system call failed");
-}
-
-static long mount(const char *source, const char *target, const char *type, long flags, const char *options) {
-    return system_call5(SYS_mount, (long)source, (long)target, (long)type, flags, (long)options);
-}
 
 static long attach(void) {
     struct loop_config config = {0};
@@ -114,11 +75,7 @@ static void mount_usr(void) {
         say("/usr cannot be changed", ": no room in /layers");
 }
 
-/* The kernel starts a program with the number of arguments, their addresses and those of the environment on the stack. */
-__attribute__((used)) static void start(long *stack) {
-    long *environment = stack + 1 + stack[0] + 1;
+static void begin(long *stack) {
     mount_usr();
-    system_call(SYS_execve, (long)"/usr/sbin/init", (long)(stack + 1), (long)environment);
-    give_up("cannot execute /usr/sbin/init", "");
+    become("/usr/sbin/init", stack);
 }
-__asm__(".globl _start\n_start: xor %ebp, %ebp\n mov %rsp, %rdi\n and $-16, %rsp\n call start\n");

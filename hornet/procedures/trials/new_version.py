@@ -23,7 +23,7 @@ ON_DISK = "the root file system is writable"
 
 @dataclass(frozen=True)
 class VersionTrial:
-    """word: what the change wrote. on_disk: whether it could write to the root file system, too. planted: a file by
+    """word: what the change wrote. on_disk: whether it could write to a disk of its own, too. planted: a file by
     removal. undecided: why the validation could not judge, or "". published: None if there is no new version."""
 
     facts: VersionFacts
@@ -56,7 +56,8 @@ def try_new_version(place: TrialPlace) -> VersionTrial:
         parent=made.published.manifest().origin.parent if made.published else None,
         base=place.subject.manifest().self_sha256,
     )
-    return VersionTrial(facts, word, ON_DISK in facts.output, planted, _undecided(made), made.published)
+    on_disk = ON_DISK in facts.output and place.subject.manifest().origin.root == "disk"
+    return VersionTrial(facts, word, on_disk, planted, _undecided(made), made.published)
 
 
 def _undecided(made: NewVersion) -> str:

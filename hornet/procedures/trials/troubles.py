@@ -29,7 +29,7 @@ FORGET = "for round in 1 2; do sync; echo 3 >/proc/sys/vm/drop_caches; ls -lR /e
 
 @dataclass(frozen=True)
 class TroubleTrial:
-    """network: the problems of the VM's network. ext4: None if the root file system is read-only in the guest."""
+    """network: the problems of the VM's network. ext4: None if the root file system is read-only or shared."""
 
     network: list[str]
     disk_full: TroubleFacts
@@ -71,6 +71,8 @@ def _fill(place: TrialPlace, vm: VM) -> TroubleFacts:
 
 def _damage(place: TrialPlace, vm: VM) -> TroubleFacts | None:
     """Overwrite a directory on the disk below the running guest, then let the guest read it from there."""
+    if vm.shares_root:
+        return None
     name = f"hornetos-{secrets.token_hex(16)}"
     made = vm.guest.run(f"mkdir {DIRECTORY} && : >{DIRECTORY}/{name} && {FORGET}", TIMEOUT_S)
     if made.exit_code:

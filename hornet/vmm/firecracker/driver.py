@@ -13,7 +13,7 @@ from hornet.spec.lane import Lane
 from hornet.vmm.driver import Driver, MachineConfig
 from hornet.vmm.firecracker import program as installed
 from hornet.vmm.firecracker.machine import KERNEL, METRICS_FILE, STATE, FirecrackerVM
-from hornet.vmm.firecracker.requests import Release, Request, boot_requests
+from hornet.vmm.firecracker.requests import Release, Request, boot_requests, require_shared_root
 from hornet.vmm.firecracker.work import share_memory
 from hornet.vmm.process import open_given, prepare_jail
 
@@ -48,6 +48,12 @@ class FirecrackerDriver:
         settings = {name: str(value) for name, value in firecracker.options.model_dump().items()}
         files = {name: Path(settings[name]) for name in ("shared_file", "cpu_config") if settings[name]}
         return settings | {name: file_sha256(path) for name, path in files.items()}
+
+    def check_shared_root(self, firecracker: Firecracker) -> None:
+        require_shared_root(supported(firecracker))
+
+    def share_root(self, disk: Path, firecracker: Firecracker) -> None:
+        share_memory(disk, firecracker.memory_group)
 
     def boot(self, lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> FirecrackerVM:
         release = supported(config.firecracker)

@@ -37,6 +37,7 @@ from hornet.vmm.firecracker.page_faults import PageFaultServer
 from hornet.vmm.firecracker.program import binary
 from hornet.vmm.firecracker.requests import (
     DISK,
+    ROOT,
     SERIAL_FILE,
     SHARED_FILE,
     VSOCK_SOCKET,
@@ -91,7 +92,7 @@ class FirecrackerVM:
             typed_fd, keyboard_fd = os.pipe()
             keyboard = os.fdopen(keyboard_fd, "wb", buffering=0)
             try:
-                with serial_theirs, os.fdopen(typed_fd), claimed(config.disk) as disk_fd:
+                with serial_theirs, os.fdopen(typed_fd), claimed(config.disk, shared=config.shares_root) as disk_fd:
                     self._start(copied, memory, [disk_fd], (typed_fd, serial_theirs.fileno()))
             except BaseException:
                 self._stack.close()
@@ -128,7 +129,8 @@ class FirecrackerVM:
             raise VMError(f"{config.directory}: can't be written: {error.strerror}", "free space there") from error
         if card := config.card:
             os.close(netns.enter(card.namespace, lambda: open_tap(card.tap, owner=config.user)))
-        files = ({MEMORY: memory} if memory else {}) | self._shared_file()
+        self._shared = self._shared_files()
+        files = ({MEMORY: memory} if memory else {}) | self._shared
         arguments = ["--api-sock", API_SOCKET, "--log-path", LOG_FILE, "--level", "Warn"]
         if jailed:
             # The jailer closes all descriptors, so this process holds the lock on the disk.
@@ -150,13 +152,18 @@ class FirecrackerVM:
             namespace=card.namespace if card else None,
         )
 
-    def _shared_file(self) -> dict[str, Path]:
-        """What the option shared_file names, for the cell; open to every Firecracker. Raises VMError."""
-        if not (path := self.release.options.shared_file):
-            return {}
-        with open_given(Path(path)):
-            share_memory(Path(path), self.config.firecracker.memory_group)
-        return {SHARED_FILE: Path(path)}
+    def _shared_files(self) -> dict[str, Path]:
+        """What several VMs have as memory besides a snapshot's, for the cell; every Firecracker may read it.
+
+        Raises VMError.
+        """
+        found = {ROOT: self.config.disk} if self.config.shares_root else {}
+        if path := self.release.options.shared_file:
+            found[SHARED_FILE] = Path(path)
+        for shared in found.values():
+            with open_given(shared):
+                share_memory(shared, self.config.firecracker.memory_group)
+        return found
 
     def pause(self) -> None:
         self._hang_up()
@@ -199,8 +206,7 @@ class FirecrackerVM:
             self._work.give(self._work.path / PAGES_SOCKET)
         else:
             backend = self._place.path(MEMORY)
-            files = [MEMORY, SHARED_FILE] if options.shared_file else [MEMORY]
-            self._mapped = [self._place.mapped_path(name) for name in files]
+            self._mapped = [self._place.mapped_path(name) for name in (MEMORY, *self._shared)]
         self.send(load_request(self.config, self.release, backend=backend, state=STATE))
         self._resumed_by_load = options.resume_in_load
 

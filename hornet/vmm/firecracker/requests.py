@@ -19,7 +19,7 @@ DISK, CARD = "rootfs", "eth0"
 VSOCK_SOCKET = "vsock.sock"
 SERIAL_FILE = "serial.log"
 # Beside the working directory (cell.py). Relative, because snapshots hold the path.
-SHARED_FILE = "shared"
+SHARED_FILE, ROOT = "shared", "root"
 CONSOLE_ARGUMENT = "console=ttyS0"
 # Linux then drives no serial port (Firecracker: docs/prod-host-setup.md).
 NO_SERIAL_ARGUMENT = "8250.nr_uarts=0"
@@ -52,12 +52,15 @@ class Release:
         return self.table.has(feature, self.version)
 
     def require(self, feature: Feature, option: str) -> None:
-        """Raises VMError if it lacks a feature that an option of the spec needs."""
+        """Raises VMError if it lacks a feature that an option of the lane needs."""
+        self.require_for(f"firecracker.options.{option}", feature)
+
+    def require_for(self, option: str, feature: Feature) -> None:
+        """Raises VMError if it lacks a feature that something in the spec needs."""
         if not self.has(feature):
             first = ", ".join(self.table.features[feature])
             raise VMError(
-                f"Firecracker {self.version} has no {feature}, which firecracker.options.{option} needs: "
-                f"expected {first} or newer",
+                f"Firecracker {self.version} has no {feature}, which {option} needs: expected {first} or newer",
                 "take a newer Firecracker (--firecracker), or leave the option out",
             )
 
@@ -73,12 +76,7 @@ def boot_requests(config: MachineConfig, release: Release, *, kernel: str, boot_
     bodies: list[tuple[str, Body]] = [
         ("/machine-config", _machine(config, release)),
         ("/boot-source", {"kernel_image_path": kernel, "boot_args": _boot_args(boot_args, options)}),
-        # Not the root device: Firecracker would append `root=/dev/vda rw` to the boot arguments, after a `ro` of ours.
-        # They name the root themselves.
-        (
-            f"/drives/{DISK}",
-            {"drive_id": DISK, "path_on_host": config.disk.name, "is_root_device": False, "is_read_only": False},
-        ),
+        _root(config, release),
         ("/balloon", _balloon(release)),
         ("/entropy", {}),
     ]
@@ -97,8 +95,7 @@ def boot_requests(config: MachineConfig, release: Release, *, kernel: str, boot_
         bodies.append(("/serial", {"serial_out_path": SERIAL_FILE}))
     if options.shared_file:
         release.require("pmem", "shared_file")
-        pmem = {"id": SHARED_FILE, "path_on_host": f"../{SHARED_FILE}", "root_device": False, "read_only": True}
-        bodies.append((f"/pmem/{SHARED_FILE}", pmem))
+        bodies.append(_pmem(SHARED_FILE))
     if options.memory_hotplug_mib:
         release.require("memory_hotplug", "memory_hotplug_mib")
         bodies.append(("/hotplug/memory", {"total_size_mib": options.memory_hotplug_mib}))
@@ -115,6 +112,28 @@ def _cpu_config(path: Path) -> Body:
     if problem:
         raise VMError(f"firecracker.options.cpu_config: {problem}", "name a CPU template of Firecracker")
     return dict(found)
+
+
+def _root(config: MachineConfig, release: Release) -> tuple[str, Body]:
+    """The device of the root file system; before the other ones of its kind, so that it is the first.
+
+    Not the root device: Firecracker would append `root=/dev/vda rw` to the boot arguments, after a `ro` of ours. They
+    name the root themselves.
+    """
+    if config.shares_root:
+        require_shared_root(release)
+        return _pmem(ROOT)
+    drive = {"drive_id": DISK, "path_on_host": config.disk.name, "is_root_device": False, "is_read_only": False}
+    return f"/drives/{DISK}", drive
+
+
+def require_shared_root(release: Release) -> None:
+    """Raises VMError if guests of this release can't share their root file system."""
+    release.require_for('root = "shared" of a tier', "pmem")
+
+
+def _pmem(name: str) -> tuple[str, Body]:
+    return f"/pmem/{name}", {"id": name, "path_on_host": f"../{name}", "root_device": False, "read_only": True}
 
 
 def _boot_args(boot_args: str, options: FirecrackerOptions) -> str:

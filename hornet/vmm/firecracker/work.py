@@ -23,13 +23,14 @@ class WorkDirectory:
     """Firecracker's working directory, in the VM's directory."""
 
     def __init__(self, config: MachineConfig, path: Path) -> None:
-        """Create it, with the VM's disk in it. Raises OSError."""
+        """Create it, with the VM's disk in it, unless that is shared. Raises OSError."""
         self.path = path
         self._config = config
         self.path.mkdir(parents=True)
         self.path.chmod(PRIVATE_DIRECTORY_MODE)
         self.give(self.path)
-        self.lend(config.disk)
+        if not config.shares_root:
+            self.lend(config.disk)
 
     def give(self, path: Path) -> None:
         """Make Firecracker's user the owner of a file in it. Raises OSError."""

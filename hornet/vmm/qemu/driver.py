@@ -46,6 +46,15 @@ class QemuDriver:
     def lane_settings(self, lane: Lane, firecracker: Firecracker) -> dict[str, str]:
         return command_line.lane_settings(lane)
 
+    def check_shared_root(self, firecracker: Firecracker) -> None:
+        raise VMError(
+            'QEMU\'s microVM has no virtio-pmem, which root = "shared" of a tier needs',
+            'choose the lane firecracker/kvm, or root = "disk"',
+        )
+
+    def share_root(self, disk: Path, firecracker: Firecracker) -> None:
+        self.check_shared_root(firecracker)
+
     def boot(self, lane: Lane, config: MachineConfig, *, kernel: Path, boot_args: str) -> QemuVM:
         """See Driver. QEMU enters the kernel through its PVH note."""
         more_args = command_line.emulated_boot_args(lane)
