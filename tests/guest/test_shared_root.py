@@ -14,12 +14,13 @@ import pytest
 from hornet.errors import BrokenSnapshotError, SnapshotError, VMError
 from hornet.host.artifact_store import file_sha256
 from hornet.host.file_copy import clone_file
+from hornet.host.page_cache import resident_bytes
 from hornet.host.workspace import Workspace
 from hornet.snapshot import Bundle
 from hornet.spec.lane import Lane
 from hornet.spec.tiers import Root
 from hornet.vm.fleet import VM, Fleet
-from hornet.vm.memory import memory_split, pss_mb
+from hornet.vm.memory import BYTES_PER_MB, memory_split, pss_mb
 from hornet.vm.shared_root import PROGRAM
 from hornet.vm.snapshotting import origin_of, origin_of_child, take_snapshot
 from hornet.vmm.registry import driver_of
@@ -160,7 +161,8 @@ def test_programs_of_a_shared_root_take_less_memory(program: str, taken: Taken, 
         splits = [memory_split(vm.vmm.pid, vm.vmm.memory_files()) for vm in clones]
         after = [pss_mb(vm.vmm.pid) for vm in clones]
         private_mb[root] = sum(split.guest_private for split in splits) / len(splits)
-        print(f"{program}, root {root}: PSS {idle} MB, then {after} MB, {splits}")
+        cached_mb = resident_bytes({vm.disk for vm in clones}) / BYTES_PER_MB
+        print(f"{program}, root {root}: PSS {idle} MB, then {after} MB, page cache of disks {cached_mb} MB, {splits}")
         for vm in clones:
             fleet.remove(vm)
     assert private_mb["shared"] < private_mb["disk"], private_mb
