@@ -21,6 +21,7 @@ import psutil
 import pytest
 
 from hornet.errors import HostError, VMError
+from hornet.host.file_copy import clone_file
 from hornet.installation import SOURCE
 from hornet.spec.firecracker import Feature
 from hornet.spec.model import Spec
@@ -31,14 +32,15 @@ from hornet.vmm.firecracker.driver import DRIVER, FirecrackerDriver, supported
 from hornet.vmm.firecracker.jailer import jailer_of
 from hornet.vmm.firecracker.machine import FirecrackerVM
 from hornet.vmm.firecracker.program import binary
-from hornet.vmm.open_files import check_own_disk
+from hornet.vmm.open_files import check_own_disk, check_shared_root
 from tests.support.api_description import ApiDescription
 from tests.support.tiny_guest import (
     LANE,
     LIMIT_S,
     MEMORY_MIB,
-    MakeConfig,
+    Configured,
     Started,
+    configured,
     letters,
     machine,
     program,
@@ -47,10 +49,9 @@ from tests.support.tiny_guest import (
 )
 
 pytestmark = pytest.mark.guest
-__all__ = ["machine", "program", "started"]  # fixtures
+__all__ = ["configured", "machine", "program", "started"]  # fixtures
 
 FIRECRACKER = FirecrackerDriver()
-Configured = Callable[..., MachineConfig]
 # Options that any release has, and those that need a feature of that name.
 EVERYWHERE: dict[str, Any] = {"track_dirty_pages": True, "balloon_statistics_s": 1, "vsock": True, "mmds": True}
 BOOT_FEATURES: dict[Feature, Any] = {
@@ -70,17 +71,6 @@ LOAD_FEATURES: dict[Feature, Any] = {"network_overrides": True, "clock_realtime"
 @pytest.fixture(scope="module", autouse=True)
 def _firecracker_works() -> None:
     require_firecracker()
-
-
-@pytest.fixture
-def configured(machine: MakeConfig, spec: Spec) -> Configured:
-    """A machine with options."""
-
-    def make(name: str, **options: Any) -> MachineConfig:
-        chosen = spec.firecracker.options.model_copy(update=options)
-        return replace(machine(name), firecracker=spec.firecracker.model_copy(update={"options": chosen}))
-
-    return make
 
 
 @pytest.fixture
@@ -320,6 +310,47 @@ def test_jailer_confines_firecracker(
     pid = clones[0].pid
     clones[0].kill()
     assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.fixture
+def shared(configured: Configured, spec: Spec) -> Configured:
+    """A machine with a shared root, for releases that have it. root: of a snapshot; else the machine's own copy."""
+    if not supported(spec.firecracker).has("pmem"):
+        pytest.skip("not judged: this release has no pmem")
+
+    def make(name: str, root: Path | None = None, **options: Any) -> MachineConfig:
+        config = configured(name, **options)
+        return replace(config, shares_root=True, disk=root or config.disk)
+
+    return make
+
+
+@pytest.mark.parametrize("jailer", [False, True])
+def test_clones_map_one_root_that_none_can_write(
+    jailer: bool, shared: Configured, boot: Any, restore: Any, spec: Spec, tmp_path: Path
+) -> None:
+    parent = boot(shared("parent", jailer=jailer))
+    files = snapshot(parent, tmp_path)
+    root = tmp_path / "rootfs.ext4"
+    clone_file(parent.config.disk, root)
+    FIRECRACKER.share_root(root, spec.firecracker)
+    before = root.stat()
+    for name in ("first", "second"):
+        clone = restore(shared(name, root, jailer=jailer), *files)
+        check_shared_root(clone.pid, root, clone.config.directory)
+        clone.resume()
+        clone.console.wait_for("^[a-z]$", LIMIT_S)
+        assert memory_split(clone.pid, clone.memory_files()[1:]), "the root is memory of the guest"
+    assert root.stat()[:9] == before[:9], "neither its content nor its owner changed"
+
+
+def test_firecracker_may_not_open_a_shared_root_for_writing(
+    shared: Configured, boot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = {"id": "root", "path_on_host": "../root", "root_device": False, "read_only": False}
+    monkeypatch.setattr("hornet.vmm.firecracker.requests._pmem", lambda _: ("/pmem/root", body))
+    with pytest.raises(VMError, match=r"Permission denied|Read-only file system"):
+        boot(shared("parent"))
 
 
 def test_jailer_limits_the_control_group(configured: Configured, boot: Any) -> None:

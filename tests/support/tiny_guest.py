@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from string import ascii_lowercase
+from typing import Any
 
 import pytest
 
@@ -56,6 +58,7 @@ next: .byte 'a'
 """
 
 MakeConfig = Callable[[str], MachineConfig]
+Configured = Callable[..., MachineConfig]
 Started = Callable[[MicroVM], MicroVM]
 
 
@@ -101,6 +104,17 @@ def machine(spec: Spec, host_net: HostNet, tmp_path: Path) -> Iterator[MakeConfi
             )
 
         yield make
+
+
+@pytest.fixture
+def configured(machine: MakeConfig, spec: Spec) -> Configured:
+    """A machine with options of the lane."""
+
+    def make(name: str, **options: Any) -> MachineConfig:
+        chosen = spec.firecracker.options.model_copy(update=options)
+        return replace(machine(name), firecracker=spec.firecracker.model_copy(update={"options": chosen}))
+
+    return make
 
 
 @pytest.fixture
