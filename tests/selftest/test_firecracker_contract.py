@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from inspect import isfunction
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,7 @@ def everything(spec: Spec, directory: Path) -> list[Asked]:
     config = MachineConfig("vm", directory, directory / "rootfs.ext4", 1, 256, 1, release.table, card)
     built = [
         *boot_requests(config, release, kernel="vmlinux", boot_args="quiet"),
+        *boot_requests(replace(config, shares_root=True), release, kernel="vmlinux", boot_args="quiet"),
         *(create_request(release, memory="m", state="s", diff=diff) for diff in (False, True)),
         METRICS_REQUEST,
         load_request(config, release, backend="m", state="s"),
