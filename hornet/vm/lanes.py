@@ -156,7 +156,8 @@ def _boot_to_first_program(lane: Lane, workspace: Workspace, kernel: Path, spec:
             usable = None if error.timed_out and emulated else False
             seen = vm.console.text.strip().splitlines()
             last = f"; the console's last line: {seen[-1]!r}" if seen else "; the console is empty"
-            return LaneState(str(lane), usable, f"no program ran within {BOOT_TIMEOUT_S:g} s{last}")
+            why = f"no program ran within {BOOT_TIMEOUT_S:g} s" if error.timed_out else error.message.splitlines()[0]
+            return LaneState(str(lane), usable, f"{why}{last}")
         finally:
             vm.kill()
     return LaneState(str(lane), True, "the kernel under test runs a program")
