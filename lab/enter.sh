@@ -23,10 +23,12 @@ done
 shift
 mount -o remount,bind,ro "$tree"
 
-# It can read every file, as the emulated host's root may, and nothing else.
+# It can read every file, as the emulated host's root may, and nothing else. Mounts are told as directories: an overlay
+# cannot enter those of its lower layer.
 setpriv --no-new-privs --bounding-set=-all,+dac_read_search,+setpcap,+sys_chroot --inh-caps=-all --ambient-caps=-all \
     chroot "$tree" /usr/libexec/virtiofsd --socket-path=/run/host.sock --shared-dir=/host --readonly \
     --sandbox=none --cache=always --inode-file-handles=prefer --log-level=error --rlimit-nofile=0 \
+    --no-announce-submounts \
     --modcaps=-chown:-dac_override:-fowner:-fsetid:-setgid:-setuid:-mknod:-setfcap:+dac_read_search &
 tries=0
 until [ -S "$tree/run/host.sock" ]; do
