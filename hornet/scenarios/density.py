@@ -76,7 +76,7 @@ def fill(
 
 
 def _room(point: Point, budget_mb: float) -> int:
-    """How many more clones fit, if each takes what the mean clone has taken; at least one, which shows that none does."""
+    """How many more clones fit if each takes what the mean clone has taken. At least one: it shows that none does."""
     if point.taken_mb <= 0:
         return sys.maxsize
     return max(1, int((budget_mb - point.taken_mb) * point.clones / point.taken_mb))

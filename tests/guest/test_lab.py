@@ -91,10 +91,10 @@ def test_command_runs_there_and_only_its_run_comes_back(
 def test_files_on_mounts_of_their_own_are_seen(workspace: Workspace, tmp_path: Path) -> None:
     """/home, and /tmp in memory as on Debian 13. One that the emulated host knew as a mount would be out of reach."""
     with_mount = 'mount -t tmpfs tmpfs "$0" && echo seen >"$0/file" && exec "$@"'
-    words = ["unshare", "-m", "--propagation", "private", "sh", "-c", with_mount, tmp_path]
+    words = ["unshare", "-m", "--propagation", "private", "sh", "-c", with_mount, str(tmp_path)]
     there = [sys.executable, "-m", "hornet_cli", "lab", "run", "--", "sh", "-c", 'echo more >>"$0"; cat "$0"']
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "HORNET_HOME": str(workspace.root)}
-    ended = subprocess.run([*words, *there, tmp_path / "file"], env=environment, capture_output=True, text=True)
+    ended = subprocess.run([*words, *there, str(tmp_path / "file")], env=environment, capture_output=True, text=True)
     assert ended.stdout.split() == ["seen", "more"], ended.stderr
 
 
