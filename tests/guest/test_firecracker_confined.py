@@ -85,7 +85,8 @@ def confined_fleet(
 
 @pytest.fixture(scope="module")
 def confined(confined_fleet: Fleet, kernel: Path, image: Image) -> VM:
-    vm = confined_fleet.boot(kernel, image.path)
+    # Otherwise it would report no free pages.
+    vm = confined_fleet.boot(kernel, image.path, extra_boot_args="init_on_free=0")
     vm.guest.wait_ready(confined_fleet.spec.machine.ssh_timeout_s)
     return vm
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
@@ -119,6 +120,19 @@ def test_option_that_a_release_lacks_is_an_error(
         VMError, match=rf"Firecracker 1\.9\.1 has no {feature}, which .*{name} needs: expected .*{first}"
     ):
         ask(config, release(spec, "1.9.1", **{name: value}))
+
+
+@pytest.mark.parametrize(
+    ("boot_args", "works"),
+    [("quiet", True), ("init_on_free=1 quiet", False), ("init_on_free=1 init_on_free=0", True)],
+)
+def test_page_reporting_without_effect_is_an_error(
+    boot_args: str, works: bool, config: MachineConfig, spec: Spec
+) -> None:
+    asked = release(spec, NEWEST, free_page_reporting=True)
+    with nullcontext() if works else pytest.raises(VMError, match="has no effect on a guest with init_on_free=1"):
+        boot_requests(config, asked, kernel="k", boot_args=boot_args)
+    boot_requests(config, release(spec, NEWEST, free_page_hinting=True), kernel="k", boot_args=boot_args)
 
 
 TEMPLATE = {"cpuid_modifiers": [{"leaf": "0x7", "subleaf": "0x0", "flags": 1, "modifiers": []}]}
