@@ -87,6 +87,7 @@ class Machine:
                 return None
             chunk = self.ends[CONTROL].recv(CHUNK_BYTES)
             if not chunk:
+                self._console.join()  # so that the last words are complete
                 return ""
             self._control += chunk
         line, _, self._control = self._control.partition(b"\n")
