@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import select
 import socket
@@ -33,6 +34,11 @@ CONSOLE, TERMINAL = "console", "terminal"
 BOOT_ARGS = "console=ttyS0 quiet panic=-1 oops=panic mitigations=off nokaslr no_timer_check rdinit=/init"
 CONSOLE_FILE, LOG_FILE = "console.log", "qemu.log"
 MAX_CONSOLE_BYTES = 4 << 20
+# What a fault is, is said before its trace, which is longer than the end of a console that an error shows.
+FAULT = re.compile(
+    r"^.*(?:BUG: |Oops|RIP: |Kernel panic|general protection|Out of memory|Killed process).*$", re.MULTILINE
+)
+MAX_FAULTS = 20
 CHUNK_BYTES = 1 << 16
 
 
@@ -94,12 +100,15 @@ class Machine:
         return line.decode("utf-8", "replace")
 
     def last_words(self) -> str:
-        """The end of the emulated host's console and of QEMU's log, for errors."""
+        """The faults of the emulated host's kernel, the end of its console and of QEMU's log, for errors."""
         files = {"console": CONSOLE_FILE, "QEMU's log": LOG_FILE}
         texts = {
             title: (self._directory / name).read_bytes().decode("utf-8", "replace") for title, name in files.items()
         }
-        return "\n".join(f"{title}:\n{last_lines(text) or '(empty)'}" for title, text in texts.items())
+        shown = {title: last_lines(text) for title, text in texts.items()}
+        if faults := FAULT.findall(texts["console"])[:MAX_FAULTS]:
+            shown = {"faults": "\n".join(faults), **shown}
+        return "\n".join(f"{title}:\n{text or '(empty)'}" for title, text in shown.items())
 
     def wait_off(self, timeout_s: float) -> None:
         """Wait until QEMU has ended by itself. Raises HostError if it does not."""
