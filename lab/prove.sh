@@ -1,5 +1,5 @@
 #!/bin/sh
-# Proves a lane in the lab, as a step of CI:
+# Proves a lane in the lab, for `hornetos test -e lab` and CI:
 #   prove.sh LANE PYTEST-ARGUMENT…
 # Fails if a test fails, or if the lab can't be used. An emulated host that crashed twice, or that ran out of time on a
 # busy machine, says nothing of the product: then the lane is named as not proved, and the step does not fail.
