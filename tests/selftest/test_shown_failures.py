@@ -32,12 +32,11 @@ LOGGING = """
 import logging
 import pytest
 
-@pytest.mark.parametrize("library", ["qemu.qmp.protocol.vm1", "paramiko.transport"])
-def test_fails(library):
+def test_fails():
     try:
         raise EOFError
     except EOFError:
-        logging.getLogger(library).critical("LOGGED", exc_info=True)
+        logging.getLogger("paramiko.transport").critical("LOGGED", exc_info=True)
     pytest.fail("our own words")
 """
 
@@ -48,7 +47,7 @@ def test_what_a_library_logs_of_a_connection_is_not_shown(tmp_path: Path) -> Non
     words = [sys.executable, "-m", "pytest", "-q", "-p", "hornet_fixtures.plugin", f"--rootdir={tmp_path}"]
     words += [f"--run-dir={tmp_path}/run", f"{tmp_path}/test_sample.py"]
     done = subprocess.run(words, cwd=SOURCE, capture_output=True, text=True, timeout=120, check=False)
-    assert done.stdout.count("our own words") >= 2
+    assert "our own words" in done.stdout
     assert "Captured log" not in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 

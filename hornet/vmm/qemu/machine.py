@@ -84,6 +84,8 @@ class QemuVM:
             self._qmp = Qmp(qmp_end, self.failure, self._api_log, self._note_disk_error)
             try:
                 self._qmp.connect(START_TIMEOUT_S)
+                if "-incoming" not in arguments:  # its guest runs already
+                    self._qmp.watch()
             except HornetError as error:
                 self._give_up(error)
 
@@ -91,6 +93,7 @@ class QemuVM:
         self._qmp.execute("stop")
 
     def resume(self) -> None:
+        self._qmp.watch()
         self._qmp.execute("cont")
 
     def snapshot(self, memory: Path, state: Path) -> None:

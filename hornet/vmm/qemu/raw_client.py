@@ -79,7 +79,9 @@ class RawQmp:
             self._receive()
 
     def _execute(self, command: str, arguments: dict[str, Any] | None = None) -> None:
-        self._connection.sendall(json.dumps({"execute": command, "arguments": arguments or {}}).encode())
+        request = {"execute": command} | ({"arguments": arguments} if arguments else {})
+        # Without blanks: QEMU reads a command byte by byte, in some microseconds each.
+        self._connection.sendall(json.dumps(request, separators=(",", ":")).encode())
         while "return" not in (answer := self._receive()):
             if "error" in answer:
                 raise VMError(f"QEMU: {command}: {answer['error']}")
