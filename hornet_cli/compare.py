@@ -1,4 +1,4 @@
-"""`hornetos compare A B`: is B slower than A? Two kernels, images or snapshots, measured side by side."""
+"""`hornetos compare A B`: is B slower than A? Two kernels, images, snapshots or VMMs, measured side by side."""
 
 from __future__ import annotations
 
@@ -35,11 +35,15 @@ SEED_BITS = 32
 
 @dataclass(frozen=True)
 class Subject:
-    """What is compared: its kind, its file or directory, and boot arguments beyond those of the machine."""
+    """What is compared: its kind, its file or directory, and boot arguments beyond those of the machine.
+
+    vmm: the program that runs it; None: the host's own.
+    """
 
     kind: str
     path: Path
     boot_args: str = ""
+    vmm: Path | None = None
 
 
 def compare(
@@ -48,6 +52,9 @@ def compare(
     b: Annotated[str | None, typer.Argument(help="Another of the same kind.")] = None,
     aa: Annotated[bool, typer.Option("--aa", help="Compare A with itself, and count false alarms.")] = False,
     boot_args_b: Annotated[str, typer.Option(help="Boot arguments that only B gets; without B, A is B too.")] = "",
+    vmm_b: Annotated[
+        Path | None, typer.Option(help="The lane's VMM for B only, below /usr for QEMU; without B, A is B too.")
+    ] = None,
     blocks: Annotated[int | None, typer.Option(min=2, help="Sessions of each side (default: of the spec).")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Repeats the order and the answer (default: random).")] = None,
     tier: Annotated[str, typer.Option(help="The image with which kernels are compared.")] = "standard",
@@ -62,12 +69,13 @@ def compare(
     from hornet.results.compare import Change
 
     mine = settings(ctx)
-    if aa == (b is not None or bool(boot_args_b)):
+    if aa == (b is not None or bool(boot_args_b) or vmm_b is not None):
         raise HostError(
-            "compare: expected either --aa, or B, or --boot-args-b",
+            "compare: expected either --aa, or B, or --boot-args-b, or --vmm-b",
             "hornetos compare A B, or hornetos compare A --aa",
         )
-    subjects = _subjects(mine, a, a if b is None else b, boot_args_b)
+    first, second = _subjects(mine, a, a if b is None else b, boot_args_b)
+    subjects = (first, replace(second, vmm=vmm_b))
     plan = mine.spec.compare.model_copy(update={"blocks": blocks} if blocks else {})
     _require_enough(plan, MOST_ROWS[subjects[0].kind])
     drawn = secrets.randbits(SEED_BITS) if seed is None else seed
@@ -138,7 +146,7 @@ def _measure(
     from hornet.host.facts import fingerprint, require_root
     from hornet.results.interleaved import compare_sides, false_alarm_rate
     from hornet.scenarios.side_by_side import interleave
-    from hornet.vmm.registry import vmm_programs
+    from hornet.vmm.registry import using_program, vmm_programs
     from reports.comparison import SCHEMA, ComparisonFile
 
     require_root()
@@ -146,7 +154,7 @@ def _measure(
     counts = lane.accelerator == "tcg"
     load, began = os.getloadavg()[0] / (os.cpu_count() or 1), time.monotonic()
     with fleet(mine, lane, count_instructions=counts) as vms:
-        a, b = (session_of(vms, subject) for subject in subjects)
+        a, b = (using_program(lane, subject.vmm)(session_of(vms, subject)) for subject in subjects)
         warm_up_s = _duration_s(a)
         minutes = warm_up_s * plan.blocks * 2 / 60
         mine.progress.say(
@@ -164,6 +172,7 @@ def _measure(
         a_sha256=_sha256(mine, subjects[0]),
         b_sha256=_sha256(mine, subjects[1]),
         boot_args_b=subjects[1].boot_args,
+        vmm_b=str(subjects[1].vmm or ""),
         lane=str(lane),
         seed=seed,
         blocks=plan.blocks,

@@ -16,7 +16,7 @@ SCHEMA = 1
 @dataclass(frozen=True)
 class ComparisonFile:
     """A comparison. a, b: the paths, with their SHA-256; a snapshot's is that of its manifest.
-    boot_args_b: that only B had.
+    boot_args_b: that only B had. vmm_b: the program that ran only B; empty: the same as A's.
 
     false_alarm_rate: of an A/A run, measured; None if A and B differ. duration_s: of the measurement.
     """
@@ -28,6 +28,7 @@ class ComparisonFile:
     a_sha256: str
     b_sha256: str
     boot_args_b: str
+    vmm_b: str
     lane: str
     seed: int
     blocks: int

@@ -110,6 +110,9 @@ class MicroVM(Protocol):
 class Driver(Protocol):
     """Starts VMs with one VMM, and reports what the VMM needs on the host. A driver's module exports one as DRIVER."""
 
+    # The environment variable that names another program of this VMM, in this process and those that it starts.
+    program_variable: str
+
     @property
     def program(self) -> HostTool:
         """The VMM's program."""

@@ -8,7 +8,9 @@ because command help and reports need only the names.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +58,31 @@ def lane_named(name: str) -> Lane:
 def driver_of(lane: Lane) -> Driver:
     """The driver of the lane's VMM."""
     return DRIVERS[lane]()
+
+
+@contextmanager
+def using_program(lane: Lane, path: Path | None) -> Iterator[None]:
+    """Start the lane's VMs with another program of its VMM within the block; None changes nothing.
+
+    Other threads of this process get it too. Raises HostError if it can't be run.
+    """
+    if path is None:
+        yield
+        return
+    if not os.access(path, os.X_OK) or not path.is_file():
+        raise HostError(f"{path}: no program that can be run", f"name a program of {lane.vmm}")
+    variable = driver_of(lane).program_variable
+    before = os.environ.get(variable)
+    os.environ[variable] = str(path.resolve())
+    vmm_version.cache_clear()
+    try:
+        yield
+    finally:
+        vmm_version.cache_clear()
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
 
 
 @cache

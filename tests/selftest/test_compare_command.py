@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -42,8 +43,11 @@ def costs(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
         boots = iter(range(1000))
 
         def session_of(_: object, subject: Any) -> Callable[[], Sequence[dict[str, float]]]:
-            more = factor if subject.boot_args else 1.0
-            return lambda: [{"userland": USERLAND * more + next(boots) % 3, "sshd": SSHD}]
+            def session() -> Sequence[dict[str, float]]:
+                more = factor if subject.boot_args or os.environ.get("HORNET_QEMU") else 1.0
+                return [{"userland": USERLAND * more + next(boots) % 3, "sshd": SSHD}]
+
+            return session
 
         monkeypatch.setattr("hornet_cli.compare.fleet", lambda *_, **__: nullcontext())
         monkeypatch.setattr("hornet.host.facts.require_root", lambda: None)
@@ -64,6 +68,21 @@ def test_a_costlier_b_is_worse_and_the_phase_is_named(kernel: str, costs: Callab
     assert rows["userland", 50]["change"] == rows["total", 50]["change"] == "worse"
     assert rows["sshd", 50]["change"] == "no difference shown"
     assert rows["userland", 50]["unit"] == "M instructions"
+
+
+def test_another_vmm_runs_only_b(kernel: str, costs: Callable[[float], None]) -> None:
+    costs(1.2)
+    result = compare(kernel, "--vmm-b", "/bin/true", "--json")
+    assert result.exit_code == 1, result.output
+    found = json.loads(result.stdout)
+    assert found["rows"][0]["ratio"] == pytest.approx(1.05, abs=0.01)
+    assert found["vmm_b"] == "/bin/true"
+    assert "HORNET_QEMU" not in os.environ
+
+
+def test_vmm_that_cannot_be_run_is_refused(kernel: str, costs: Callable[[float], None]) -> None:
+    costs(1.2)
+    assert "no program that can be run" in str(compare(kernel, "--vmm-b", kernel).exception)
 
 
 def test_the_plan_is_said_beforehand_and_the_table_names_the_detectable_change(
@@ -90,6 +109,7 @@ def test_a_compared_with_itself_is_silent_and_names_its_false_alarms(
     [
         (["KERNEL"], "expected either --aa, or B, or --boot-args-b"),
         (["KERNEL", "KERNEL", "--aa"], "expected either --aa, or B, or --boot-args-b"),
+        (["KERNEL", "--aa", "--vmm-b", "/bin/true"], "expected either --aa, or B, or --boot-args-b, or --vmm-b"),
         (["KERNEL", "IMAGE"], "expected two of the same kind"),
         (["KERNEL", "no-such-snapshot"], "no such snapshot"),
         (["KERNEL", "KERNEL", "--blocks", "3"], "3 blocks: nothing could be found"),

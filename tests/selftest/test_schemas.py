@@ -46,6 +46,7 @@ COMPARED = ComparisonFile(
     a_sha256="0",
     b_sha256="1",
     boot_args_b="",
+    vmm_b="",
     lane="qemu/tcg",
     seed=1,
     blocks=3,

@@ -23,6 +23,8 @@ METRICS_REQUEST = Request("PUT", "/metrics", {"metrics_path": METRICS_FILE})
 class FirecrackerDriver:
     """Firecracker's driver."""
 
+    program_variable = installed.VARIABLE
+
     @property
     def program(self) -> HostTool:
         return installed.program()

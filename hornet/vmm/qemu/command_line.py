@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from hornet.host.conditions import tsc_khz
@@ -10,7 +11,7 @@ from hornet.spec.lane import Lane
 from hornet.vmm import instructions
 from hornet.vmm.driver import MachineConfig, NetworkCard
 
-PROGRAM = HostTool("qemu-system-x86_64", "qemu-system-x86")
+PROGRAM_VARIABLE = "HORNET_QEMU"
 # The cache of translated code, which fills as a guest works. QEMU translates code again that does not fit: with 32 MiB,
 # Claude Code takes 50 % longer; with 128 MiB, programs after it take 20 % longer. Density figures exclude the cache
 # (hornet/vm/memory.py).
@@ -28,11 +29,16 @@ KERNEL, MEMORY = "/hornet/vmlinux", "/hornet/vm.mem"
 DISK_FD_SET = 1
 
 
+def program() -> HostTool:
+    """The program, by its name or its absolute path."""
+    return HostTool(os.environ.get(PROGRAM_VARIABLE) or "qemu-system-x86_64", "qemu-system-x86")
+
+
 def base_arguments(lane: Lane, config: MachineConfig, disk_fd: int) -> list[str]:
     """The program and the machine. disk_fd: the open disk, which QEMU inherits."""
     accelerator = "kvm" if lane.accelerator == "kvm" else f"tcg,tb-size={TCG_CACHE_MIB}"
     return [
-        *(PROGRAM.name, "-nodefaults", "-no-user-config", "-display", "none", "-name", config.name),
+        *(program().name, "-nodefaults", "-no-user-config", "-display", "none", "-name", config.name),
         *("-M", "microvm,acpi=on,pcie=off,rtc=on,usb=off,memory-backend=ram"),
         *("-accel", accelerator, "-cpu", _cpu(lane)),
         *("-smp", str(config.vcpus), "-m", f"{config.memory_mib}M"),

@@ -12,25 +12,30 @@ from hornet.errors import VMError
 from hornet.host.file_copy import copy_into
 from hornet.host.phases import timed
 from hornet.host.proc import run
+from hornet.host.tools import HostTool
 from hornet.spec.firecracker import Firecracker
 from hornet.spec.lane import Lane
 from hornet.vmm.driver import Driver, MachineConfig
 from hornet.vmm.process import open_given, prepare_jail
 from hornet.vmm.qemu import command_line
-from hornet.vmm.qemu.command_line import KERNEL, MEMORY, PROGRAM
+from hornet.vmm.qemu.command_line import KERNEL, MEMORY, PROGRAM_VARIABLE, program
 from hornet.vmm.qemu.machine import QemuVM
 
 
 class QemuDriver:
     """QEMU's driver."""
 
-    program = PROGRAM
+    program_variable = PROGRAM_VARIABLE
+
+    @property
+    def program(self) -> HostTool:
+        return program()
 
     def version(self) -> str:
-        text = run([PROGRAM.name, "--version"], timeout_s=20).output
+        text = run([program().name, "--version"], timeout_s=20).output
         found = re.search(r"version (\S+)", text)
         if not found:
-            raise VMError(f"{PROGRAM.name} --version printed {text[:80]!r}, expected 'version N'")
+            raise VMError(f"{program().name} --version printed {text[:80]!r}, expected 'version N'")
         return found.group(1)
 
     def snapshot_format(self) -> None:
