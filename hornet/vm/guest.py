@@ -37,6 +37,7 @@ MAX_KEY_BYTES = 64 << 10
 USER = "root"
 KEY_NAME = "id_ed25519"
 RETRY_S = 0.02
+CHEAP_KEY_EXCHANGE = "ecdh-sha2-nistp256"
 CHUNK_BYTES = 1 << 16
 PING_INTERVAL_S = 0.01
 # A guest that answers pings does so in this time; one that ignores them is then asked in another way.
@@ -305,7 +306,7 @@ class Guest:
                     "allow_agent": False,
                     "banner_timeout": timeout_s,
                     "auth_timeout": timeout_s,
-                    "transport_factory": partial(_Transport, timeout_s),
+                    "transport_factory": partial(HandshakeTransport, timeout_s),
                 },
             )
             connection.client.set_missing_host_key_policy(paramiko.AutoAddPolicy())
@@ -326,12 +327,17 @@ class Guest:
         return f"guest {self.address} in namespace {self.namespace.name}"
 
 
-class _Transport(paramiko.Transport):
-    """Paramiko's own limit for the handshake is 15 s, and looks like the end of the connection."""
+class HandshakeTransport(paramiko.Transport):
+    """Paramiko's own limit for the handshake is 15 s, and looks like the end of the connection.
+
+    Its first choice of a key exchange, Curve25519, is plain C in OpenSSH, and assembly in OpenSSL is many times faster.
+    """
 
     def __init__(self, handshake_timeout_s: float, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self.handshake_timeout = handshake_timeout_s
+        options = self.get_security_options()
+        options.kex = sorted(options.kex, key=lambda name: name != CHEAP_KEY_EXCHANGE)
 
 
 @contextmanager

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import struct
 from collections.abc import Callable
 
+import paramiko
 import pytest
 
 from hornet.errors import GuestError
-from hornet.vm.guest import Guest
+from hornet.vm.guest import CHEAP_KEY_EXCHANGE, Guest, HandshakeTransport
 from tests.support.ssh_samples import guest_of, ssh_server
 
 LIMIT_S = 5.0
@@ -59,3 +61,15 @@ def test_wrong_ssh_is_an_error_of_this_guest(answer: str, asking: str) -> None:
         ASKING[asking](guest_of(network))
     assert "namespace vm1" in caught.value.message
     assert caught.value.hint
+
+
+def test_cheapest_key_exchange_comes_first_and_none_is_lost() -> None:
+    ours, usual = (
+        transport.get_security_options().kex
+        for transport in (
+            HandshakeTransport(LIMIT_S, socket.socketpair()[0]),
+            paramiko.Transport(socket.socketpair()[0]),
+        )
+    )
+    assert ours[0] == CHEAP_KEY_EXCHANGE
+    assert sorted(ours) == sorted(usual)

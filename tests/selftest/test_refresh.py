@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,20 @@ def test_the_guests_programs_are_the_same_each_time(tmp_path: Path) -> None:
     for program in PROGRAMS:
         first, second = (tmp_path / name / "usr/lib/hornetos" / program for name in ("one", "two"))
         assert first.read_bytes() == second.read_bytes()
+
+
+def test_the_guest_waits_until_a_file_is_not_empty(tmp_path: Path) -> None:
+    install_programs(tmp_path / "image")
+    file = tmp_path / "pid"
+    with subprocess.Popen([tmp_path / "image/usr/lib/hornetos/refresh", file]) as waiting, ExitStack() as stack:
+        stack.callback(waiting.kill)
+        for write in (None, ""):
+            if write is not None:
+                file.write_text(write)
+            with pytest.raises(subprocess.TimeoutExpired):
+                waiting.wait(0.2)
+        file.write_text("1\n")
+        assert waiting.wait(TIMEOUT_S) == 0
 
 
 KVM, TCG = Lane("qemu", "kvm"), Lane("qemu", "tcg")

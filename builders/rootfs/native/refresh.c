@@ -1,4 +1,6 @@
 /* refresh [SECONDS.NANOSECONDS SEED]: what only a system call can refresh after a restore.
+   refresh FILE: wait until the file is not empty. A shell would start `sleep` again and again, each in two million
+   instructions, while what it waits for needs the processor.
 
 Sets the wall clock and feeds SEED (hex digits) to the kernel's random number generator, then makes the kernel draw a
 new key from it (random(4): RNDADDENTROPY, RNDRESEEDCRNG). The time is that of the host's clock, where KVM shows it to
@@ -71,7 +73,21 @@ static int reseed(void) {
            (system_call(SYS_ioctl, fd, RNDRESEEDCRNG, 0) < 0);
 }
 
+static int wait_for(const char *file) {
+    const long pause[2] = {0, 2000000};
+    char byte;
+    for (;;) {
+        long fd = system_call(SYS_open, (long)file, O_RDONLY, 0);
+        if (system_call(SYS_read, fd, (long)&byte, 1) == 1)
+            return 0;
+        system_call(SYS_close, fd, 0, 0);
+        system_call(SYS_nanosleep, (long)pause, 0, 0);
+    }
+}
+
 static int refresh(int arguments, char **argument) {
+    if (arguments == 2)
+        return wait_for(argument[1]);
     int no_host_clock = set_clock_from_host();
     if (arguments == 3)
         return (no_host_clock && set_clock(argument[1])) + seed_from_text(argument[2]) + reseed();
