@@ -6,8 +6,11 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from hornet.errors import HostError
 from hornet.host.proc import run
 
+# A cold cache still holds what was read to check the seal: pages of the superblock, read ahead.
+MOST_COLD_SHARE = 0.05
 FINCORE_TIMEOUT_S = 20
 
 
@@ -20,6 +23,21 @@ def drop(files: Iterable[Path]) -> None:
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(fd)
+
+
+def make_cold(files: Iterable[Path]) -> None:
+    """Drop the files, and prove it. Raises HostError as require_cold()."""
+    paths = list(files)
+    drop(paths)
+    require_cold(paths)
+
+
+def require_cold(files: Iterable[Path]) -> None:
+    """Raises HostError if the page cache holds more than MOST_COLD_SHARE of the files."""
+    paths = list(files)
+    if (share := resident_share(paths)) > MOST_COLD_SHARE:
+        names = ", ".join(path.name for path in paths)
+        raise HostError(f"{names}: {share:.0%} in the page cache, expected at most {MOST_COLD_SHARE:.0%}")
 
 
 def warm(files: Iterable[Path]) -> None:

@@ -62,7 +62,7 @@ def boot_once(fleet: Fleet, boot: Callable[[], VM]) -> list[Sample]:
 def restore_often(fleet: Fleet, bundle: Bundle, restores: int, timeout_s: float) -> list[Sample]:
     """A session of restores, each until the first command has run, from a fresh copy of the snapshot's files."""
     with work_directory(fleet.workspace.run, "compare") as directory:
-        own = bundle.copied_to(directory)
+        own = bundle.checked_copy(directory)
         return [_restore_once(fleet, own, timeout_s) for _ in range(restores)]
 
 

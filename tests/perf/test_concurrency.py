@@ -41,7 +41,8 @@ def test_restores_at_once(
         copies = 1 if snapshots == "one" else at_once
         with ExitStack() as stack:
             bundles = [
-                bundle.copied_to(stack.enter_context(work_directory(workspace.run, "at-once"))) for _ in range(copies)
+                bundle.checked_copy(stack.enter_context(work_directory(workspace.run, "at-once")))
+                for _ in range(copies)
             ]
             levels.append(_measure(at_once, bundles, stack.enter_context(new_fleet())))
         _record(levels[-1], snapshots, record, {"lane": lane, "subject": restored_subject})

@@ -17,7 +17,7 @@ import pytest
 from hornet.errors import HornetError
 from hornet.host.conditions import keeps_no_cold_files
 from hornet.host.owned import work_directory
-from hornet.host.page_cache import drop, resident_share, warm
+from hornet.host.page_cache import make_cold, warm
 from hornet.host.phases import timed
 from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
@@ -30,8 +30,6 @@ from hornet.vm.lanes import judges_time
 
 pytestmark = pytest.mark.perf
 
-# A cold cache still holds what was read to check the seal: pages of the superblock, read ahead.
-MOST_COLD_SHARE = 0.05
 # What a client of the VMM waits for.
 GUIDE_PHASES = ("load_ms", "resume_ms")
 
@@ -111,18 +109,13 @@ class Restores:
             self._begin_session()
         self.sessions.append(number)
         self._fleet.preallocate_networks(1)  # preallocated, as in production; docs/network.md says what it costs
-        (drop if self._cold else warm)(self._own.files)
-        if self._cold:
-            share = resident_share(self._own.files)
-            assert share <= MOST_COLD_SHARE, (
-                f"{share:.0%} of the snapshot is still in the page cache: not a cold restore"
-            )
+        (make_cold if self._cold else warm)(self._own.files)
 
     def _begin_session(self) -> None:
         self._session.close()
         # A copy of the snapshot: the page cache would keep pages that other clones have mapped.
         directory = self._session.enter_context(work_directory(self._workspace.run, "perf"))
-        self._own = self._bundle.copied_to(directory)
+        self._own = self._bundle.checked_copy(directory)
         self._fleet = self._session.enter_context(self._new_session())
 
     def measure(self) -> None:

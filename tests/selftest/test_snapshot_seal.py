@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -69,6 +70,19 @@ def test_cheap_seal_does_not_read_files_with_unchanged_stat(bundle: Bundle, monk
     os.utime(bundle.memory)
     with pytest.raises(AssertionError, match="hashed"):
         bundle.check_seal()
+
+
+def test_restore_of_a_checked_copy_reads_no_file(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copies = []
+    for make in (bundle.copied_to, bundle.checked_copy):
+        (tmp_path / make.__name__).mkdir()
+        copies.append(make(tmp_path / make.__name__))
+    monkeypatch.setattr(Bundle, "_check_hashes", Mock(side_effect=AssertionError("it reads all of the files")))
+    with pytest.raises(AssertionError, match="reads all"):
+        copies[0].check_seal()
+    copies[1].check_seal()
 
 
 @pytest.mark.parametrize("name", FILES)
