@@ -13,7 +13,7 @@ from hornet.results.run import Run
 from hornet.results.verdict import format_significant
 from hornet.spec.model import Spec
 from hornet.spec.tiers import Tier
-from reports import plot, plot_capacity, plot_concurrency, plot_parts, plot_samples
+from reports import plot, plot_after_restore, plot_capacity, plot_concurrency, plot_parts, plot_samples
 from reports.style import NARROW_IN, WIDE_IN, Draw, to_png, to_svg
 from reports.summary import Report
 
@@ -104,6 +104,14 @@ def pictures(run: Run, report: Report, spec: Spec, baseline: Run | None) -> dict
             _concurrency_table(records),
         ),
         picture(
+            "after_restore",
+            "What a restore leaves to pay",
+            "Each step of a clone after its restore: its time, and what the kernel read from the disk for it. Cold: "
+            "the page cache held nothing of the snapshot, nor of the clone's disk.",
+            partial(plot_after_restore.after_restore, records),
+            _after_restore_table(records),
+        ),
+        picture(
             "capacity",
             "VMs per host",
             f"How many VMs fit into {spec.capacity.host_memory_mb:g} MB, {spec.capacity.host_reserved_mb:g} MB of it "
@@ -164,6 +172,31 @@ def _concurrency_table(records: Sequence[Record]) -> Table:
         for many, one in zip(of_name, latency.get(name, []), strict=False)
     ]
     return Table(("Snapshots", "At once", "Per second", "Median, ms", "Slowest, ms", "Failed"), rows)
+
+
+def _after_restore_table(records: Sequence[Record]) -> Table:
+    time, read, faults = (
+        plot_after_restore.by_step(records, name)
+        for name in (plot_after_restore.TIME, plot_after_restore.READ, plot_after_restore.FAULTS)
+    )
+    rows = [
+        (
+            plot_after_restore.step_name(step),
+            cache,
+            format_significant(record.value),
+            *(
+                format_significant(found.value) if found else "–"
+                for found in (
+                    read.get(step, {}).get(cache),
+                    faults.get(step, {}).get(f"{cache} major_faults"),
+                    faults.get(step, {}).get(f"{cache} minor_faults"),
+                )
+            ),
+        )
+        for step, of_step in time.items()
+        for cache, record in of_step.items()
+    ]
+    return Table(("Step", "Page cache", "ms", "MB read", "Major faults", "Minor faults"), rows)
 
 
 def _capacity_table(report: Report) -> Table:

@@ -52,6 +52,28 @@ class AtOnce(Table):
         return self.kvm if judged else self.emulated
 
 
+class AfterRestore(Table):
+    """How often clones are watched after a restore, and how long they idle before the last command."""
+
+    kvm: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
+    emulated: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
+    idle_s: Positive
+
+    def rounds(self, *, judged: bool) -> int:
+        return self.kvm if judged else self.emulated
+
+
+class Snapshots(Table):
+    """How often a snapshot is taken, and how much memory its guest has filled before, in MiB."""
+
+    kvm: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
+    emulated: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
+    dirty_mib: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1, max_length=20)]
+
+    def rounds(self, *, judged: bool) -> int:
+        return self.kvm if judged else self.emulated
+
+
 class Perf(Table):
     """Rounds in lanes whose times are judged, and in emulated ones.
 
@@ -63,6 +85,8 @@ class Perf(Table):
     kvm: Rounds
     emulated: Rounds
     at_once: AtOnce
+    after_restore: AfterRestore
+    snapshots: Snapshots
     cheap_seals: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
     full_seals: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]
     overhead_loads: Annotated[int, Field(ge=1, le=MAX_ROUNDS)]

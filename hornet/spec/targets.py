@@ -13,7 +13,7 @@ class Quantity(Table):
     """Something that is measured and recorded. MB: 10^6 bytes; M instructions: 10^6; direction: which is better."""
 
     title: Line
-    unit: Literal["MB", "KiB", "ms", "VMs", "lines", "M instructions", "per s"]
+    unit: Literal["MB", "KiB", "ms", "VMs", "lines", "faults", "M instructions", "per s"]
     direction: Literal["lower", "higher"]
 
 

@@ -13,6 +13,7 @@ from hornet.formats.ext4.verdict import judge_ext4
 from hornet.host.cpu import cpu_features_sha256, cpu_model, microcode
 from hornet.host.durable import write_file
 from hornet.host.file_copy import PRIVATE_MODE, clone_file
+from hornet.host.phases import timed
 from hornet.host.workspace import Workspace
 from hornet.snapshot.bundle import Bundle
 from hornet.snapshot.manifest import Origin
@@ -24,6 +25,8 @@ from hornet.vm.restore_agent import AGENT_FILE, freeze
 from hornet.vmm.registry import driver_of, snapshot_format, vmm_version
 
 COMMAND_TIMEOUT_S = 60
+# The phases in which the VM must stand still: memory, state and disk are copied. Its disk is judged and sealed later.
+PAUSE_PHASES = ("pause_ms", "save_ms", "disk_ms")
 # Waits (two seconds at most) until this connection to sshd is gone, so that no clone wakes up with a dead one, then
 # writes everything out. Freezing empties the journal, so that the disk is right even without a replay; the thaw
 # follows at once: a file system frozen in the snapshot would have to be thawed in every clone before its first write,
@@ -52,32 +55,43 @@ def take_snapshot(
     origin: Origin,
     bill: str | None = None,
     before_publishing: Callable[[Bundle], None] | None = None,
+    phases_ms: dict[str, float] | None = None,
 ) -> Bundle:
     """Snapshot a VM as HORNET_HOME/snapshots/<version>; the VM is paused afterwards.
 
     The guest writes out what it holds; its serial line falls silent; the VM is paused; memory, state and disk are
     copied while it stands still; the disk is judged; the seal is put on; `before_publishing` may look at the result and
-    refuse it by raising; one rename publishes. bill: the bill of materials, as the text of a file.
+    refuse it by raising; one rename publishes. bill: the bill of materials, as the text of a file. phases_ms: gets how
+    long each step took; the VM must stand still during those of PAUSE_PHASES.
 
     Raises SnapshotError, VMError, GuestError; then nothing is published.
     """
-    flush(vm)
-    if origin.frozen:
-        freeze(vm.vmm.orders).wait(spec.snapshot.freeze_timeout_s)
-    # A serial port that sends while it is snapshotted may be stuck afterwards (docs/firecracker.md).
-    vm.vmm.console.wait_quiet(spec.snapshot.serial_quiet_s, spec.snapshot.freeze_timeout_s)
+    phases_ms = {} if phases_ms is None else phases_ms
+    with timed(phases_ms, "flush_ms"):
+        flush(vm)
+    with timed(phases_ms, "freeze_ms"):
+        if origin.frozen:
+            freeze(vm.vmm.orders).wait(spec.snapshot.freeze_timeout_s)
+        # A serial port that sends while it is snapshotted may be stuck afterwards (docs/firecracker.md).
+        vm.vmm.console.wait_quiet(spec.snapshot.serial_quiet_s, spec.snapshot.freeze_timeout_s)
     target = workspace.snapshots / version
     with publishing(target, spec.snapshot) as bundle:
-        vm.vmm.pause()
-        vm.vmm.snapshot(bundle.memory, bundle.state)
-        clone_file(vm.disk, bundle.rootfs)
+        with timed(phases_ms, "pause_ms"):
+            vm.vmm.pause()
+        with timed(phases_ms, "save_ms"):
+            vm.vmm.snapshot(bundle.memory, bundle.state)
+        with timed(phases_ms, "disk_ms"):
+            clone_file(vm.disk, bundle.rootfs)
         if vm.shares_root:
             # Now, because the snapshot's files must not change once they are sealed.
-            driver_of(vm.vmm.lane).share_root(bundle.rootfs, spec.firecracker)
-        _check_disk(bundle, workspace)
-        if bill:
-            write_file(bundle.bill, bill, PRIVATE_MODE)
-        bundle.seal(version, origin)
+            with timed(phases_ms, "share_root_ms"):
+                driver_of(vm.vmm.lane).share_root(bundle.rootfs, spec.firecracker)
+        with timed(phases_ms, "disk_check_ms"):
+            _check_disk(bundle, workspace)
+        with timed(phases_ms, "seal_ms"):
+            if bill:
+                write_file(bundle.bill, bill, PRIVATE_MODE)
+            bundle.seal(version, origin)
         if before_publishing:
             before_publishing(bundle)
     return Bundle(target, spec.snapshot)

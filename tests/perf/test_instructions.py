@@ -13,7 +13,9 @@ import pytest
 
 from hornet.checks.health import health_probes
 from hornet.checks.runtime_secrets import SecretTrial, injection_probes
+from hornet.host.workspace import Workspace
 from hornet.results.records import Record
+from hornet.scenarios.agent_step import bare_repository, parts_for, run_part, step_server
 from hornet.scenarios.page_server import pages_server
 from hornet.scenarios.probe_sets import FACTS_TIMEOUT_S
 from hornet.scenarios.side_by_side import MILLION
@@ -79,6 +81,33 @@ def test_instructions_of_a_restore_and_of_commands(
     for name in rounds[0][1]:
         counts = [{"instructions": commands[name]} for _, commands in rounds]
         record_runs("instructions_command", counts, subject=restored_subject, command=name)
+
+
+def test_instructions_of_an_agents_step(
+    counting_fleet: Fleet,
+    bundle: Bundle,
+    spec: Spec,
+    tier_name: str,
+    workspace: Workspace,
+    record_runs: Callable[..., Record],
+    restored_subject: dict[str, str],
+) -> None:
+    files = bare_repository(spec.agent_step, workspace.run)
+
+    def step() -> dict[str, float]:
+        vm = counting_fleet.restore(bundle)
+        vm.guest.wait_ready(spec.machine.ssh_timeout_s)
+        assert vm.counter
+        vm.mark("first_command")
+        before = set(vm.counter.by_phase)
+        with step_server(vm, spec, files) as server:
+            for part in parts_for(spec, tier_name):
+                run_part(vm, part, spec, server)
+                vm.mark(part.name)
+        counting_fleet.remove(vm)
+        return {name: count for name, count in _in_millions(vm).items() if name not in before}
+
+    record_runs("instructions_agent_step", _side_by_side(step, spec.instructions.rounds), subject=restored_subject)
 
 
 def _side_by_side(measure: Callable[[], Counted], rounds: int) -> list[Counted]:

@@ -126,6 +126,7 @@ def write_report(base: Path) -> Path:
         *synthetic.records(seed=7, slower=1.4),
         *synthetic.instruction_records(),
         *synthetic.concurrency_records(),
+        *synthetic.after_restore_records(),
     ]
     records.append(synthetic.restore_record(seed=9, name=LONG))
     run = synthetic.make_run(base / "run", records=records, cases=[*synthetic.CASES, FAILED])

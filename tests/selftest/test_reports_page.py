@@ -26,9 +26,15 @@ from reports.style import fills
 from tests.support import synthetic_run as synthetic
 
 SPEC = load_spec()
-PICTURES = {"targets", "phases", "memory", "instructions", "capacity", "concurrency", "distributions", "components"}
+MEASURED = {"phases", "memory", "instructions", "concurrency", "after_restore", "distributions"}
+PICTURES = {"targets", "capacity", "components", *MEASURED}
 DEMANDS = Demands(load_requirements())
-RECORDS = [*synthetic.records(seed=7, slower=1.4), *synthetic.instruction_records(), *synthetic.concurrency_records()]
+RECORDS = [
+    *synthetic.records(seed=7, slower=1.4),
+    *synthetic.instruction_records(),
+    *synthetic.concurrency_records(),
+    *synthetic.after_restore_records(),
+]
 FAILED = Case(
     test="conformance/test_sizes::test_kernel_size",
     result=Result.FAILED,

@@ -108,6 +108,30 @@ def concurrency_records(lane: str = "qemu/tcg") -> list[Record]:
     return found
 
 
+def after_restore_records(lane: str = "qemu/tcg") -> list[Record]:
+    """Two steps after a restore. Only the cold one reads from the disk."""
+    found = []
+    for page_cache, factor in (("hot", 0.0), ("cold", 1.0)):
+        for step, ms, read_mb, faults in (("restore", 1100.0, 31.0, 7000.0), ("node", 2300.0, 44.0, 9000.0)):
+            facts: dict[str, Any] = {"lane": lane, "host": HOST, "direction": "lower"}
+            about: dict[str, str | int | float] = {"step": step, "page_cache": page_cache}
+            found += [
+                Record(name="after_restore", value=ms, unit="ms", dimensions=about, **facts),
+                Record(name="after_restore_read", value=read_mb * factor, unit="MB", dimensions=about, **facts),
+                *(
+                    Record(
+                        name="after_restore_faults",
+                        value=value,
+                        unit="faults",
+                        dimensions={**about, "kind": kind},
+                        **facts,
+                    )
+                    for kind, value in (("minor_faults", faults), ("major_faults", faults * factor / 20))
+                ),
+            ]
+    return found
+
+
 def green_cases(requirements: Iterable[Requirement], tier: str = "standard", lane: str = "qemu/kvm") -> list[Case]:
     """One passed test for each requirement that a run of this tier judges by tests."""
     return [
