@@ -1,4 +1,5 @@
-"""An image with one more service fails the gate by its instructions; equal boots do not.
+"""A kernel with one debug option and an image with one more service fail the gate by their instructions; equal boots
+do not.
 
 The equal boots are counted in groups of as many as a comparison needs. Each pair compares different boots, but a group
 belongs to several pairs.
@@ -15,25 +16,31 @@ from typing import Any
 
 import pytest
 
+from builders.kernel import build_kernel
 from hornet.host.file_copy import clone_file
 from hornet.host.progress import Progress
+from hornet.host.workspace import Workspace
 from hornet.results.compare import INSTRUCTIONS, Change, compare
 from hornet.results.policy import Policy
 from hornet.results.policy_problems import policy_problems
 from hornet.results.records import Record
 from hornet.results.run import Run
 from hornet.scenarios.side_by_side import MILLION
+from hornet.spec.kernel import Kernel
 from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vm.fleet import Fleet
 from hornet_fixtures.under_test import Image
 from tests.support.ext4_samples import debugfs
 
-# It boots 56 guests.
+# It compiles a kernel, and boots 63 guests.
 pytestmark = [pytest.mark.guest, pytest.mark.slow, pytest.mark.timeout(5400)]
 
 # 21 pairs; at least 20 must be silent.
 GROUPS = 7
+# Of the menu "Kernel hacking": the kernel tests one of its data structures at each boot. All other objects stay as they
+# are, so that the compiler's cache has them.
+DEBUG_SYMBOLS = ["RUNTIME_TESTING_MENU", "TEST_XARRAY"]
 SERVICE = """#!/usr/sbin/openrc-run
 description="A daemon that nobody needs"
 supervisor=supervise-daemon
@@ -83,6 +90,23 @@ def test_no_pair_of_equal_boots_is_reported(equal_groups: list[Record], spec: Sp
     assert len(pairs) >= 20
     assert [one.reason for one in found if one.change is not Change.NONE_SHOWN] == []
     assert [problem for pair in pairs for problem in _gate(*pair, spec)] == []
+
+
+def test_kernel_with_a_debug_option_fails_the_gate(
+    equal_groups: list[Record],
+    count_boots: Callable[..., Record],
+    image: Image,
+    spec: Spec,
+    workspace: Workspace,
+    progress: Progress,
+) -> None:
+    extras = {**spec.kernel.extras, "forgotten": DEBUG_SYMBOLS}
+    # Validated, not copied: a copy would keep the symbols that were collected before.
+    changed = spec.model_copy(update={"kernel": Kernel.model_validate({**spec.kernel.model_dump(), "extras": extras})})
+    debug = count_boots(build_kernel(changed, workspace, progress).vmlinux, image.path)
+    _show("a kernel with TEST_XARRAY", debug, progress)
+    for group in equal_groups:
+        assert any("instructions_boot" in problem for problem in _gate(debug, group, spec))
 
 
 def test_image_with_one_more_service_fails_the_gate(
