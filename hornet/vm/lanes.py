@@ -13,7 +13,7 @@ from hornet.errors import CommandError, HornetError, HostError
 from hornet.foreign_file import ForeignFileError, read_bytes
 from hornet.host.artifact_store import content_key, file_sha256
 from hornet.host.durable import write_file
-from hornet.host.emulation import cpu_is_emulated
+from hornet.host.emulation import cpu_is_emulated, patient_s
 from hornet.host.file_copy import PRIVATE_DIRECTORY_MODE, open_private
 from hornet.host.owned import work_directory
 from hornet.host.workspace import Workspace
@@ -156,7 +156,8 @@ def _boot_to_first_program(lane: Lane, workspace: Workspace, kernel: Path, spec:
             usable = None if error.timed_out and emulated else False
             seen = vm.console.text.strip().splitlines()
             last = f"; the console's last line: {seen[-1]!r}" if seen else "; the console is empty"
-            why = f"no program ran within {BOOT_TIMEOUT_S:g} s" if error.timed_out else error.message.splitlines()[0]
+            late = f"no program ran within {patient_s(BOOT_TIMEOUT_S):g} s"
+            why = late if error.timed_out else error.message.splitlines()[0]
             return LaneState(str(lane), usable, f"{why}{last}")
         finally:
             vm.kill()
