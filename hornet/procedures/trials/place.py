@@ -21,8 +21,9 @@ from hornet.spec.model import Spec
 from hornet.vm.fleet import VM, Fleet
 
 TIMEOUT_S = 60
-# What a change writes: into memory, and on the disk unless the root file system is read-only.
-WORD_FILES = ("/run/hornetos-change", "/etc/hornetos-change")
+# What a change writes: into memory, and on the disk unless the root file system is read-only. There in a directory that
+# nothing else writes: a guest on the wrong disk would write back what it remembers of the directory, and hide the file.
+WORD_FILES = ("/run/hornetos-change", "/var/lib/hornetos-change")
 
 
 @dataclass(frozen=True)
