@@ -77,7 +77,7 @@ def _build(
 
 
 def _warm_up(vm: VM, spec: Spec) -> None:
-    """Run the spec's commands. One that fails is no fault of the snapshot: conformance judges the tools."""
+    """Run the commands of the spec. One may fail: conformance judges the tools."""
     for script in spec.snapshot.warm_up:
         vm.guest.run(script, WARM_UP_TIMEOUT_S)
 

@@ -25,12 +25,12 @@ from hornet.vm.restore_agent import AGENT_FILE, freeze
 from hornet.vmm.registry import driver_of, snapshot_format, vmm_version
 
 COMMAND_TIMEOUT_S = 60
-# The phases in which the VM must stand still: memory, state and disk are copied. Its disk is judged and sealed later.
+# The phases in which the VM is paused: memory, state and disk are copied. Its disk is judged and sealed later.
 PAUSE_PHASES = ("pause_ms", "save_ms", "disk_ms")
 # Waits (two seconds at most) until this connection to sshd is gone, so that no clone wakes up with a dead one, then
 # writes everything out. Freezing empties the journal, so that the disk is right even without a replay; the thaw
 # follows at once: a file system frozen in the snapshot would have to be thawed in every clone before its first write,
-# and memory and disk agree without it, both being taken while the VM stands still.
+# and memory and disk agree without it, both being taken while the VM is paused.
 FLUSH = """
 setsid sh -c '
 tries=0
@@ -60,9 +60,9 @@ def take_snapshot(
     """Snapshot a VM as HORNET_HOME/snapshots/<version>; the VM is paused afterwards.
 
     The guest writes out what it holds; its serial line falls silent; the VM is paused; memory, state and disk are
-    copied while it stands still; the disk is judged; the seal is put on; `before_publishing` may look at the result and
+    copied while it is paused; the disk is judged; the seal is put on; `before_publishing` may look at the result and
     refuse it by raising; one rename publishes. bill: the bill of materials, as the text of a file. phases_ms: gets how
-    long each step took; the VM must stand still during those of PAUSE_PHASES.
+    long each step took; the VM is paused during those of PAUSE_PHASES.
 
     Raises SnapshotError, VMError, GuestError; then nothing is published.
     """

@@ -1,4 +1,4 @@
-"""Taking a snapshot: its phases, how long the VM stands still, and its bytes, by the memory that the guest filled."""
+"""Taking a snapshot: its phases, how long the VM is paused, and its bytes, by the memory that the guest filled."""
 
 from __future__ import annotations
 
