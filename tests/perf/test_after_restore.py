@@ -27,7 +27,7 @@ from hornet.vm.fleet import VM, Fleet
 from hornet.vm.lanes import judges_time
 
 # Slow: a run that judges an image answers within its time without it.
-pytestmark = [pytest.mark.perf, pytest.mark.slow]
+pytestmark = [pytest.mark.perf, pytest.mark.slow, pytest.mark.requirement("cost-measured")]
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from hornet.vm.lanes import judges_time
 from hornet.vm.snapshotting import PAUSE_PHASES, origin_of_child, take_snapshot
 
 # Slow: a run that judges an image answers within its time without it.
-pytestmark = [pytest.mark.perf, pytest.mark.slow]
+pytestmark = [pytest.mark.perf, pytest.mark.slow, pytest.mark.requirement("cost-measured")]
 
 BYTES_PER_BLOCK = 512  # of st_blocks (stat(2))
 BYTES_PER_MB = 1_000_000

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typer.main import get_command
 
 from hornet.installation import SOURCE
+from hornet.results.policy import Policy
 from hornet.spec.model import load_spec
 from hornet.spec.requirements import load_requirements
 from hornet_cli.app import app
@@ -21,6 +22,7 @@ MEASURING = "\n".join(
     for path in sorted((SOURCE / folder).rglob("*.py"))
 )
 BEYOND = "Beyond the guide"
+RUN_FOLDERS = ("conformance", "procedures", "network", "perf")
 
 
 def unnamed(names: Iterable[str], text: str, quoted: str) -> list[str]:
@@ -36,6 +38,24 @@ def tiers_that_differ(tools: Mapping[str, list[str] | None], required: Mapping[s
 def test_a_metric_is_recorded_by_a_test() -> None:
     assert unnamed(SPEC.metrics, MEASURING, '"NAME"') == []
     assert unnamed(["no_such_metric"], MEASURING, '"NAME"') == ["no_such_metric"]
+
+
+def blocking(marks: str) -> bool:
+    """Whether the marks of a module make its tests slow, and prove nothing or what blocks a release."""
+    if "mark.slow" not in marks:
+        return False
+    proved = re.findall(r'mark\.requirement\("([\w-]+)"\)', marks)
+    return not proved or any(REQUIREMENTS[name].level in Policy().blocking_levels for name in proved)
+
+
+def test_a_run_is_decided_without_its_slow_tests() -> None:
+    """A test that is skipped and proves no requirement leaves the run without a decision."""
+    modules = [path for folder in RUN_FOLDERS for path in (SOURCE / "tests" / folder).glob("test_*.py")]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in modules}
+    marks = {name: re.findall(r"^pytestmark = .*", text, re.MULTILINE) for name, text in texts.items()}
+    assert [name for name, lines in marks.items() if blocking("".join(lines))] == []
+    assert blocking("pytestmark = [pytest.mark.perf, pytest.mark.slow]")
+    assert blocking('pytestmark = [pytest.mark.slow, pytest.mark.requirement("target-restore")]')
 
 
 def test_a_group_of_required_flags_has_a_requirement_that_is_judged() -> None:
