@@ -23,8 +23,11 @@ FILL = "d=/root; touch $d/filler 2>/dev/null || d=/tmp; dd if=/dev/zero of=$d/fi
 CLEAN = "rm -f /root/filler /tmp/filler; sync"
 DIRECTORY = "/root/hornetos-damaged"
 # The first round writes a block from the journal to its place. Reading other directories pushes it out of the list of
-# the latest buffers (bh_lru of the kernel's fs/buffer.c), which keeps it in memory; the second round drops it.
-FORGET = "for round in 1 2; do sync; echo 3 >/proc/sys/vm/drop_caches; ls -lR /etc /usr >/dev/null 2>&1; done"
+# the latest buffers (16: bh_lru of the kernel's fs/buffer.c), which keeps it in memory; the second round drops it. They
+# are the trial's own, because a compressed image has few directories outside its /usr, which is no part of the ext4.
+OTHERS = "/root/hornetos-others"
+MAKE_OTHERS = f"for tens in 0 1 2 3; do for ones in 0 1 2 3 4 5 6 7 8 9; do mkdir -p {OTHERS}/$tens$ones; done; done"
+FORGET = f"for round in 1 2; do sync; echo 3 >/proc/sys/vm/drop_caches; ls -lR /etc {OTHERS} >/dev/null 2>&1; done"
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def _damage(place: TrialPlace, vm: VM) -> TroubleFacts | None:
     if vm.shares_root:
         return None
     name = f"hornetos-{secrets.token_hex(16)}"
-    made = vm.guest.run(f"mkdir {DIRECTORY} && : >{DIRECTORY}/{name} && {FORGET}", TIMEOUT_S)
+    made = vm.guest.run(f"mkdir {DIRECTORY} && : >{DIRECTORY}/{name} && {MAKE_OTHERS} && {FORGET}", TIMEOUT_S)
     if made.exit_code:
         return None
     if not _overwrite_blocks_with(vm, name.encode()):
