@@ -69,7 +69,7 @@ def test_other_commands_of_the_warm_up_make_another_snapshot(version: Callable[.
 
 
 def test_a_vm_is_warm_when_its_snapshot_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tool that the image lacks is no fault of the snapshot."""
+    """A snapshot is taken even if the image lacks a tool."""
     done: list[str] = []
 
     def run(script: str, timeout_s: float) -> Mock:

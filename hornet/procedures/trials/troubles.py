@@ -24,7 +24,7 @@ CLEAN = "rm -f /root/filler /tmp/filler; sync"
 DIRECTORY = "/root/hornetos-damaged"
 # The first round writes a block from the journal to its place. Reading other directories pushes it out of the list of
 # the latest buffers (16: bh_lru of the kernel's fs/buffer.c), which keeps it in memory; the second round drops it. They
-# are the trial's own, because a compressed image has few directories outside its /usr, which is no part of the ext4.
+# are the trial's own: in a compressed image, /usr is not in the ext4, and few directories are outside it.
 OTHERS = "/root/hornetos-others"
 MAKE_OTHERS = f"for tens in 0 1 2 3; do for ones in 0 1 2 3 4 5 6 7 8 9; do mkdir -p {OTHERS}/$tens$ones; done; done"
 FORGET = f"for round in 1 2; do sync; echo 3 >/proc/sys/vm/drop_caches; ls -lR /etc {OTHERS} >/dev/null 2>&1; done"

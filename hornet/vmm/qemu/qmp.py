@@ -42,7 +42,7 @@ class Qmp:
         self._log = log
         self._vm_name = failure.vm_name
         self._on_stopped = on_stopped
-        # Whoever has it reads, and what was read belongs to it.
+        # The thread that holds the lock reads from the socket; _rest is what it has read too much.
         self._lock = threading.Lock()
         self._rest = b""
         # QEMU answers commands in their order. The number tells a late answer from that to the next command.
