@@ -81,7 +81,7 @@ def test_a_vm_is_warm_when_its_snapshot_is_taken(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(snapshots, "take_snapshot", lambda *_, **__: done.append("taken"))
     for name in ("kernel", "image"):
         (tmp_path / name).write_text(name)
-    fleet = Mock(workspace=Workspace(tmp_path), lane=LANES[0])
+    fleet = Mock(workspace=Workspace(tmp_path), lane=Lane("qemu", "tcg"))
     fleet.spec = warmed("node -e 1", "git --version")
     fleet.key.public_blob = "AAAA"
     fleet.boot.return_value.guest.run = run
