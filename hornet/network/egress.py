@@ -13,16 +13,16 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
 from hornet.network import trial
+from hornet.network.netlink import open_netlink
 from hornet.network.plan import VMPlan
 from hornet.network.ruleset import Drop, Packet, Ruleset
 from hornet.network.state import Link, read_links_and_routes
 from hornet.spec.network import Network
 
 if TYPE_CHECKING:
+    from pyroute2 import IPRoute
+
     from hornet.network.host_side import VMNamespace
 
 # linux/rtnetlink.h: answer with the whole route, with all its next hops.
@@ -69,7 +69,7 @@ def find_uplinks(network: Network) -> tuple[str, ...]:
     links, _ = read_links_and_routes()
     ends = [it for it in links.values() if it.group == network.interface_group and it.kind == "veth" and it.addresses]
     found: dict[str, None] = {}
-    with IPRoute() as kernel:
+    with open_netlink() as kernel:
         for destination in (*network.dns, *SAMPLES):
             source = next(ends[0].addresses[0].network.hosts()) if ends else None
             way = _ask(kernel, links, destination, source, ends[0].index if ends else None)
@@ -105,7 +105,7 @@ def _routing(
     """Problems of the routes there and back, and the interfaces by destination."""
     problems, ways = [], {}
     source = plan.namespace_address.ip
-    with IPRoute() as kernel:
+    with open_netlink() as kernel:
         for destination in network.dns or SAMPLES:
             way = _ask(kernel, links, destination, source, end.index)
             if way.refusal:
@@ -129,6 +129,8 @@ def _ask(
     kernel: IPRoute, links: dict[str, Link], destination: IPv4Address, source: IPv4Address | None, iif: int | None
 ) -> _Way:
     """Where the kernel sends a packet that comes in through an interface; without one, a packet of the host itself."""
+    from pyroute2.netlink.exceptions import NetlinkError
+
     names = {link.index: link.name for link in links.values()}
     place = {"src": str(source), "iif": iif} if iif is not None else {}
     try:

@@ -8,9 +8,8 @@ from pathlib import Path
 from socket import AF_INET
 from typing import Any
 
-from pyroute2 import IPRoute
-
 from hornet.network import netns, nft
+from hornet.network.netlink import open_netlink
 
 RT_TABLE_MAIN = 254
 RT_TABLE_LOCAL = 255
@@ -74,7 +73,7 @@ def read_facts() -> NetFacts:
 
 def read_links_and_routes() -> tuple[dict[str, Link], tuple[Route, ...]]:
     """Interfaces by name, and routes except those of table local, in the calling thread's namespace."""
-    with IPRoute() as kernel:
+    with open_netlink() as kernel:
         raw_links = list(kernel.get_links())
         raw_addresses = list(kernel.get_addr(family=AF_INET))
         raw_routes = list(kernel.get_routes(family=AF_INET))
@@ -87,14 +86,14 @@ def read_links_and_routes() -> tuple[dict[str, Link], tuple[Route, ...]]:
 
 
 def _permanent_neighbours() -> dict[IPv4Address, str]:
-    with IPRoute() as kernel:
+    with open_netlink() as kernel:
         known = list(kernel.get_neighbours(family=AF_INET))
     return {IPv4Address(it.get("dst")): it.get("lladdr") for it in known if it["state"] & NUD_PERMANENT}
 
 
 def is_marked(group: int) -> bool:
     """Whether the calling thread's namespace belongs to the suite: its lo is in the suite's group."""
-    with IPRoute() as kernel:
+    with open_netlink() as kernel:
         return any(link.get("group") == group for link in kernel.get_links(1))
 
 
