@@ -34,10 +34,10 @@ CONSOLE, TERMINAL = "console", "terminal"
 BOOT_ARGS = "console=ttyS0 quiet panic=-1 oops=panic mitigations=off nokaslr no_timer_check rdinit=/init"
 CONSOLE_FILE, LOG_FILE = "console.log", "qemu.log"
 MAX_CONSOLE_BYTES = 4 << 20
-# What a fault is, is said before its trace, which is longer than the end of a console that an error shows.
-FAULT = re.compile(
-    r"^.*(?:BUG: |Oops|RIP: |Kernel panic|general protection|Out of memory|Killed process).*$", re.MULTILINE
-)
+# What a fault is, and of which program, is said before its trace, which is longer than the end of a console that an
+# error shows. A fault in the handler of faults is said again and again, with another time.
+SAID_OF_FAULTS = r"BUG: |Oops|CPU: |RIP: |Kernel panic|general protection|Out of memory|Killed process"
+FAULT = re.compile(rf"^(?:\[ *[\d.]+\] )?(.*(?:{SAID_OF_FAULTS}).*?)\r*$", re.MULTILINE)
 MAX_FAULTS = 20
 CHUNK_BYTES = 1 << 16
 
@@ -106,7 +106,7 @@ class Machine:
             title: (self._directory / name).read_bytes().decode("utf-8", "replace") for title, name in files.items()
         }
         shown = {title: last_lines(text) for title, text in texts.items()}
-        if faults := FAULT.findall(texts["console"])[:MAX_FAULTS]:
+        if faults := list(dict.fromkeys(FAULT.findall(texts["console"])))[:MAX_FAULTS]:
             shown = {"faults": "\n".join(faults), **shown}
         return "\n".join(f"{title}:\n{text or '(empty)'}" for title, text in shown.items())
 

@@ -65,12 +65,19 @@ def test_a_second_start_has_the_time_that_is_left(spec: Spec, tmp_path: Path, mo
 def test_a_fault_is_shown_although_its_trace_is_long(tmp_path: Path) -> None:
     trace = "\n".join(f"[  9.{number}]  function_{number}+0x1/0x2" for number in range(200))
     (tmp_path / CONSOLE_FILE).write_text(
-        f"[  9.0] BUG: unable to handle page fault for address: 0\n{trace}\n"
-        f"[  9.9] Kernel panic - not syncing: Fatal exception\n{trace}\n"
+        f"[  9.0] BUG: unable to handle page fault for address: 0\r\n[  9.1] CPU: 1 PID: 7 Comm: vcpu 0\n{trace}\n"
+        + "".join(f"[  9.{number}] RIP: 0010:exc_page_fault+0x21/0x180\r\n" for number in range(200))
+        + f"[  9.9] Kernel panic - not syncing: Fatal exception\n{trace}\n"
     )
     (tmp_path / LOG_FILE).touch()
     words = Machine.last_words(Mock(_directory=tmp_path))
-    assert words.startswith("faults:\n[  9.0] BUG: unable to handle page fault for address: 0\n[  9.9] Kernel panic")
+    assert words.splitlines()[:5] == [
+        "faults:",
+        "BUG: unable to handle page fault for address: 0",
+        "CPU: 1 PID: 7 Comm: vcpu 0",
+        "RIP: 0010:exc_page_fault+0x21/0x180",
+        "Kernel panic - not syncing: Fatal exception",
+    ]
     (tmp_path / CONSOLE_FILE).write_text(trace)
     assert Machine.last_words(Mock(_directory=tmp_path)).startswith("console:\n")
 
