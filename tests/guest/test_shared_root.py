@@ -32,6 +32,7 @@ pytestmark = pytest.mark.guest
 TIMEOUT_S = 120
 NODE = "node -e 'console.log(6 * 7)'"
 CLAUDE, CLAUDE_TIMEOUT_S = "timeout 600 claude --version", 620
+WHOLE_TIMEOUT_S = 3600
 
 
 def run(vm: VM, script: str, timeout_s: float = TIMEOUT_S) -> str:
@@ -155,6 +156,7 @@ def test_programs_of_a_shared_root_take_less_memory(taken: Taken, fleet: Fleet) 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(WHOLE_TIMEOUT_S)
 def test_claude_of_a_shared_root_takes_less_memory(taken: Taken, fleet: Fleet) -> None:
     private_mb = {root: private_mb_after(CLAUDE, bundle, fleet) for root, bundle in taken.items()}
     assert private_mb["shared"] < private_mb["disk"], private_mb
