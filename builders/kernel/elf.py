@@ -27,7 +27,6 @@ from hornet.formats.kconfig import MAX_KERNEL_BYTES
 PADDING_MIN_BYTES = 4096
 PADDING = re.compile(rb"\0{%d,}|\xcc{%d,}" % (PADDING_MIN_BYTES, PADDING_MIN_BYTES))
 SHF_EXECINSTR = 4
-PF_EXECUTE = 1
 # A VMM writes the boot parameters, the page tables and the command line below 1 MiB.
 LOWEST_ADDRESS = 1 << 20
 # xen/interface/elfnote.h: the 32-bit entry point of the PVH boot protocol, which QEMU uses to start a vmlinux.
@@ -135,8 +134,9 @@ def check_loadable(vmlinux: Path) -> Loadable:
     """Check a vmlinux against the rules of Firecracker's loader (rust-vmm linux-loader) and QEMU's PVH loader.
 
     The rules: ELF64 for x86-64, little endian; PT_LOAD segments complete in the file, at or above 1 MiB, not
-    overlapping; an entry point in an executable segment; a PVH note whose entry point is loaded too. Raises BuildError
-    that lists every problem.
+    overlapping; an entry point that is loaded from the file; a PVH note whose entry point is, too. The segment of an
+    entry point need not be executable: no loader looks at that, and Linux 7.3 has its own in a data segment. Raises
+    BuildError that lists every problem.
     """
     try:
         with open_foreign(vmlinux, MAX_KERNEL_BYTES) as stream:
@@ -202,9 +202,9 @@ def _segment_problems(loads: Sequence[Segment], file_bytes: int) -> Iterator[str
 
 def _entry_problems(what: str, address: int, loads: Sequence[Segment]) -> list[str]:
     for load in loads:
-        if load.flags & PF_EXECUTE and load.physical_address <= address < load.physical_address + load.file_bytes:
+        if load.physical_address <= address < load.physical_address + load.file_bytes:
             return []
-    return [f"{what} {address:#x} lies in no executable segment's physical memory"]
+    return [f"{what} {address:#x} lies in no segment's physical memory, as far as the file fills it"]
 
 
 def _pvh_entry(elf: ElfFile) -> int | None:

@@ -62,6 +62,12 @@ def test_a_sound_kernel_is_described(tmp_path: Path) -> None:
     assert (found.entry, found.pvh_entry, found.segments, found.end) == (0x1000000, 0x1000010, 1, 0x1000040)
 
 
+def test_the_entry_point_may_lie_in_a_data_segment(tmp_path: Path) -> None:
+    """As in Linux 7.3."""
+    found = check_loadable(Sample((Load(0x1000000, b"\x90" * 64, flags=6),)).write(tmp_path / "vmlinux"))
+    assert found.entry == 0x1000000
+
+
 CODE = Load(0x1000000, b"\x90" * 64)
 BROKEN = {
     "32 bits are refused by the parser": (Sample(elf_class=1), "not a valid ELF|class is 32"),
@@ -72,7 +78,7 @@ BROKEN = {
     "overlap": (Sample((CODE, Load(0x1000020, b"x" * 64))), "overlaps"),
     "more in the file than in memory": (Sample((Load(0x1000000, b"\x90" * 64, file_bytes=65),)), "only 64 in memory"),
     "entry outside": (Sample(entry=0x3000000), "entry point 0x3000000"),
-    "entry in data": (Sample((Load(0x1000000, b"\x90" * 64, flags=6),)), "entry point 0x1000000"),
+    "entry in zeros": (Sample((Load(0x1000000, b"\x90" * 64, zeros=64),), entry=0x1000040), "entry point 0x1000040"),
     "no PVH note": (Sample(pvh_entry=None), "no PVH note"),
     "a note that loaders misread": (Sample(note_align=1), "no PVH note"),
     "PVH entry outside": (Sample(pvh_entry=0x10), "PVH entry point 0x10"),
