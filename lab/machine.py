@@ -36,7 +36,7 @@ CONSOLE_FILE, LOG_FILE = "console.log", "qemu.log"
 MAX_CONSOLE_BYTES = 4 << 20
 # What a fault is, and of which program, is said before its trace, which is longer than the end of a console that an
 # error shows. A fault in the handler of faults is said again and again, with another time.
-SAID_OF_FAULTS = r"BUG: |Oops|CPU: |RIP: |Kernel panic|general protection|Out of memory|Killed process"
+SAID_OF_FAULTS = r"BUG: |Oops|CPU: \d+ .*Comm: |RIP: |Kernel panic|general protection|Out of memory|Killed process"
 FAULT = re.compile(rf"^(?:\[ *[\d.]+\] )?(.*(?:{SAID_OF_FAULTS}).*?)\r*$", re.MULTILINE)
 MAX_FAULTS = 20
 CHUNK_BYTES = 1 << 16

@@ -78,7 +78,7 @@ def test_a_fault_is_shown_although_its_trace_is_long(tmp_path: Path) -> None:
         "RIP: 0010:exc_page_fault+0x21/0x180",
         "Kernel panic - not syncing: Fatal exception",
     ]
-    (tmp_path / CONSOLE_FILE).write_text(trace)
+    (tmp_path / CONSOLE_FILE).write_text(f"[  0.1] smpboot: CPU: 2 processors\n{trace}")
     assert Machine.last_words(Mock(_directory=tmp_path)).startswith("console:\n")
 
 
