@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
@@ -68,13 +67,12 @@ def test_damage_that_only_a_newer_e2fsck_knows_is_found(tmp_path: Path) -> None:
     assert not judge_ext4(image, tmp_path).sound
 
 
+@pytest.mark.timeout(300)  # less than that wait
 def test_a_long_wait_for_other_hosts_is_not_begun(tmp_path: Path) -> None:
     image = matrix.make("mmp", tmp_path / "image.ext4")
     overwrite(image, 1024 + 0x166, (300).to_bytes(2, "little"))
-    began_s = time.monotonic()
     with pytest.raises(Ext4Error, match="would wait 601 s"):
         judge_ext4(image, tmp_path)
-    assert time.monotonic() - began_s < 10
 
 
 def test_an_unknown_feature_is_not_damage(tmp_path: Path) -> None:

@@ -29,10 +29,12 @@ try:
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 """
+TIMEOUT_S = 60
+ENDLESS_S = 3600
 WAITS = {
     "an event": "threading.Event().wait(WAIT_S)",
     "a future": "Future().result(WAIT_S)",
-    "a process": "subprocess.Popen(['sleep', 'WAIT_S'], stdout=subprocess.DEVNULL).wait()",
+    "a process": "subprocess.run(['sleep', 'WAIT_S'], stdout=subprocess.DEVNULL)",
     "a sleep": "time.sleep(WAIT_S)",
 }
 
@@ -46,7 +48,7 @@ def waited_s(wait: str, name: str, *, deliver: bool, wait_s: int) -> tuple[float
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
         stdout=subprocess.PIPE,
         text=True,
-        timeout=60,
+        timeout=TIMEOUT_S,
         check=False,
     )
     return time.monotonic() - began_s, done.stdout
@@ -55,9 +57,8 @@ def waited_s(wait: str, name: str, *, deliver: bool, wait_s: int) -> tuple[float
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("wait", WAITS)
 def test_a_signal_ends_any_wait(wait: str, name: str) -> None:
-    took_s, said = waited_s(wait, name, deliver=True, wait_s=40)
+    _, said = waited_s(wait, name, deliver=True, wait_s=ENDLESS_S)
     assert said == "interrupted\n"
-    assert took_s < 30
 
 
 def test_wait_without_the_handler_ignores_the_signal() -> None:

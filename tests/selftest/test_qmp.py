@@ -7,7 +7,6 @@ import json
 import os
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -107,11 +106,11 @@ BAD_ANSWERS: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("messages", BAD_ANSWERS.values(), ids=BAD_ANSWERS)
 def test_connection_without_answers_ends_the_call_at_once(messages: list[Any], tmp_path: Path) -> None:
-    with qemu(lambda _: messages, tmp_path) as (qmp, _, _):
-        began_s = time.monotonic()
-        with pytest.raises(VMError, match="QMP stop: QEMU has closed the connection"):
-            qmp.execute("stop")
-        assert time.monotonic() - began_s < 10
+    with (
+        qemu(lambda _: messages, tmp_path) as (qmp, _, _),
+        pytest.raises(VMError, match="QMP stop: QEMU has closed the connection"),
+    ):
+        qmp.execute("stop")
 
 
 def test_failure_of_the_vm_ends_a_waiting_call_with_its_reason(tmp_path: Path) -> None:
