@@ -7,8 +7,6 @@ import sys
 
 import pytest
 
-from builders.images import build_image
-from builders.kernel import build_kernel
 from hornet.errors import HornetError
 from hornet.host.facts import require_root
 from hornet.host.progress import Progress
@@ -52,6 +50,9 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
 def _build(config: pytest.Config, spec: Spec, workspace: Workspace, progress: Progress) -> None:
     """Build here what the session will need and is missing: in the lab it would take hours. Raises BuildError."""
+    from builders.images import build_image
+    from builders.kernel import build_kernel
+
     if config.getoption("snapshot"):
         return
     if not config.getoption("kernel"):

@@ -8,9 +8,6 @@ from typing import Any
 
 import pytest
 
-from builders.images import build_image
-from builders.kernel import build_kernel
-from builders.snapshots import build_snapshot
 from hornet.errors import SnapshotError
 from hornet.foreign_file import ForeignFileError, open_foreign
 from hornet.formats.archives.source import ImageSource, Kind, parse_source
@@ -73,6 +70,9 @@ def kernel(pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, progre
     source = given_source(pytestconfig)
     if source and not source.boots:
         pytest.skip(f"not judged: {source} brings no kernel: name it with --kernel=FILE")
+    # The builders are loaded where something is built: that takes a third of a second, and most runs build nothing.
+    from builders.kernel import build_kernel
+
     return build_kernel(spec, workspace, progress).vmlinux
 
 
@@ -88,6 +88,8 @@ def image(pytestconfig: pytest.Config, spec: Spec, workspace: Workspace, progres
         if given.boots:
             _existing(str(given.path), "--image")
         return Image(given.resolved(), {}, spec.root_of(tier))
+    from builders.images import build_image
+
     distro = pytestconfig.getoption("distro")
     built = build_image(spec, workspace, progress, tier=tier, distro=distro)
     return Image(ImageSource(Kind.EXT4, built.image), built.manifest, spec.root_of(tier))
@@ -119,6 +121,8 @@ def bundle(
         given = open_bundle(Path(snapshot), spec.snapshot)
         _check_origin(given, fleet)
         return given
+    from builders.snapshots import build_snapshot
+
     kernel, image = request.getfixturevalue("kernel"), request.getfixturevalue("image")
     tier = built_tier(pytestconfig)
     # An image made elsewhere does not print the ready signal on its console.

@@ -153,4 +153,5 @@ Url = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-
 class Table(BaseModel):
     """A TOML table: unknown keys and other types are errors, values can't change, every number is finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    # Deferred: only the whole spec is validated, and it includes the tables below it.
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, defer_build=True)
