@@ -77,7 +77,7 @@ def _debian(wanted: DebianKernel, other_suite: Debian, workspace: Workspace, pro
 
         return Source({"debian": package, "version": installed.output}, unpack_installed)
 
-    version = _debian_candidate(package)
+    version = _debian_candidate(package, workspace)
     if version is None:
         return _of_other_suite(package, other_suite, workspace, progress)
 
@@ -94,9 +94,12 @@ def _debian(wanted: DebianKernel, other_suite: Debian, workspace: Workspace, pro
     return Source({"debian": package, "version": version}, unpack_download)
 
 
-def _debian_candidate(package: str) -> str | None:
+def _debian_candidate(package: str, workspace: Workspace) -> str | None:
+    # Container images switch off apt's own cache file: then it parses all package lists at each call, for a second.
+    cache = f"Dir::Cache::pkgcache={workspace.directory('cache', 'apt') / 'pkgcache.bin'}"
+    words: list[str | Path] = ["apt-cache", "-o", cache, "policy", package]
     try:
-        policy = run(["apt-cache", "policy", package], timeout_s=QUERY_TIMEOUT_S, env={"LC_ALL": "C"}).output
+        policy = run(words, timeout_s=QUERY_TIMEOUT_S, env={"LC_ALL": "C"}).output
     except CommandError as error:
         raise BuildError(f"{package}: apt-cache failed: {error.message}", "use a host with Debian or Ubuntu") from error
     # apt treats an unknown name as a pattern: for linux-source-6.1 it may answer with linux-source-6.12.

@@ -6,8 +6,10 @@ import functools
 import hashlib
 import http.server
 import io
+import os
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,6 +126,19 @@ def test_a_debian_package_that_is_not_installed_comes_from_apt(workspace: Worksp
     spec = spec_from({"kind": "debian", "package": "linux-source-9.9", "suite": "bookworm"})
     assert find_source(spec, workspace, QUIET, None).identity["version"] == "1:9.9.1-2"
     assert build_kernel(spec, workspace, QUIET).version == "6.1.99"
+
+
+@pytest.mark.usefixtures("apt_repository")
+def test_a_newer_package_of_an_updated_apt_is_found(workspace: Workspace, tmp_path: Path) -> None:
+    """Also with the cache file of the first answer."""
+    spec = spec_from({"kind": "debian", "package": "linux-source-9.9", "suite": "bookworm"})
+    assert find_source(spec, workspace, QUIET, None).identity["version"] == "1:9.9.1-2"
+    index = tmp_path / "repository/Packages"
+    index.write_text(index.read_text().replace("1:9.9.1-2", "1:9.9.10-1"))
+    tomorrow_s = time.time() + 86_400  # apt takes a file of the same second for the same
+    os.utime(index, (tomorrow_s, tomorrow_s))
+    subprocess.run(["apt-get", "update"], check=True, timeout=60)
+    assert find_source(spec, workspace, QUIET, None).identity["version"] == "1:9.9.10-1"
 
 
 @pytest.mark.usefixtures("apt_repository")
