@@ -16,7 +16,7 @@ from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from tests.fresh.fresh_machine import HOME, NEWEST, RELEASES, SUITE, FreshMachine, Outcome
 
-SELF_TEST_TIMEOUT_S = 1500
+SELF_TEST_TIMEOUT_S = 2700
 WHOLE_TIMEOUT_S = 7200
 SHORT_TIMEOUT_S = 120
 

@@ -313,9 +313,9 @@ def test_command_line_there_is_this_one_without_the_option(monkeypatch: pytest.M
 def test_what_is_missing_is_built_before_the_lab(
     given: dict[str, str], built: set[str], spec: Spec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    builders = {name: Mock() for name in ("build_kernel", "build_image")}
-    for name, builder in builders.items():
-        monkeypatch.setattr(in_lab, name, builder)
+    builders = {"build_kernel": Mock(), "build_image": Mock()}
+    monkeypatch.setattr("builders.kernel.build_kernel", builders["build_kernel"])
+    monkeypatch.setattr("builders.images.build_image", builders["build_image"])
     config: Any = Mock(getoption=lambda option: given.get(option))
     in_lab._build(config, spec, Workspace(tmp_path), Progress())
     assert {name for name, builder in builders.items() if builder.called} == built
