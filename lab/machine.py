@@ -23,12 +23,13 @@ from hornet.vmm.qemu.command_line import SANDBOX
 from hornet.vmm.transcript import last_lines
 from lab.components import Components
 from lab.host_view import shown_mounts
+from lab.nudge import Nudge
 from lab.pump import Pump
 
 ENTER = Path(__file__).with_name("enter.sh")
 NAMESPACES = ("unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "--net", "--ipc")
-# Ports of the emulated host: what it says of itself, what the command prints, what it leaves.
-CONTROL, OUTPUT, ERRORS, RESULTS = PORTS = ("control", "output", "errors", "results")
+# Ports of the emulated host: what it says of itself, what the command prints, what it leaves, what keeps it awake.
+CONTROL, OUTPUT, ERRORS, RESULTS, NUDGE = PORTS = ("control", "output", "errors", "results", "nudge")
 CONSOLE, TERMINAL = "console", "terminal"
 # oops=panic: a fault of the emulated host's kernel ends the lab, and no test fails by it.
 BOOT_ARGS = "console=ttyS0 quiet panic=-1 oops=panic mitigations=off nokaslr no_timer_check rdinit=/init"
@@ -75,6 +76,7 @@ class Machine:
             end.close()
         sink = self._stack.enter_context((directory / CONSOLE_FILE).open("wb"))
         self._console = Pump(self.ends[CONSOLE], sink.fileno(), limit_bytes=MAX_CONSOLE_BYTES)
+        self._nudge = Nudge(self.ends[NUDGE])
 
     def _socket(self, name: str) -> socket.socket:
         ours, theirs = socket.socketpair()
@@ -123,6 +125,7 @@ class Machine:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self._nudge.end()
         self._process.terminate()  # the supervisor ends everything
         try:
             self._process.wait(END_TIMEOUT_S)
