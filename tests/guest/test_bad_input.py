@@ -15,6 +15,8 @@ from hornet.host.proc import run
 from hornet.host.workspace import Workspace
 from hornet.network import HostNet, netns
 from hornet.network.ids import vms_directory
+from hornet.snapshot import Bundle
+from hornet.spec.lane import Lane
 from hornet.spec.model import Spec
 from hornet.vm.fleet import Fleet
 from hornet_fixtures.under_test import Image
@@ -109,6 +111,24 @@ def test_missing_init_is_reported_as_a_panic(short_timeout_fleet: Fleet, kernel:
     assert "Kernel panic" in caught.value.message
     assert {"vmm.log", "vm.json", "api.jsonl", "phases.json"} <= set(kept(caught.value))
     assert "Kernel panic" in kept(caught.value)["console.log"]
+
+
+def test_snapshot_of_another_machine_is_rejected(
+    short_timeout_fleet: Fleet, bundle: Bundle, lane: Lane, tmp_path: Path
+) -> None:
+    if lane.vmm != "qemu":
+        pytest.skip("edits the device state in QEMU's format")
+    other = Bundle(tmp_path / "other", bundle.names)
+    other.directory.mkdir()
+    for path in (bundle.memory, bundle.rootfs):
+        clone_file(path, other.directory / path.name)
+    # Its first interrupt controller becomes a timer, which the machine lacks.
+    other.state.write_bytes(bundle.state.read_bytes().replace(b"\x05i8259", b"\x05i8254", 1))
+    other.seal("other", bundle.manifest().origin)
+    with pytest.raises(VMError) as caught:
+        short_timeout_fleet.restore(other)
+    assert "Unknown savevm section or instance 'i8254'" in caught.value.message
+    assert caught.value.hint.startswith("it was taken of a machine with other devices")
 
 
 def test_full_host_disk_is_reported(short_timeout_fleet: Fleet, kernel: Path, image: Image, tmp_path: Path) -> None:

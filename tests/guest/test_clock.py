@@ -1,9 +1,13 @@
-"""A guest's clock runs as fast as the host's: an emulated guest is told the rate of its time stamp counter."""
+"""A guest's clock runs as fast as the host's: an emulated guest is told the rate of its time stamp counter.
+
+Its timers fit the clock: it has no other timer to find the rate of its APIC's by.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
@@ -13,6 +17,8 @@ from hornet.vm.fleet import VM, Fleet
 
 SECONDS = 5
 TIMEOUT_S = 60
+SLEEP_S = 2
+SLEEPS = f"for each in 1 2 3 4; do read up idle </proc/uptime; echo $up; sleep {SLEEP_S}; done"
 # Of the rate. A wrong one differs by much more: the processor's nominal frequency is not that of its counter.
 TOLERANCE = 0.1
 
@@ -32,6 +38,13 @@ def test_guest_clock_runs_at_the_hosts_rate(vm: VM) -> None:
     # On a busy machine an answer may be late, so the host's time between two readings has bounds.
     assert passed_s >= (last.asked_s - first.answered_s) * (1 - TOLERANCE)
     assert passed_s <= (last.answered_s - first.asked_s) * (1 + TOLERANCE)
+
+
+def test_guest_timers_end_in_time(vm: VM) -> None:
+    times_s = [float(line) for line in vm.guest.check_output(SLEEPS, TIMEOUT_S).split()]
+    sleeps_s = [after - before for before, after in pairwise(times_s)]
+    # A busy machine is late in some of them. A wrong rate would be in all.
+    assert SLEEP_S * (1 - TOLERANCE) <= min(sleeps_s) <= SLEEP_S * (1 + TOLERANCE)
 
 
 class Reading(NamedTuple):

@@ -8,6 +8,7 @@ file private (copy on write). A snapshot is that file plus the device state that
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -35,6 +36,8 @@ MIGRATION_TIMEOUT_S = 60.0
 BANDWIDTH_BYTES_PER_S = 1 << 40
 DOWNTIME_LIMIT_MS = 2_000_000
 KVM_DEVICE = Path("/dev/kvm")
+# What QEMU says of device state that its command line does not fit.
+OTHER_MACHINE = re.compile("Unknown savevm section or instance")
 
 
 class QemuVM:
@@ -165,8 +168,11 @@ class QemuVM:
         self.kill()
         if isinstance(error, VMFailedError):
             raise error
-        message = f"{error.message}\n  VMM log: {log_tail(self._log)}"
-        raise VMError(message, error.hint or "read the rest of the VMM's log", timed_out=error.timed_out) from error
+        log = log_tail(self._log)
+        hint = error.hint or "read the rest of the VMM's log"
+        if OTHER_MACHINE.search(log):
+            hint = "it was taken of a machine with other devices, as another release of this suite has: take a new one"
+        raise VMError(f"{error.message}\n  VMM log: {log}", hint, timed_out=error.timed_out) from error
 
 
 @contextmanager
