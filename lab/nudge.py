@@ -15,7 +15,7 @@ INTERVAL_S = 0.25
 
 
 class Nudge:
-    """Sends a byte to a port of the emulated host every INTERVAL_S, on a thread of its own, until the port is closed."""
+    """Sends a byte to a port of the emulated host every INTERVAL_S, on a thread of its own."""
 
     def __init__(self, port: socket.socket) -> None:
         self._port = port

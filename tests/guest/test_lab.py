@@ -22,6 +22,7 @@ from hornet.host.progress import Progress
 from hornet.host.workspace import Workspace
 from hornet.installation import SOURCE
 from hornet.spec.model import Spec
+from lab.nudge import INTERVAL_S
 from lab.session import QEMU_MIB, LabCrashedError, run_in_lab
 
 pytestmark = [pytest.mark.guest, pytest.mark.slow]
@@ -133,6 +134,25 @@ def test_time_limit_ends_the_command(small: Spec, workspace: Workspace) -> None:
     ended = run_in_lab(small, workspace, ["sleep", "1000"], Progress(), time_limit_s=1)
     assert ended.exit_code == 128 + signal.SIGTERM
     assert not left_behind(workspace)
+
+
+INTERRUPTS = """
+import sys, time
+def interrupts():
+    return sum(int(line.split()[1]) for line in open("/proc/interrupts") if "virtio" in line)
+first = interrupts()
+time.sleep(float(sys.argv[1]))
+print(interrupts() - first)
+"""
+
+
+def test_an_idle_emulated_host_is_interrupted(
+    small: Spec, workspace: Workspace, capfd: pytest.CaptureFixture[str]
+) -> None:
+    expected = 8
+    command = [sys.executable, "-c", INTERRUPTS, str(2 * expected * INTERVAL_S)]
+    assert run_in_lab(small, workspace, command, Progress()).exit_code == 0
+    assert int(capfd.readouterr().out) >= expected
 
 
 CRASH = 'test -e "$1" || echo c >/proc/sysrq-trigger; sleep 1; exit 7'

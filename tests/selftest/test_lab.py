@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -27,6 +28,7 @@ from lab.components import load_order
 from lab.host_view import shown_mounts
 from lab.job import Job
 from lab.machine import PORTS, qemu_arguments
+from lab.nudge import Nudge
 from lab.pump import Pump
 from lab.results import take_over
 from lab.session import QEMU_MIB, LabCrashedError, _await_exit, _await_ready, check_memory, this_command_there
@@ -139,6 +141,20 @@ def test_every_port_has_its_socket(spec: Spec) -> None:
     words = qemu_arguments(spec.lab, "/boot/vmlinuz", {name: number for number, name in enumerate(PORTS, 10)})
     assert [f"socket,id={name},fd={number}" in words for number, name in enumerate(PORTS, 10)] == [True] * len(PORTS)
     assert [f"virtserialport,chardev={name},name={name}" in words for name in PORTS] == [True] * len(PORTS)
+
+
+def test_nudge_sends_until_it_is_ended_also_to_a_port_that_nobody_reads() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                ours.send(bytes(1 << 16))
+        nudge = Nudge(ours)
+        theirs.settimeout(20)
+        while 10 not in theirs.recv(1 << 20):
+            pass
+        nudge.end()
 
 
 def pumped(data: bytes, sink_fd: int, **limits: int) -> Pump:
