@@ -20,6 +20,7 @@ KERNEL_LOG = """Linux version 6.1.192 (hornetos@hornetos)
 tsc: Fast TSC calibration failed
 random: crng init done
 PCI: Fatal: No config space access function found
+nd_pmem namespace0.0: unable to guarantee persistence of writes
 EXT4-fs (vda): mounted filesystem with ordered data mode. Quota mode: disabled.
 Run /sbin/init as init process
 """
