@@ -10,7 +10,7 @@ import pytest
 from builders.distros import DEFAULT_DISTRO, DISTROS
 from hornet.errors import HornetError
 from hornet.formats.archives.source import parse_source
-from hornet.host.emulation import set_patience
+from hornet.host.emulation import patient_s, set_patience
 from hornet.installation import TESTS
 from hornet.spec.model import load_spec
 from hornet.spec.rootfs import BASELINE
@@ -66,6 +66,13 @@ def check_options(config: pytest.Config) -> None:
         path = parse_source(given).path if given and name == "image" else Path(given or ".")
         if not path.exists():
             raise pytest.UsageError(f"--{name.replace('_', '-')} {printable(given)}: no such file or directory")
+
+
+def lengthen_time_limit(config: pytest.Config) -> None:
+    """Let a test take as many times as long as its waits for a guest may. Before pytest-timeout reads its setting."""
+    limit_s = config.getini("timeout")
+    if limit_s and config.getoption("timeout") is None:
+        config.option.timeout = patient_s(float(limit_s))
 
 
 def spec_files(config: pytest.Config) -> tuple[Path | None, list[Path]]:

@@ -38,6 +38,7 @@ from hornet_fixtures.guests import (
 )
 from hornet_fixtures.options import (
     check_options,
+    lengthen_time_limit,
     pytest_addoption,
     pytest_ignore_collect,
     pytest_runtest_setup,
@@ -192,6 +193,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(vm_users)
     config.pluginmanager.register(evidence)
     check_options(config)
+    lengthen_time_limit(config)
     debugging.check_options(config)
     keep_all = config.getoption("evidence") == ALL
     config.stash[RUN_EVIDENCE] = RunEvidence(config.stash[RUN_DIRECTORY], keep_all=keep_all)

@@ -23,7 +23,7 @@ from hornet.host.workspace import Workspace
 from hornet.spec.model import Spec, load_spec
 from hornet_cli.context import Settings
 from hornet_fixtures import in_lab
-from hornet_fixtures.options import check_options
+from hornet_fixtures.options import check_options, lengthen_time_limit
 from lab.components import load_order
 from lab.host_view import shown_mounts
 from lab.job import Job
@@ -294,6 +294,17 @@ def test_pytest_has_the_patience_of_its_spec(tmp_path: Path, monkeypatch: pytest
     config: Any = Mock(getoption=given.get)
     check_options(config)
     assert emulation.patient_s(20.0) == 60.0
+
+
+@pytest.mark.parametrize(("given_s", "expected_s"), [(None, 1800.0), (5.0, 5.0)])
+def test_a_test_has_the_patience_of_its_guests(
+    given_s: float | None, expected_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(emulation, "_patience", 3.0)
+    monkeypatch.setattr(emulation, "cpu_is_emulated", lambda: True)
+    config: Any = Mock(getoption=lambda name: given_s, getini=lambda name: "600", option=Mock(timeout=given_s))
+    lengthen_time_limit(config)
+    assert config.option.timeout == expected_s
 
 
 @pytest.mark.parametrize("name", ["keep_vms", "pause_on_failure"])
