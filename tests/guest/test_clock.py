@@ -1,6 +1,6 @@
-"""A guest's clock runs as fast as the host's: an emulated guest is told the rate of its time stamp counter.
+"""A guest's clock runs as fast as the host's, because an emulated guest is told the frequency of its TSC.
 
-Its timers fit the clock: it has no other timer to find the rate of its APIC's by.
+Its timers agree with its clock: it measures the frequency of its APIC timer with the TSC alone.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ TIMEOUT_S = 60
 
 
 def not_programs(text: str) -> list[str]:
-    """The commands, as `tox config` shows them, whose first word is no program."""
+    """The commands in the output of `tox config` that do not start with the name of a program."""
     config = configparser.RawConfigParser(strict=False, allow_no_value=True)
     config.read_string(text)
     commands = [line for name in config.sections() for line in config[name].get("commands", "").splitlines() if line]
